@@ -1,0 +1,2 @@
+//! The platform trait.
+#![forbid(unsafe_code)]
