@@ -1,0 +1,115 @@
+//! What the kernel asks of the runtime.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use crate::{Clock, Errno, Fault, HostPoll, NoMemory, Prot, Timespec, WindowSize};
+
+/// The enclave as the kernel sees it: program memory, the host behind checks, time, and threads.
+///
+/// Every reply of the host that a method returns is already range-checked (a length is at most what
+/// was asked for, an error is one that the call may give). User addresses are never trusted: the
+/// methods that take one return [`Fault`].
+pub trait Machine: Sync {
+    /// The addresses that programs may use: the `USER` region. Page aligned; never changes.
+    fn user_range(&self) -> Range<u64>;
+
+    /// Copies user memory in. On a fault, how much of `dst` was written is unspecified.
+    ///
+    /// A fault means that the range leaves the user region or a page of it is not committed.
+    /// Whether the program itself may read the page is the kernel's question, not this method's.
+    fn copy_in(&self, src: u64, dst: &mut [u8]) -> Result<(), Fault>;
+    /// Copies into user memory, whatever the program's own permission (the kernel checks that). As
+    /// [`Machine::copy_in`] for faults; with EDMM a page that was made read-only for good faults
+    /// too.
+    fn copy_out(&self, dst: u64, src: &[u8]) -> Result<(), Fault>;
+    /// Fills user memory with one byte.
+    fn fill(&self, dst: u64, len: u64, byte: u8) -> Result<(), Fault>;
+    /// Reads an aligned word of user memory, atomically, sequentially consistent. Unaligned: a
+    /// fault.
+    fn load_u32(&self, address: u64) -> Result<u32, Fault>;
+    /// Writes an aligned word of user memory, atomically, sequentially consistent. Unaligned: a
+    /// fault.
+    fn store_u32(&self, address: u64, value: u32) -> Result<(), Fault>;
+    /// Replaces `current` by `new` atomically and returns the value found; equal to `current` means
+    /// that it was replaced.
+    fn compare_exchange_u32(&self, address: u64, current: u32, new: u32) -> Result<u32, Fault>;
+
+    /// Makes pages usable: zeroed, with `prot`. The range is page aligned, inside the user region,
+    /// not committed now.
+    fn commit(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;
+    /// Changes what programs may do with committed pages. On SGX1 a hint only: every page stays
+    /// accessible.
+    fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;
+    /// Gives committed pages back; their content is gone.
+    fn decommit(&self, address: u64, len: u64);
+
+    /// Reads from a descriptor of the host: 0 is its standard input. Blocks. Zero bytes mean the
+    /// end.
+    fn host_read(&self, fd: u32, buf: &mut [u8]) -> Result<usize, Errno>;
+    /// Writes to a descriptor of the host: 1 and 2 are its standard output and error. May write
+    /// less than asked for.
+    fn host_write(&self, fd: u32, buf: &[u8]) -> Result<usize, Errno>;
+    /// Waits until a descriptor is ready, or for `timeout` (for ever without one). Fills in
+    /// `ready`; returns how many are ready.
+    fn host_poll(&self, fds: &mut [HostPoll], timeout: Option<Duration>) -> Result<usize, Errno>;
+    /// The size of the terminal behind a descriptor; `ENOTTY` when there is none.
+    fn host_tty_size(&self, fd: u32) -> Result<WindowSize, Errno>;
+    /// Reads exactly `buf.len()` bytes of the image that the bundle lists at `index`. The bytes are
+    /// untrusted.
+    fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno>;
+
+    /// The time. `Monotonic` never goes back; `Realtime` is the host's word, within sane bounds.
+    fn clock(&self, clock: Clock) -> Timespec;
+    /// Fills `out` with random bytes from the CPU, never from the host.
+    fn random(&self, out: &mut [u8]);
+    /// How many CPUs the program should count on; at least 1. The host's word, capped.
+    fn cpu_count(&self) -> u32;
+    /// CPUID.1:EDX, what Linux passes as `AT_HWCAP`. The host's word.
+    fn hardware_capabilities(&self) -> u32;
+
+    /// Starts another enclave thread, which calls [`Kernel::thread`](crate::Kernel::thread) with
+    /// `token`. `EAGAIN` when no TCS is free.
+    fn spawn_thread(&self, token: u64) -> Result<(), Errno>;
+    /// The number of the calling thread, below the number of TCSs. A number is reused after its
+    /// thread exits.
+    fn this_thread(&self) -> u32;
+    /// Blocks this thread until [`Machine::unpark`] or until the monotonic clock reaches
+    /// `deadline`.
+    ///
+    /// As `std::thread::park`: an `unpark` that came first makes it return at once, and it may
+    /// return for no reason.
+    fn park(&self, deadline: Option<Duration>);
+    /// Lets thread `thread` return from [`Machine::park`], now or the next time it calls it.
+    fn unpark(&self, thread: u32);
+
+    /// How many bytes [`Machine::save_xstate`] writes: an XSAVE area in the standard format, for
+    /// the features in use.
+    fn xstate_size(&self) -> usize;
+    /// Saves the extended state of this thread's interrupted user context; returns the bytes
+    /// written.
+    ///
+    /// Bytes 464 to 511 (Linux's `sw_reserved`) are zero: who builds a signal frame fills them in.
+    fn save_xstate(&self, out: &mut [u8]) -> usize;
+    /// Replaces the extended state of this thread's interrupted user context. An area that the CPU
+    /// would refuse (Intel SDM vol. 1, "XRSTOR", reserved bits) is refused with a fault and changes
+    /// nothing.
+    fn restore_xstate(&self, area: &[u8]) -> Result<(), Fault>;
+
+    /// Where a patched system call jumps to, with `rcx` = the address after the patched `syscall`.
+    fn syscall_entry(&self) -> u64;
+    /// Prints one line for the operator, on the host's standard error. It is not secret from the
+    /// host.
+    fn log(&self, level: LogLevel, line: &str);
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// The program cannot go on as it asked.
+    Error,
+    /// Something is missing or odd; the program may cope.
+    Warning,
+    /// For someone who is looking for a problem.
+    Info,
+}
