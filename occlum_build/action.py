@@ -1,0 +1,114 @@
+"""Actions: the commands that make artifacts, and the tools they use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from occlum_build.artifact import Artifact
+from occlum_build.label import Label
+
+EXEC_ROOT: Final = "%{exec_root}"
+"""Stands, in arguments and environment values, for the absolute path of the directory in
+which the action runs. It differs between machines: use it only to strip it from outputs."""
+
+
+class Tool:
+    """A program that actions run, known by its content and not by where it lies."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PythonTool(Tool):
+    """A Python module that ships with the tool, run by the engine's own interpreter.
+
+    Its key covers the sources of `module` and the lock file of Python packages,
+    not the rest of the engine. `paths` are directories (made by other actions)
+    that come first on its module search path.
+    """
+
+    module: str
+    paths: tuple[Artifact, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """How an argument list names it; it stands for several words."""
+        return f"%{{python:{':'.join((self.module, *(one.path for one in self.paths)))}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTool(Tool):
+    """A tool of the host that is pinned by content, such as a Rust toolchain.
+
+    `locate` is a command that prints the tool's home directory (its first word is
+    looked up on the user's PATH, and in `search`, with `~` for the home). `program` is
+    the path of the main program below the home. `digest_of` are globs below the home:
+    what they match is the tool's identity. `version` is the first line that
+    `program --version` must begin with, if given. `install` is the command that a user
+    is told to run where the tool is missing.
+    """
+
+    name: str
+    locate: tuple[str, ...]
+    program: str
+    digest_of: tuple[str, ...]
+    install: str
+    version: str = ""
+    search: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> str:
+        """Stands for the home directory in arguments and environment values."""
+        return f"%{{tool:{self.name}}}"
+
+    def __str__(self) -> str:
+        """Stands for the program in arguments and environment values."""
+        return f"{self.home}/{self.program}"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key by name: its public half is an input like any other, its secret half is not.
+
+    `secret`, in the arguments of an action made with `secret_keys=`, becomes the path
+    of the PEM file while that action runs. It is in no key, no cache and no log.
+    `is_development` says that nobody should trust what it signs.
+    """
+
+    name: str
+    public: Artifact
+    is_development: bool
+
+    @property
+    def secret(self) -> str:
+        """Stands for the path of the private key."""
+        return f"%{{key:{self.name}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One command: what it reads, what it writes, and nothing else that could matter.
+
+    `env` holds every variable the command sees. The caller's environment never
+    leaks in; two machines would otherwise sign different enclaves. `argv` and the
+    values of `env` may hold `%{…}` for places that differ between machines and are
+    therefore not part of the identity. `text` is set instead of `argv` for a file that
+    is merely written. `description` is display only.
+    """
+
+    owner: Label
+    mnemonic: str
+    argv: tuple[str, ...]
+    inputs: tuple[Artifact, ...]
+    outputs: tuple[Artifact, ...]
+    tools: tuple[Tool, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    network: bool = False
+    secret_keys: tuple[SigningKey, ...] = ()
+    stdout: Artifact | None = None
+    text: str | None = None
+    is_executable: bool = False
+    timeout_seconds: int = 0
+    is_cacheable: bool = True
+    description: str = field(default="", compare=False)

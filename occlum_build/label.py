@@ -1,0 +1,104 @@
+"""Labels: the names of targets and source files."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+_REPOSITORY: Final = re.compile(r"[a-z][a-z0-9_]*")
+_PACKAGE_PART: Final = re.compile(
+    r"[A-Za-z0-9_.+=,@~!#$%^&()\[\]{}'-][A-Za-z0-9_ .+=,@~!#$%^&()\[\]{}'-]*"
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9_./+=,@~!#$%^&()\[\]{}' -]+")
+
+
+class BadLabelError(ValueError):
+    """A text that is no label; the message says which part is wrong."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Label:
+    """The one name a target has, however its dependents spelled it.
+
+    Short forms (`:name`, `//pkg`, `name`) exist only in BUILD files; `parse`
+    resolves them, so two equal labels always mean the same target or file.
+    `repository` is empty for the workspace that is built; `occlum` is what ships
+    with the tool. A label is no path and does not promise that its target exists.
+    """
+
+    repository: str
+    package: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str, *, package: str = "", repository: str = "") -> Self:
+        """The label that `text` means inside `package` of `repository`.
+
+        Raises:
+            BadLabelError: the text is no label.
+        """
+        if not text:
+            raise BadLabelError("a label is not empty")
+        rest = text
+        if text.startswith("@"):
+            repository, slashes, rest = text[1:].partition("//")
+            if not slashes or not _REPOSITORY.fullmatch(repository):
+                raise BadLabelError(f"`{text}` has no repository of the form `@name//`")
+            rest = f"//{rest}"
+        if rest.startswith("//"):
+            package, colon, name = rest[2:].partition(":")
+            if not colon:
+                name = package.rpartition("/")[2]
+        else:
+            name = rest.removeprefix(":")
+        _check_package(text, package)
+        _check_name(text, name)
+        return cls(repository, package, name)
+
+    def __str__(self) -> str:
+        """`//package:name`, with `@repository` before it if it is not the workspace."""
+        at = f"@{self.repository}" if self.repository else ""
+        return f"{at}//{self.package}:{self.name}"
+
+    def sibling(self, name: str) -> Self:
+        """The label of `name` in the same package."""
+        return type(self)(self.repository, self.package, name)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        """Let a pydantic model hold labels; a text is resolved in the BUILD file's package."""
+        from pydantic_core import core_schema  # noqa: PLC0415  # start-up: only loading needs it
+
+        return core_schema.with_info_plain_validator_function(
+            _validate, serialization=core_schema.to_string_ser_schema()
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, str]:
+        """In a JSON schema a label is a string."""
+        return {"type": "string", "format": "label"}
+
+
+def _validate(value: object, info: Any) -> Label:
+    if isinstance(value, Label):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a label is a string")  # noqa: TRY004  # pydantic reports ValueError only
+    context = info.context or {}
+    return Label.parse(
+        value, package=context.get("package", ""), repository=context.get("repository", "")
+    )
+
+
+def _check_package(text: str, package: str) -> None:
+    if not package:
+        return
+    for part in package.split("/"):
+        if not part or set(part) == {"."} or not _PACKAGE_PART.fullmatch(part):
+            raise BadLabelError(f"`{text}` has a bad package name `{package}`")
+
+
+def _check_name(text: str, name: str) -> None:
+    if not name or not _NAME.fullmatch(name):
+        raise BadLabelError(f"`{text}` has a bad target name `{name}`")
+    if any(part in {"", ".", ".."} for part in name.split("/")):
+        raise BadLabelError(f"`{text}` has a target name that is no clean relative path")

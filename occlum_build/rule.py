@@ -1,0 +1,237 @@
+"""Rules: attributes, and the pure function from them to providers and actions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Generic, NoReturn, TypeVar
+
+from occlum_build.action import Action, ExternalTool, PythonTool, SigningKey, Tool
+from occlum_build.artifact import Artifact
+from occlum_build.attribute import Attrs
+from occlum_build.configuration import Configuration
+from occlum_build.diagnostic import DiagnosticError, Span, error
+from occlum_build.label import Label
+from occlum_build.provider import DefaultInfo, Provider
+
+AttrsT = TypeVar("AttrsT", bound=Attrs)
+ProviderT = TypeVar("ProviderT", bound=Provider)
+Argument = str | Artifact | Tool
+
+
+@dataclass(frozen=True)
+class Rule(Generic[AttrsT]):
+    """One kind of target, as a BUILD file can use it after `load(…)`.
+
+    Its name is the variable that holds it in the rule file. `analyze` does no I/O
+    and knows no other rule: it sees attributes, and the providers of dependencies.
+    `provides` are the providers that it always returns.
+    """
+
+    attrs: type[AttrsT]
+    analyze: Callable[["RuleContext[AttrsT]"], Sequence[Provider]]
+    provides: tuple[type[Provider], ...] = (DefaultInfo,)
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """What a rule may know of a label that its target names."""
+
+    label: Label
+    providers: Mapping[type[Provider], Provider]
+
+
+@dataclass
+class RuleContext(Generic[AttrsT]):
+    """All that a rule's `analyze` may see, and the only way to declare what it makes."""
+
+    label: Label
+    """The target that is analysed."""
+    attrs: AttrsT
+    """What its BUILD file says, checked; `select()` is resolved."""
+    configuration: Configuration
+    """The configuration of this build."""
+    span: Span
+    """Where the BUILD file calls the rule."""
+    output_prefix: str
+    """The directory of the package's outputs, relative to where actions run."""
+    dependencies: Mapping[Label, Dependency]
+    models: Mapping[Label, object] = field(default_factory=lambda: MappingProxyType({}))
+    attribute_spans: Callable[[tuple[str | int, ...]], Span | None] = lambda _location: None
+    key_ring: Callable[[str], SigningKey | None] = lambda _name: None
+    actions: list[Action] = field(default_factory=list)
+    declared: dict[str, Artifact] = field(default_factory=dict)
+
+    def files(self, labels: Iterable[Label] | Label | None) -> tuple[Artifact, ...]:
+        """The files of `labels`, in order, each once."""
+        wanted = () if labels is None else (labels,) if isinstance(labels, Label) else labels
+        found: dict[Artifact, None] = {}
+        for label in wanted:
+            found.update(dict.fromkeys(self.dep(label, DefaultInfo).files))
+        return tuple(found)
+
+    def file(self, label: Label) -> Artifact:
+        """The only file of `label`; a diagnostic if it has none or several."""
+        files = self.files(label)
+        if len(files) != 1:
+            self.fail(f"`{label}` has {len(files)} files, where exactly one is needed", label)
+        return files[0]
+
+    def dep(self, label: Label, provider: type[ProviderT]) -> ProviderT:
+        """This provider of a label that the attributes name; a diagnostic if it has none."""
+        found = self.find(label, provider)
+        if found is None:
+            self.fail(f"`{label}` has no `{provider.__name__}`", label)
+        return found
+
+    def deps(self, labels: Iterable[Label], provider: type[ProviderT]) -> tuple[ProviderT, ...]:
+        """This provider of each label."""
+        return tuple(self.dep(label, provider) for label in labels)
+
+    def find(self, label: Label, provider: type[ProviderT]) -> ProviderT | None:
+        """This provider of a label, or None if it has no such provider."""
+        dependency = self.dependencies.get(label)
+        if dependency is None:
+            self.fail(f"`{label}` is no label of an attribute", label)
+        found = dependency.providers.get(provider)
+        return found if isinstance(found, provider) else None
+
+    def providers(self, label: Label) -> tuple[Provider, ...]:
+        """Everything that a label promises, for a rule that passes it on."""
+        dependency = self.dependencies.get(label)
+        if dependency is None:
+            self.fail(f"`{label}` is no label of an attribute", label)
+        return tuple(dependency.providers.values())
+
+    def validated(self, label: Label) -> Any:
+        """The model that the `Validated` marker's check made of the file `label`."""
+        if label not in self.models:
+            self.fail(f"`{label}` is no source file that was checked", label)
+        return self.models[label]
+
+    def key(self, name: str) -> SigningKey:
+        """The signing key `name`; a diagnostic if the user named none."""
+        found = self.key_ring(name)
+        if found is None:
+            raise DiagnosticError(
+                error(
+                    "OB0331",
+                    f"no signing key `{name}` was given",
+                    self.attribute_spans(("key",)) or self.span,
+                    label=f"`{self.label}` signs with it",
+                    helps=(f"name its PEM file with `--key {name}=FILE`",),
+                )
+            )
+        return found
+
+    def declare_file(self, name: str) -> Artifact:
+        """An output of this target in its package's output directory."""
+        return self._declare(name, is_directory=False)
+
+    def declare_directory(self, name: str) -> Artifact:
+        """An output directory; its members are not known before it is made."""
+        return self._declare(name, is_directory=True)
+
+    def run(
+        self,
+        *,
+        mnemonic: str,
+        argv: Sequence[Argument],
+        outputs: Sequence[Artifact],
+        inputs: Iterable[Artifact] = (),
+        tools: Iterable[Tool] = (),
+        env: Mapping[str, Argument] | None = None,
+        network: bool = False,
+        secret_keys: Iterable[SigningKey] = (),
+        stdout: Artifact | None = None,
+        timeout_seconds: int = 0,
+        is_cacheable: bool = True,
+        description: str = "",
+    ) -> None:
+        """Declare one command. Artifacts and tools in `argv` and `env` are found by themselves.
+
+        `network` keeps the machine's proxy and certificate settings; what such an
+        action makes must be verified by digest. `stdout` is an output that gets the
+        command's standard output. A timeout of 0 is none.
+        """
+        environment = env or {}
+        named: list[Argument] = [*argv, *environment.values()]
+        made = (*outputs, *(() if stdout is None else (stdout,)))
+        found = [one for one in named if isinstance(one, Artifact) and one not in made]
+        all_tools = [*tools, *(one for one in named if isinstance(one, Tool))]
+        found += [path for one in all_tools if isinstance(one, PythonTool) for path in one.paths]
+        found += [one.public for one in secret_keys]
+        self.actions.append(
+            Action(
+                owner=self.label,
+                mnemonic=mnemonic,
+                argv=tuple(_word(one) for one in argv),
+                inputs=tuple(dict.fromkeys([*inputs, *found])),
+                outputs=made,
+                tools=tuple(dict.fromkeys(all_tools)),
+                env=MappingProxyType({name: _word(one) for name, one in environment.items()}),
+                network=network,
+                secret_keys=tuple(secret_keys),
+                stdout=stdout,
+                timeout_seconds=timeout_seconds,
+                is_cacheable=is_cacheable,
+                description=description,
+            )
+        )
+
+    def write(self, artifact: Artifact, text: str, *, executable: bool = False) -> None:
+        """Declare that `artifact` holds exactly `text`."""
+        self.actions.append(
+            Action(
+                owner=self.label,
+                mnemonic="Write",
+                argv=(),
+                inputs=(),
+                outputs=(artifact,),
+                text=text,
+                is_executable=executable,
+            )
+        )
+
+    def python_tool(self, module: str, paths: Iterable[Artifact] = ()) -> PythonTool:
+        """A module that ships with the tool, for use as the first word of `argv`."""
+        return PythonTool(module, tuple(paths))
+
+    def fail(
+        self,
+        message: str,
+        at: Label | str | None = None,
+        *,
+        notes: Iterable[str] = (),
+        helps: Iterable[str] = (),
+    ) -> NoReturn:
+        """Refuse the target: `at` is the label or the attribute that is wrong."""
+        span = self.attribute_spans((at,)) if isinstance(at, str) else None
+        raise DiagnosticError(
+            error(
+                "OB0330",
+                message,
+                span or self.span,
+                label=f"in `{self.label}`",
+                notes=notes,
+                helps=helps,
+            )
+        )
+
+    def _declare(self, name: str, *, is_directory: bool) -> Artifact:
+        if any(part in {"", ".", ".."} for part in name.split("/")):
+            self.fail(f"output `{name}` is no clean relative path")
+        if name in self.declared:
+            self.fail(f"output `{name}` is declared twice")
+        artifact = Artifact.output(
+            f"{self.output_prefix}/{name}", self.label, is_directory=is_directory
+        )
+        self.declared[name] = artifact
+        return artifact
+
+
+def _word(argument: Argument) -> str:
+    if isinstance(argument, PythonTool):
+        return argument.command
+    if isinstance(argument, str | Artifact | ExternalTool):
+        return str(argument)
+    raise TypeError(f"an argument is a string, an artifact or a tool, not {argument!r}")
