@@ -1,0 +1,265 @@
+//! How the enclave and its host talk.
+//!
+//! EENTER passes a [`Command`] in RDI. EEXIT passes an [`ExitKind`] in RDI and its argument in
+//! RSI. The host serves an OCALL and enters again on the same TCS; the enclave knows by its own
+//! books that it waits for a reply, and ignores what the host says in RDI then.
+//!
+//! Each thread has one [`OcallBlock`] in host memory. The enclave checks once that the block and
+//! its buffer are outside its range, copies requests out and replies in, and believes no reply
+//! before it has judged the copy.
+
+use core::mem::size_of;
+
+/// What the host asks for when it enters an idle TCS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Command {
+    /// Start the process. RSI: [`OcallBlock`]. RDX: [`StartInfo`].
+    Start = 1,
+    /// Run a thread that the enclave asked for. RSI: [`OcallBlock`].
+    Thread = 2,
+    /// Leave at once: measures a round trip.
+    Nothing = 3,
+}
+
+/// Why the enclave left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ExitKind {
+    /// Serve the thread's [`OcallBlock`], then enter again.
+    Ocall = 1,
+    /// The command is over. RSI: a status, or a negated [`Refusal`].
+    Done = 2,
+    /// The exception is dealt with: resume.
+    Resume = 3,
+}
+
+impl ExitKind {
+    /// The kind with this number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Ocall),
+            2 => Some(Self::Done),
+            3 => Some(Self::Resume),
+            _ => None,
+        }
+    }
+}
+
+/// Why the enclave did not do what the host asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Refusal {
+    /// It is not loaded at address 0.
+    NotAtBaseZero = 1,
+    /// The command is unknown or comes at the wrong time.
+    WrongCommand = 2,
+    /// An argument points into the enclave, is not aligned or too long.
+    WrongArgument = 3,
+    /// The process is over.
+    ProcessOver = 4,
+}
+
+impl Refusal {
+    /// What RSI holds then.
+    #[must_use]
+    pub const fn to_argument(self) -> u64 {
+        (self as u64).wrapping_neg()
+    }
+
+    /// The refusal in an argument of [`ExitKind::Done`], if it is one.
+    #[must_use]
+    pub const fn from_argument(argument: u64) -> Option<Self> {
+        match argument.wrapping_neg() {
+            1 => Some(Self::NotAtBaseZero),
+            2 => Some(Self::WrongCommand),
+            3 => Some(Self::WrongArgument),
+            4 => Some(Self::ProcessOver),
+            _ => None,
+        }
+    }
+
+    /// One line for a person.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::NotAtBaseZero => "the enclave is not loaded at address 0",
+            Self::WrongCommand => "the enclave does not expect this command now",
+            Self::WrongArgument => "an argument lies inside the enclave, is misaligned or too long",
+            Self::ProcessOver => "the process in the enclave is over",
+        }
+    }
+}
+
+/// One thread's mailbox in host memory, eight-byte aligned.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct OcallBlock {
+    /// [`Ocall`].
+    pub number: u64,
+    /// Arguments, by the call.
+    pub arguments: [u64; 6],
+    /// The reply: at least 0, or a negated [`crate::Errno`].
+    pub reply: i64,
+    /// Address of the buffer, eight-byte aligned.
+    pub buffer: u64,
+    /// Size of the buffer, a multiple of eight.
+    pub buffer_size_bytes: u64,
+}
+
+/// What the host is asked to do. "Buffer" is the thread's own; lengths are in bytes.
+///
+/// A call without a comment on its reply replies 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Ocall {
+    /// (descriptor, length): read into the buffer. Reply: bytes read, 0 at the end.
+    Read = 1,
+    /// (descriptor, length): write from the buffer. Reply: bytes written.
+    Write = 2,
+    /// (count, timeout in nanoseconds or `u64::MAX`): wait for the [`PollEntry`]s in the buffer.
+    /// Reply: how many are ready.
+    Poll = 3,
+    /// (descriptor): size of the terminal. Reply: rows << 16 | columns.
+    TerminalSize = 4,
+    /// (image, offset, length): read exactly that much of an image into the buffer.
+    ReadImage = 5,
+    /// (0 realtime, 1 monotonic). Reply: nanoseconds.
+    Clock = 6,
+    /// (): start a host thread that enters with [`Command::Thread`].
+    SpawnThread = 7,
+    /// (timeout in nanoseconds or `u64::MAX`): sleep until [`Ocall::Unpark`] of this thread.
+    Park = 8,
+    /// (thread): wake it, or let its next [`Ocall::Park`] return at once.
+    Unpark = 9,
+    /// (): let another host thread run.
+    Yield = 10,
+    /// (level, length): a line for the operator, in the buffer. Levels: 0 error, 1 warning, 2 info.
+    Log = 11,
+    /// (status): the process is over, with every thread. Does not come back.
+    ExitProcess = 12,
+    /// (length): the enclave met a defect of its own; the message is in the buffer. Does not come
+    /// back.
+    Abort = 13,
+    /// (offset, length, permissions): EMODPR.
+    RestrictPermissions = 14,
+    /// (offset, length): EMODT to TRIM.
+    TrimPages = 15,
+    /// (offset, length): EREMOVE of trimmed and accepted pages.
+    RemovePages = 16,
+    /// (length): [`Statistics`] in the buffer.
+    Statistics = 17,
+}
+
+impl Ocall {
+    /// The call with this number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            1 => Self::Read,
+            2 => Self::Write,
+            3 => Self::Poll,
+            4 => Self::TerminalSize,
+            5 => Self::ReadImage,
+            6 => Self::Clock,
+            7 => Self::SpawnThread,
+            8 => Self::Park,
+            9 => Self::Unpark,
+            10 => Self::Yield,
+            11 => Self::Log,
+            12 => Self::ExitProcess,
+            13 => Self::Abort,
+            14 => Self::RestrictPermissions,
+            15 => Self::TrimPages,
+            16 => Self::RemovePages,
+            17 => Self::Statistics,
+            _ => return None,
+        })
+    }
+}
+
+/// A timeout of [`Ocall::Poll`] and [`Ocall::Park`] that never comes.
+pub const NO_TIMEOUT: u64 = u64::MAX;
+
+/// One descriptor of [`Ocall::Poll`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PollEntry {
+    /// The descriptor.
+    pub descriptor: u32,
+    /// What to wait for, as `POLL*`.
+    pub events: u16,
+    /// What is ready, as `POLL*`.
+    pub ready: u16,
+}
+
+/// What the host passes to [`Command::Start`], eight-byte aligned. All of it is a claim.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct StartInfo {
+    /// Address of the arguments, each ended by a zero byte.
+    pub arguments: u64,
+    /// Length of the arguments.
+    pub arguments_size_bytes: u64,
+    /// Address of the environment, `NAME=value` each, each ended by a zero byte.
+    pub environment: u64,
+    /// Length of the environment.
+    pub environment_size_bytes: u64,
+    /// Address of the [`CpuidEntry`] table.
+    pub cpuid: u64,
+    /// Number of entries.
+    pub cpuid_count: u64,
+    /// CPUs that the program may count on.
+    pub cpu_count: u64,
+    /// Bit 0: report [`Statistics`] at the end.
+    pub flags: u64,
+}
+
+impl StartInfo {
+    /// Most bytes of arguments, and of environment, that the enclave takes.
+    pub const STRINGS_MAX: u64 = 1024 * 1024;
+    /// Most CPUID entries that the enclave takes.
+    pub const CPUID_MAX: u64 = 256;
+    /// Flag: report [`Statistics`] at the end.
+    pub const FLAG_STATISTICS: u64 = 1;
+}
+
+/// One answer of CPUID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[expect(missing_docs, reason = "registers bear their architectural names")]
+pub struct CpuidEntry {
+    /// EAX of the question.
+    pub leaf: u32,
+    /// ECX of the question; 0 for a leaf that does not look at it.
+    pub subleaf: u32,
+    pub eax: u32,
+    pub ebx: u32,
+    pub ecx: u32,
+    pub edx: u32,
+}
+
+/// What the runtime counted. Reported by enclaves that may be debugged, if the host asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Statistics {
+    /// System calls that arrived by the trap.
+    pub trapped_syscalls: u64,
+    /// System calls that arrived by a patched site.
+    pub patched_syscalls: u64,
+    /// Other exceptions of the program.
+    pub exceptions: u64,
+    /// OCALLs made.
+    pub ocalls: u64,
+    /// System call sites that were patched.
+    pub patched_sites: u64,
+}
+
+const _: () = {
+    assert!(size_of::<OcallBlock>() == 80);
+    assert!(size_of::<PollEntry>() == 8);
+    assert!(size_of::<StartInfo>() == 64);
+    assert!(size_of::<CpuidEntry>() == 24);
+    assert!(size_of::<Statistics>() == 40);
+};
