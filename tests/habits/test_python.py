@@ -1,0 +1,41 @@
+"""The Python habits that CONTRIBUTING.md promises, held by the tools that know them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("occlum_build", "rules", "toolchain", "tests", "examples", "occlum-build")
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _assert_clean(result: subprocess.CompletedProcess[str]) -> None:
+    if result.returncode != 0:
+        pytest.fail(f"{result.stdout}\n{result.stderr}")
+
+
+def test_every_file_is_formatted() -> None:
+    _assert_clean(_run("ruff", "format", "--no-cache", "--check", *SOURCES))
+
+
+def test_no_lint_rule_is_broken() -> None:
+    _assert_clean(_run("ruff", "check", "--no-cache", *SOURCES))
+
+
+def test_every_type_is_right(tmp_path: Path) -> None:
+    _assert_clean(_run("mypy", "--cache-dir", str(tmp_path / "mypy")))
+
+
+def test_every_import_points_the_one_way() -> None:
+    _assert_clean(_run("importlinter.cli", "lint", "--no-cache"))
