@@ -1,0 +1,44 @@
+//! A whole file system.
+
+use alloc::sync::Arc;
+
+use crate::{Inode, Result};
+
+/// A tree of inodes that can be mounted.
+pub trait FileSystem: Send + Sync {
+    /// The name of the type, as `/proc/mounts` shows it.
+    fn type_name(&self) -> &'static str;
+
+    /// The root directory; always the same inode.
+    fn root(&self) -> Arc<dyn Inode>;
+
+    /// Sizes for `statfs`.
+    fn statistics(&self) -> Result<Statistics>;
+
+    /// Whether it can never be written, whatever the mount says.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    /// Makes everything durable, where there is durability.
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Sizes of a file system, as `statfs` reports them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// The number that stands for the type (`f_type`), see `linux/magic.h`.
+    pub magic: u64,
+    /// Size of a block.
+    pub block_size_bytes: u64,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Blocks that are free.
+    pub blocks_free: u64,
+    /// Inodes in all.
+    pub inodes: u64,
+    /// Inodes that are free.
+    pub inodes_free: u64,
+}

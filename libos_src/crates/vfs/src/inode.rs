@@ -1,0 +1,240 @@
+//! The object behind a name.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use abi::errno::Errno;
+use bitflags::bitflags;
+
+use crate::{
+    AttributeChange, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags, Result,
+};
+
+/// A file of any kind, apart from its names and from who has it open.
+///
+/// Every operation that a kind of file does not have keeps its default, which refuses as Linux does.
+/// An operation never waits: one that cannot go on yet fails with `EAGAIN`.
+///
+/// Callers (this crate) have checked types, permissions and read-only mounts. An implementation
+/// keeps its own data consistent, but need not know about mounts or paths.
+pub trait Inode: Any + Send + Sync {
+    /// The kind of file, fixed for the life of the inode.
+    fn kind(&self) -> FileType;
+
+    /// The present attributes.
+    fn metadata(&self) -> Result<Metadata>;
+
+    /// Changes attributes.
+    fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Called by each `open`. What it returns takes the place of this inode for reads, writes,
+    /// readiness and control of that open file: a snapshot of generated text, one end of a FIFO,
+    /// a new terminal. `None` means the inode itself.
+    fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
+        Ok(None)
+    }
+
+    /// Whether there is a position: `pread`, `pwrite` and `lseek` work. Without one, the offset of
+    /// `read_at` and `write_at` is always zero and means nothing.
+    fn is_seekable(&self) -> bool {
+        matches!(
+            self.kind(),
+            FileType::Regular | FileType::Directory | FileType::BlockDevice
+        )
+    }
+
+    /// Reads at `offset` into `buffer`. Fewer bytes than asked mean the end of the file, or that a
+    /// stream has no more for now; zero means the end.
+    fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<usize> {
+        Err(wrong_kind(self.kind()))
+    }
+
+    /// Writes `data` at `offset`, extending the file, and returns how much was written.
+    fn write_at(&self, _offset: u64, _data: &[u8]) -> Result<usize> {
+        Err(wrong_kind(self.kind()))
+    }
+
+    /// Writes `data` at the end of the file as one step, and returns the offset after it.
+    fn append(&self, _data: &[u8]) -> Result<(u64, usize)> {
+        Err(wrong_kind(self.kind()))
+    }
+
+    /// Sets the size; new bytes read as zero.
+    fn truncate(&self, _size_bytes: u64) -> Result<()> {
+        Err(wrong_kind(self.kind()))
+    }
+
+    /// Makes content and attributes durable, where the file system has durability.
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What a reader or writer would not have to wait for.
+    fn readiness(&self) -> Readiness {
+        Readiness::READABLE | Readiness::WRITABLE
+    }
+
+    /// A device's `ioctl`, with the request's argument already copied in: `argument` is as long as
+    /// [`control_size_bytes`](Self::control_size_bytes) said and is copied out afterwards.
+    fn control(&self, _request: u32, _argument: &mut [u8]) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// How many bytes `control` reads or writes for a request; `None` refuses it with `ENOTTY`.
+    fn control_size_bytes(&self, _request: u32) -> Option<usize> {
+        None
+    }
+
+    /// Whether entries of this directory come and go by themselves, so that a name that was looked
+    /// up once must be looked up again.
+    fn has_volatile_entries(&self) -> bool {
+        false
+    }
+
+    /// The entry `name` of this directory.
+    fn lookup(&self, _name: Name<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Gives the entries after `cookie` to `sink`, without `.` and `..`, until it is full.
+    ///
+    /// Zero is before the first entry; each entry carries the cookie to go on after it. Cookies stay
+    /// valid while the directory changes: an entry that is present throughout comes exactly once.
+    fn read_directory(&self, _cookie: u64, _sink: &mut DirectorySink<'_>) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Makes a file of any kind under a name that is free (`EEXIST` otherwise).
+    fn create(&self, _name: Name<'_>, _node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EPERM)
+    }
+
+    /// Makes a regular file that has no name (`O_TMPFILE`).
+    fn create_unnamed(&self, _node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Adds a name for `target`, an inode of the same file system that is no directory.
+    fn link(&self, _name: Name<'_>, _target: &Arc<dyn Inode>) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Removes the name of something that is no directory. The content lives while it is open.
+    fn unlink(&self, _name: Name<'_>) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Removes an empty directory.
+    fn remove_directory(&self, _name: Name<'_>) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Moves the entry `from` to the name `to` of `target`, a directory of the same file system, as
+    /// one step, replacing what is there unless `flags` say otherwise.
+    fn rename(
+        &self,
+        _from: Name<'_>,
+        _target: &Arc<dyn Inode>,
+        _to: Name<'_>,
+        _flags: RenameFlags,
+    ) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// The target of a symbolic link.
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Where following this link leads without reading a path, as `/proc/self/fd/1` does.
+    fn magic_link(&self) -> Result<Option<Location>> {
+        Ok(None)
+    }
+}
+
+impl dyn Inode {
+    /// The implementation behind the trait object, if it is a `T`.
+    #[must_use]
+    pub fn downcast<T: Inode>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// The error of a content operation on a file that has no content of that sort.
+const fn wrong_kind(kind: FileType) -> Errno {
+    match kind {
+        FileType::Directory => Errno::EISDIR,
+        _ => Errno::EINVAL,
+    }
+}
+
+/// What to make in a directory, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct NewNode<'a> {
+    /// The kind of file.
+    pub kind: FileType,
+    /// Its permission bits, the caller's umask already taken away.
+    pub mode: Mode,
+    /// Its owner.
+    pub user: u32,
+    /// Its group.
+    pub group: u32,
+    /// The device of a character or block node.
+    pub represents: DeviceNumber,
+    /// The target of a symbolic link, empty for other kinds.
+    pub link_target: &'a [u8],
+}
+
+/// One entry as `getdents64` reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry<'a> {
+    /// Inode number.
+    pub inode: u64,
+    /// Kind of file.
+    pub kind: FileType,
+    /// Name; any bytes but `/` and NUL.
+    pub name: &'a [u8],
+    /// Where to go on after this entry (`d_off`).
+    pub next_cookie: u64,
+}
+
+/// Whether a [`DirectorySink`] wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkState {
+    /// The entry was taken.
+    Taken,
+    /// The entry was not taken and no more fit.
+    Full,
+}
+
+/// Takes directory entries until it is full.
+pub type DirectorySink<'a> = dyn FnMut(&DirectoryEntry<'_>) -> SinkState + 'a;
+
+bitflags! {
+    /// What an open file can do at once, in the bits of `poll`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Readiness: u32 {
+        /// A read gives data or the end of the file (`POLLIN`).
+        const READABLE = 0x1;
+        /// Urgent data (`POLLPRI`).
+        const PRIORITY = 0x2;
+        /// A write takes data (`POLLOUT`).
+        const WRITABLE = 0x4;
+        /// An error is pending (`POLLERR`).
+        const ERROR = 0x8;
+        /// The other side is gone (`POLLHUP`).
+        const HANG_UP = 0x10;
+    }
+
+    /// How `renameat2` treats an existing target.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct RenameFlags: u32 {
+        /// Fail with `EEXIST` if the target exists.
+        const NO_REPLACE = 0x1;
+        /// Swap source and target, which must both exist.
+        const EXCHANGE = 0x2;
+    }
+}

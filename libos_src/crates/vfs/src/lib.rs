@@ -1,0 +1,44 @@
+//! The virtual file system of the LibOS.
+//!
+//! A [`FileSystem`] is a tree of [`Inode`]s. A [`Namespace`] mounts file systems on one another; a
+//! [`Viewpoint`] (the root, working directory and credentials of a process) resolves paths in it and
+//! performs the operations that take a path; an [`OpenFile`] is what a descriptor refers to.
+//!
+//! Nothing here waits: an operation that cannot go on says `EAGAIN`, and the kernel parks the thread
+//! until [`Inode::readiness`] changes. Nothing here trusts a file system to check its caller: name
+//! lengths, read-only mounts, file types, ancestors and permissions are checked before it is asked.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod anonymous;
+mod credentials;
+mod dentry;
+mod file_system;
+mod inode;
+mod location;
+mod metadata;
+mod name;
+mod namespace;
+mod open_file;
+mod open_flags;
+mod viewpoint;
+mod walk;
+
+pub use abi::errno::Errno;
+pub use credentials::{Access, Credentials};
+pub use file_system::{FileSystem, Statistics};
+pub use inode::{DirectoryEntry, DirectorySink, Inode, NewNode, Readiness, RenameFlags, SinkState};
+pub use location::Location;
+pub use metadata::{AttributeChange, DeviceNumber, FileType, Metadata, Mode, Timestamp};
+pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};
+pub use namespace::{Mount, MountFlags, Namespace};
+pub use open_file::{OpenFile, SeekFrom};
+pub use open_flags::OpenFlags;
+pub use viewpoint::Viewpoint;
+pub use walk::{Follow, LastComponent, Parent, SYMLINK_FOLLOW_MAX};
+
+/// What every operation of a file system gives: a value or a Linux error number.
+pub type Result<T, E = Errno> = core::result::Result<T, E>;

@@ -1,0 +1,109 @@
+//! A place in the tree of mounts.
+
+use alloc::sync::Arc;
+
+use crate::dentry::Dentry;
+use crate::namespace::Mount;
+use crate::{DeviceNumber, FileSystem, FileType, Inode, Metadata, Result};
+
+/// A name in a mount: what a path resolves to, and what a working directory or an open file keeps.
+///
+/// It follows renames. It outlives the removal of the name, see [`is_deleted`](Self::is_deleted).
+#[derive(Clone)]
+pub struct Location {
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) dentry: Arc<Dentry>,
+}
+
+impl Location {
+    /// The inode with this name.
+    #[must_use]
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        &self.dentry.inode
+    }
+
+    /// The kind of file.
+    #[must_use]
+    pub fn kind(&self) -> FileType {
+        self.inode().kind()
+    }
+
+    /// The attributes of the inode.
+    ///
+    /// # Errors
+    /// What the file system says, for example `EIO`.
+    pub fn metadata(&self) -> Result<Metadata> {
+        self.inode().metadata()
+    }
+
+    /// The device number of its file system (`st_dev`).
+    #[must_use]
+    pub fn device(&self) -> DeviceNumber {
+        self.dentry.super_block.device
+    }
+
+    /// The file system that it is in.
+    #[must_use]
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.dentry.super_block.file_system
+    }
+
+    /// The mount through which it was reached.
+    #[must_use]
+    pub fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// Whether the name was removed after it was resolved.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.dentry.is_deleted()
+    }
+
+    /// Whether this is the top of its mount.
+    pub(crate) fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.dentry, &self.mount.root)
+    }
+
+    /// The inode number of the directory above in the same file system.
+    pub(crate) fn parent_inode(&self) -> Result<Option<u64>> {
+        let parent = self.dentry.parent();
+        parent
+            .map(|parent| Ok(parent.inode.metadata()?.inode))
+            .transpose()
+    }
+
+    /// A place in this directory for a file that has no name.
+    pub(crate) fn unnamed_child(&self, inode: Arc<dyn Inode>) -> Self {
+        self.at(Dentry::unnamed(inode, &self.dentry))
+    }
+
+    /// The same mount, another dentry.
+    pub(crate) fn at(&self, dentry: Arc<Dentry>) -> Self {
+        Self {
+            mount: self.mount.clone(),
+            dentry,
+        }
+    }
+}
+
+impl PartialEq for Location {
+    /// The same name of the same mount.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.dentry, &other.dentry)
+    }
+}
+
+impl Eq for Location {}
+
+impl core::fmt::Debug for Location {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = self.dentry.name();
+        write!(
+            formatter,
+            "Location(mount {}, \"{}\")",
+            self.mount.id(),
+            name.escape_ascii()
+        )
+    }
+}

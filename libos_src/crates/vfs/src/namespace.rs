@@ -1,0 +1,259 @@
+//! The mount table.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use abi::errno::Errno;
+use bitflags::bitflags;
+use spin::RwLock;
+
+use crate::anonymous::Anonymous;
+use crate::dentry::{Dentry, SuperBlock};
+use crate::{DeviceNumber, FileSystem, FileType, Inode, Location, Result};
+
+/// A tree of mounts that processes share.
+pub struct Namespace {
+    root: Location,
+    anonymous: Arc<Mount>,
+    /// Mounts by what they cover: the identity of the mount below and of the dentry in it.
+    table: RwLock<BTreeMap<(u64, u64), Arc<Mount>>>,
+    next_device: AtomicU32,
+}
+
+/// A file system, or a part of one, attached to the tree.
+pub struct Mount {
+    id: u64,
+    flags: MountFlags,
+    /// What is covered; `None` for the root of the namespace.
+    point: Option<Location>,
+    pub(crate) root: Arc<Dentry>,
+}
+
+bitflags! {
+    /// How a mount restricts its file system.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct MountFlags: u32 {
+        /// Nothing can be changed through this mount.
+        const READ_ONLY = 1;
+        /// Set-user-id and set-group-id bits have no effect.
+        const NO_SET_USER = 2;
+        /// Device nodes cannot be opened.
+        const NO_DEVICES = 4;
+        /// Programs cannot be executed.
+        const NO_EXECUTE = 8;
+    }
+}
+
+impl Mount {
+    fn new(root: Arc<Dentry>, point: Option<Location>, flags: MountFlags) -> Arc<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self {
+            id,
+            flags,
+            point,
+            root,
+        })
+    }
+
+    /// A number that no other mount ever has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its restrictions.
+    #[must_use]
+    pub fn flags(&self) -> MountFlags {
+        self.flags
+    }
+
+    /// The place that it covers; `None` for the root of the namespace.
+    #[must_use]
+    pub fn point(&self) -> Option<&Location> {
+        self.point.as_ref()
+    }
+
+    /// Its file system.
+    #[must_use]
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.root.super_block.file_system
+    }
+
+    /// Checks that changes may be made through this mount.
+    ///
+    /// # Errors
+    /// `EROFS`.
+    pub fn check_writable(&self) -> Result<()> {
+        let read_only = self.flags.contains(MountFlags::READ_ONLY);
+        if read_only || self.file_system().is_read_only() {
+            return Err(Errno::EROFS);
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// A namespace that consists of one file system.
+    ///
+    /// # Errors
+    /// `ENOTDIR` if its root is no directory.
+    pub fn new(file_system: Arc<dyn FileSystem>, flags: MountFlags) -> Result<Arc<Self>> {
+        let next_device = AtomicU32::new(1);
+        let anonymous_root = detached_root(Arc::new(Anonymous), &next_device)?;
+        let root = Mount::new(detached_root(file_system, &next_device)?, None, flags);
+        Ok(Arc::new(Self {
+            root: top_of(&root),
+            anonymous: Mount::new(anonymous_root, None, MountFlags::default()),
+            table: RwLock::default(),
+            next_device,
+        }))
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> Location {
+        self.enter(self.root.clone())
+    }
+
+    /// Mounts a file system on a directory, covering what is there. A file system is mounted once;
+    /// [`bind`](Self::bind) makes it appear elsewhere too.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, or `ENOENT` if the directory was removed.
+    pub fn mount(
+        &self,
+        point: &Location,
+        file_system: Arc<dyn FileSystem>,
+        flags: MountFlags,
+    ) -> Result<Arc<Mount>> {
+        let root = detached_root(file_system, &self.next_device)?;
+        self.attach(point, root, flags)
+    }
+
+    /// Makes `source` appear at `point` too.
+    ///
+    /// # Errors
+    /// As [`mount`](Self::mount); `ENOTDIR` also if one is a directory and the other is not.
+    pub fn bind(
+        &self,
+        point: &Location,
+        source: &Location,
+        flags: MountFlags,
+    ) -> Result<Arc<Mount>> {
+        self.attach(point, source.dentry.clone(), flags)
+    }
+
+    fn attach(&self, point: &Location, root: Arc<Dentry>, flags: MountFlags) -> Result<Arc<Mount>> {
+        let is_directory = |kind| kind == FileType::Directory;
+        if is_directory(point.kind()) != is_directory(root.inode.kind()) {
+            return Err(Errno::ENOTDIR);
+        }
+        let mut table = self.table.write();
+        // What is mounted there already becomes the point, so that the newest mount is seen.
+        let point = enter(&table, point.clone());
+        if point.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        point.dentry.mounts_here.fetch_add(1, Ordering::AcqRel);
+        let key = key_of(&point);
+        let mount = Mount::new(root, Some(point), flags);
+        table.insert(key, mount.clone());
+        Ok(mount)
+    }
+
+    /// Takes away the mount whose top is `top`. Whoever has files open in it keeps them.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is not the top of a mount, `EBUSY` if it is the root or has mounts in it.
+    pub fn unmount(&self, top: &Location) -> Result<()> {
+        let mut table = self.table.write();
+        if !top.is_mount_root() {
+            return Err(Errno::EINVAL);
+        }
+        let Some(point) = top.mount.point() else {
+            return Err(Errno::EBUSY);
+        };
+        let key = key_of(point);
+        if !table
+            .get(&key)
+            .is_some_and(|mount| Arc::ptr_eq(mount, &top.mount))
+        {
+            return Err(Errno::EINVAL);
+        }
+        if table.keys().any(|(below, _)| *below == top.mount.id) {
+            return Err(Errno::EBUSY);
+        }
+        let removed = table.remove(&key);
+        drop(table);
+        point.dentry.mounts_here.fetch_sub(1, Ordering::AcqRel);
+        drop(removed);
+        Ok(())
+    }
+
+    /// All mounts, oldest first.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<Arc<Mount>> {
+        let mut mounts = Vec::from([self.root.mount.clone()]);
+        mounts.extend(self.table.read().values().cloned());
+        mounts.sort_by_key(|mount| mount.id);
+        mounts
+    }
+
+    /// A place outside of the tree for something without a path, such as a pipe. Its path is its
+    /// `name`, for example `pipe:[7]`.
+    #[must_use]
+    pub fn anonymous(&self, inode: Arc<dyn Inode>, name: &[u8]) -> Location {
+        let dentry = Dentry::detached(inode, &self.anonymous.root.super_block, name);
+        Location {
+            mount: self.anonymous.clone(),
+            dentry,
+        }
+    }
+
+    /// Whether a place was made by [`anonymous`](Self::anonymous).
+    pub(crate) fn is_anonymous(&self, location: &Location) -> bool {
+        Arc::ptr_eq(&location.mount, &self.anonymous)
+    }
+
+    /// The top of what is mounted on `location`, or `location` itself.
+    pub(crate) fn enter(&self, location: Location) -> Location {
+        if !location.dentry.is_mount_point() {
+            return location;
+        }
+        enter(&self.table.read(), location)
+    }
+}
+
+fn enter(table: &BTreeMap<(u64, u64), Arc<Mount>>, mut location: Location) -> Location {
+    while let Some(mount) = table.get(&key_of(&location)) {
+        location = top_of(mount);
+    }
+    location
+}
+
+fn key_of(location: &Location) -> (u64, u64) {
+    (location.mount.id, location.dentry.id)
+}
+
+fn top_of(mount: &Arc<Mount>) -> Location {
+    Location {
+        mount: mount.clone(),
+        dentry: mount.root.clone(),
+    }
+}
+
+fn detached_root(file_system: Arc<dyn FileSystem>, next_device: &AtomicU32) -> Result<Arc<Dentry>> {
+    let root = file_system.root();
+    if root.kind() != FileType::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    let device = DeviceNumber::new(0, next_device.fetch_add(1, Ordering::Relaxed));
+    Ok(Dentry::detached(
+        root,
+        &SuperBlock::new(file_system, device),
+        b"/",
+    ))
+}

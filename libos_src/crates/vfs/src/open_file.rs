@@ -1,0 +1,328 @@
+//! What a file descriptor refers to.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::errno::Errno;
+use spin::Mutex;
+
+use crate::inode::SinkState;
+use crate::{
+    DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags, Readiness,
+    Result,
+};
+
+/// Largest offset and file size (`loff_t`).
+const OFFSET_MAX: u64 = i64::MAX as u64;
+/// Cookies below this stand for `.` and `..`; those of the file system come after them.
+const DOT_ENTRIES: u64 = 2;
+
+/// An open file description: flags and an offset, shared by all descriptors made with `dup` or
+/// inherited from it.
+pub struct OpenFile {
+    location: Location,
+    /// Who does the input and output: the inode, or what its `open` put in its place.
+    object: Arc<dyn Inode>,
+    flags: AtomicU32,
+    /// Held during a read or write that moves it, as Linux does, so that two threads that share
+    /// the description never get the same bytes.
+    offset: Mutex<u64>,
+}
+
+/// A new offset for [`OpenFile::seek`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekFrom {
+    /// From the start (`SEEK_SET`).
+    Start(i64),
+    /// From the present offset (`SEEK_CUR`).
+    Current(i64),
+    /// From the end of the file (`SEEK_END`).
+    End(i64),
+    /// The first data at or after an offset (`SEEK_DATA`). No file is known to have holes.
+    Data(i64),
+    /// The first hole at or after an offset (`SEEK_HOLE`): the end of the file.
+    Hole(i64),
+}
+
+impl OpenFile {
+    /// Opens the inode at `location`, without any check of rights: a
+    /// [`Viewpoint`](crate::Viewpoint) does these.
+    ///
+    /// # Errors
+    /// What the inode says.
+    pub fn new(location: Location, flags: OpenFlags) -> Result<Arc<Self>> {
+        let replaced = if flags.contains(OpenFlags::PATH) {
+            None
+        } else {
+            location.inode().open(flags)?
+        };
+        let object = replaced.unwrap_or_else(|| location.inode().clone());
+        let kept = flags.difference(
+            OpenFlags::CREATE
+                | OpenFlags::EXCLUSIVE
+                | OpenFlags::NO_CONTROLLING_TERMINAL
+                | OpenFlags::TRUNCATE
+                | OpenFlags::CLOSE_ON_EXEC,
+        );
+        let flags = AtomicU32::new(kept.bits());
+        Ok(Arc::new(Self {
+            location,
+            object,
+            flags,
+            offset: Mutex::new(0),
+        }))
+    }
+
+    /// Where it was opened. For a pipe and the like, a place without a path.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// What does the input and output.
+    #[must_use]
+    pub fn object(&self) -> &Arc<dyn Inode> {
+        &self.object
+    }
+
+    /// The flags as `fcntl(F_GETFL)` reports them.
+    #[must_use]
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Changes the flags that can be changed, see [`OpenFlags::CHANGEABLE`].
+    pub fn set_flags(&self, flags: OpenFlags) {
+        let kept = self.flags().difference(OpenFlags::CHANGEABLE);
+        let flags = kept | flags.intersection(OpenFlags::CHANGEABLE);
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// The attributes of the inode.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn metadata(&self) -> Result<Metadata> {
+        self.location.metadata()
+    }
+
+    /// Reads at the offset and moves it.
+    ///
+    /// # Errors
+    /// `EBADF` if it is not open for reading, `EISDIR`, `EAGAIN`, `EIO`.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.check_readable()?;
+        if !self.object.is_seekable() {
+            return self.object.read_at(0, buffer);
+        }
+        let mut offset = self.offset.lock();
+        let length = self.object.read_at(*offset, clamp_read(*offset, buffer))?;
+        *offset += length as u64;
+        Ok(length)
+    }
+
+    /// Reads at `offset` and leaves the file's own offset alone.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); `ESPIPE` without a position.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.check_seekable()?;
+        self.check_readable()?;
+        check_offset(offset)?;
+        self.object.read_at(offset, clamp_read(offset, buffer))
+    }
+
+    /// Writes at the offset, or at the end with `O_APPEND`, and moves it.
+    ///
+    /// # Errors
+    /// `EBADF` if it is not open for writing, `EFBIG`, `ENOSPC`, `EAGAIN`, `EPIPE`.
+    pub fn write(&self, data: &[u8]) -> Result<usize> {
+        self.check_writable()?;
+        if !self.object.is_seekable() {
+            return self.object.write_at(0, data);
+        }
+        let mut offset = self.offset.lock();
+        if self.flags().contains(OpenFlags::APPEND) {
+            let (end, length) = self.object.append(data)?;
+            *offset = end;
+            return Ok(length);
+        }
+        let length = self.object.write_at(*offset, clamp_write(*offset, data)?)?;
+        *offset += length as u64;
+        Ok(length)
+    }
+
+    /// Writes at `offset`; with `O_APPEND` at the end all the same, as Linux does.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); `ESPIPE` without a position.
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        self.check_seekable()?;
+        self.check_writable()?;
+        check_offset(offset)?;
+        if self.flags().contains(OpenFlags::APPEND) {
+            return self.object.append(data).map(|(_, length)| length);
+        }
+        self.object.write_at(offset, clamp_write(offset, data)?)
+    }
+
+    /// Moves the offset and returns the new one.
+    ///
+    /// # Errors
+    /// `ESPIPE` without a position, `EINVAL` for an offset below zero, `EOVERFLOW` for one that is
+    /// too large, `ENXIO` for data or a hole beyond the end.
+    pub fn seek(&self, to: SeekFrom) -> Result<u64> {
+        if self.flags().contains(OpenFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
+        self.check_seekable()?;
+        let mut offset = self.offset.lock();
+        let (origin, distance) = match to {
+            SeekFrom::Start(distance) => (0, distance),
+            SeekFrom::Current(distance) => (*offset, distance),
+            SeekFrom::End(distance) => (self.object.metadata()?.size_bytes, distance),
+            SeekFrom::Data(from) | SeekFrom::Hole(from) => {
+                let size_bytes = self.object.metadata()?.size_bytes;
+                let from = u64::try_from(from).map_err(|_| Errno::ENXIO)?;
+                if from >= size_bytes {
+                    return Err(Errno::ENXIO);
+                }
+                *offset = if matches!(to, SeekFrom::Data(_)) {
+                    from
+                } else {
+                    size_bytes
+                };
+                return Ok(*offset);
+            }
+        };
+        let target = i128::from(origin) + i128::from(distance);
+        let target = u64::try_from(target).map_err(|_| Errno::EINVAL)?;
+        if target > OFFSET_MAX {
+            return Err(Errno::EOVERFLOW);
+        }
+        *offset = target;
+        Ok(target)
+    }
+
+    /// Gives directory entries, `.` and `..` first, from the offset on until `sink` is full, and
+    /// moves the offset behind the last one taken.
+    ///
+    /// # Errors
+    /// `ENOTDIR`; `ENOENT` if the directory was removed.
+    pub fn read_directory(&self, sink: &mut DirectorySink<'_>) -> Result<()> {
+        self.check_readable()?;
+        if self.location.kind() != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if self.location.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        let mut offset = self.offset.lock();
+        let own_inode = self.metadata()?.inode;
+        let parent_inode = self.location.parent_inode()?.unwrap_or(own_inode);
+        for (cookie, name, inode) in [(0, &b"."[..], own_inode), (1, &b".."[..], parent_inode)] {
+            if *offset > cookie {
+                continue;
+            }
+            let next_cookie = cookie + 1;
+            let entry = DirectoryEntry {
+                inode,
+                kind: FileType::Directory,
+                name,
+                next_cookie,
+            };
+            if sink(&entry) == SinkState::Full {
+                return Ok(());
+            }
+            *offset = next_cookie;
+        }
+        let start = *offset - DOT_ENTRIES;
+        self.object.read_directory(start, &mut |entry| {
+            let Some(next_cookie) = entry.next_cookie.checked_add(DOT_ENTRIES) else {
+                return SinkState::Full;
+            };
+            let state = sink(&DirectoryEntry {
+                next_cookie,
+                ..*entry
+            });
+            if state == SinkState::Taken {
+                *offset = next_cookie;
+            }
+            state
+        })
+    }
+
+    /// Sets the size of the file.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is not open for writing or no regular file, as `ftruncate` says.
+    pub fn truncate(&self, size_bytes: u64) -> Result<()> {
+        if self.flags().contains(OpenFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
+        if !self.flags().is_writable() || self.location.kind() != FileType::Regular {
+            return Err(Errno::EINVAL);
+        }
+        if size_bytes > OFFSET_MAX {
+            return Err(Errno::EFBIG);
+        }
+        self.object.truncate(size_bytes)
+    }
+
+    /// What would not have to wait now.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.object.readiness()
+    }
+
+    fn check_readable(&self) -> Result<()> {
+        if self.flags().is_readable() {
+            Ok(())
+        } else {
+            Err(Errno::EBADF)
+        }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.flags().is_writable() {
+            Ok(())
+        } else {
+            Err(Errno::EBADF)
+        }
+    }
+
+    fn check_seekable(&self) -> Result<()> {
+        if self.object.is_seekable() {
+            Ok(())
+        } else {
+            Err(Errno::ESPIPE)
+        }
+    }
+}
+
+fn check_offset(offset: u64) -> Result<()> {
+    if offset > OFFSET_MAX {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
+    }
+}
+
+/// The part of a buffer that ends before the largest offset.
+fn clamp_read(offset: u64, buffer: &mut [u8]) -> &mut [u8] {
+    let length = room_after(offset).min(buffer.len());
+    &mut buffer[..length]
+}
+
+/// The part of the data that ends before the largest offset.
+fn clamp_write(offset: u64, data: &[u8]) -> Result<&[u8]> {
+    let length = room_after(offset).min(data.len());
+    if length == 0 && !data.is_empty() {
+        return Err(Errno::EFBIG);
+    }
+    Ok(&data[..length])
+}
+
+fn room_after(offset: u64) -> usize {
+    usize::try_from(OFFSET_MAX.saturating_sub(offset)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,480 @@
+//! What a process sees of the file systems, and the operations that take a path.
+
+use alloc::sync::Arc;
+
+use abi::errno::Errno;
+
+use crate::walk::Destination;
+use crate::{
+    Access, AttributeChange, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
+    Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile, OpenFlags, PATH_MAX_BYTES,
+    Parent, RenameFlags, Result,
+};
+
+/// Where a process stands in a namespace, and with what rights.
+///
+/// In each operation `base` is where a relative path starts: the place that a directory descriptor
+/// refers to, or the working directory if it is `None`.
+#[derive(Clone)]
+pub struct Viewpoint {
+    /// The mounts.
+    pub namespace: Arc<Namespace>,
+    /// What `/` means.
+    pub root: Location,
+    /// Where relative paths start.
+    pub working_directory: Location,
+    /// On whose behalf.
+    pub credentials: Credentials,
+    /// Permission bits that new files do not get.
+    pub creation_mask: Mode,
+}
+
+impl Viewpoint {
+    /// The superuser at the root of a namespace, with the usual creation mask 022.
+    #[must_use]
+    pub fn new(namespace: Arc<Namespace>) -> Self {
+        let root = namespace.root();
+        Self {
+            namespace,
+            working_directory: root.clone(),
+            root,
+            credentials: Credentials::superuser(),
+            creation_mask: Mode::from_low_bits(0o022),
+        }
+    }
+
+    /// Makes a directory the working directory.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EACCES`.
+    pub fn change_directory(&mut self, location: &Location) -> Result<()> {
+        if location.kind() != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        self.credentials
+            .check(&location.metadata()?, Access::EXECUTE)?;
+        self.working_directory = location.clone();
+        Ok(())
+    }
+
+    /// Checks `access` to a place as `faccessat` does, without opening it.
+    ///
+    /// # Errors
+    /// `EACCES`, `EROFS`.
+    pub fn check_access(&self, location: &Location, access: Access) -> Result<()> {
+        let metadata = location.metadata()?;
+        let is_content = matches!(
+            metadata.kind,
+            FileType::Regular | FileType::Directory | FileType::Symlink
+        );
+        if access.contains(Access::WRITE) && is_content {
+            location.mount().check_writable()?;
+        }
+        let no_execute = location.mount().flags().contains(MountFlags::NO_EXECUTE);
+        if access.contains(Access::EXECUTE) && metadata.kind == FileType::Regular && no_execute {
+            return Err(Errno::EACCES);
+        }
+        self.credentials.check(&metadata, access)
+    }
+
+    /// Opens what is at `path`, or makes a regular file with `mode` there, as `flags` say.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn open(
+        &self,
+        base: Option<&Location>,
+        path: &[u8],
+        flags: OpenFlags,
+        mode: Mode,
+    ) -> Result<Arc<OpenFile>> {
+        let creates = flags.contains(OpenFlags::CREATE) && !flags.contains(OpenFlags::PATH);
+        if flags.contains(OpenFlags::TEMPORARY) {
+            return self.open_unnamed(base, path, flags, mode);
+        }
+        if creates && flags.contains(OpenFlags::DIRECTORY) {
+            return Err(Errno::EINVAL);
+        }
+        let exclusive = creates && flags.contains(OpenFlags::EXCLUSIVE);
+        let follow = if flags.contains(OpenFlags::NO_FOLLOW) || exclusive {
+            Follow::No
+        } else {
+            Follow::Yes
+        };
+        loop {
+            match self.walk(base, path, follow)? {
+                Destination::Found(_) if exclusive => return Err(Errno::EEXIST),
+                Destination::Found(location) => return self.open_location(&location, flags),
+                Destination::Missing(_) if !creates => return Err(Errno::ENOENT),
+                Destination::Missing(parent) if parent.must_be_directory => {
+                    return Err(Errno::EISDIR);
+                }
+                Destination::Missing(parent) => {
+                    let node = self.new_node(FileType::Regular, mode);
+                    match self.create_at(&parent, &node) {
+                        Ok(created) => return OpenFile::new(created, flags),
+                        // Somebody else made it meanwhile: open theirs.
+                        Err(Errno::EEXIST) if !exclusive => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens a place that is already resolved, for example through `/proc/self/fd`.
+    ///
+    /// # Errors
+    /// As `open(2)` for a file that exists.
+    pub fn open_location(&self, location: &Location, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+        let kind = location.kind();
+        if flags.contains(OpenFlags::DIRECTORY) && kind != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if flags.contains(OpenFlags::PATH) {
+            return OpenFile::new(location.clone(), flags);
+        }
+        let mount_flags = location.mount().flags();
+        match kind {
+            FileType::Symlink => return Err(Errno::ELOOP),
+            FileType::Socket => return Err(Errno::ENXIO),
+            FileType::Directory
+                if flags.access().contains(Access::WRITE) || flags.contains(OpenFlags::CREATE) =>
+            {
+                return Err(Errno::EISDIR);
+            }
+            FileType::CharacterDevice | FileType::BlockDevice
+                if mount_flags.contains(MountFlags::NO_DEVICES) =>
+            {
+                return Err(Errno::EACCES);
+            }
+            _ => {}
+        }
+        self.credentials
+            .check(&location.metadata()?, flags.access())?;
+        if kind == FileType::Regular && flags.access().contains(Access::WRITE) {
+            location.mount().check_writable()?;
+        }
+        let file = OpenFile::new(location.clone(), flags)?;
+        if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {
+            location.inode().truncate(0)?;
+        }
+        Ok(file)
+    }
+
+    fn open_unnamed(
+        &self,
+        base: Option<&Location>,
+        path: &[u8],
+        flags: OpenFlags,
+        mode: Mode,
+    ) -> Result<Arc<OpenFile>> {
+        if !flags.contains(OpenFlags::DIRECTORY) || !flags.is_writable() {
+            return Err(Errno::EINVAL);
+        }
+        let directory = self.resolve(base, path, Follow::Yes)?;
+        self.check_change(&directory)?;
+        let node = self.new_node(FileType::Regular, mode);
+        let inode = directory.inode().create_unnamed(&node)?;
+        OpenFile::new(directory.unnamed_child(inode), flags)
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As `mkdir(2)`.
+    pub fn make_directory(
+        &self,
+        base: Option<&Location>,
+        path: &[u8],
+        mode: Mode,
+    ) -> Result<Location> {
+        let parent = self.parent_for_creation(base, path)?;
+        self.create_at(&parent, &self.new_node(FileType::Directory, mode))
+    }
+
+    /// Makes a regular file, FIFO, socket or device node.
+    ///
+    /// # Errors
+    /// As `mknod(2)`; `EPERM` for a directory or symbolic link.
+    pub fn make_node(
+        &self,
+        base: Option<&Location>,
+        path: &[u8],
+        kind: FileType,
+        mode: Mode,
+        represents: DeviceNumber,
+    ) -> Result<Location> {
+        if matches!(kind, FileType::Directory | FileType::Symlink) {
+            return Err(Errno::EPERM);
+        }
+        let parent = self.parent_for_creation(base, path)?;
+        refuse_slash(&parent)?;
+        self.create_at(
+            &parent,
+            &NewNode {
+                represents,
+                ..self.new_node(kind, mode)
+            },
+        )
+    }
+
+    /// Makes a symbolic link to `target`.
+    ///
+    /// # Errors
+    /// As `symlink(2)`.
+    pub fn make_symlink(
+        &self,
+        target: &[u8],
+        base: Option<&Location>,
+        path: &[u8],
+    ) -> Result<Location> {
+        match target.len() {
+            0 => return Err(Errno::ENOENT),
+            PATH_MAX_BYTES.. => return Err(Errno::ENAMETOOLONG),
+            _ => {}
+        }
+        let parent = self.parent_for_creation(base, path)?;
+        refuse_slash(&parent)?;
+        let mut node = self.new_node(FileType::Symlink, Mode::from_low_bits(0o777));
+        node.mode = Mode::from_low_bits(0o777);
+        self.create_at(
+            &parent,
+            &NewNode {
+                link_target: target,
+                ..node
+            },
+        )
+    }
+
+    /// Adds the name `path` for what is at `source`.
+    ///
+    /// # Errors
+    /// As `link(2)`.
+    pub fn link(&self, source: &Location, base: Option<&Location>, path: &[u8]) -> Result<()> {
+        let parent = self.parent_for_creation(base, path)?;
+        let name = name_of(&parent, Errno::EEXIST)?;
+        refuse_slash(&parent)?;
+        if parent.directory.mount.id() != source.mount.id() {
+            return Err(Errno::EXDEV);
+        }
+        if source.kind() == FileType::Directory {
+            return Err(Errno::EPERM);
+        }
+        self.check_change(&parent.directory)?;
+        parent.directory.dentry.link(name, source.inode())
+    }
+
+    /// Removes a name of something that is no directory.
+    ///
+    /// # Errors
+    /// As `unlink(2)`.
+    pub fn unlink(&self, base: Option<&Location>, path: &[u8]) -> Result<()> {
+        let parent = self.resolve_parent(base, path)?;
+        let name = name_of(&parent, Errno::EISDIR)?;
+        self.remove_name(&parent.directory, name, |kind| match kind {
+            FileType::Directory => Err(Errno::EISDIR),
+            _ if parent.must_be_directory => Err(Errno::ENOTDIR),
+            _ => Ok(()),
+        })
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// As `rmdir(2)`.
+    pub fn remove_directory(&self, base: Option<&Location>, path: &[u8]) -> Result<()> {
+        let parent = self.resolve_parent(base, path)?;
+        let name = match &parent.last {
+            LastComponent::Name(name) => Name::new(name)?,
+            LastComponent::Dot => return Err(Errno::EINVAL),
+            LastComponent::DotDot => return Err(Errno::ENOTEMPTY),
+            LastComponent::Root => return Err(Errno::EBUSY),
+        };
+        self.remove_name(&parent.directory, name, |kind| match kind {
+            FileType::Directory => Ok(()),
+            _ => Err(Errno::ENOTDIR),
+        })
+    }
+
+    fn remove_name(
+        &self,
+        directory: &Location,
+        name: Name<'_>,
+        check_kind: impl Fn(FileType) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let victim = directory.dentry.child(name)?;
+            check_kind(victim.inode.kind())?;
+            self.check_removal(directory, &victim.inode.metadata()?)?;
+            if directory.dentry.remove(name, &victim)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves a name.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn rename(
+        &self,
+        from_base: Option<&Location>,
+        from_path: &[u8],
+        to_base: Option<&Location>,
+        to_path: &[u8],
+        flags: RenameFlags,
+    ) -> Result<()> {
+        if flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
+            return Err(Errno::EINVAL);
+        }
+        let from = self.resolve_parent(from_base, from_path)?;
+        let to = self.resolve_parent(to_base, to_path)?;
+        if from.directory.mount.id() != to.directory.mount.id() {
+            return Err(Errno::EXDEV);
+        }
+        let occupied = match flags.contains(RenameFlags::NO_REPLACE) {
+            true => Errno::EEXIST,
+            false => Errno::EBUSY,
+        };
+        let from_name = name_of(&from, Errno::EBUSY)?;
+        let to_name = name_of(&to, occupied)?;
+        self.check_rename(&from, from_name, &to, to_name, flags)?;
+        from.directory
+            .dentry
+            .rename(from_name, &to.directory.dentry, to_name, flags)
+    }
+
+    /// Checks kinds and rights of a rename. Ancestors are checked under the rename lock.
+    fn check_rename(
+        &self,
+        from: &Parent,
+        from_name: Name<'_>,
+        to: &Parent,
+        to_name: Name<'_>,
+        flags: RenameFlags,
+    ) -> Result<()> {
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        let source = from.directory.dentry.child(from_name)?;
+        let source_is_directory = source.inode.kind() == FileType::Directory;
+        if !source_is_directory && (from.must_be_directory || (to.must_be_directory && !exchange)) {
+            return Err(Errno::ENOTDIR);
+        }
+        self.check_removal(&from.directory, &source.inode.metadata()?)?;
+        let replaced = match to.directory.dentry.child(to_name) {
+            Ok(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
+            Ok(replaced) => replaced,
+            Err(Errno::ENOENT) if !exchange => return self.check_change(&to.directory),
+            Err(error) => return Err(error),
+        };
+        self.check_removal(&to.directory, &replaced.inode.metadata()?)?;
+        let replaced_is_directory = replaced.inode.kind() == FileType::Directory;
+        match (source_is_directory, replaced_is_directory) {
+            (true, false) if !exchange => Err(Errno::ENOTDIR),
+            (false, true) if !exchange => Err(Errno::EISDIR),
+            (_, false) if to.must_be_directory => Err(Errno::ENOTDIR),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets the size of a regular file.
+    ///
+    /// # Errors
+    /// As `truncate(2)`.
+    pub fn truncate(&self, location: &Location, size_bytes: u64) -> Result<()> {
+        match location.kind() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+        location.mount().check_writable()?;
+        self.credentials
+            .check(&location.metadata()?, Access::WRITE)?;
+        location.inode().truncate(size_bytes)
+    }
+
+    /// Changes attributes: only the owner may, and only the superuser gives files away.
+    ///
+    /// # Errors
+    /// `EROFS`, `EPERM`.
+    pub fn set_attributes(&self, location: &Location, change: &AttributeChange) -> Result<()> {
+        location.mount().check_writable()?;
+        let metadata = location.metadata()?;
+        if !self.credentials.is_superuser() {
+            let gives_away = change.user.is_some_and(|user| user != metadata.user)
+                || change
+                    .group
+                    .is_some_and(|group| !self.credentials.is_member(group));
+            if self.credentials.user != metadata.user || gives_away {
+                return Err(Errno::EPERM);
+            }
+        }
+        location.inode().set_attributes(change)
+    }
+
+    fn new_node(&self, kind: FileType, mode: Mode) -> NewNode<'static> {
+        NewNode {
+            kind,
+            mode: mode.difference(self.creation_mask),
+            user: self.credentials.user,
+            group: self.credentials.group,
+            represents: DeviceNumber::default(),
+            link_target: b"",
+        }
+    }
+
+    /// The parent of something to be made; what exists already is `EEXIST` before any other check.
+    fn parent_for_creation(&self, base: Option<&Location>, path: &[u8]) -> Result<Parent> {
+        let parent = self.resolve_parent(base, path)?;
+        let name = name_of(&parent, Errno::EEXIST)?;
+        match parent.directory.dentry.child(name) {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => Ok(parent),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create_at(&self, parent: &Parent, node: &NewNode<'_>) -> Result<Location> {
+        let name = name_of(parent, Errno::EEXIST)?;
+        self.check_change(&parent.directory)?;
+        let dentry = parent.directory.dentry.create(name, node)?;
+        Ok(parent.directory.at(dentry))
+    }
+
+    /// Checks that names may be added to a directory.
+    fn check_change(&self, directory: &Location) -> Result<()> {
+        if directory.kind() != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        directory.mount().check_writable()?;
+        if directory.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        self.credentials
+            .check(&directory.metadata()?, Access::WRITE | Access::EXECUTE)
+    }
+
+    /// Checks that the name of `victim` may be removed from a directory.
+    fn check_removal(&self, directory: &Location, victim: &Metadata) -> Result<()> {
+        directory.mount().check_writable()?;
+        self.credentials
+            .check_remove(&directory.metadata()?, victim)
+    }
+}
+
+/// The name at the end of a path; a path that ends in no name fails with `otherwise`.
+fn name_of(parent: &Parent, otherwise: Errno) -> Result<Name<'_>> {
+    match &parent.last {
+        LastComponent::Name(name) => Name::new(name),
+        _ => Err(otherwise),
+    }
+}
+
+/// Only a directory can be made under a name that a slash follows.
+const fn refuse_slash(parent: &Parent) -> Result<()> {
+    if parent.must_be_directory {
+        Err(Errno::ENOENT)
+    } else {
+        Ok(())
+    }
+}
