@@ -78,7 +78,9 @@ impl Children {
 
     /// Whether `name` is known as this dentry, so that what was looked up is still what it was.
     fn has(&self, name: &[u8], dentry: &Dentry) -> bool {
-        self.by_name.get(name).is_some_and(|child| child.id == dentry.id)
+        self.by_name
+            .get(name)
+            .is_some_and(|child| child.id == dentry.id)
     }
 
     fn insert(&mut self, name: &[u8], dentry: &Arc<Dentry>) {
@@ -288,7 +290,9 @@ impl Dentry {
         let mut other_children = (!Arc::ptr_eq(self, target)).then(|| target.children.lock());
         let target_children = other_children.as_deref().unwrap_or(&*source_children);
         let is_stale = !source_children.has(&from, &source)
-            || replaced.as_ref().is_some_and(|replaced| !target_children.has(&to, replaced));
+            || replaced
+                .as_ref()
+                .is_some_and(|replaced| !target_children.has(&to, replaced));
         if is_stale {
             return Ok(false);
         }

@@ -339,10 +339,13 @@ impl Viewpoint {
         };
         let from_name = name_of(&from, Errno::EBUSY)?;
         let to_name = name_of(&to, occupied)?;
-        self.check_rename(&from, from_name, &to, to_name, flags)?;
-        from.directory
-            .dentry
-            .rename(from_name, &to.directory.dentry, to_name, flags)
+        loop {
+            self.check_rename(&from, from_name, &to, to_name, flags)?;
+            let (directory, target) = (&from.directory.dentry, &to.directory.dentry);
+            if directory.rename(from_name, target, to_name, flags)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Checks kinds and rights of a rename. Ancestors are checked under the rename lock.
