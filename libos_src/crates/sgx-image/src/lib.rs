@@ -9,24 +9,21 @@
 //! crate `einit` does. Chapter and table names are those of the Intel SDM, volume 3D.
 #![forbid(unsafe_code)]
 
-mod attributes;
 mod error;
 mod measurement;
 mod reader;
 mod record;
-mod sec_info;
 mod sig_struct;
 mod tcs;
 
-pub use attributes::{Attributes, MiscSelect};
+pub use abi::{Attributes, PageType, Permissions, SecInfo};
 pub use error::{SgxsError, SgxsFault};
 pub use measurement::{Measurement, measure};
 pub use reader::{EnclaveGeometry, PageRun, SgxsReader};
-pub use sec_info::{PageType, Permissions, SecInfo};
 pub use sig_struct::{RSA_BYTES, SIG_STRUCT_BYTES, SIGNED_BYTES, SigStruct, WrongLength};
 
 /// Bytes in an enclave page.
-pub const PAGE_BYTES: usize = 4096;
+pub const PAGE_BYTES: usize = abi::PAGE_SIZE as usize;
 
 /// Bytes that one EEXTEND measures.
 pub const CHUNK_BYTES: usize = 256;

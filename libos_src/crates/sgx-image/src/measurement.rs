@@ -2,11 +2,10 @@
 
 use std::io::Read;
 
+use abi::SecInfo;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    CHUNK_BYTES, EnclaveGeometry, PAGE_BYTES, PageRun, SecInfo, SgxsError, SgxsReader, record,
-};
+use crate::{CHUNK_BYTES, EnclaveGeometry, PAGE_BYTES, PageRun, SgxsError, SgxsReader, record};
 
 /// The running SHA-256 that becomes MRENCLAVE (SDM, "MRENCLAVE" and the operations of ECREATE, EADD
 /// and EEXTEND).

@@ -2,8 +2,10 @@
 
 use std::io::{BufReader, ErrorKind, Read};
 
+use abi::{PageType, Permissions, SecInfo};
+
 use crate::record::{self, RECORD_BYTES, Record};
-use crate::{CHUNK_BYTES, CHUNKS_PER_PAGE, PAGE_BYTES, PageType, SecInfo, tcs};
+use crate::{CHUNK_BYTES, CHUNKS_PER_PAGE, PAGE_BYTES, tcs};
 use crate::{SgxsError, SgxsFault};
 
 /// The most data that one run carries, and so the memory that a reader needs for it.
@@ -226,8 +228,8 @@ impl<R: Read> SgxsReader<R> {
                 page_offset,
                 expected_at_least: self.lowest_offset,
             })
-        } else if !sec_info.is_addable() {
-            Err(SgxsFault::SecInfo(sec_info.flags()))
+        } else if !is_addable(sec_info) {
+            Err(SgxsFault::SecInfo(sec_info.flags))
         } else {
             Ok(())
         }
@@ -317,6 +319,20 @@ fn checked(enclave: EnclaveGeometry) -> Result<EnclaveGeometry, SgxsError> {
         return Err(fault(8, SgxsFault::SsaFrameSize));
     }
     Ok(enclave)
+}
+
+/// Whether EADD and the Linux driver take a page with this SECINFO: a TCS without permissions, or a
+/// regular page that is not writable without being readable; no other bit set.
+fn is_addable(sec_info: SecInfo) -> bool {
+    let permissions = sec_info.permissions();
+    match sec_info.page_type() {
+        Some(PageType::Tcs) => sec_info == SecInfo::TCS,
+        Some(PageType::Regular) => {
+            sec_info == SecInfo::regular(permissions)
+                && (permissions.contains(Permissions::R) || !permissions.contains(Permissions::W))
+        }
+        _ => false,
+    }
 }
 
 fn check_tcs(page: Page, data: &[u8]) -> Result<(), SgxsError> {

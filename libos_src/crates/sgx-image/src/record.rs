@@ -1,6 +1,8 @@
 //! The 64-byte records that the CPU hashes (SDM operations of ECREATE, EADD and EEXTEND).
 
-use crate::{EnclaveGeometry, SecInfo, SgxsFault};
+use abi::SecInfo;
+
+use crate::{EnclaveGeometry, SgxsFault};
 
 pub(crate) const RECORD_BYTES: usize = 64;
 
@@ -32,7 +34,7 @@ pub(crate) fn create(enclave: EnclaveGeometry) -> [u8; RECORD_BYTES] {
 pub(crate) fn add(page_offset: u64, sec_info: SecInfo) -> [u8; RECORD_BYTES] {
     let mut record = tagged(ADD);
     record[8..16].copy_from_slice(&page_offset.to_le_bytes());
-    record[16..24].copy_from_slice(&sec_info.flags().to_le_bytes());
+    record[16..24].copy_from_slice(&sec_info.flags.to_le_bytes());
     record
 }
 

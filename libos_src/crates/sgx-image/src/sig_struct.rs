@@ -5,10 +5,10 @@ use std::error::Error;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Attributes, MiscSelect};
+use abi::Attributes;
 
 /// Bytes in a SIGSTRUCT.
-pub const SIG_STRUCT_BYTES: usize = 1808;
+pub const SIG_STRUCT_BYTES: usize = abi::SIGSTRUCT_SIZE;
 
 /// Bytes in an RSA-3072 number.
 pub const RSA_BYTES: usize = 384;
@@ -91,8 +91,8 @@ impl SigStruct {
 
     /// MISCSELECT, offset 900.
     #[must_use]
-    pub fn miscselect(&self) -> MiscSelect {
-        MiscSelect(u32::from_le_bytes(self.field(900)))
+    pub fn miscselect(&self) -> u32 {
+        u32::from_le_bytes(self.field(900))
     }
 
     /// MISCMASK, offset 904.
