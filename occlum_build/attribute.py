@@ -25,7 +25,11 @@ class Attrs(BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", arbitrary_types_allowed=True
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        validate_default=True,  # a default label gets its canonical spelling
     )
 
     name: str = Field(description="The target's name, unique in its package.", min_length=1)

@@ -79,14 +79,15 @@ class Label:
 
 
 def _validate(value: object, info: Any) -> Label:
-    if isinstance(value, Label):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("a label is a string")  # noqa: TRY004  # pydantic reports ValueError only
     context = info.context or {}
-    return Label.parse(
-        value, package=context.get("package", ""), repository=context.get("repository", "")
-    )
+    if isinstance(value, str):
+        value = Label.parse(
+            value, package=context.get("package", ""), repository=context.get("repository", "")
+        )
+    if not isinstance(value, Label):
+        raise ValueError("a label is a string")  # noqa: TRY004  # pydantic reports ValueError only
+    canonical = context.get("canonical")
+    return canonical(value) if canonical is not None else value
 
 
 def _check_package(text: str, package: str) -> None:

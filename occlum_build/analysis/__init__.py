@@ -1,0 +1,1 @@
+"""From targets and rules to one graph of providers and actions."""

@@ -1,0 +1,1 @@
+"""From text to targets: workspaces, BUILD and .bzl files, rule files, attributes."""

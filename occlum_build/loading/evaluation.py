@@ -1,0 +1,332 @@
+"""Evaluates BUILD and .bzl files: Starlark runs, and calls of rules are recorded."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import starlark
+
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
+from occlum_build.label import BadLabelError, Label
+from occlum_build.loading.glob import BadGlobError, glob, package_files
+from occlum_build.loading.package import Package, RuleClass, TargetCall
+from occlum_build.loading.rule_file import RuleFiles
+from occlum_build.loading.select import select
+from occlum_build.loading.source_map import SourceMap
+from occlum_build.loading.sources import Sources
+from occlum_build.loading.starlark_text import explained, frames, place
+
+_MAX_TICKS: Final = 20_000  # of about a thousand instructions: some seconds
+_MAX_DEPTH: Final = 200
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BUILTINS: Final = ("glob", "select", "package", "package_name", "exports_files", "load", "fail")
+
+
+@dataclass
+class _Module:
+    """A loaded file: what Starlark can import, and under which names."""
+
+    frozen: starlark.FrozenModule
+    exports: tuple[str, ...]
+
+
+@dataclass
+class _Scope:
+    """The package that is being evaluated."""
+
+    package: Package
+    problems: list[Diagnostic] = field(default_factory=list)
+    files: list[str] | None = None
+
+
+class Evaluator:
+    """Evaluates the files of one run; each `.bzl` and rule file once."""
+
+    def __init__(self, sources: Sources) -> None:
+        """Read files through `sources`."""
+        self._sources = sources
+        self._rule_files = RuleFiles(sources)
+        self._modules: dict[Label, _Module] = {}
+        self._loading: list[Label] = []
+        self._rules: dict[tuple[str, str], RuleClass] = {}
+        self._maps: dict[str, SourceMap] = {}
+        self._scope: _Scope | None = None
+        self._stashed: DiagnosticError | None = None
+        extensions = (
+            starlark.LibraryExtension.StructType,
+            starlark.LibraryExtension.CallStack,
+            starlark.LibraryExtension.Json,
+            starlark.LibraryExtension.Print,
+        )
+        self._globals = starlark.Globals.extended_by(list(extensions))
+
+    def package(self, label: Label) -> tuple[Package, list[Diagnostic]]:
+        """The package of the BUILD file `label`, and what is wrong in it.
+
+        A package with problems holds the targets that were declared before them.
+        """
+        scope = _Scope(Package(label))
+        outer, self._scope = self._scope, scope
+        try:
+            text, file = self._sources.text(label)
+            self._run(label, file, text)
+        except DiagnosticError as problem:
+            scope.problems += problem.diagnostics
+        finally:
+            self._scope = outer
+        return scope.package, scope.problems
+
+    def _run(self, label: Label, file: str, text: str) -> starlark.Module:
+        """Evaluate one file."""
+        source = self._maps[file] = SourceMap(file, text)
+        module = starlark.Module()
+        for name, function in (
+            ("glob", self._glob),
+            ("select", select),
+            ("package_name", self._package_name),
+            ("package", self._package),
+            ("exports_files", self._exports_files),
+        ):
+            module.add_callable(name, self._guarded(function))
+        known: list[str] = [*_BUILTINS]
+        ticks = iter(range(_MAX_TICKS))
+        options = starlark.EvalOptions(
+            check_cancelled=lambda: next(ticks, None) is None, max_callstack_size=_MAX_DEPTH
+        )
+        try:
+            tree = starlark.parse(file, text, _dialect(is_build=label.name == "BUILD"))
+            modules = self._loads(label, tree, source)
+            known += (name for one in tree.loads() for name in one.symbols)
+            known += _exports(source)
+            loader = starlark.FileLoader(lambda name: modules[name])
+            starlark.eval_with(options, module, tree, self._globals, loader)
+        except starlark.StarlarkError as problem:
+            raise self._translated(str(problem), source, tuple(known)) from None
+        return module
+
+    def _translated(self, text: str, source: SourceMap, known: tuple[str, ...]) -> DiagnosticError:
+        """Starlark's error, or the one of ours that made it fail, at the place it names."""
+        stashed, self._stashed = self._stashed, None
+        if stashed is not None:
+            span = place(text)
+            placed = (
+                Diagnostic(
+                    one.code,
+                    one.severity,
+                    one.message,
+                    one.span or span,
+                    one.label_under_caret,
+                    one.notes,
+                    one.helps,
+                )
+                for one in stashed.diagnostics
+            )
+            return DiagnosticError(tuple(placed))
+        if "Evaluation cancelled" in text:
+            problem = error(
+                "OB0123",
+                "this file computes for too long",
+                place(text) or Span(source.file),
+                notes=("a BUILD file describes targets; work belongs into actions",),
+            )
+            return DiagnosticError(problem)
+        return DiagnosticError(explained(text, source, known))
+
+    def _loads(
+        self, importer: Label, tree: starlark.AstModule, source: SourceMap
+    ) -> Mapping[str, starlark.FrozenModule]:
+        """The modules that a file loads, with all of its bad `load`s reported at once."""
+        modules: dict[str, starlark.FrozenModule] = {}
+        problems: list[Diagnostic] = []
+        for one in tree.loads():
+            span = source.load_span(one.module_id)
+            try:
+                module = self._module(importer, one.module_id, span)
+            except DiagnosticError as problem:
+                problems += [found for found in problem.diagnostics if found not in problems]
+                continue
+            modules[one.module_id] = module.frozen
+            for symbol in one.symbols.values():
+                if module.exports and symbol not in module.exports:
+                    guess = near(symbol, module.exports)
+                    at = source.load_span(one.module_id, symbol) or span
+                    helps = (f"it has `{guess}`",) if guess else ()
+                    message = f"`{one.module_id}` has no `{symbol}`"
+                    problems.append(error("OB0106", message, at, helps=helps))
+        if problems:
+            raise DiagnosticError(problems)
+        return modules
+
+    def _module(self, importer: Label, text: str, span: Span | None) -> _Module:
+        try:
+            label = Label.parse(text, package=importer.package, repository=importer.repository)
+        except BadLabelError as problem:
+            raise DiagnosticError(error("OB0113", str(problem), span)) from None
+        label = self._sources.workspace.canonical(label)
+        if label in self._modules:
+            return self._modules[label]
+        if label in self._loading:
+            chain = " -> ".join(str(one) for one in (*self._loading, label))
+            raise DiagnosticError(
+                error("OB0107", "files load each other in a cycle", span, notes=(chain,))
+            )
+        self._loading.append(label)
+        try:
+            self._modules[label] = self._loaded(label, span)
+        finally:
+            self._loading.pop()
+        return self._modules[label]
+
+    def _loaded(self, label: Label, span: Span | None) -> _Module:
+        content, file = self._sources.text(label, span)
+        if label.name.endswith(".py"):
+            return self._rule_module(label)
+        if not label.name.endswith(".bzl"):
+            message = f"`{label}` is neither a `.bzl` file nor a rule file (`.py`)"
+            raise DiagnosticError(error("OB0106", message, span))
+        outer, self._scope = self._scope, None
+        try:
+            frozen = self._run(label, file, content).freeze()
+        finally:
+            self._scope = outer
+        return _Module(frozen, _exports(self._maps[file]))
+
+    def _rule_module(self, label: Label) -> _Module:
+        """Starlark functions for the rules of a rule file: they tell where they are called."""
+        rules = self._rule_files.rules(label)
+        module = starlark.Module()
+        module.add_callable("_record", self._guarded(self._record))
+        lines = []
+        for name, rule in rules.items():
+            self._rules[str(label), name] = RuleClass(name, label, rule)
+            lines += [
+                f"def {name}(**attributes):",
+                f'    _record("{label}", "{name}", str(call_stack(strip_frames = 1)), attributes)',
+            ]
+        tree = starlark.parse(str(label), "\n".join(lines) + "\n", _dialect(is_build=False))
+        starlark.eval(module, tree, self._globals)
+        return _Module(module.freeze(), tuple(rules))
+
+    def _guarded(self, function: Any) -> Any:
+        """Keep our own exceptions: Starlark turns them into text."""
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            try:
+                return function(*arguments, **keywords)
+            except DiagnosticError as problem:
+                self._stashed = problem
+                raise
+
+        return call
+
+    def _current(self, function: str) -> _Scope:
+        if self._scope is None:
+            message = f"`{function}` works only while a BUILD file is evaluated"
+            helps = ("call it inside a macro",)
+            raise DiagnosticError(error("OB0105", message, helps=helps))
+        return self._scope
+
+    def _record(self, file: str, name: str, stack: str, attributes: dict[str, Any]) -> None:
+        """A rule is called: remember it. Nothing but its name is checked yet."""
+        scope = self._current(name)
+        package = scope.package
+        places = frames(stack)
+        target = attributes.get("name")
+        at_file, line = places[-1] if places else (str(package.label), 0)
+        site = self._maps[at_file].call(line, name, target)
+        callers = tuple(
+            self._maps[one].call(number, "").span for one, number in reversed(places[:-1])
+        )
+        if not isinstance(target, str):
+            problem = error(
+                "OB0111", f"a `{name}` has no name", site.span, helps=('say `name = "…"`',)
+            )
+            scope.problems.append(problem)
+            return
+        try:
+            label = Label.parse(
+                f":{target}", package=package.label.package, repository=package.label.repository
+            )
+        except BadLabelError as problem:
+            span = site.value(("name",)) or site.span
+            scope.problems.append(error("OB0113", str(problem), span))
+            return
+        call = TargetCall(label, self._rules[file, name], attributes, site, callers)
+        if target in package.calls:
+            first = package.calls[target].span
+            scope.problems.append(
+                error(
+                    "OB0115",
+                    f"two targets are named `{label}`",
+                    site.value(("name",)) or site.span,
+                    notes=(f"the first is at {first}",),
+                )
+            )
+            return
+        package.calls[target] = call
+
+    def _glob(
+        self, include: list[str], exclude: list[str] | None = None, *, allow_empty: bool = False
+    ) -> list[str]:
+        scope = self._current("glob")
+        if scope.files is None:
+            directory = self._sources.workspace.package_directory(scope.package.label)
+            is_root = not scope.package.label.package
+            scope.files = list(
+                package_files(
+                    directory, is_root=is_root, read_directories=self._sources.directories
+                )
+            )
+        try:
+            found = glob(scope.files, include, exclude or ())
+            empty = [one for one in include if not glob(scope.files, [one], ())]
+        except (BadGlobError, AttributeError) as problem:
+            raise DiagnosticError(error("OB0117", f"bad glob: {problem}")) from None
+        if not allow_empty and (empty or not found):
+            listed = ", ".join(f"`{one}`" for one in empty or include)
+            raise DiagnosticError(
+                error(
+                    "OB0114",
+                    f"this glob matches nothing: {listed}",
+                    notes=("a glob sees the files of its own package only",),
+                    helps=("say `allow_empty = True` if that is meant",),
+                )
+            )
+        return found
+
+    def _package_name(self) -> str:
+        return self._current("package_name").package.label.package
+
+    def _package(
+        self, *, default_visibility: list[str] | None = None, default_testonly: bool = False
+    ) -> None:
+        package = self._current("package").package
+        if default_visibility is not None:
+            package.default_visibility = tuple(default_visibility)
+        package.default_testonly = default_testonly
+
+    def _exports_files(self, srcs: list[str], visibility: list[str] | None = None) -> None:
+        package = self._current("exports_files").package
+        for one in srcs:
+            package.exported[one] = tuple(visibility or ("//visibility:public",))
+
+
+def _exports(source: SourceMap) -> tuple[str, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        names = source.exports()
+        return tuple(one for one in names if _IDENTIFIER.fullmatch(one) and one[0] != "_")
+
+
+def _dialect(*, is_build: bool) -> starlark.Dialect:
+    dialect = starlark.Dialect.standard()
+    dialect.enable_def = not is_build  # macros live in .bzl files, as buildifier expects
+    dialect.enable_lambda = not is_build
+    dialect.enable_load = True
+    dialect.enable_f_strings = True
+    dialect.enable_keyword_only_arguments = True
+    dialect.enable_load_reexport = True
+    dialect.enable_top_level_stmt = False
+    return dialect

@@ -1,0 +1,122 @@
+"""Target patterns: what a user writes on the command line, turned into labels."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.label import BadLabelError, Label
+from occlum_build.loading.loader import Loader
+from occlum_build.loading.workspace import (
+    BUILD_FILE,
+    MARKER,
+    OUTPUT_DIRECTORY,
+    STATE_DIRECTORY,
+)
+
+_ALL_NAMES: Final = ("all", "*")
+MANUAL_TAG: Final = "manual"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The targets of one command line, sorted; `by_name` were asked for one by one."""
+
+    labels: tuple[Label, ...]
+    by_name: frozenset[Label]
+
+
+def expand(patterns: Iterable[str], loader: Loader, directory: Path) -> Selection:
+    """The targets that `patterns` mean, as a user in `directory` writes them.
+
+    `//...` and `pkg/...` are every package below, `//pkg:all` every target of one,
+    `//pkg`, `:name` and `pkg:name` one target; `-pattern` takes targets away again.
+    Wildcards leave out targets tagged `manual`. Problems go to the loader.
+    """
+    chosen: dict[Label, bool] = {}
+    for pattern in patterns:
+        text, is_negative = pattern.removeprefix("-"), pattern.startswith("-")
+        try:
+            found = list(_labels(text, loader, directory))
+        except DiagnosticError as problem:
+            loader.report(problem)
+            continue
+        for label, is_named in found:
+            if is_negative:
+                chosen.pop(label, None)
+            else:
+                chosen[label] = chosen.get(label, False) or is_named
+    return Selection(
+        tuple(sorted(chosen)), frozenset(one for one, is_named in chosen.items() if is_named)
+    )
+
+
+def packages_below(root: Path, start: Path, read_directories: set[Path]) -> Iterator[str]:
+    """The package names at and below `start`, sorted; nested workspaces are not entered."""
+    if not start.is_dir():
+        return
+    found: list[str] = []
+    for folder, names, files in os.walk(start):
+        path = Path(folder)
+        if path != root and MARKER in files:
+            names.clear()
+            continue
+        read_directories.add(path)
+        if BUILD_FILE in files:
+            found.append("" if path == root else path.relative_to(root).as_posix())
+        hidden = {one for one in names if one.startswith(".")}
+        own = {OUTPUT_DIRECTORY, STATE_DIRECTORY} if path == root else set()
+        names[:] = sorted(set(names) - hidden - own - {"__pycache__"})
+    yield from sorted(found)
+
+
+def _labels(text: str, loader: Loader, directory: Path) -> Iterator[tuple[Label, bool]]:
+    """Each label that one pattern means, and whether it was named rather than found."""
+    root = loader.workspace.root
+    here = PurePosixPath(directory.relative_to(root)).as_posix() if directory != root else ""
+    if not text.startswith(("//", "@", ":")):
+        text = _absolute(text, here)
+    if text == "//..." or text.endswith("/..."):
+        if text.startswith("@"):
+            raise DiagnosticError(error("OB0121", "`...` works in the workspace only"))
+        yield from _below(text, loader)
+        return
+    try:
+        label = loader.workspace.canonical(Label.parse(text, package=here))
+    except BadLabelError as problem:
+        helps = ("patterns look like `//pkg:name`, `//pkg:all`, `//pkg/...` or `:name`",)
+        raise DiagnosticError(error("OB0121", str(problem), helps=helps)) from None
+    if label.name in _ALL_NAMES and ":" in text:
+        yield from _all_of(label, loader)
+    elif loader.find(label) is not None:
+        yield label, True
+
+
+def _absolute(text: str, here: str) -> str:
+    """`pkg:name`, `pkg/...`, `...` and `name` as seen from the package `here`."""
+    if text == "...":
+        return f"//{here}/..." if here else "//..."
+    if ":" in text or "/" in text:
+        return f"//{here}/{text}" if here else f"//{text}"
+    return f":{text}"
+
+
+def _below(text: str, loader: Loader) -> Iterator[tuple[Label, bool]]:
+    root = loader.workspace.root
+    start = text.removeprefix("//").removesuffix("...").rstrip("/")
+    packages = list(packages_below(root, root / start, loader.sources.directories))
+    if not packages:
+        raise DiagnosticError(error("OB0121", f"no package at or below `//{start}`"))
+    for package in packages:
+        yield from _all_of(Label("", package, BUILD_FILE), loader)
+
+
+def _all_of(label: Label, loader: Loader) -> Iterator[tuple[Label, bool]]:
+    package = loader.package(label)
+    for name in sorted(package.calls) if package is not None else ():
+        one = label.sibling(name)
+        target = loader.target(one)
+        if target is not None and MANUAL_TAG not in target.attrs.tags:
+            yield one, False

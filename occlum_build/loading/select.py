@@ -1,0 +1,66 @@
+"""`select()`: a value that depends on the configuration.
+
+In Starlark it is a list of one marker, so that it can be added to lists; the marker is
+replaced when a target is configured. In an attribute that is no list it stands alone.
+"""
+
+from typing import Any, Final
+
+from occlum_build.configuration import Configuration
+
+_MARKER: Final = "@select"
+DEFAULT_CONDITIONS: Final = ("default", "//conditions:default")
+
+
+class NoMatchError(ValueError):
+    """No condition of a `select()` holds, and it has no default."""
+
+    def __init__(self, conditions: tuple[str, ...]) -> None:
+        """Name the conditions that were tried."""
+        super().__init__("no condition of `select()` holds")
+        self.conditions = conditions
+
+
+def select(choices: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a BUILD file's `select({…})` returns."""
+    if not isinstance(choices, dict):
+        raise TypeError("`select` takes a dictionary of conditions")
+    return [{_MARKER: choices}]
+
+
+def resolve(value: Any, configuration: Configuration) -> Any:
+    """`value` with every `select()` replaced by what holds in `configuration`.
+
+    Raises:
+        NoMatchError: for one of them nothing holds.
+    """
+    if isinstance(value, dict):
+        return {key: resolve(member, configuration) for key, member in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) == 1 and _is_marker(value[0]):
+        return resolve(_chosen(value[0][_MARKER], configuration), configuration)
+    result: list[Any] = []
+    for member in value:
+        if _is_marker(member):
+            chosen = resolve(_chosen(member[_MARKER], configuration), configuration)
+            result.extend(chosen if isinstance(chosen, list) else [chosen])
+        else:
+            result.append(resolve(member, configuration))
+    return result
+
+
+def _is_marker(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {_MARKER}
+
+
+def _chosen(choices: dict[str, Any], configuration: Configuration) -> Any:
+    """The most special condition that holds: `key=value` before a name before the default."""
+    holding = [
+        one for one in choices if one not in DEFAULT_CONDITIONS and configuration.matches(one)
+    ]
+    holding.sort(key=lambda one: "=" not in one)
+    holding += [one for one in DEFAULT_CONDITIONS if one in choices]
+    if not holding:
+        raise NoMatchError(tuple(choices))
+    return choices[holding[0]]

@@ -1,0 +1,109 @@
+"""The files that loading reads: each once, and remembered, as they are inputs of the build."""
+
+import os
+from pathlib import Path
+
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
+from occlum_build.label import Label
+from occlum_build.loading.workspace import BUILD_FILE, Workspace
+
+
+class Sources:
+    """Reads texts by label, and knows afterwards what was read.
+
+    `files` and `directories` are everything whose change can change what loading finds.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Read in `workspace`."""
+        self.workspace = workspace
+        self.files: set[Path] = set()
+        self.directories: set[Path] = set()
+        self._texts: dict[Label, tuple[str, str]] = {}
+        self._shown: dict[str, str] = {}
+
+    def text(self, label: Label, span: Span | None = None) -> tuple[str, str]:
+        """The text of the file `label`, and its name in messages.
+
+        Raises:
+            DiagnosticError: at `span`, if there is no such file.
+        """
+        if label not in self._texts:
+            path = self.workspace.path(label)
+            shown = self.workspace.shown(path)
+            self.files.add(path)
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise DiagnosticError(self.missing(label, span)) from None
+            except UnicodeDecodeError as problem:
+                message = f"`{shown}` is no UTF-8 text (byte {problem.start})"
+                raise DiagnosticError(error("OB0120", message, span)) from None
+            self._texts[label] = (text, shown)
+            self._shown[shown] = text
+        return self._texts[label]
+
+    def text_of_shown(self, file: str) -> str | None:
+        """The text of a file by its name in messages, if it can be read."""
+        if file not in self._shown:
+            path = Path(os.path.normpath(self.workspace.root / file))
+            if file.startswith("@"):
+                path = self.workspace.tool_root / file.partition("/")[2]
+            try:
+                self._shown[file] = path.read_text(encoding="utf-8", errors="replace")
+            except (OSError, ValueError):
+                return None
+        return self._shown[file]
+
+    def has_package(self, label: Label) -> bool:
+        """Whether the label's package has a BUILD file."""
+        path = self.workspace.package_directory(label) / BUILD_FILE
+        self.files.add(path)
+        return path.is_file()
+
+    def is_file(self, label: Label) -> bool:
+        """Whether the label names a file or a link to one, in no package below its own."""
+        path = self.workspace.path(label)
+        if not path.is_file():
+            return False
+        below = path.parent
+        top = self.workspace.package_directory(label)
+        while below != top:
+            if (below / BUILD_FILE).is_file():
+                return False
+            below = below.parent
+        return True
+
+    def check_inside(self, label: Label, span: Span | None) -> None:
+        """Refuse a source file that is a link to somewhere outside its repository.
+
+        Raises:
+            DiagnosticError: it is.
+        """
+        path = self.workspace.path(label)
+        real = Path(os.path.realpath(path))
+        root = self.workspace.repository_root(label)
+        if not real.is_relative_to(root):
+            raise DiagnosticError(
+                error(
+                    "OB0119",
+                    f"`{label}` is a symbolic link out of the workspace",
+                    span,
+                    notes=(f"it leads to `{real}`, which is no input that others have",),
+                    helps=("copy the file into the workspace",),
+                )
+            )
+
+    def missing(self, label: Label, span: Span | None) -> Diagnostic:
+        """The diagnostic for a file that is not there, with a near name."""
+        directory = self.workspace.path(label).parent
+        try:
+            names = sorted(one.name for one in directory.iterdir() if one.is_file())
+        except OSError:
+            names = []
+        guess = near(label.name.rpartition("/")[2], names)
+        folder = label.name.rpartition("/")[0]
+        helps: tuple[str, ...] = ()
+        if guess:
+            helps = (f"a file `{label.sibling(f'{folder}/{guess}' if folder else guess)}` exists",)
+        return error("OB0120", f"no file `{label}`", span, helps=helps)

@@ -1,0 +1,70 @@
+"""What Starlark says in words: its errors and its call stacks, read back into places."""
+
+import re
+from typing import Final
+
+from occlum_build.diagnostic import Diagnostic, Span, error, near
+from occlum_build.loading.source_map import SourceMap
+
+_ARROW: Final = re.compile(r"^\s*--> (?P<file>.+):(?P<line>\d+):(?P<column>\d+)$", re.MULTILINE)
+_FRAME: Final = re.compile(r"^  \* (?P<file>.+):(?P<line>\d+), in (?P<function>.+)$", re.MULTILINE)
+_CARETS: Final = re.compile(r"^\s*\|\s(?P<indent>\s*)(?P<carets>\^+)", re.MULTILINE)
+_MESSAGE: Final = re.compile(r"^error: (?P<message>.*)$", re.MULTILINE)
+_NOT_FOUND: Final = re.compile(r"Variable `(?P<name>\w+)` not found")
+
+
+def frames(stack: str) -> list[tuple[str, int]]:
+    """The file and line of each frame of a call stack, outermost first."""
+    return [(match["file"], int(match["line"])) for match in _FRAME.finditer(stack)]
+
+
+def place(text: str) -> Span | None:
+    """Where an error says that it is."""
+    match = _ARROW.search(text)
+    if match is None:
+        return None
+    line, column = int(match["line"]), int(match["column"])
+    carets = _CARETS.search(text, match.end())
+    end = column + len(carets["carets"]) if carets else 0
+    return Span(match["file"], line, column, end)
+
+
+def explained(text: str, source: SourceMap, known: tuple[str, ...]) -> Diagnostic:
+    """A diagnostic of an error's text; `known` are the names that the file could mean."""
+    match = _MESSAGE.search(text)
+    message = match["message"] if match else text.strip().split("\n")[0]
+    span = place(text) or Span(source.file)
+    notes = tuple(
+        f"called at {file}:{line}"
+        for file, line in reversed(frames(text))
+        if (file, line) != (span.file, span.line)
+    )
+    missing = _NOT_FOUND.search(message)
+    if missing:
+        guess = near(missing["name"], known)
+        helps = (
+            (f"a name `{guess}` exists",) if guess else ("rules and macros come from `load(…)`",)
+        )
+        return error("OB0116", f"unknown name `{missing['name']}`", span, notes=notes, helps=helps)
+    if message.startswith("Parse error: "):
+        return _syntax_error(message, span, source)
+    if message.startswith("fail: "):
+        return error("OB0105", message.removeprefix("fail: "), span, notes=notes)
+    message = message[:1].lower() + message[1:].rstrip(".")
+    return error("OB0105", message, span, notes=notes)
+
+
+def _syntax_error(message: str, span: Span, source: SourceMap) -> Diagnostic:
+    """Starlark's parser lists every token it could take; Python's says what is wrong."""
+    text = message.removeprefix("Parse error: ").partition(", expected one of")[0]
+    try:
+        compile(source.text, source.file, "exec", dont_inherit=True)
+    except SyntaxError as problem:
+        column = problem.offset or 1
+        end = problem.end_offset or 0
+        is_one_line = problem.end_lineno == problem.lineno and end > column
+        span = Span(source.file, problem.lineno or 1, column, end if is_one_line else 0)
+        text = problem.msg
+    except (ValueError, RecursionError, MemoryError):
+        pass
+    return error("OB0105", f"syntax error: {text[:1].lower() + text[1:]}", span)
