@@ -13,6 +13,11 @@ EXEC_ROOT: Final = "%{exec_root}"
 which the action runs. It differs between machines: use it only to strip it from outputs."""
 
 
+STORE: Final = "%{store}"
+"""Stands, in arguments, for the absolute path of the directory that keeps downloads and
+unpacked tools between builds. What is in it is no input: use only what is named by its digest."""
+
+
 class Tool:
     """A program that actions run, known by its content and not by where it lies."""
 
@@ -35,6 +40,23 @@ class PythonTool(Tool):
     def command(self) -> str:
         """How an argument list names it; it stands for several words."""
         return f"%{{python:{':'.join((self.module, *(one.path for one in self.paths)))}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class PythonScript(Tool):
+    """A Python file of a repository, run by the engine's own interpreter.
+
+    `modules` are the files of its directory that it imports; both are inputs of the
+    actions that it runs in. It has the standard library and those, no installed package.
+    """
+
+    script: Artifact
+    modules: tuple[Artifact, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """How an argument list names it; it stands for several words."""
+        return f"%{{script:{self.script.path}}}"
 
 
 @dataclass(frozen=True, slots=True)

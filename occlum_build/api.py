@@ -17,8 +17,10 @@ from pydantic import Field
 
 from occlum_build.action import (
     EXEC_ROOT,
+    STORE,
     Action,
     ExternalTool,
+    PythonScript,
     PythonTool,
     SigningKey,
     Tool,
@@ -40,6 +42,7 @@ from occlum_build.rule import Rule, RuleContext
 
 __all__ = [
     "EXEC_ROOT",
+    "STORE",
     "Action",
     "Annotated",
     "Artifact",
@@ -53,6 +56,7 @@ __all__ = [
     "Field",
     "Label",
     "Provider",
+    "PythonScript",
     "PythonTool",
     "ReportInfo",
     "Rule",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, NoReturn, TypeVar
 
-from occlum_build.action import Action, ExternalTool, PythonTool, SigningKey, Tool
+from occlum_build.action import Action, ExternalTool, PythonScript, PythonTool, SigningKey, Tool
 from occlum_build.artifact import Artifact
 from occlum_build.attribute import Attrs
 from occlum_build.configuration import Configuration
@@ -159,6 +159,9 @@ class RuleContext(Generic[AttrsT]):
         found = [one for one in named if isinstance(one, Artifact) and one not in made]
         all_tools = [*tools, *(one for one in named if isinstance(one, Tool))]
         found += [path for one in all_tools if isinstance(one, PythonTool) for path in one.paths]
+        for script in all_tools:
+            if isinstance(script, PythonScript):
+                found += [script.script, *script.modules]
         found += [one.public for one in secret_keys]
         self.actions.append(
             Action(
@@ -230,7 +233,7 @@ class RuleContext(Generic[AttrsT]):
 
 
 def _word(argument: Argument) -> str:
-    if isinstance(argument, PythonTool):
+    if isinstance(argument, PythonTool | PythonScript):
         return argument.command
     if isinstance(argument, str | Artifact | ExternalTool):
         return str(argument)
