@@ -1,0 +1,311 @@
+"""`python -m occlum_build.sgx`: lay out, measure, sign and check enclaves.
+
+Exit status: 0 done, 1 the answer is no or a file cannot be written, 2 wrong
+input, 70 a bug of ours. Diagnostics go to stderr; a result appears whole or not
+at all.
+"""
+
+import argparse
+import hashlib
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final, NoReturn
+
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
+from occlum_build.sgx.attributes import AttributeFlags, flag_names
+from occlum_build.sgx.elf import read_libos
+from occlum_build.sgx.layout import SSA_FRAME_PAGES, make_layout
+from occlum_build.sgx.metadata import read_metadata
+from occlum_build.sgx.output import replacing
+from occlum_build.sgx.report import render_report
+from occlum_build.sgx.sealed import read_sealed
+from occlum_build.sgx.sgxs import SgxsReader, quick_mrenclave
+from occlum_build.sgx.sigstruct import EnclaveIdentity, SigStruct, mrsigner
+from occlum_build.sgx.stream import write_stream
+from occlum_build.sgx.verify import parse_and_check
+
+EXIT_DONE: Final = 0
+EXIT_NO: Final = 1
+EXIT_WRONG_INPUT: Final = 2
+EXIT_BUG: Final = 70
+_EXIT_NO_CODES: Final = frozenset({"OB0560", "OB0561", "OB0591"})
+_SIGNAL_STATUS: Final = 128
+_MAX_INPUT_BYTES: Final = 1 << 30
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the exit status."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except DiagnosticError as problem:
+        return _report(problem.diagnostics)
+    except BrokenPipeError:
+        return EXIT_NO
+    except Exception:  # noqa: BLE001 - the outermost frame: everything else is our bug
+        traceback.print_exc()
+        sys.stderr.write("error: this is a bug in occlum-build\n")
+        return EXIT_BUG
+
+
+def _enclave(arguments: argparse.Namespace) -> int:
+    sealed = read_sealed(_read(arguments.sealed), str(arguments.sealed))
+    libos = read_libos(_read(arguments.libos), str(arguments.libos))
+    layout = make_layout(libos, sealed)
+    hasher = hashlib.sha256()
+    with replacing(arguments.output) as output, replacing(arguments.report) as report:
+
+        def sink(part: memoryview) -> None:
+            hasher.update(part)
+            output.write(part)
+
+        write_stream(layout.size_bytes, SSA_FRAME_PAGES, layout.runs, sink)
+        report.write(render_report(layout, hasher.digest()).encode())
+    return EXIT_DONE
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    with _open(arguments.sgxs) as stream:
+        reader = SgxsReader(stream, str(arguments.sgxs))
+        measured = unmeasured = 0
+        for page in reader.pages():
+            if page.data is None:
+                unmeasured += 1
+            else:
+                measured += 1
+    if arguments.json:
+        facts = {
+            "mrenclave": reader.mrenclave.hex(),
+            "size": reader.size_bytes,
+            "ssa_frame_pages": reader.ssa_frame_pages,
+            "pages": {"measured": measured, "unmeasured": unmeasured},
+        }
+        sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
+    else:
+        sys.stdout.write(reader.mrenclave.hex() + "\n")
+    return EXIT_DONE
+
+
+def _tbs(arguments: argparse.Namespace) -> int:
+    _write(arguments.output, _identity(arguments).signed_bytes())
+    return EXIT_DONE
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    from occlum_build.sgx.key import read_private_key
+    from occlum_build.sgx.sign import sign
+
+    key = read_private_key(arguments.key)
+    _write(arguments.output, sign(_identity(arguments), key).pack())
+    return EXIT_DONE
+
+
+def _attach(arguments: argparse.Namespace) -> int:
+    from occlum_build.sgx.key import read_public_key
+    from occlum_build.sgx.sign import attach
+
+    modulus = read_public_key(arguments.public_key).public_numbers().n
+    signature = _read(arguments.signature)
+    sigstruct = attach(_identity(arguments), modulus, signature, str(arguments.signature))
+    _write(arguments.output, sigstruct.pack())
+    return EXIT_DONE
+
+
+def _verify_sig(arguments: argparse.Namespace) -> int:
+    mrenclave = None
+    if arguments.sgxs is not None:
+        with _open(arguments.sgxs) as stream:
+            reader = SgxsReader(stream, str(arguments.sgxs))
+            for _ in reader.pages():
+                pass
+        mrenclave = reader.mrenclave
+    data = _read(arguments.signature)
+    sigstruct = parse_and_check(data, str(arguments.signature), mrenclave)
+    facts = _facts(sigstruct)
+    if arguments.json:
+        sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
+    else:
+        sys.stdout.writelines(f"{name:<14} {value}\n" for name, value in facts.items())
+    return EXIT_DONE
+
+
+def _public_key(arguments: argparse.Namespace) -> int:
+    from occlum_build.sgx.key import public_pem, read_public_key
+
+    _write(arguments.output, public_pem(read_public_key(arguments.key)))
+    return EXIT_DONE
+
+
+def _mrsigner(arguments: argparse.Namespace) -> int:
+    from occlum_build.sgx.key import read_public_key
+
+    modulus = read_public_key(arguments.key).public_numbers().n
+    sys.stdout.write(mrsigner(modulus).hex() + "\n")
+    return EXIT_DONE
+
+
+def _development_key(arguments: argparse.Namespace) -> int:
+    from occlum_build.sgx.key import ensure_development_key
+
+    if ensure_development_key(arguments.output, arguments.workspace):
+        sys.stderr.write(f"made a development key: {arguments.output}\n")
+    return EXIT_DONE
+
+
+def _identity(arguments: argparse.Namespace) -> EnclaveIdentity:
+    metadata = read_metadata(_read(arguments.metadata), str(arguments.metadata))
+    with _open(arguments.sgxs) as stream:
+        return metadata.identity(quick_mrenclave(stream, str(arguments.sgxs)))
+
+
+def _facts(sigstruct: SigStruct) -> dict[str, object]:
+    """What a reader of a signature wants to know, in the order of importance."""
+    identity = sigstruct.identity
+    return {
+        "mrenclave": identity.mrenclave.hex(),
+        "mrsigner": sigstruct.mrsigner.hex(),
+        "isv_prod_id": identity.isv_prod_id,
+        "isv_svn": identity.isv_svn,
+        "debug": bool(identity.attributes.flags & AttributeFlags.DEBUG),
+        "attributes": " ".join(flag_names(identity.attributes.flags)),
+        "attribute_mask": f"{identity.attribute_mask.flags:#018x}",
+        "xfrm": f"{identity.attributes.xfrm:#x}",
+        "xfrm_mask": f"{identity.attribute_mask.xfrm:#018x}",
+        "misc_select": f"{identity.misc_select:#x}",
+        "misc_mask": f"{identity.misc_mask:#x}",
+        "family_id": identity.family_id.hex(),
+        "ext_prod_id": identity.ext_prod_id.hex(),
+        "date": identity.date,
+        "vendor": f"{identity.vendor:#x}",
+    }
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as problem:
+        raise _unreadable(path, problem) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_INPUT_BYTES)
+    except OSError as problem:
+        raise _unreadable(path, problem) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as output:
+        output.write(content)
+
+
+def _unreadable(path: Path, problem: OSError) -> DiagnosticError:
+    return DiagnosticError(
+        error("OB0590", f"cannot read `{path.name}`: {problem.strerror}", Span(str(path)))
+    )
+
+
+def _report(diagnostics: Sequence[Diagnostic]) -> int:
+    for diagnostic in diagnostics:
+        sys.stderr.write(render(diagnostic, colour=sys.stderr.isatty()))
+    answered_no = all(one.code in _EXIT_NO_CODES for one in diagnostics)
+    return EXIT_NO if answered_no else EXIT_WRONG_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m occlum_build.sgx",
+        description="Lay out, measure, sign and check SGX enclaves.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, **paths: str
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        for option, explanation in paths.items():
+            flag = f"--{option.replace('_', '-')}"
+            one.add_argument(flag, type=Path, required=True, metavar="FILE", help=explanation)
+        one.set_defaults(run=run)
+        return one
+
+    sgxs, metadata = "the enclave", "`metadata.json` of the configuration"
+    command(
+        "enclave",
+        _enclave,
+        "lay out and measure an enclave",
+        libos="the LibOS, a static PIE",
+        sealed="the sealed configuration",
+        output="the SGXS file to write",
+        report="the JSON report to write",
+    )
+    measure = command("measure", _measure, "check an SGXS file and print its MRENCLAVE")
+    measure.add_argument("sgxs", type=Path, metavar="SGXS")
+    measure.add_argument("--json", action="store_true", help="print facts as JSON")
+    command(
+        "tbs",
+        _tbs,
+        "write the 256 bytes that a signer signs",
+        sgxs=sgxs,
+        metadata=metadata,
+        output="the file to write",
+    )
+    command(
+        "sign",
+        _sign,
+        "sign an enclave with a private key",
+        sgxs=sgxs,
+        metadata=metadata,
+        key="private key, RSA-3072 with exponent 3, in PEM",
+        output="the SIGSTRUCT to write",
+    )
+    command(
+        "attach",
+        _attach,
+        "make a SIGSTRUCT from a signature that was made elsewhere",
+        sgxs=sgxs,
+        metadata=metadata,
+        public_key="public key in PEM",
+        signature="the raw signature, 384 bytes, big endian",
+        output="the SIGSTRUCT to write",
+    )
+    verify_sig = command("verify-sig", _verify_sig, "check a SIGSTRUCT and print what it says")
+    verify_sig.add_argument("signature", type=Path, metavar="SIGSTRUCT")
+    verify_sig.add_argument("--sgxs", type=Path, metavar="FILE", help="the enclave it must be for")
+    verify_sig.add_argument("--json", action="store_true", help="print facts as JSON")
+    command(
+        "public-key",
+        _public_key,
+        "write the public half of a key",
+        key="private or public key in PEM",
+        output="the PEM file to write",
+    )
+    command("mrsigner", _mrsigner, "print the MRSIGNER of a key", key="private or public key")
+    development = command(
+        "development-key",
+        _development_key,
+        "make a development key if there is none",
+        output="the PEM file; one that exists stays",
+    )
+    development.add_argument(
+        "--workspace", type=Path, metavar="FOLDER", help="refuse a key inside this folder"
+    )
+    return parser
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    """Leave through the usual way out, so that nothing half-written stays."""
+    raise SystemExit(_SIGNAL_STATUS + number)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Where everything in an enclave lies.
+
+    [0, 64 KiB)   never added: address 0 must fault
+    USER          memory of the programs
+    LIBOS         text, read-only data, data
+    CONFIG        BootInfo page, sealed configuration
+    THREADS       one block a thread: TCS, SSA frames, TLS page, two stacks
+    HEAP          memory of the LibOS
+
+The enclave's base is address 0, so an offset is an address, programs that are
+linked to a fixed low address work, and a null pointer stays inside the enclave
+(docs/adr/0001). Regions are in ascending order, which is the canonical order of
+an SGXS file, with pages between them that are never added.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from occlum_build.diagnostic import DiagnosticError, Span, error
+from occlum_build.sgx.boot import BootInfo, MemoryModel, ThreadInfo
+from occlum_build.sgx.elf import LibOs
+from occlum_build.sgx.page import (
+    PAGE_BYTES,
+    align_up,
+    describe_bytes,
+    next_power_of_two,
+)
+from occlum_build.sgx.sealed import SealedConfig
+from occlum_build.sgx.secinfo import READ_ONLY, READ_WRITE, READ_WRITE_EXECUTE, TCS
+from occlum_build.sgx.stream import PageRun
+from occlum_build.sgx.tcs import Tcs
+
+USER_START: Final = 0x10000
+GUARD_BYTES: Final = 0x10000
+LIBOS_ALIGNMENT: Final = 2 << 20
+SSA_FRAMES: Final = 3
+SSA_FRAME_PAGES: Final = 1
+SSA_OFFSET: Final = PAGE_BYTES
+TLS_OFFSET: Final = SSA_OFFSET + SSA_FRAMES * SSA_FRAME_PAGES * PAGE_BYTES
+KERNEL_STACK_OFFSET: Final = TLS_OFFSET + 2 * PAGE_BYTES
+EXCEPTION_STACK_BYTES: Final = 16 << 10
+
+MAX_ENCLAVE_BYTES: Final = 1 << 46
+"""A quarter of the address space of a process: the host must live above the enclave."""
+
+MAX_ADDED_BYTES: Final = 1 << 40
+"""More EPC than any machine has: two sockets of 512 GiB."""
+
+MAX_THREADS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Every page of an enclave, in the order in which it is added and measured."""
+
+    size_bytes: int
+    boot: BootInfo
+    runs: tuple[PageRun, ...]
+
+    @property
+    def stream_bytes(self) -> int:
+        """Length of the SGXS file."""
+        return 64 + sum(run.stream_bytes for run in self.runs)
+
+
+def make_layout(libos: LibOs, sealed: SealedConfig) -> Layout:
+    """Place all parts; raises `DiagnosticError` with the numbers if they do not fit."""
+    if sealed.thread_count > MAX_THREADS:
+        raise DiagnosticError(
+            error("OB0533", f"{sealed.thread_count} threads are more than {MAX_THREADS}")
+        )
+    boot = _place(libos, sealed)
+    runs: list[PageRun] = []
+    if boot.memory_model is MemoryModel.SGX1:
+        runs.append(_unmeasured("user", boot.user_start, boot.user_size, executable=True))
+    runs += libos.page_runs(boot.libos_start)
+    runs.append(_config_run(boot, sealed.data))
+    for index in range(boot.thread_count):
+        runs += _thread_runs(boot, index)
+    runs.append(_unmeasured("kernel heap", boot.heap_start, boot.heap_size, executable=False))
+    return Layout(boot.enclave_size, boot, tuple(runs))
+
+
+def thread_stride(kernel_stack_bytes: int) -> int:
+    """Distance between the blocks of two threads; a guard page follows each stack."""
+    return KERNEL_STACK_OFFSET + kernel_stack_bytes + EXCEPTION_STACK_BYTES + 2 * PAGE_BYTES
+
+
+def _place(libos: LibOs, sealed: SealedConfig) -> BootInfo:
+    user_end = USER_START + sealed.user_space_bytes
+    libos_start = align_up(user_end + GUARD_BYTES, LIBOS_ALIGNMENT)
+    config_start = libos_start + libos.size_bytes + GUARD_BYTES
+    config_bytes = PAGE_BYTES + align_up(len(sealed.data), PAGE_BYTES)
+    threads_start = config_start + config_bytes + GUARD_BYTES
+    stride = thread_stride(sealed.kernel_stack_bytes)
+    heap_start = threads_start + sealed.thread_count * stride + GUARD_BYTES
+    end = heap_start + sealed.kernel_heap_bytes
+    _refuse_too_large(libos, sealed, end, stride)
+    return BootInfo(
+        enclave_size=next_power_of_two(end),
+        user_start=USER_START,
+        user_size=sealed.user_space_bytes,
+        libos_start=libos_start,
+        libos_size=libos.size_bytes,
+        config_json_start=config_start + PAGE_BYTES,
+        config_json_size=len(sealed.data),
+        threads_start=threads_start,
+        thread_stride=stride,
+        thread_count=sealed.thread_count,
+        heap_start=heap_start,
+        heap_size=sealed.kernel_heap_bytes,
+        memory_model=sealed.memory_model,
+        kernel_stack_size=sealed.kernel_stack_bytes,
+        exception_stack_size=EXCEPTION_STACK_BYTES,
+        entry=libos_start + libos.entry,
+    )
+
+
+def _refuse_too_large(libos: LibOs, sealed: SealedConfig, end: int, stride: int) -> None:
+    added = end if sealed.memory_model is MemoryModel.SGX1 else end - sealed.user_space_bytes
+    limit, subject, taken = (
+        (MAX_ENCLAVE_BYTES, "the address range of an enclave", end)
+        if end > MAX_ENCLAVE_BYTES
+        else (MAX_ADDED_BYTES, "the memory that is added before an enclave starts", added)
+    )
+    if taken <= limit:
+        return
+    raise DiagnosticError(
+        error(
+            "OB0531",
+            f"the parts of this enclave need {describe_bytes(taken)}; {subject} "
+            f"ends at {describe_bytes(limit)}",
+            Span(libos.file),
+            notes=(
+                f"user space {describe_bytes(sealed.user_space_bytes)}",
+                f"LibOS {describe_bytes(libos.size_bytes)}",
+                f"{sealed.thread_count} threads, {describe_bytes(stride)} each",
+                f"kernel heap {describe_bytes(sealed.kernel_heap_bytes)}",
+            ),
+            helps=("lower the largest of them in `resource_limits` of Occlum.yaml",),
+        )
+    )
+
+
+def _config_run(boot: BootInfo, sealed_json: bytes) -> PageRun:
+    start = boot.config_json_start - PAGE_BYTES
+    pages = 1 + align_up(len(sealed_json), PAGE_BYTES) // PAGE_BYTES
+    return PageRun(
+        "config", start, pages, READ_ONLY, measured=True, data=boot.pack() + sealed_json
+    )
+
+
+def _thread_runs(boot: BootInfo, index: int) -> list[PageRun]:
+    """The pages of one thread. All are measured: the host cannot choose their content."""
+    base = boot.threads_start + index * boot.thread_stride
+    tls = base + TLS_OFFSET
+    kernel_stack_top = base + KERNEL_STACK_OFFSET + boot.kernel_stack_size
+    exception_stack = kernel_stack_top + PAGE_BYTES
+    tcs = Tcs(
+        ssa_offset=base + SSA_OFFSET,
+        ssa_frames=SSA_FRAMES,
+        entry_offset=boot.entry,
+        fs_base_offset=tls,
+        gs_base_offset=tls,
+    )
+    info = ThreadInfo(
+        self_address=tls,
+        boot_info_address=boot.config_json_start - PAGE_BYTES,
+        tcs_address=base,
+        thread_index=index,
+        kernel_stack_top=kernel_stack_top,
+        exception_stack_top=exception_stack + EXCEPTION_STACK_BYTES,
+    )
+    name = f"thread {index}"
+    return [
+        PageRun(f"{name} TCS", base, 1, TCS, measured=True, data=tcs.pack()),
+        _zeros(f"{name} SSA", base + SSA_OFFSET, TLS_OFFSET - SSA_OFFSET),
+        PageRun(f"{name} TLS", tls, 1, READ_WRITE, measured=True, data=info.pack()),
+        _zeros(f"{name} kernel stack", base + KERNEL_STACK_OFFSET, boot.kernel_stack_size),
+        _zeros(f"{name} exception stack", exception_stack, EXCEPTION_STACK_BYTES),
+    ]
+
+
+def _zeros(name: str, start: int, size_bytes: int) -> PageRun:
+    return PageRun(name, start, size_bytes // PAGE_BYTES, READ_WRITE, measured=True)
+
+
+def _unmeasured(name: str, start: int, size_bytes: int, *, executable: bool) -> PageRun:
+    """Pages whose content the LibOS overwrites with zeros before it looks at them."""
+    secinfo = READ_WRITE_EXECUTE if executable else READ_WRITE
+    return PageRun(name, start, size_bytes // PAGE_BYTES, secinfo, measured=False)
