@@ -103,6 +103,7 @@ pub trait Inode: Any + Send + Sync {
     ///
     /// Zero is before the first entry; each entry carries the cookie to go on after it. Cookies stay
     /// valid while the directory changes: an entry that is present throughout comes exactly once.
+    /// `sink` must not use the file system: the directory may be locked while it runs.
     fn read_directory(&self, _cookie: u64, _sink: &mut DirectorySink<'_>) -> Result<()> {
         Err(Errno::ENOTDIR)
     }

@@ -32,7 +32,7 @@ pub use credentials::{Access, Credentials};
 pub use file_system::{FileSystem, Statistics};
 pub use inode::{DirectoryEntry, DirectorySink, Inode, NewNode, Readiness, RenameFlags, SinkState};
 pub use location::Location;
-pub use metadata::{AttributeChange, DeviceNumber, FileType, Metadata, Mode, Timestamp};
+pub use metadata::{AttributeChange, Clock, DeviceNumber, FileType, Metadata, Mode, Timestamp};
 pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};
 pub use namespace::{Mount, MountFlags, Namespace};
 pub use open_file::{OpenFile, SeekFrom};

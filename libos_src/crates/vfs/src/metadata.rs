@@ -210,6 +210,12 @@ pub struct Timestamp {
     pub nanoseconds: u32,
 }
 
+/// Tells a file system the time.
+pub trait Clock: Send + Sync {
+    /// The time of day.
+    fn now(&self) -> Timestamp;
+}
+
 /// Attributes to set; a field that is `None` stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttributeChange {
