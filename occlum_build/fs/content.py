@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 from occlum_build.fs.problem import Code, refusal, unreadable
 
@@ -54,6 +54,12 @@ class Storage:
         except OSError as failure:
             raise unreadable(name, failure) from failure
         return cls(descriptor, name)
+
+    @classmethod
+    def of(cls, file: IO[bytes], name: str) -> "Storage":
+        """What has been written to `file`, which may be closed meanwhile."""
+        file.flush()
+        return cls(os.dup(file.fileno()), name)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes; a file that ends before them is an error."""

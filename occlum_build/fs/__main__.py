@@ -1,0 +1,164 @@
+"""`python -m occlum_build.fs`: the programs that actions run on file trees.
+
+Exit codes: 0 done, 1 an image or a package is not what it should be, 2 wrong
+input, 70 a bug of ours. On failure no output is left behind.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+from occlum_build.diagnostic import DiagnosticError, render
+from occlum_build.fs.problem import Code
+
+_DONE: Final = 0
+_REFUSED: Final = 1
+_WRONG_INPUT: Final = 2
+_OUR_BUG: Final = 70
+_REFUSALS: Final = frozenset({Code.OTHER_PACKAGE, Code.ALTERED_IMAGE, Code.UNWRITABLE})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the exit code, diagnostics on stderr."""
+    signal.signal(signal.SIGTERM, _terminated)
+    parsed = _parser().parse_args(arguments)
+    try:
+        _COMMANDS[parsed.command](parsed)
+        sys.stdout.flush()
+    except DiagnosticError as failure:
+        for diagnostic in failure.diagnostics:
+            sys.stderr.write(render(diagnostic))
+        refused = any(one.code in _REFUSALS for one in failure.diagnostics)
+        return _REFUSED if refused else _WRONG_INPUT
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # the reader of our output went away: no problem of ours, and not for Python to report
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception:  # noqa: BLE001 (the last resort: a bug is reported as one)
+        sys.stderr.write("this is a bug in occlum-build; please report it with these lines:\n")
+        traceback.print_exc()
+        return _OUR_BUG
+    return _DONE
+
+
+def _unpack_deb(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.deb import Expectation, unpack
+
+    unpack(
+        parsed.package_file,
+        parsed.output,
+        Expectation(parsed.package, parsed.version, parsed.architecture),
+    )
+
+
+def _rootfs(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.archive import write_archive
+    from occlum_build.fs.output import written
+    from occlum_build.fs.rootfs import assemble
+    from occlum_build.fs.specification import read_specification
+
+    tree = assemble(read_specification(parsed.spec))
+    with written(parsed.output) as output:
+        write_archive(tree, output)
+
+
+def _erofs(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.archive import read_archive
+    from occlum_build.fs.directory import read_directory
+    from occlum_build.fs.image import pack
+
+    source: Path = parsed.tree
+    tree = read_directory(source) if source.is_dir() else read_archive(source)
+    pack(tree, parsed.output)
+
+
+def _verify(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.content import Storage
+    from occlum_build.fs.erofs.reader import read_image
+    from occlum_build.fs.image import verify
+
+    facts = verify(parsed.image, parsed.root_hash)
+    tree = read_image(Storage.open(parsed.image))
+    sys.stdout.write(f"{facts.root_hash}  {parsed.image}: {len(tree)} names\n")
+
+
+def _list(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.content import Storage
+    from occlum_build.fs.erofs.reader import read_image
+    from occlum_build.fs.listing import lines
+
+    for line in lines(read_image(Storage.open(parsed.image))):
+        sys.stdout.write(line + "\n")
+
+
+_COMMANDS: Final = {
+    "unpack-deb": _unpack_deb,
+    "rootfs": _rootfs,
+    "erofs": _erofs,
+    "verify": _verify,
+    "list": _list,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m occlum_build.fs",
+        description="File trees, and the verified images made of them.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    deb = commands.add_parser("unpack-deb", help="a Debian package to a canonical tar")
+    deb.add_argument("package_file", type=Path, metavar="PACKAGE.deb")
+    deb.add_argument("--package", help="refuse a package of another name")
+    deb.add_argument("--version", help="refuse a package of another version")
+    deb.add_argument("--architecture", help="refuse a package of another architecture")
+
+    rootfs = commands.add_parser("rootfs", help="files, links and layers to a canonical tar")
+    rootfs.add_argument("--spec", type=Path, required=True, metavar="SPEC.json")
+
+    erofs = commands.add_parser("erofs", help="a tree to an image, with its facts beside it")
+    erofs.add_argument("--tree", type=Path, required=True, metavar="TAR|DIRECTORY")
+
+    for command in (deb, rootfs, erofs):
+        command.add_argument("--output", type=Path, required=True)
+
+    verify = commands.add_parser("verify", help="check every byte of an image")
+    verify.add_argument("image", type=Path)
+    verify.add_argument(
+        "--root-hash",
+        type=_root_hash,
+        metavar="HEX",
+        help="what to check against, instead of the facts beside the image",
+    )
+
+    listing = commands.add_parser("list", help="show what an image holds")
+    listing.add_argument("image", type=Path)
+    return parser
+
+
+def _root_hash(text: str) -> bytes:
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:  # noqa: PLR2004 (SHA-256)
+        raise argparse.ArgumentTypeError(f"`{text}` is not 64 hexadecimal digits")
+    return digest
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (signal's own)
+    """Unwind on SIGTERM, so that temporary files go away."""
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
