@@ -44,22 +44,32 @@ pub mod page {
     pub const OCALL_BUFFER: usize = 104;
     /// Length of the host's OCALL buffer.
     pub const OCALL_BUFFER_SIZE: usize = 112;
-    /// 0 idle, 1 in use: see the runtime's `thread` module.
-    pub const STATE: usize = 120;
     /// Address of the registers that the program had when it entered the LibOS.
-    pub const USER_REGISTERS: usize = 128;
+    pub const USER_REGISTERS: usize = 120;
     /// The XSAVE components that the enclave may use.
-    pub const XFRM: usize = 136;
-    /// The thread's event: 1 if it was unparked and has not noticed.
-    pub const EVENT: usize = 144;
+    pub const XFRM: usize = 128;
+    /// The thread's parking word, 4 bytes: 0 running, 1 unparked before it parked, 2 parked.
+    pub const PARKING: usize = 136;
+    /// Vector of the exception that the program met.
+    pub const FAULT_VECTOR: usize = 144;
+    /// Error code of that exception.
+    pub const FAULT_ERROR: usize = 152;
+    /// Address of that exception.
+    pub const FAULT_ADDRESS: usize = 160;
+    /// System calls that came through the syscall entry, which patched sites jump to.
+    pub const PATCHED_SYSCALLS: usize = 168;
+    /// System calls that came by the trap.
+    pub const TRAPPED_SYSCALLS: usize = 176;
+    /// Other exceptions of the program.
+    pub const EXCEPTIONS: usize = 184;
+    /// OCALLs.
+    pub const OCALLS: usize = 192;
+    /// Not 0 once the thread belongs to the process.
+    pub const RUNNING: usize = 200;
 
-    /// Registers of a program that met an exception, 19 words.
-    pub const FAULT_REGISTERS: usize = 0x200;
-    /// Vector, error code and address of that exception.
-    pub const FAULT_INFO: usize = 0x300;
     /// Extended state of the program while the host runs, aligned to 64.
     pub const XSAVE: usize = 0x400;
 }
 
-const _: () = assert!(page::XSAVE % 64 == 0);
+const _: () = assert!(page::XSAVE.is_multiple_of(64));
 const _: () = assert!(page::XSAVE.wrapping_add(crate::ssa::xsave_size(!0)) <= 4096);

@@ -1,0 +1,157 @@
+//! The kernel of the probe.
+
+use alloc::{boxed::Box, format};
+use core::time::Duration;
+
+use hal::{
+    Clock, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, Prot, StartError, UserRegs,
+};
+use rt::{Boot, EnclaveMachine, Program};
+
+use crate::programs;
+
+const SYS_WRITE: u64 = 1;
+const SYS_GETPID: u64 = 39;
+const SYS_CLONE: u64 = 56;
+const SYS_EXIT: u64 = 60;
+const SYS_FUTEX: u64 = 202;
+const SYS_CLOCK_GETTIME: u64 = 228;
+const SYS_EXIT_GROUP: u64 = 231;
+
+/// Enough for each program, its data and its stacks.
+const MEMORY_SIZE: u64 = 0x2_0000;
+/// Where a new thread's stack starts, by the thread's number.
+const STACK_SIZE: u64 = 0x4000;
+
+/// What the probe's programs find behind RDI: a word that they share.
+const DATA_OFFSET: u64 = 0x1000;
+
+struct Probe {
+    machine: &'static EnclaveMachine,
+}
+
+/// Builds the probe's kernel.
+pub(crate) fn boot(boot: &Boot) -> Result<Program, StartError> {
+    Ok(Program {
+        kernel: Box::leak(Box::new(Probe {
+            machine: boot.machine,
+        })),
+        patched_sites: Some(|| 0),
+    })
+}
+
+impl Probe {
+    fn start_address(&self) -> u64 {
+        self.machine.user_range().start
+    }
+
+    fn stack_top(&self, thread: u64) -> u64 {
+        self.start_address() + MEMORY_SIZE - thread * STACK_SIZE
+    }
+
+    fn write(&self, regs: &UserRegs) -> u64 {
+        let mut bytes = [0; 256];
+        let Some(bytes) = bytes.get_mut(..regs.rdx as usize) else {
+            return (-22_i64) as u64;
+        };
+        if self.machine.copy_in(regs.rsi, bytes).is_err() {
+            return (-14_i64) as u64;
+        }
+        self.machine
+            .host_write(regs.rdi as u32, bytes)
+            .map_or_else(hal::Errno::to_return_value, |count| count as u64)
+    }
+
+    /// Futex of one waiter: thread 0 waits, any thread wakes it.
+    fn futex(&self, regs: &UserRegs) -> u64 {
+        if regs.rsi == 0 {
+            while self.machine.load_u32(regs.rdi) == Ok(regs.rdx as u32) {
+                self.machine.park(None);
+            }
+        } else {
+            self.machine.unpark(0);
+        }
+        0
+    }
+}
+
+impl Kernel for Probe {
+    fn start(&self, host: HostStart) -> Result<UserRegs, StartError> {
+        let name = host.argv.first().map_or(&b""[..], |name| name.as_slice());
+        let code = programs::find(name).ok_or_else(|| StartError {
+            message: format!(
+                "no such probe: {}",
+                alloc::string::String::from_utf8_lossy(name)
+            ),
+        })?;
+        let count = host.argv.get(1).map_or(0, |text| {
+            text.iter()
+                .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+        });
+        let start = self.start_address();
+        let refused = |_| StartError {
+            message: "no memory for the probe".into(),
+        };
+        let all = Prot::READ | Prot::WRITE | Prot::EXEC;
+        self.machine
+            .commit(start, MEMORY_SIZE, all)
+            .map_err(refused)?;
+        self.machine
+            .copy_out(start, code)
+            .map_err(|_| refused(hal::NoMemory))?;
+        Ok(UserRegs {
+            rip: start,
+            rsp: self.stack_top(0),
+            rdi: start + DATA_OFFSET,
+            rsi: count,
+            rdx: self.machine.syscall_entry(),
+            ..UserRegs::default()
+        })
+    }
+
+    fn thread(&self, token: u64) -> UserRegs {
+        UserRegs {
+            rip: token,
+            rsp: self.stack_top(u64::from(self.machine.this_thread())),
+            rdi: self.start_address() + DATA_OFFSET,
+            ..UserRegs::default()
+        }
+    }
+
+    fn syscall(&self, regs: &mut UserRegs) -> Next {
+        regs.rax = match regs.rax {
+            SYS_GETPID => 1,
+            SYS_WRITE => self.write(regs),
+            SYS_CLONE => match self.machine.spawn_thread(regs.rdi) {
+                Ok(()) => 0,
+                Err(errno) => errno.to_return_value(),
+            },
+            SYS_FUTEX => self.futex(regs),
+            SYS_CLOCK_GETTIME => {
+                Duration::from(self.machine.clock(Clock::Monotonic)).as_nanos() as u64
+            }
+            SYS_EXIT => return Next::ExitThread,
+            SYS_EXIT_GROUP => return Next::ExitProcess(regs.rdi as i32),
+            _ => (-38_i64) as u64,
+        };
+        Next::Return
+    }
+
+    /// A program that expects a fault has the address of its handler in R15: it goes on there with
+    /// the vector in RAX, the address in RDX, and RIP in RCX. Without one the process ends.
+    fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next {
+        if regs.r15 == 0 {
+            let line = format!(
+                "exception {} at {:#x}, address {:#x}",
+                info.vector.0, regs.rip, info.address
+            );
+            self.machine.log(LogLevel::Error, &line);
+            return Next::ExitProcess(139);
+        }
+        regs.rax = u64::from(info.vector.0);
+        regs.rdx = info.address;
+        regs.rcx = regs.rip;
+        regs.rip = regs.r15;
+        Next::Return
+    }
+}

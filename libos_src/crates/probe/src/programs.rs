@@ -1,0 +1,42 @@
+//! The probe's programs, in position-independent machine code.
+//!
+//! Each starts with RDI = a shared word, RSI = the host's number, RDX = the address that a patched
+//! system call jumps to, RSP = a stack.
+
+use core::arch::global_asm;
+
+/// The code of the program with this name.
+pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 7] = [
+        (b"hello", probe_hello, probe_hello_end),
+        (b"trap", probe_trap, probe_trap_end),
+        (b"patched", probe_patched, probe_patched_end),
+        (b"ocall", probe_ocall, probe_ocall_end),
+        (b"faults", probe_faults, probe_faults_end),
+        (b"threads", probe_threads, probe_threads_end),
+        (b"vectors", probe_vectors, probe_vectors_end),
+    ];
+    let (_, start, end) = all.iter().find(|(known, _, _)| *known == name)?;
+    let (start, end) = (*start as usize, *end as usize);
+    // SAFETY: both labels are in this binary's text, in this order, with only code between them.
+    Some(unsafe { core::slice::from_raw_parts(start as *const u8, end - start) })
+}
+
+unsafe extern "C" {
+    fn probe_hello();
+    fn probe_hello_end();
+    fn probe_trap();
+    fn probe_trap_end();
+    fn probe_patched();
+    fn probe_patched_end();
+    fn probe_ocall();
+    fn probe_ocall_end();
+    fn probe_faults();
+    fn probe_faults_end();
+    fn probe_threads();
+    fn probe_threads_end();
+    fn probe_vectors();
+    fn probe_vectors_end();
+}
+
+global_asm!(include_str!("programs.s"));

@@ -1,0 +1,235 @@
+// Programs of the probe. See programs.rs for what they are given.
+    .section .text.probe, "ax"
+
+// Writes a line and exits with the host's number.
+    .globl probe_hello
+probe_hello:
+    mov r12, rsi
+    mov eax, 1
+    mov edi, 1
+    lea rsi, [rip + 2f]
+    mov edx, 11
+    syscall
+    cmp rax, 11
+    jne 9f
+    mov eax, 231
+    mov rdi, r12
+    syscall
+9:  ud2
+2:  .ascii "hello probe"
+    .globl probe_hello_end
+probe_hello_end:
+
+// RSI system calls by the trap. Registers that `syscall` keeps must be kept.
+    .globl probe_trap
+probe_trap:
+    mov r12, rsi
+    mov rbx, 0x1122334455667788
+    movq xmm9, rbx
+1:  mov eax, 39
+    syscall
+2:  cmp eax, 1
+    jne 9f
+    lea rax, [rip + 2b]
+    cmp rax, rcx
+    jne 9f
+    dec r12
+    jnz 1b
+    movq rax, xmm9
+    cmp rax, rbx
+    jne 9f
+    xor edi, edi
+    mov eax, 231
+    syscall
+9:  ud2
+    .globl probe_trap_end
+probe_trap_end:
+
+// RSI system calls in the form of a patched site.
+    .globl probe_patched
+probe_patched:
+    mov r12, rsi
+    mov r13, rdx
+    mov rbx, 0x1122334455667788
+    movq xmm9, rbx
+1:  mov eax, 39
+    lea rcx, [rip + 2f]
+    jmp r13
+2:  cmp eax, 1
+    jne 9f
+    dec r12
+    jnz 1b
+    movq rax, xmm9
+    cmp rax, rbx
+    jne 9f
+    xor edi, edi
+    mov eax, 231
+    syscall
+9:  ud2
+    .globl probe_patched_end
+probe_patched_end:
+
+// RSI system calls that each make one OCALL; time must not go back.
+    .globl probe_ocall
+probe_ocall:
+    mov r12, rsi
+    xor r14d, r14d
+1:  mov eax, 228
+    syscall
+    cmp rax, r14
+    jb 9f
+    mov r14, rax
+    dec r12
+    jnz 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+9:  ud2
+    .globl probe_ocall_end
+probe_ocall_end:
+
+// Each fault must arrive with its vector, at its instruction. The exit status is the number of the
+// first that did not, or 0.
+    .globl probe_faults
+probe_faults:
+    mov ebx, 1
+    lea r15, [rip + 2f]
+    xor ecx, ecx
+    xor edx, edx
+    mov eax, 1
+11: div ecx
+2:  test eax, eax
+    jnz 9f
+    lea rax, [rip + 11b]
+    cmp rax, rcx
+    jne 9f
+    inc ebx
+    lea r15, [rip + 3f]
+12: ud2
+3:  cmp eax, 6
+    jne 9f
+    lea rax, [rip + 12b]
+    cmp rax, rcx
+    jne 9f
+    inc ebx
+    lea r15, [rip + 4f]
+    mov eax, 0x1234
+13: mov al, [rax]
+4:  cmp eax, 14
+    jne 9f
+    cmp edx, 0x1234
+    jne 9f
+    lea rax, [rip + 13b]
+    cmp rax, rcx
+    jne 9f
+    inc ebx
+    lea r15, [rip + 5f]
+14: int3
+5:  cmp eax, 3
+    jne 9f
+    lea rax, [rip + 14b]
+    cmp rax, rcx
+    jne 9f
+    inc ebx
+    lea r15, [rip + 6f]
+    mov rax, 0x8000000000000000
+15: mov al, [rax]
+6:  cmp eax, 13
+    jne 9f
+    inc ebx
+    // CPUID is answered, not passed on: leaf 7 must not show SGX.
+    lea r15, [rip + 9f]
+    push rbx
+    mov eax, 7
+    xor ecx, ecx
+    cpuid
+    mov eax, ebx
+    pop rbx
+    test eax, 4
+    jnz 9f
+    inc ebx
+    // A bad buffer is an error, not a fault.
+    mov eax, 1
+    mov edi, 1
+    mov esi, 0x1000
+    mov edx, 8
+    syscall
+    cmp rax, -14
+    jne 9f
+    xor ebx, ebx
+9:  mov edi, ebx
+    mov eax, 231
+    syscall
+    .globl probe_faults_end
+probe_faults_end:
+
+// Starts RSI threads, one after the other; each adds 1 to the shared word and wakes the first.
+    .globl probe_threads
+probe_threads:
+    mov r12, rdi
+    mov r13, rsi
+    xor r14d, r14d
+1:  lea rdi, [rip + 5f]
+    mov eax, 56
+    syscall
+    test rax, rax
+    jnz 9f
+2:  mov edx, [r12]
+    cmp edx, r14d
+    jne 3f
+    mov rdi, r12
+    xor esi, esi
+    mov eax, 202
+    syscall
+    jmp 2b
+3:  inc r14d
+    cmp r14d, r13d
+    jb 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+9:  mov edi, 9
+    mov eax, 231
+    syscall
+5:  lock inc dword ptr [rdi]
+    mov esi, 1
+    mov eax, 202
+    syscall
+    mov eax, 60
+    syscall
+    ud2
+    .globl probe_threads_end
+probe_threads_end:
+
+// Keeps a value in ZMM31, YMM15 and an opmask while it spins RSI times and traps now and then.
+    .globl probe_vectors
+probe_vectors:
+    mov r12, rsi
+    mov rbx, 0x5aa55aa5deadbeef
+    vpbroadcastq zmm31, rbx
+    vpbroadcastq zmm15, rbx
+    kmovq k5, rbx
+1:  mov ecx, 20000
+2:  dec ecx
+    jnz 2b
+    mov eax, 228
+    syscall
+    vpcmpeqq k1, zmm31, zmm15
+    kmovq rax, k1
+    cmp eax, 0xff
+    jne 9f
+    kmovq rax, k5
+    cmp rax, rbx
+    jne 9f
+    vextracti64x4 ymm0, zmm31, 1
+    vmovq rax, xmm0
+    cmp rax, rbx
+    jne 9f
+    dec r12
+    jnz 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+9:  ud2
+    .globl probe_vectors_end
+probe_vectors_end:

@@ -1,0 +1,296 @@
+//! What the enclave does when the host enters an idle TCS.
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::{
+    arch::x86_64::_xgetbv,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
+};
+
+use abi::{
+    Attributes, BootInfo, Errno,
+    ocall::{Command, CpuidEntry, Refusal, StartInfo, Statistics},
+    thread::page,
+};
+use hal::{HostStart, Kernel, StartError, UserRegs};
+
+use crate::{
+    EnclaveMachine, cpuid, entry, heap, host,
+    lock::Lock,
+    mailbox::Mailbox,
+    pages,
+    thread::{ThreadPage, boot_info},
+    untrusted::HostRange,
+};
+
+/// What the boot function of the LibOS works with.
+#[derive(Clone, Copy)]
+pub struct Boot {
+    /// The machine that the kernel will run on.
+    pub machine: &'static EnclaveMachine,
+    /// The sealed configuration, as measured.
+    pub config: &'static [u8],
+}
+
+/// What the boot function gives back.
+#[derive(Clone, Copy)]
+pub struct Program {
+    /// The LibOS kernel.
+    pub kernel: &'static dyn Kernel,
+    /// How many system call sites it has patched so far, if the host may know.
+    pub patched_sites: Option<fn() -> u64>,
+}
+
+unsafe extern "Rust" {
+    /// Defined by [`crate::enclave!`].
+    safe fn occlum_boot(boot: &Boot) -> Result<Program, StartError>;
+}
+
+/// Exit status of a process that cannot start, as a shell gives it.
+const START_FAILED: i32 = 126;
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+static OVER: AtomicBool = AtomicBool::new(false);
+static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(core::ptr::null_mut());
+static CPU_COUNT: AtomicU32 = AtomicU32::new(1);
+static START_FLAGS: AtomicU64 = AtomicU64::new(0);
+
+/// Threads that the kernel asked for and that have not arrived.
+static ARRIVALS: Lock<VecDeque<u64>> = Lock::new(VecDeque::new());
+/// Threads of the process, with those that have not arrived.
+static THREADS: AtomicU32 = AtomicU32::new(1);
+
+/// Called by the entry code with the host's registers. Gives the argument of a finished command.
+pub(crate) extern "C" fn command(command: u64, block: u64, argument: u64) -> u64 {
+    let outcome = if OVER.load(Ordering::SeqCst) {
+        Refusal::ProcessOver
+    } else if command == Command::Start as u64 {
+        start(block, argument)
+    } else if command == Command::Thread as u64 {
+        arrive(block)
+    } else {
+        Refusal::WrongCommand
+    };
+    outcome.to_argument()
+}
+
+/// Runs the process's first thread. Comes back only with a refusal.
+fn start(block: u64, info_address: u64) -> Refusal {
+    if STARTED.swap(true, Ordering::SeqCst) {
+        return Refusal::WrongCommand;
+    }
+    let xfrm = open_thread();
+    if Mailbox::open(block).is_none() {
+        return Refusal::WrongArgument;
+    }
+    let boot = boot_info();
+    assert!(
+        boot.magic == BootInfo::MAGIC && boot.version == BootInfo::VERSION,
+        "the boot page is of another version"
+    );
+    heap::init(boot);
+    pages::init(boot);
+    let Some(host_start) = take_start_info(info_address, xfrm) else {
+        return Refusal::WrongArgument;
+    };
+    let registers = boot_kernel(host_start).unwrap_or_else(|error| {
+        host::log(hal::LogLevel::Error, &error.message);
+        end_process(START_FAILED)
+    });
+    run(registers)
+}
+
+/// Builds the kernel and its first process.
+fn boot_kernel(host_start: HostStart) -> Result<UserRegs, StartError> {
+    let boot = boot_info();
+    // SAFETY: the builder measured these bytes as read-only pages; they never change.
+    let config = unsafe {
+        core::slice::from_raw_parts(
+            boot.config_start as *const u8,
+            boot.config_size_bytes as usize,
+        )
+    };
+    let machine = &EnclaveMachine;
+    let program = occlum_boot(&Boot { machine, config })?;
+    PROGRAM.store(Box::leak(Box::new(program)), Ordering::SeqCst);
+    program.kernel.start(host_start)
+}
+
+/// Runs a thread that the kernel asked for.
+fn arrive(block: u64) -> Refusal {
+    if !STARTED.load(Ordering::SeqCst) || PROGRAM.load(Ordering::SeqCst).is_null() {
+        return Refusal::WrongCommand;
+    }
+    open_thread();
+    if Mailbox::open(block).is_none() {
+        return Refusal::WrongArgument;
+    }
+    let Some(token) = ARRIVALS.lock().pop_front() else {
+        return Refusal::WrongCommand;
+    };
+    run(kernel().thread(token))
+}
+
+/// The kernel, once a thread runs.
+pub(crate) fn kernel() -> &'static dyn Kernel {
+    program().kernel
+}
+
+fn program() -> &'static Program {
+    let program = PROGRAM.load(Ordering::Acquire);
+    assert!(!program.is_null(), "the kernel is used before it is built");
+    // SAFETY: set once, to a leaked allocation.
+    unsafe { &*program }
+}
+
+/// Asks the host for a thread that will begin with `token`.
+pub(crate) fn spawn(token: u64) -> Result<(), Errno> {
+    let limit = boot_info().thread_count as u32;
+    let reserved = THREADS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+        (count < limit).then_some(count + 1)
+    });
+    if reserved.is_err() {
+        return Err(Errno::EAGAIN);
+    }
+    ARRIVALS.lock().push_back(token);
+    host::spawn_thread().inspect_err(|_| {
+        ARRIVALS.lock().retain(|waiting| *waiting != token);
+        THREADS.fetch_sub(1, Ordering::SeqCst);
+    })
+}
+
+/// Ends the calling thread and gives its TCS back.
+pub(crate) fn end_thread() -> ! {
+    let thread = ThreadPage::current();
+    thread.set(page::OCALL_BLOCK, 0);
+    thread.parking().store(0, Ordering::SeqCst);
+    THREADS.fetch_sub(1, Ordering::SeqCst);
+    // SAFETY: the thread owns nothing on its stack: all its work is done.
+    unsafe { entry::enclave_done(0) }
+}
+
+/// Ends the process with all its threads.
+pub(crate) fn end_process(status: i32) -> ! {
+    OVER.store(true, Ordering::SeqCst);
+    report();
+    host::exit_process(status)
+}
+
+/// How many CPUs the program should count on.
+pub(crate) fn cpu_count() -> u32 {
+    CPU_COUNT.load(Ordering::Relaxed)
+}
+
+fn run(registers: UserRegs) -> ! {
+    let registers = sanitized(registers);
+    // SAFETY: the registers are the kernel's; the stack below them is given up.
+    unsafe { entry::enter_user(&registers) }
+}
+
+/// Registers with the flags that a program may have: CF PF AF ZF SF DF OF AC ID, and IF as always.
+pub(crate) fn sanitized(mut registers: UserRegs) -> UserRegs {
+    registers.rflags = (registers.rflags & 0x24_0cd5) | 0x202;
+    registers
+}
+
+/// Prepares the thread page. Gives the state components in use.
+fn open_thread() -> u64 {
+    // SAFETY: every CPU with SGX has XGETBV, and EENTER loads XCR0 with ATTRIBUTES.XFRM.
+    let xfrm = unsafe { xgetbv() } & Attributes::XFRM_ALLOWED;
+    ThreadPage::current().set(page::XFRM, xfrm);
+    xfrm
+}
+
+#[target_feature(enable = "xsave")]
+fn xgetbv() -> u64 {
+    // SAFETY: register 0 exists wherever the instruction does.
+    unsafe { _xgetbv(0) }
+}
+
+/// Copies in what the host wants, once, within bounds.
+fn take_start_info(address: u64, xfrm: u64) -> Option<HostStart> {
+    let words: Vec<u64> = (0..size_of::<StartInfo>() as u64 / 8)
+        .map(|index| {
+            Some(HostRange::new(address, size_of::<StartInfo>() as u64)?.read_word(index * 8))
+        })
+        .collect::<Option<_>>()?;
+    let [
+        arguments,
+        arguments_size,
+        environment,
+        environment_size,
+        table,
+        count,
+        cpus,
+        flags,
+    ] = words.as_slice().try_into().ok()?;
+    if arguments_size > StartInfo::STRINGS_MAX
+        || environment_size > StartInfo::STRINGS_MAX
+        || count > StartInfo::CPUID_MAX
+    {
+        return None;
+    }
+    let table = HostRange::new(table, count * size_of::<CpuidEntry>() as u64)?.to_vec();
+    cpuid::init(
+        table.as_chunks::<24>().0.iter().map(cpuid_entry).collect(),
+        xfrm,
+    );
+    CPU_COUNT.store(cpus.clamp(1, 1024) as u32, Ordering::Relaxed);
+    START_FLAGS.store(flags, Ordering::Relaxed);
+    Some(HostStart {
+        argv: strings(&HostRange::new(arguments, arguments_size)?.to_vec()),
+        env: strings(&HostRange::new(environment, environment_size)?.to_vec()),
+    })
+}
+
+fn cpuid_entry(bytes: &[u8; 24]) -> CpuidEntry {
+    let mut words = [0; 6];
+    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+        *word = u32::from_le_bytes(*chunk);
+    }
+    let [leaf, subleaf, eax, ebx, ecx, edx] = words;
+    CpuidEntry {
+        leaf,
+        subleaf,
+        eax,
+        ebx,
+        ecx,
+        edx,
+    }
+}
+
+/// Strings that a zero byte ends, each. What follows the last zero byte is dropped.
+fn strings(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = bytes;
+    let mut strings = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == 0) {
+        let (string, after) = rest.split_at(end);
+        strings.push(string.to_vec());
+        rest = after.get(1..).unwrap_or(&[]);
+    }
+    strings
+}
+
+/// Tells the host what was counted, if it asked and the kernel lets it know.
+fn report() {
+    if START_FLAGS.load(Ordering::Relaxed) & StartInfo::FLAG_STATISTICS == 0
+        || PROGRAM.load(Ordering::SeqCst).is_null()
+    {
+        return;
+    }
+    let Some(patched_sites) = program().patched_sites else {
+        return;
+    };
+    let mut counted = Statistics {
+        patched_sites: patched_sites(),
+        ..Statistics::default()
+    };
+    for index in 0..boot_info().thread_count as u32 {
+        if let Some(thread) = ThreadPage::of(index) {
+            counted.patched_syscalls += thread.get(page::PATCHED_SYSCALLS);
+            counted.trapped_syscalls += thread.get(page::TRAPPED_SYSCALLS);
+            counted.exceptions += thread.get(page::EXCEPTIONS);
+            counted.ocalls += thread.get(page::OCALLS);
+        }
+    }
+    host::statistics(&counted);
+}

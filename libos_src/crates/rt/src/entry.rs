@@ -1,0 +1,112 @@
+//! The assembly of the enclave and its signatures.
+
+use core::{arch::global_asm, mem::offset_of};
+
+use abi::{leaf, ocall, thread::page};
+use hal::UserRegs;
+
+/// Bytes that the entry code puts below the program's registers: sixteen XMM registers and padding.
+pub(crate) const VECTORS_SIZE: usize = 264;
+
+/// AC and TF: flags that would make the LibOS itself trap.
+const UNWANTED_FLAGS: u64 = 0x4_0100;
+
+global_asm!(
+    include_str!("entry.s"),
+    command = sym crate::boot::command,
+    exception = sym crate::exception::handle,
+    syscall = sym crate::machine::serve_syscall,
+    user_exception = sym crate::machine::serve_exception,
+    COMMAND_NOTHING = const ocall::Command::Nothing as u64,
+    EXIT_OCALL = const ocall::ExitKind::Ocall as u64,
+    EXIT_DONE = const ocall::ExitKind::Done as u64,
+    EXIT_RESUME = const ocall::ExitKind::Resume as u64,
+    REFUSAL_BASE = const -(ocall::Refusal::NotAtBaseZero as i64),
+    EEXIT = const leaf::EEXIT,
+    VECTORS_SIZE = const VECTORS_SIZE,
+    UNWANTED_FLAGS = const UNWANTED_FLAGS,
+    REGS_RIP = const offset_of!(UserRegs, rip),
+    REGS_RFLAGS = const offset_of!(UserRegs, rflags),
+    REGS_FS_BASE = const offset_of!(UserRegs, fs_base),
+    HOST_RSP = const page::HOST_RSP,
+    HOST_RBP = const page::HOST_RBP,
+    HOST_RETURN = const page::HOST_RETURN,
+    OCALL_RSP = const page::OCALL_RSP,
+    KERNEL_STACK_TOP = const page::KERNEL_STACK_TOP,
+    EXCEPTION_STACK_TOP = const page::EXCEPTION_STACK_TOP,
+    USER_RSP = const page::USER_RSP,
+    USER_RIP = const page::USER_RIP,
+    USER_REGISTERS = const page::USER_REGISTERS,
+    XFRM = const page::XFRM,
+    XSAVE = const page::XSAVE,
+    PATCHED_SYSCALLS = const page::PATCHED_SYSCALLS,
+    OCALLS = const page::OCALLS,
+);
+
+// The pushes of `syscall_entry` and the pops of `restore_registers` build this order by hand.
+const _: () = {
+    assert!(size_of::<UserRegs>() == 19 * 8);
+    assert!(offset_of!(UserRegs, rax) == 0);
+    assert!(offset_of!(UserRegs, rbx) == 8);
+    assert!(offset_of!(UserRegs, rcx) == 16);
+    assert!(offset_of!(UserRegs, rdx) == 24);
+    assert!(offset_of!(UserRegs, rsi) == 32);
+    assert!(offset_of!(UserRegs, rdi) == 40);
+    assert!(offset_of!(UserRegs, rbp) == 48);
+    assert!(offset_of!(UserRegs, rsp) == 56);
+    assert!(offset_of!(UserRegs, r8) == 64);
+    assert!(offset_of!(UserRegs, r15) == 120);
+    assert!(offset_of!(UserRegs, rip) == 128);
+    assert!(offset_of!(UserRegs, rflags) == 136);
+    assert!(offset_of!(UserRegs, fs_base) == 144);
+};
+
+/// A word and whether the access that was to give it met a fault; in RAX and RDX.
+#[repr(C)]
+pub(crate) struct Access {
+    pub(crate) value: u64,
+    pub(crate) fault: u64,
+}
+
+unsafe extern "C" {
+    /// Where a patched system call jumps to.
+    pub(crate) fn syscall_entry();
+    /// Where the exception handler sends a thread of the program.
+    pub(crate) fn exception_entry();
+    /// Leaves for the host to serve the thread's block, and comes back. The host may run for any
+    /// time, and other threads too.
+    pub(crate) fn enclave_ocall();
+    /// Leaves for good; the thread's stacks are free then.
+    pub(crate) fn enclave_done(argument: u64) -> !;
+    /// ENCLU with these values in RAX, RBX and RCX.
+    pub(crate) fn enclave_leaf(leaf: u64, rbx: u64, rcx: u64) -> u64;
+    /// Becomes the program, with these registers.
+    pub(crate) fn enter_user(registers: *const UserRegs) -> !;
+    /// Saves the extended state in the thread page.
+    pub(crate) fn save_extended_state();
+    /// Loads the extended state from the thread page.
+    pub(crate) fn restore_extended_state();
+
+    pub(crate) fn user_copy(destination: u64, source: u64, length: u64) -> u64;
+    pub(crate) fn user_fill(destination: u64, byte: u64, length: u64) -> u64;
+    pub(crate) fn user_load(address: u64) -> Access;
+    pub(crate) fn user_store(address: u64, value: u32) -> Access;
+    pub(crate) fn user_compare_exchange(address: u64, current: u32, new: u32) -> Access;
+
+    fn access_copy();
+    fn access_fill();
+    fn access_load();
+    fn access_store();
+    fn access_compare_exchange();
+    fn landing_count();
+    fn landing_fault();
+}
+
+/// Instructions of the LibOS that may meet a fault in the program's memory, and where they go on.
+pub(crate) static FIXUPS: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 5] = [
+    (access_copy, landing_count),
+    (access_fill, landing_count),
+    (access_load, landing_fault),
+    (access_store, landing_fault),
+    (access_compare_exchange, landing_fault),
+];

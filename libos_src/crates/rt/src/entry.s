@@ -1,0 +1,360 @@
+// Every way into and out of the enclave, and between the program and the LibOS.
+//
+// Register conventions: SDM volume 3D, "EENTER", "EEXIT". Offsets in braces are those of
+// abi::thread::page, of hal::UserRegs (REGS_*) and of the frame that SAVE_VECTORS makes.
+
+    .equ CLEAN_FLAGS, 2
+
+// The LibOS is compiled for SSE alone: it changes XMM registers and leaves the wider halves be.
+// Below the program's registers it needs 16 times 16 bytes, and 8 to keep the stack aligned.
+    .macro SAVE_VECTORS
+    sub rsp, {VECTORS_SIZE}
+    movaps [rsp], xmm0
+    movaps [rsp + 16], xmm1
+    movaps [rsp + 32], xmm2
+    movaps [rsp + 48], xmm3
+    movaps [rsp + 64], xmm4
+    movaps [rsp + 80], xmm5
+    movaps [rsp + 96], xmm6
+    movaps [rsp + 112], xmm7
+    movaps [rsp + 128], xmm8
+    movaps [rsp + 144], xmm9
+    movaps [rsp + 160], xmm10
+    movaps [rsp + 176], xmm11
+    movaps [rsp + 192], xmm12
+    movaps [rsp + 208], xmm13
+    movaps [rsp + 224], xmm14
+    movaps [rsp + 240], xmm15
+    .endm
+
+    .section .text.entry, "ax"
+
+// ---- EENTER: RAX = CSSA, RBX = TCS, RCX = where EEXIT goes, RDI RSI RDX = the host's.
+    .globl enclave_entry
+enclave_entry:
+    cld
+    // BASEADDR is not measured. The pointer is: the builder relocated it for base 0.
+    lea r10, [rip + enclave_entry]
+    cmp r10, [rip + entry_pointer]
+    jne 8f
+    cmp eax, 1
+    ja 6f
+    je 5f
+    mov gs:[{HOST_RSP}], rsp
+    mov gs:[{HOST_RBP}], rbp
+    mov gs:[{HOST_RETURN}], rcx
+    mov r10, gs:[{OCALL_RSP}]
+    test r10, r10
+    jnz 3f
+    cmp rdi, {COMMAND_NOTHING}
+    je 7f
+    mov rsp, gs:[{KERNEL_STACK_TOP}]
+    call clean_state
+    xor ebp, ebp
+    call {command}
+    mov rsi, rax
+7:  mov edi, {EXIT_DONE}
+    jmp leave
+
+3:  // The reply to an OCALL.
+    mov rsp, r10
+    mov qword ptr gs:[{OCALL_RSP}], 0
+    push CLEAN_FLAGS
+    popfq
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xrstor64 gs:[{XSAVE}]
+    pop rax
+    wrfsbase rax
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+
+5:  // CSSA = 1: an exception, or the host tries us. The program's state is in the SSA.
+    mov gs:[{HOST_RSP}], rsp
+    mov gs:[{HOST_RBP}], rbp
+    mov gs:[{HOST_RETURN}], rcx
+    mov r10, rsp
+    mov rsp, gs:[{EXCEPTION_STACK_TOP}]
+    push r10
+    push rbp
+    push rcx
+    push rcx
+    call clean_state
+    call {exception}
+    pop rcx
+    pop rbx
+    pop rbp
+    pop rsp
+    mov edi, {EXIT_RESUME}
+    xor esi, esi
+    jmp exit_with_host_stack
+
+6:  // CSSA > 1: the exception handler was interrupted. Its stack is in use; touch nothing.
+    mov rbx, rcx
+    mov edi, {EXIT_RESUME}
+    xor esi, esi
+    jmp exit_with_host_stack
+
+8:  // Not at base 0: GS-relative data may be anybody's, so leave by registers alone.
+    mov rbx, rcx
+    mov edi, {EXIT_DONE}
+    mov rsi, {REFUSAL_BASE}
+    jmp exit_with_host_stack
+
+// ---- EEXIT: RDI = kind, RSI = argument. Nothing else may leave in a register.
+leave:
+    mov rsp, gs:[{HOST_RSP}]
+    mov rbp, gs:[{HOST_RBP}]
+    mov rbx, gs:[{HOST_RETURN}]
+exit_with_host_stack:
+    xor ecx, ecx
+    xor edx, edx
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
+    mov eax, {EEXIT}
+    .byte 0x0f, 0x01, 0xd7      // ENCLU
+    ud2
+
+// Flags, MXCSR and x87 control as the ABI wants them; the host chose what was there.
+clean_state:
+    push CLEAN_FLAGS
+    popfq
+    ldmxcsr [rip + initial_state + 24]
+    fninit
+    ret
+
+// fn enclave_ocall(): the request is in the thread's block.
+    .globl enclave_ocall
+enclave_ocall:
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    rdfsbase rax
+    push rax
+    inc qword ptr gs:[{OCALLS}]
+    // The program's vectors are live: keep them, and show the host none.
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xsave64 gs:[{XSAVE}]
+    xrstor64 [rip + initial_state]
+    mov gs:[{OCALL_RSP}], rsp
+    mov edi, {EXIT_OCALL}
+    xor esi, esi
+    jmp leave
+
+// fn enclave_done(status) -> !
+    .globl enclave_done
+enclave_done:
+    mov rsi, rdi
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xrstor64 [rip + initial_state]
+    mov edi, {EXIT_DONE}
+    jmp leave
+
+// ---- Leaves that return. fn enclave_leaf(leaf, rbx, rcx) -> rax
+    .globl enclave_leaf
+enclave_leaf:
+    push rbx
+    mov rax, rdi
+    mov rbx, rsi
+    mov rcx, rdx
+    .byte 0x0f, 0x01, 0xd7      // ENCLU
+    .byte 0x66, 0x90
+    pop rbx
+    ret
+
+// ---- A patched system call arrives here: RCX = the address after the site, all else as the
+// program left it. The kernel stack is empty, for the program was running.
+    .globl syscall_entry
+syscall_entry:
+    mov gs:[{USER_RSP}], rsp
+    mov rsp, gs:[{KERNEL_STACK_TOP}]
+    rdfsbase r11
+    push r11
+    pushfq
+    push rcx
+    push r15
+    push r14
+    push r13
+    push r12
+    mov r11, [rsp + 40]
+    push r11
+    push r10
+    push r9
+    push r8
+    push qword ptr gs:[{USER_RSP}]
+    push rbp
+    push rdi
+    push rsi
+    push rdx
+    push rcx
+    push rbx
+    push rax
+    inc qword ptr gs:[{PATCHED_SYSCALLS}]
+    cld
+    test r11d, {UNWANTED_FLAGS}
+    jnz 2f
+1:  SAVE_VECTORS
+    lea rdi, [rsp + {VECTORS_SIZE}]
+    mov gs:[{USER_REGISTERS}], rdi
+    call {syscall}
+    jmp return_to_user
+2:  push CLEAN_FLAGS
+    popfq
+    jmp 1b
+
+// ---- The exception handler sends a program here, with RSP at the registers that it saved.
+    .globl exception_entry
+exception_entry:
+    SAVE_VECTORS
+    lea rdi, [rsp + {VECTORS_SIZE}]
+    mov gs:[{USER_REGISTERS}], rdi
+    call {user_exception}
+
+// ---- Back to the program. RSP: the vectors, then hal::UserRegs.
+return_to_user:
+    movaps xmm0, [rsp]
+    movaps xmm1, [rsp + 16]
+    movaps xmm2, [rsp + 32]
+    movaps xmm3, [rsp + 48]
+    movaps xmm4, [rsp + 64]
+    movaps xmm5, [rsp + 80]
+    movaps xmm6, [rsp + 96]
+    movaps xmm7, [rsp + 112]
+    movaps xmm8, [rsp + 128]
+    movaps xmm9, [rsp + 144]
+    movaps xmm10, [rsp + 160]
+    movaps xmm11, [rsp + 176]
+    movaps xmm12, [rsp + 192]
+    movaps xmm13, [rsp + 208]
+    movaps xmm14, [rsp + 224]
+    movaps xmm15, [rsp + 240]
+    add rsp, {VECTORS_SIZE}
+restore_registers:
+    // IRET is illegal in an enclave, so the last jump goes through the thread page.
+    mov rax, [rsp + {REGS_FS_BASE}]
+    wrfsbase rax
+    mov rax, [rsp + {REGS_RIP}]
+    mov gs:[{USER_RIP}], rax
+    push qword ptr [rsp + {REGS_RFLAGS}]
+    popfq
+    pop rax
+    pop rbx
+    pop rcx
+    pop rdx
+    pop rsi
+    pop rdi
+    pop rbp
+    mov r8, [rsp + 8]
+    mov r9, [rsp + 16]
+    mov r10, [rsp + 24]
+    mov r11, [rsp + 32]
+    mov r12, [rsp + 40]
+    mov r13, [rsp + 48]
+    mov r14, [rsp + 56]
+    mov r15, [rsp + 64]
+    mov rsp, [rsp]
+    jmp qword ptr gs:[{USER_RIP}]
+
+// fn enter_user(&UserRegs) -> !: a thread's first step, with a fresh extended state.
+    .globl enter_user
+enter_user:
+    mov rsp, rdi
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xrstor64 [rip + initial_state]
+    jmp restore_registers
+
+// fn save_extended_state() / restore_extended_state(): the thread page's area.
+    .globl save_extended_state
+save_extended_state:
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xsave64 gs:[{XSAVE}]
+    ret
+    .globl restore_extended_state
+restore_extended_state:
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xrstor64 gs:[{XSAVE}]
+    ret
+
+// ---- User memory. A fault at one of the labels `access_*` goes on at its landing.
+// fn user_copy(destination, source, length) -> bytes not copied
+    .globl user_copy
+user_copy:
+    mov rcx, rdx
+    .globl access_copy
+access_copy:
+    rep movsb
+    .globl landing_count
+landing_count:
+    mov rax, rcx
+    ret
+// fn user_fill(destination, byte, length) -> bytes not filled
+    .globl user_fill
+user_fill:
+    mov rcx, rdx
+    mov eax, esi
+    .globl access_fill
+access_fill:
+    rep stosb
+    jmp landing_count
+// fn user_load(address) -> (value, fault)
+    .globl user_load
+user_load:
+    .globl access_load
+access_load:
+    mov eax, [rdi]
+    xor edx, edx
+    ret
+// fn user_store(address, value) -> (_, fault)
+    .globl user_store
+user_store:
+    .globl access_store
+access_store:
+    xchg [rdi], esi
+    xor edx, edx
+    ret
+// fn user_compare_exchange(address, current, new) -> (found, fault)
+    .globl user_compare_exchange
+user_compare_exchange:
+    mov eax, esi
+    mov ecx, edx
+    .globl access_compare_exchange
+access_compare_exchange:
+    lock cmpxchg [rdi], ecx
+    xor edx, edx
+    ret
+    .globl landing_fault
+landing_fault:
+    mov edx, 1
+    ret
+
+    .section .rodata.initial_state, "a"
+    .balign 64
+initial_state:                  // An XSAVE image with every component in its initial state.
+    .short 0x37f                // x87 control word
+    .zero 22
+    .long 0x1f80                // MXCSR
+    .zero 548
+
+    .section .data.rel.ro.entry_pointer, "aw"
+    .balign 8
+entry_pointer:
+    .quad enclave_entry

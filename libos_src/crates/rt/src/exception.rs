@@ -1,0 +1,92 @@
+//! The exception handler, which runs at CSSA = 1 on a stack of its own.
+//!
+//! It decides nothing about the program. It moves the program's registers from the SSA to the
+//! kernel stack and points the SSA at `exception_entry`, so that ERESUME brings the thread there,
+//! at CSSA = 0, where OCALLs and further exceptions are legal.
+
+use abi::{
+    ssa::{self, ExInfo, ExitInfo, GprSgx, vector},
+    thread::{SSA_OFFSET, page},
+};
+use hal::UserRegs;
+
+use crate::{
+    entry::{self, FIXUPS},
+    thread::{ThreadPage, boot_info},
+};
+
+/// Called by the entry code. The host may call it at any time, without an exception.
+pub(crate) extern "C" fn handle() {
+    let thread = ThreadPage::current();
+    let frame = thread.get(page::TCS) + SSA_OFFSET;
+    let registers = (frame + ssa::GPRSGX_OFFSET) as *mut GprSgx;
+    // SAFETY: at CSSA = 1 the first SSA frame is complete and belongs to this handler; ERESUME
+    // reads it after the handler has left.
+    let registers = unsafe { &mut *registers };
+    let Some(vector) = registers.exit_info.vector() else {
+        return;
+    };
+    // An exception is handled once: a host that enters again finds nothing to do.
+    registers.exit_info = ExitInfo::default();
+    let info = (frame + ssa::EXINFO_OFFSET) as *const ExInfo;
+    // SAFETY: every enclave of this project has MISCSELECT.EXINFO, so the CPU wrote it.
+    let info = unsafe { info.read() };
+    let boot = boot_info();
+    if registers.rip.wrapping_sub(boot.user_start) < boot.user_size_bytes {
+        redirect(thread, registers, vector, info);
+    } else if let Some(landing) = landing(registers.rip) {
+        registers.rip = landing;
+    } else {
+        let rip = registers.rip.wrapping_sub(boot.libos_start);
+        let address = info.address;
+        panic!("exception {vector} in the LibOS at offset {rip:#x}, address {address:#x}");
+    }
+}
+
+/// Where a LibOS instruction that may fault goes on.
+fn landing(rip: u64) -> Option<u64> {
+    FIXUPS
+        .iter()
+        .find(|(access, _)| *access as usize as u64 == rip)
+        .map(|(_, landing)| *landing as usize as u64)
+}
+
+/// Sends the thread to `exception_entry`. The program was running, so the kernel stack is empty.
+fn redirect(thread: ThreadPage, registers: &mut GprSgx, vector: u8, info: ExInfo) {
+    let has_info = vector == vector::PAGE_FAULT || vector == vector::GENERAL_PROTECTION;
+    let info = if has_info { info } else { ExInfo::default() };
+    thread.set(page::FAULT_VECTOR, u64::from(vector));
+    thread.set(page::FAULT_ERROR, u64::from(info.error_code));
+    thread.set(page::FAULT_ADDRESS, info.address);
+    let saved = thread.get(page::KERNEL_STACK_TOP) - size_of::<UserRegs>() as u64;
+    // SAFETY: the kernel stack is this thread's own and empty; its top is 16-byte aligned.
+    unsafe { (saved as *mut UserRegs).write(user_registers(registers)) };
+    registers.rsp = saved;
+    registers.rip = entry::exception_entry as *const () as u64;
+    // Bit 1 is always set; the LibOS starts with no other flag.
+    registers.rflags = 2;
+}
+
+fn user_registers(registers: &GprSgx) -> UserRegs {
+    UserRegs {
+        rax: registers.rax,
+        rbx: registers.rbx,
+        rcx: registers.rcx,
+        rdx: registers.rdx,
+        rsi: registers.rsi,
+        rdi: registers.rdi,
+        rbp: registers.rbp,
+        rsp: registers.rsp,
+        r8: registers.r8,
+        r9: registers.r9,
+        r10: registers.r10,
+        r11: registers.r11,
+        r12: registers.r12,
+        r13: registers.r13,
+        r14: registers.r14,
+        r15: registers.r15,
+        rip: registers.rip,
+        rflags: registers.rflags,
+        fs_base: registers.fs_base,
+    }
+}

@@ -1,0 +1,250 @@
+//! The enclave as [`hal::Machine`], and the calls into the kernel.
+
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use abi::{ssa::vector, thread::page};
+use hal::{
+    Clock, Errno, ExceptionInfo, Fault, HostPoll, LogLevel, Machine, Next, NoMemory, Prot,
+    Timespec, UserRegs, Vector, WindowSize,
+};
+
+use crate::{boot, cpuid, entry, host, pages, random, thread::ThreadPage, user_memory, xstate};
+
+/// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
+pub struct EnclaveMachine;
+
+/// Parking word: the thread runs, was unparked before it parked, or is parked.
+const RUNNING: u32 = 0;
+const UNPARKED: u32 = 1;
+const PARKED: u32 = 2;
+
+/// The latest monotonic time that anyone saw.
+static LATEST: AtomicU64 = AtomicU64::new(0);
+
+/// Called by the entry code for a patched system call.
+pub(crate) extern "C" fn serve_syscall(registers: &mut UserRegs) {
+    follow(boot::kernel().syscall(registers), registers);
+}
+
+/// Called by the entry code after the exception handler moved the thread here.
+pub(crate) extern "C" fn serve_exception(registers: &mut UserRegs) {
+    let thread = ThreadPage::current();
+    let info = ExceptionInfo {
+        vector: Vector(thread.get(page::FAULT_VECTOR) as u8),
+        error: thread.get(page::FAULT_ERROR) as u32,
+        address: thread.get(page::FAULT_ADDRESS),
+    };
+    let count = |offset: usize| thread.set(offset, thread.get(offset) + 1);
+    if info.vector.0 == vector::INVALID_OPCODE {
+        match Illegal::at(registers.rip) {
+            Some(Illegal::Syscall) => {
+                count(page::TRAPPED_SYSCALLS);
+                registers.rip += 2;
+                registers.rcx = registers.rip;
+                registers.r11 = registers.rflags;
+                return follow(boot::kernel().syscall(registers), registers);
+            }
+            Some(Illegal::Cpuid) => {
+                count(page::EXCEPTIONS);
+                registers.rip += 2;
+                return cpuid::answer(registers);
+            }
+            Some(Illegal::ReadCounter { length }) => {
+                count(page::EXCEPTIONS);
+                registers.rip += length;
+                return read_counter(registers, length == 3);
+            }
+            None => {}
+        }
+    }
+    count(page::EXCEPTIONS);
+    follow(boot::kernel().exception(registers, info), registers);
+}
+
+/// Instructions that are legal for a program on Linux and not in an enclave.
+enum Illegal {
+    Syscall,
+    Cpuid,
+    /// RDTSC, or RDTSCP of three bytes.
+    ReadCounter {
+        length: u64,
+    },
+}
+
+impl Illegal {
+    fn at(rip: u64) -> Option<Self> {
+        let mut bytes = [0; 3];
+        // The instruction may be the last of its page, so what follows it need not be there.
+        user_memory::copy_in(rip, bytes.get_mut(..2)?).ok()?;
+        match bytes {
+            [0x0f, 0x05, _] => Some(Self::Syscall),
+            [0x0f, 0xa2, _] => Some(Self::Cpuid),
+            [0x0f, 0x31, _] => Some(Self::ReadCounter { length: 2 }),
+            [0x0f, 0x01, _] => {
+                user_memory::copy_in(rip, &mut bytes).ok()?;
+                (bytes == [0x0f, 0x01, 0xf9]).then_some(Self::ReadCounter { length: 3 })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Answers RDTSC where the CPU does not: the host's clock, as a counter of 1 GHz.
+fn read_counter(registers: &mut UserRegs, with_processor: bool) {
+    let now = monotonic();
+    registers.rax = now & 0xffff_ffff;
+    registers.rdx = now >> 32;
+    if with_processor {
+        registers.rcx = 0;
+    }
+}
+
+/// Does what the kernel says about the calling thread.
+fn follow(next: Next, registers: &mut UserRegs) {
+    match next {
+        Next::Return => *registers = boot::sanitized(*registers),
+        Next::ExitThread => boot::end_thread(),
+        Next::ExitProcess(status) => boot::end_process(status),
+    }
+}
+
+/// Nanoseconds of a clock that never goes back, whatever the host says.
+fn monotonic() -> u64 {
+    let now = host::clock(Clock::Monotonic);
+    LATEST.fetch_max(now, Ordering::SeqCst).max(now)
+}
+
+impl Machine for EnclaveMachine {
+    fn user_range(&self) -> Range<u64> {
+        user_memory::range()
+    }
+
+    fn copy_in(&self, src: u64, dst: &mut [u8]) -> Result<(), Fault> {
+        user_memory::copy_in(src, dst)
+    }
+
+    fn copy_out(&self, dst: u64, src: &[u8]) -> Result<(), Fault> {
+        user_memory::copy_out(dst, src)
+    }
+
+    fn fill(&self, dst: u64, len: u64, byte: u8) -> Result<(), Fault> {
+        user_memory::fill(dst, len, byte)
+    }
+
+    fn load_u32(&self, address: u64) -> Result<u32, Fault> {
+        user_memory::load_u32(address)
+    }
+
+    fn store_u32(&self, address: u64, value: u32) -> Result<(), Fault> {
+        user_memory::store_u32(address, value)
+    }
+
+    fn compare_exchange_u32(&self, address: u64, current: u32, new: u32) -> Result<u32, Fault> {
+        user_memory::compare_exchange_u32(address, current, new)
+    }
+
+    fn commit(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory> {
+        pages::commit(address, len, prot)
+    }
+
+    fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory> {
+        pages::protect(address, len, prot)
+    }
+
+    fn decommit(&self, address: u64, len: u64) {
+        pages::decommit(address, len);
+    }
+
+    fn host_read(&self, fd: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        host::read(fd, buf)
+    }
+
+    fn host_write(&self, fd: u32, buf: &[u8]) -> Result<usize, Errno> {
+        host::write(fd, buf)
+    }
+
+    fn host_poll(&self, fds: &mut [HostPoll], timeout: Option<Duration>) -> Result<usize, Errno> {
+        host::poll(fds, timeout)
+    }
+
+    fn host_tty_size(&self, fd: u32) -> Result<WindowSize, Errno> {
+        host::terminal_size(fd)
+    }
+
+    fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
+        host::read_image(index, offset, buf)
+    }
+
+    fn clock(&self, clock: Clock) -> Timespec {
+        let nanoseconds = match clock {
+            Clock::Realtime => host::clock(clock),
+            Clock::Monotonic => monotonic(),
+        };
+        Duration::from_nanos(nanoseconds).into()
+    }
+
+    fn random(&self, out: &mut [u8]) {
+        random::fill(out);
+    }
+
+    fn cpu_count(&self) -> u32 {
+        boot::cpu_count()
+    }
+
+    fn hardware_capabilities(&self) -> u32 {
+        cpuid::hardware_capabilities()
+    }
+
+    fn spawn_thread(&self, token: u64) -> Result<(), Errno> {
+        boot::spawn(token)
+    }
+
+    fn this_thread(&self) -> u32 {
+        ThreadPage::current().get(page::INDEX) as u32
+    }
+
+    fn park(&self, deadline: Option<Duration>) {
+        let word = ThreadPage::current().parking();
+        let relaxed = Ordering::SeqCst;
+        if word
+            .compare_exchange(RUNNING, PARKED, relaxed, relaxed)
+            .is_ok()
+        {
+            let now = || Duration::from_nanos(monotonic());
+            host::park(deadline.map(|deadline| deadline.saturating_sub(now())));
+        }
+        word.store(RUNNING, Ordering::SeqCst);
+    }
+
+    fn unpark(&self, thread: u32) {
+        if let Some(page) = ThreadPage::of(thread)
+            && page.parking().swap(UNPARKED, Ordering::SeqCst) == PARKED
+        {
+            host::unpark(thread);
+        }
+    }
+
+    fn xstate_size(&self) -> usize {
+        xstate::size()
+    }
+
+    fn save_xstate(&self, out: &mut [u8]) -> usize {
+        xstate::save(out)
+    }
+
+    fn restore_xstate(&self, area: &[u8]) -> Result<(), Fault> {
+        xstate::restore(area)
+    }
+
+    fn syscall_entry(&self) -> u64 {
+        entry::syscall_entry as *const () as u64
+    }
+
+    fn log(&self, level: LogLevel, line: &str) {
+        host::log(level, line);
+    }
+}

@@ -1,0 +1,174 @@
+//! The program's pages under both memory models.
+//!
+//! SGX1: all pages were added before EINIT, readable, writable and executable. To commit is to
+//! zero; permissions are the kernel's books only. EDMM: a page is accepted when it is committed and
+//! trimmed when it is given back, with the permissions that the program asked for.
+
+use alloc::{boxed::Box, vec};
+
+use abi::{BootInfo, PAGE_SIZE, PageType, Permissions, SecInfo};
+use hal::{NoMemory, Prot};
+
+use crate::{enclu, host, lock::Lock, thread::boot_info, user_memory};
+
+/// What the enclave knows about each of its dynamic pages. It never asks the host.
+static BOOKS: Lock<Option<Books>> = Lock::new(None);
+
+/// One byte a page: 0 if it is not there, else its permissions and [`Books::PRESENT`].
+struct Books {
+    pages: Box<[u8]>,
+}
+
+impl Books {
+    const PRESENT: u8 = 0x80;
+
+    /// The entries of a range. The kernel only asks for ranges in the user region.
+    fn range(&mut self, address: u64, size: u64) -> Option<(u64, &mut [u8])> {
+        let first = address.checked_sub(boot_info().user_start)? / PAGE_SIZE;
+        let end = first.checked_add(size.div_ceil(PAGE_SIZE))?;
+        let pages = self.pages.get_mut(first as usize..end as usize)?;
+        Some((address, pages))
+    }
+}
+
+/// Makes the books. Called once, after the heap is there.
+pub(crate) fn init(boot: &BootInfo) {
+    if boot.memory_model == BootInfo::MEMORY_EDMM {
+        let count = (boot.user_size_bytes / PAGE_SIZE) as usize;
+        *BOOKS.lock() = Some(Books {
+            pages: vec![0; count].into_boxed_slice(),
+        });
+    }
+}
+
+pub(crate) fn commit(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
+    let mut books = BOOKS.lock();
+    let Some(books) = books.as_mut() else {
+        return user_memory::fill(address, size, 0).map_err(|_| NoMemory);
+    };
+    let wanted = permissions(prot);
+    let (mut at, pages) = books.range(address, size).ok_or(NoMemory)?;
+    for page in pages {
+        if *page == 0 {
+            accept_new(at)?;
+            *page = Books::PRESENT | Permissions::RW.bits();
+        } else {
+            extend(at, page, Permissions::RW);
+            user_memory::fill(at, PAGE_SIZE, 0).map_err(|_| NoMemory)?;
+        }
+        extend(at, page, wanted);
+        at += PAGE_SIZE;
+    }
+    restrict(books, address, size, wanted)
+}
+
+pub(crate) fn protect(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
+    let mut books = BOOKS.lock();
+    let Some(books) = books.as_mut() else {
+        return Ok(());
+    };
+    let wanted = permissions(prot);
+    let (mut at, pages) = books.range(address, size).ok_or(NoMemory)?;
+    for page in pages {
+        if *page == 0 {
+            return Err(NoMemory);
+        }
+        extend(at, page, wanted);
+        at += PAGE_SIZE;
+    }
+    restrict(books, address, size, wanted)
+}
+
+pub(crate) fn decommit(address: u64, size: u64) {
+    let mut books = BOOKS.lock();
+    let Some(books) = books.as_mut() else {
+        return;
+    };
+    let Some((start, pages)) = books.range(address, size) else {
+        return;
+    };
+    let mut run_start = start;
+    for run in pages.chunk_by_mut(|a, b| (*a == 0) == (*b == 0)) {
+        let run_size = run.len() as u64 * PAGE_SIZE;
+        if run.first().is_some_and(|page| *page != 0) {
+            trim(run_start, run_size);
+            run.fill(0);
+        }
+        run_start += run_size;
+    }
+}
+
+/// Accepts a page that the kernel adds at the first touch. Anything but a fresh, zeroed page is an
+/// attack or a defect of the host.
+fn accept_new(address: u64) -> Result<(), NoMemory> {
+    let fresh = SecInfo::regular(Permissions::RW).with_state(SecInfo::PENDING);
+    enclu::accept(address, &fresh).map_err(|_| NoMemory)
+}
+
+/// Gives a page at least these permissions.
+fn extend(address: u64, page: &mut u8, wanted: Permissions) {
+    let held = Permissions::from_bits_truncated(*page);
+    if !held.contains(wanted) {
+        let both = held.union(wanted);
+        enclu::extend_permissions(address, &SecInfo::regular(both));
+        *page = Books::PRESENT | both.bits();
+    }
+}
+
+/// Takes from each page what it has beyond `wanted`, one request for each run of pages.
+fn restrict(
+    books: &mut Books,
+    address: u64,
+    size: u64,
+    wanted: Permissions,
+) -> Result<(), NoMemory> {
+    let (mut run_start, pages) = books.range(address, size).ok_or(NoMemory)?;
+    let target = Books::PRESENT | wanted.bits();
+    for run in pages.chunk_by_mut(|a, b| (*a == target) == (*b == target)) {
+        let run_size = run.len() as u64 * PAGE_SIZE;
+        if run.first().is_some_and(|page| *page != target) {
+            host::restrict_permissions(run_start, run_size, wanted.bits()).map_err(|_| NoMemory)?;
+            let restricted = SecInfo::regular(wanted).with_state(SecInfo::PERMISSIONS_RESTRICTED);
+            accept_run(run_start, run_size, &restricted);
+            run.fill(target);
+        }
+        run_start += run_size;
+    }
+    Ok(())
+}
+
+fn trim(address: u64, size: u64) {
+    let trimmed = SecInfo::new(PageType::Trimmed, Permissions::NONE).with_state(SecInfo::MODIFIED);
+    if host::trim_pages(address, size).is_ok() {
+        accept_run(address, size, &trimmed);
+        // A host that keeps the pages only harms itself: they are no longer ours.
+        let _ = host::remove_pages(address, size);
+    } else {
+        panic!("the host did not trim pages at {address:#x}");
+    }
+}
+
+/// Accepts a change that was asked for. A host that did something else has broken the memory of the
+/// program, so the enclave ends.
+fn accept_run(address: u64, size: u64, expected: &SecInfo) {
+    for at in (address..address + size).step_by(PAGE_SIZE as usize) {
+        if let Err(code) = enclu::accept(at, expected) {
+            panic!("EACCEPT of {at:#x} gave error {code}");
+        }
+    }
+}
+
+/// A page that may be used at all must be readable in SGX.
+fn permissions(prot: Prot) -> Permissions {
+    let mut permissions = Permissions::NONE;
+    if !prot.is_empty() {
+        permissions = Permissions::R;
+    }
+    if prot.contains(Prot::WRITE) {
+        permissions = permissions.union(Permissions::W);
+    }
+    if prot.contains(Prot::EXEC) {
+        permissions = permissions.union(Permissions::X);
+    }
+    permissions
+}

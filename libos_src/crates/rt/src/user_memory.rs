@@ -1,0 +1,94 @@
+//! The program's memory: every access may fault, none is a Rust reference.
+
+use core::ops::Range;
+
+use hal::Fault;
+
+use crate::{
+    entry::{self, Access},
+    thread::boot_info,
+};
+
+/// The addresses that programs may use.
+pub(crate) fn range() -> Range<u64> {
+    let boot = boot_info();
+    boot.user_start..boot.user_start + boot.user_size_bytes
+}
+
+/// Refuses a range that is not entirely the program's.
+fn check(address: u64, size: u64) -> Result<(), Fault> {
+    let user = range();
+    let inside =
+        address >= user.start && address.checked_add(size).is_some_and(|end| end <= user.end);
+    if inside {
+        Ok(())
+    } else {
+        Err(Fault { address })
+    }
+}
+
+fn check_word(address: u64) -> Result<(), Fault> {
+    check(address, 4)?;
+    if address.is_multiple_of(4) {
+        Ok(())
+    } else {
+        Err(Fault { address })
+    }
+}
+
+pub(crate) fn copy_in(source: u64, out: &mut [u8]) -> Result<(), Fault> {
+    check(source, out.len() as u64)?;
+    // SAFETY: the destination is a live slice, the source is outside all Rust objects, and a fault
+    // at the source ends the copy.
+    let left = unsafe { entry::user_copy(out.as_mut_ptr() as u64, source, out.len() as u64) };
+    complete(left, source)
+}
+
+pub(crate) fn copy_out(destination: u64, bytes: &[u8]) -> Result<(), Fault> {
+    check(destination, bytes.len() as u64)?;
+    // SAFETY: as in `copy_in`, with the roles exchanged.
+    let left = unsafe { entry::user_copy(destination, bytes.as_ptr() as u64, bytes.len() as u64) };
+    complete(left, destination)
+}
+
+pub(crate) fn fill(destination: u64, size: u64, byte: u8) -> Result<(), Fault> {
+    check(destination, size)?;
+    // SAFETY: the range is the program's, where no Rust object is; a fault ends the loop.
+    let left = unsafe { entry::user_fill(destination, u64::from(byte), size) };
+    complete(left, destination)
+}
+
+pub(crate) fn load_u32(address: u64) -> Result<u32, Fault> {
+    check_word(address)?;
+    // SAFETY: an aligned word of the program's memory; a fault is reported.
+    word(unsafe { entry::user_load(address) }, address)
+}
+
+pub(crate) fn store_u32(address: u64, value: u32) -> Result<(), Fault> {
+    check_word(address)?;
+    // SAFETY: as in `load_u32`.
+    word(unsafe { entry::user_store(address, value) }, address).map(drop)
+}
+
+pub(crate) fn compare_exchange_u32(address: u64, current: u32, new: u32) -> Result<u32, Fault> {
+    check_word(address)?;
+    // SAFETY: as in `load_u32`.
+    let access = unsafe { entry::user_compare_exchange(address, current, new) };
+    word(access, address)
+}
+
+fn complete(left: u64, address: u64) -> Result<(), Fault> {
+    if left == 0 {
+        Ok(())
+    } else {
+        Err(Fault { address })
+    }
+}
+
+fn word(access: Access, address: u64) -> Result<u32, Fault> {
+    if access.fault == 0 {
+        Ok(access.value as u32)
+    } else {
+        Err(Fault { address })
+    }
+}
