@@ -20,7 +20,7 @@ from typing import Final
 import mirror
 import vendor
 import zig
-from program import WRONG_INPUT, ProgramError, replacing, start
+from program import WRONG_INPUT, ProgramError, capture, replacing, start
 from store import Store
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
@@ -33,7 +33,7 @@ def main() -> int:
     store: Store = options.store
     compiler = zig.unpacked(store, options.zig_wheel, options.zig_lock)
     crates = vendor.unpacked(store, options.crates.absolute())
-    with workshop(store, options.workshop, options.rust, options.crates) as place:
+    with workshop(options, compiler) as place:
         mirror.refresh(
             place.source, _sources(options.root, options.sources), products=place.products
         )
@@ -89,15 +89,34 @@ class Workshop:
 
 
 @contextmanager
-def workshop(store: Store, name: str, rust: Path, crates: Path) -> Iterator[Workshop]:
-    """The workshop of these tools and crates, held alone until the block ends."""
-    version = subprocess.run(
-        [rust / "bin" / "rustc", "-vV"], env={"LC_ALL": "C"}, check=True, capture_output=True
-    ).stdout
-    identity = hashlib.sha256(version + bytes(rust) + crates.read_bytes()).hexdigest()[:_DIGITS]
-    key = f"{name}-{identity}"
+def workshop(options: argparse.Namespace, compiler: zig.Zig) -> Iterator[Workshop]:
+    """The workshop of these tools and crates, held alone until the block ends.
+
+    What cargo does not look at when it decides what to make anew is in the name.
+    """
+    store: Store = options.store
+    identity = hashlib.sha256(
+        "\0".join(
+            [_toolchain_identity(options.rust), str(compiler.program), options.libc]
+        ).encode()
+    )
+    identity.update(options.crates.read_bytes())
+    key = f"{options.workshop}-{identity.hexdigest()[:_DIGITS]}"
     with store.lock(f"cargo-{key}"):
         yield Workshop(store.directory(f"cargo/{key}"))
+
+
+def _toolchain_identity(rust: Path) -> str:
+    """Version and files of the Rust toolchain; the action's key holds their contents."""
+    version = capture(
+        [rust / "bin" / "rustc", "-vV"], env={"LC_ALL": "C"}, cwd=Path("/"), name="rustc -vV"
+    )
+    lines = [f"{rust}", version]
+    for path in sorted((rust / "lib").rglob("*.*")):
+        if path.suffix in {".so", ".rlib"}:
+            status = path.stat()
+            lines.append(f"{path} {status.st_size} {status.st_mtime_ns}")
+    return "\n".join(lines)
 
 
 def _sources(root: str, listing: Path) -> dict[str, Path]:

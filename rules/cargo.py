@@ -1,0 +1,99 @@
+"""What every rule that runs cargo has in common; no rule itself."""
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .providers import RustInfo
+from occlum_build.api import (
+    STORE,
+    Annotated,
+    Artifact,
+    Attrs,
+    Dep,
+    ExternalTool,
+    Field,
+    Label,
+    RuleContext,
+    Source,
+    Tool,
+)
+
+Word = str | Artifact | Tool
+
+
+class CargoAttrs(Attrs):
+    """What a target that cargo builds or tests may say."""
+
+    lock: Annotated[Label, Source("Cargo.lock")] = Field(
+        description="The lock file, beside the `Cargo.toml` of the package or workspace.",
+    )
+    srcs: tuple[Annotated[Label, Source()], ...] = Field(
+        description="Every file that cargo and rustc may read: manifests, sources, data.",
+        min_length=1,
+    )
+    toolchain: Annotated[Label, Dep(RustInfo)] = Field(
+        default=Label.parse("@occlum//toolchain:rust"), description="The compiler."
+    )
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """The parts of a command line that all of cargo's commands share."""
+
+    words: tuple[Word, ...]
+    inputs: tuple[Artifact, ...]
+    tools: tuple[Tool, ...]
+
+
+def prepare(
+    ctx: RuleContext[CargoAttrs],
+    *,
+    workshop: str,
+    libc: str,
+    extra_tools: Sequence[ExternalTool] = (),
+) -> Cargo:
+    """Fetch the crates of the lock file, list the sources, and name the tools.
+
+    `workshop` names the directory where work is kept between runs: targets of one
+    workspace that name the same share it, and wait for each other.
+    """
+    rust = ctx.dep(ctx.attrs.toolchain, RustInfo)
+    lock = ctx.file(ctx.attrs.lock)
+    crates = _fetch(ctx, rust, lock)
+    sources = tuple(dict.fromkeys((lock, *ctx.files(ctx.attrs.srcs))))
+    listing = ctx.declare_file(f"{ctx.label.name}.sources")
+    ctx.write(listing, "".join(f"{one.path}\n" for one in sources))
+    words = (
+        rust.cargo_driver,
+        *rust.zig.arguments,
+        *("--store", STORE, "--rust", rust.tool.home, "--crates", crates, "--libc", libc),
+        *("--workshop", workshop, "--root", posixpath.dirname(lock.path)),
+        *("--sources", listing),
+    )
+    return Cargo(words, (crates, listing, *sources), (rust.tool, *extra_tools))
+
+
+def _fetch(ctx: RuleContext[CargoAttrs], rust: RustInfo, lock: Artifact) -> Artifact:
+    """All crates of the lock file, each checked by its SHA-256, in one archive."""
+    crates = ctx.declare_file(f"{ctx.label.name}.crates.tar")
+    ctx.run(
+        mnemonic="FetchCrates",
+        argv=[
+            rust.crate_fetcher,
+            *("--cargo", f"{rust.tool.home}/bin/cargo", "--lock", lock),
+            *("--store", STORE, "--output", crates),
+        ],
+        outputs=[crates],
+        tools=[rust.tool],
+        network=True,
+        description=f"fetching the crates of {lock.path}",
+    )
+    return crates
+
+
+def workshop_name(ctx: RuleContext[CargoAttrs], purpose: str) -> str:
+    """A name for the workshop of one workspace and purpose, as a file name."""
+    repository = ctx.label.repository or "workspace"
+    package = ctx.label.package.replace("/", "-") or "root"
+    return f"{repository}-{package}-{purpose}"

@@ -1,0 +1,55 @@
+"""`cargo_test`: cargo's tests, clippy or rustfmt over declared sources, as one test."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from .cargo import CargoAttrs, prepare, workshop_name
+from .providers import RustInfo
+from occlum_build.api import (
+    DefaultInfo,
+    Field,
+    Provider,
+    Rule,
+    RuleContext,
+    TestInfo,
+)
+
+
+class CargoTestAttrs(CargoAttrs):
+    """What a `cargo_test` may say."""
+
+    command: Literal["test", "clippy", "fmt"] = Field(
+        default="test",
+        description="`test` runs the tests, `clippy` lets no lint pass, `fmt` checks the format.",
+    )
+    args: tuple[str, ...] = Field(
+        default=("--workspace",), description="Arguments of the command, such as `--workspace`."
+    )
+    timeout_seconds: int = Field(default=1800, description="After how long it has failed.", gt=0)
+
+
+_ENDINGS = {"test": (), "clippy": ("--", "-D", "warnings"), "fmt": ("--check",)}
+
+
+def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
+    """Run the command; work is kept between runs as a developer's own cargo would keep it."""
+    command = ctx.attrs.command
+    rust = ctx.dep(ctx.attrs.toolchain, RustInfo)
+    extra = {"test": (), "clippy": (rust.lints,), "fmt": (rust.formatter,)}[command]
+    cargo = prepare(
+        ctx,
+        workshop=workshop_name(ctx, command),
+        libc="x86_64-linux-gnu.2.31",
+        extra_tools=extra,
+    )
+    arguments = () if command == "fmt" else ctx.attrs.args
+    test = TestInfo(
+        argv=(*cargo.words, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
+        inputs=cargo.inputs,
+        timeout_seconds=ctx.attrs.timeout_seconds,
+        tools=cargo.tools,
+    )
+    return [DefaultInfo(), test]
+
+
+cargo_test = Rule(attrs=CargoTestAttrs, analyze=analyze, provides=(DefaultInfo, TestInfo))

@@ -1,0 +1,138 @@
+"""`cc_binary`: a C or C++ program for x86-64 Linux, compiled by the pinned zig.
+
+The compiler, its headers and its C libraries come from one wheel, so the same sources give
+the same program on every machine. Nothing of the host is seen: no header, no library, no path.
+"""
+
+import posixpath
+from collections.abc import Sequence
+
+from .providers import BinaryInfo, ZigInfo
+from occlum_build.api import (
+    STORE,
+    Annotated,
+    Artifact,
+    Attrs,
+    DefaultInfo,
+    Dep,
+    Field,
+    Label,
+    Provider,
+    Rule,
+    RuleContext,
+    RunInfo,
+    Source,
+    Tool,
+)
+
+_C = (".c", ".S")
+_CXX = (".cc", ".cpp", ".cxx")
+_HEADERS = (".h", ".hh", ".hpp", ".inc")
+
+_REPRODUCIBLE = (
+    "-g0",
+    "-Werror=date-time",  # `__DATE__` would make each build another one
+    "-fno-ident",
+    "-fPIE",
+)
+
+
+class CcBinaryAttrs(Attrs):
+    """What a `cc_binary` may say."""
+
+    srcs: tuple[Annotated[Label, Source(*_C, *_CXX, *_HEADERS)], ...] = Field(
+        description="C, C++ and assembler sources, and headers.", min_length=1
+    )
+    target: str = Field(
+        default="x86_64-linux-musl",
+        description="`x86_64-linux-musl` gives a static PIE that needs no file besides;"
+        " `x86_64-linux-gnu.2.36` gives a dynamic PIE for glibc 2.36 or later.",
+        pattern=r"^x86_64-linux-(musl|gnu\.2\.[0-9]+)$",
+    )
+    includes: tuple[str, ...] = Field(
+        default=(), description="Directories of headers, relative to the package."
+    )
+    defines: tuple[str, ...] = Field(
+        default=(), description="Macros to define, as `NAME` or `NAME=value`."
+    )
+    copts: tuple[str, ...] = Field(
+        default=("-O2",), description="Further options of the compiler."
+    )
+    linkopts: tuple[str, ...] = Field(
+        default=(), description="Further options of the linker, such as `-lm`."
+    )
+    strip: bool = Field(default=True, description="Whether to leave symbols out of the program.")
+    toolchain: Annotated[Label, Dep(ZigInfo)] = Field(
+        default=Label.parse("@occlum//toolchain:zig"), description="The compiler."
+    )
+
+
+def analyze(ctx: RuleContext[CcBinaryAttrs]) -> Sequence[Provider]:
+    """Compile each source on its own, then link."""
+    files = ctx.files(ctx.attrs.srcs)
+    headers = [one for one in files if one.path.endswith(_HEADERS)]
+    sources = [one for one in files if not one.path.endswith(_HEADERS)]
+    if not sources:
+        ctx.fail("`srcs` holds headers only", "srcs", helps=("add a `.c` or `.cc` file",))
+    objects = [_compile(ctx, source, headers) for source in sources]
+    program = ctx.declare_file(ctx.label.name)
+    is_cxx = any(one.path.endswith(_CXX) for one in sources)
+    is_static = ctx.attrs.target.endswith("musl")
+    ctx.run(
+        mnemonic="CcLink",
+        argv=[
+            *_zig(ctx, "c++" if is_cxx else "cc"),
+            "-static-pie" if is_static else "-pie",
+            *("-fPIE", "-O2", "-Wl,--build-id=none", "-Wl,-z,relro,-z,now"),
+            *(("-s",) if ctx.attrs.strip else ()),
+            *("-o", program),
+            *objects,
+            *ctx.attrs.linkopts,
+        ],
+        outputs=[program],
+        description=f"linking {ctx.label}",
+    )
+    return [DefaultInfo((program,)), BinaryInfo(program), RunInfo((program,), (program,))]
+
+
+def _compile(
+    ctx: RuleContext[CcBinaryAttrs], source: Artifact, headers: Sequence[Artifact]
+) -> Artifact:
+    """The object file of one source."""
+    is_cxx = source.path.endswith(_CXX)
+    output = ctx.declare_file(f"{ctx.label.name}.objects/{_relative(ctx, source)}.o")
+    folder = posixpath.dirname(source.path) or "."
+    package = ctx.label.package or "."
+    ctx.run(
+        mnemonic="CxxCompile" if is_cxx else "CcCompile",
+        argv=[
+            *_zig(ctx, "c++" if is_cxx else "cc"),
+            *_REPRODUCIBLE,
+            *(f"-D{one}" for one in ctx.attrs.defines),
+            *(f"-I{posixpath.join(package, one)}" for one in ctx.attrs.includes),
+            *ctx.attrs.copts,
+            *("-iquote", folder, "-c", source, "-o", output),
+        ],
+        inputs=headers,
+        outputs=[output],
+        description=f"compiling {source.name}",
+    )
+    return output
+
+
+def _zig(ctx: RuleContext[CcBinaryAttrs], command: str) -> list[str | Artifact | Tool]:
+    zig = ctx.dep(ctx.attrs.toolchain, ZigInfo)
+    return [zig.driver, *zig.arguments, "--store", STORE, "--target", ctx.attrs.target, command]
+
+
+def _relative(ctx: RuleContext[CcBinaryAttrs], source: Artifact) -> str:
+    """A name for the object file that no other source of this target has."""
+    for prefix in (f"{ctx.output_prefix}/", f"{ctx.label.package}/"):
+        if source.path.startswith(prefix):
+            return source.path.removeprefix(prefix)
+    return source.path
+
+
+cc_binary = Rule(
+    attrs=CcBinaryAttrs, analyze=analyze, provides=(DefaultInfo, BinaryInfo, RunInfo)
+)

@@ -1,0 +1,72 @@
+"""`enclave_test`: runs a bundle and looks at what it prints and how it ends."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from .providers import BundleInfo, ScriptInfo
+from occlum_build.api import (
+    Annotated,
+    Attrs,
+    DefaultInfo,
+    Dep,
+    Field,
+    Label,
+    Provider,
+    Rule,
+    RuleContext,
+    Source,
+    TestInfo,
+)
+
+
+class EnclaveTestAttrs(Attrs):
+    """What an `enclave_test` may say."""
+
+    bundle: Annotated[Label, Dep(BundleInfo)] = Field(description="The enclave to run.")
+    args: tuple[str, ...] = Field(
+        default=(), description="Arguments of the program, where the configuration allows any."
+    )
+    env: dict[str, str] = Field(
+        default={}, description="Environment of the runner; the enclave takes what it allows."
+    )
+    stdin: Annotated[Label, Source()] | None = Field(
+        default=None, description="A file that the program reads as its standard input."
+    )
+    stdout: Annotated[Label, Source()] | None = Field(
+        default=None, description="A file that its standard output must equal, byte for byte."
+    )
+    exit_status: int = Field(default=0, description="How the program must end.", ge=0, le=255)
+    enclu: Literal["patched", "trap"] = Field(
+        default="patched",
+        description="How software SGX sees ENCLU: by a patched gate, which is fast, or by the"
+        " trap that the instruction gives, which is faithful. Hardware ignores it.",
+    )
+    timeout_seconds: int = Field(default=120, description="After how long it has failed.", gt=0)
+    checker: Annotated[Label, Dep(ScriptInfo)] = Field(
+        default=Label.parse("@occlum//toolchain:check_run"),
+        description="The program that runs the bundle and compares.",
+    )
+
+
+def analyze(ctx: RuleContext[EnclaveTestAttrs]) -> Sequence[Provider]:
+    """Run the enclave once."""
+    attrs = ctx.attrs
+    bundle = ctx.dep(attrs.bundle, BundleInfo)
+    stdin, stdout = ctx.files(attrs.stdin), ctx.files(attrs.stdout)
+    checker = ctx.dep(attrs.checker, ScriptInfo).tool
+    test = TestInfo(
+        argv=(
+            checker,
+            *(word for one in stdin for word in ("--stdin", one)),
+            *(word for one in stdout for word in ("--stdout", one)),
+            *("--status", str(attrs.exit_status), "--"),
+            *(bundle.runner, "--enclu", attrs.enclu, bundle.directory, "--", *attrs.args),
+        ),
+        inputs=(bundle.runner, bundle.directory, *stdin, *stdout),
+        env=attrs.env,
+        timeout_seconds=attrs.timeout_seconds,
+    )
+    return [DefaultInfo(), test]
+
+
+enclave_test = Rule(attrs=EnclaveTestAttrs, analyze=analyze, provides=(DefaultInfo, TestInfo))

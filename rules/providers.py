@@ -1,0 +1,105 @@
+"""What the rules that ship with the tool promise to their dependents.
+
+A rule of yours that returns one of these fits in where the built-in rule does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from occlum_build.api import Artifact, ExternalTool, Provider, PythonScript, SigningKey
+
+
+@dataclass(frozen=True)
+class BinaryInfo(Provider):
+    """One executable file for x86-64 Linux."""
+
+    program: Artifact
+
+
+@dataclass(frozen=True)
+class ScriptInfo(Provider):
+    """A Python program of a repository, for use as the first word of an action's `argv`."""
+
+    tool: PythonScript
+
+
+@dataclass(frozen=True)
+class ZigInfo(Provider):
+    """The C and C++ compiler: a wheel, and the lock file that names its digest.
+
+    `driver` unpacks the wheel and runs it. The wheel is verified when it is made.
+    """
+
+    wheel: Artifact
+    lock: Artifact
+    driver: PythonScript
+
+    @property
+    def arguments(self) -> tuple[str | Artifact, ...]:
+        """How every program that uses zig is told where it is."""
+        return ("--zig-wheel", self.wheel, "--zig-lock", self.lock)
+
+
+@dataclass(frozen=True)
+class RustInfo(Provider):
+    """The Rust toolchain of the host, pinned by version and content, and zig as its linker."""
+
+    tool: ExternalTool
+    lints: ExternalTool
+    formatter: ExternalTool
+    zig: ZigInfo
+    cargo_driver: PythonScript
+    crate_fetcher: PythonScript
+
+
+@dataclass(frozen=True)
+class TreeInfo(Provider):
+    """A file tree, as one canonical tar file."""
+
+    tar: Artifact
+
+
+@dataclass(frozen=True)
+class ImageInfo(Provider):
+    """A read-only file system with its hash tree, and `meta`, which holds the root hash."""
+
+    image: Artifact
+    meta: Artifact
+
+
+@dataclass(frozen=True)
+class LibosInfo(Provider):
+    """The LibOS: a static PIE with relative relocations only."""
+
+    elf: Artifact
+
+
+@dataclass(frozen=True)
+class EnclaveInfo(Provider):
+    """A measured enclave that nobody has signed.
+
+    `report` is JSON and holds the MRENCLAVE. `metadata` is what a signature says besides.
+    `images` are in the order of their numbers in the sealed configuration.
+    """
+
+    sgxs: Artifact
+    report: Artifact
+    sealed: Artifact
+    metadata: Artifact
+    images: Mapping[str, ImageInfo]
+
+
+@dataclass(frozen=True)
+class SignatureInfo(Provider):
+    """A SIGSTRUCT, and the key that made it."""
+
+    sigstruct: Artifact
+    key: SigningKey
+
+
+@dataclass(frozen=True)
+class BundleInfo(Provider):
+    """A directory with everything that it takes to run an enclave; `runner` starts it."""
+
+    directory: Artifact
+    runner: Artifact

@@ -1,0 +1,116 @@
+"""`rootfs`: the tree of a root file system, put together from files and packages.
+
+The shared libraries that a dynamic program needs are found by reading ELF files, never by
+running them; a missing one is an error that names who needs it.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+from .providers import TreeInfo
+from occlum_build.api import (
+    Annotated,
+    Attrs,
+    DefaultInfo,
+    Dep,
+    Field,
+    Label,
+    Provider,
+    Rule,
+    RuleContext,
+    Source,
+)
+
+_PATH = re.compile(r"(/[^/\0]+)+")
+_MODE = re.compile(r"[0-7]{3,4}")
+
+
+class RootfsAttrs(Attrs):
+    """What a `rootfs` may say."""
+
+    files: dict[str, Annotated[Label, Source()]] = Field(
+        default={}, description="Path in the image to the file that goes there."
+    )
+    modes: dict[str, str] = Field(
+        default={},
+        description="Path of a file or directory to its mode, in octal digits. Default: `0755`"
+        " for directories and executable files, `0644` for others.",
+    )
+    directories: tuple[str, ...] = Field(
+        default=("/dev", "/proc", "/tmp"),  # noqa: S108  # a path in the image
+        description="Directories that exist even if nothing is in them.",
+    )
+    symlinks: dict[str, str] = Field(
+        default={}, description="Path in the image to where the symbolic link there points."
+    )
+    packages: tuple[Annotated[Label, Dep(TreeInfo)], ...] = Field(
+        default=(), description="Trees that are put into the image whole, in this order."
+    )
+    libraries: tuple[Annotated[Label, Dep(TreeInfo)], ...] = Field(
+        default=(),
+        description="Trees that the shared libraries of dynamic programs, and their"
+        " interpreters, are taken from: only those that a program needs.",
+    )
+
+
+def analyze(ctx: RuleContext[RootfsAttrs]) -> Sequence[Provider]:
+    """Write what the tree holds, and let it be put together."""
+    attrs = ctx.attrs
+    _check(ctx)
+    packages = [ctx.dep(one, TreeInfo).tar for one in attrs.packages]
+    libraries = [ctx.dep(one, TreeInfo).tar for one in attrs.libraries]
+    files = {path: ctx.file(label) for path, label in attrs.files.items()}
+    spec = {
+        "version": 1,
+        "label": str(ctx.label),
+        "files": [
+            {"path": path, "source": file.path, "mode": attrs.modes.get(path)}
+            for path, file in sorted(files.items())
+        ],
+        "directories": [
+            {"path": path, "mode": attrs.modes.get(path, "0755")}
+            for path in sorted(attrs.directories)
+        ],
+        "symlinks": [
+            {"path": path, "target": target} for path, target in sorted(attrs.symlinks.items())
+        ],
+        "layers": [
+            {"tar": tar.path, "label": str(label), "include": [], "exclude": []}
+            for tar, label in zip(packages, attrs.packages, strict=True)
+        ],
+        "closure": True,
+        "closure_from": [one.path for one in libraries],
+    }
+    spec_file = ctx.declare_file(f"{ctx.label.name}.json")
+    ctx.write(spec_file, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    tree = ctx.declare_file(f"{ctx.label.name}.tar")
+    ctx.run(
+        mnemonic="Rootfs",
+        argv=[ctx.python_tool("occlum_build.fs"), "rootfs", "--spec", spec_file, "--output", tree],
+        inputs=[*files.values(), *packages, *libraries],
+        outputs=[tree],
+        description=f"putting {ctx.label} together",
+    )
+    return [DefaultInfo((tree,)), TreeInfo(tree)]
+
+
+def _check(ctx: RuleContext[RootfsAttrs]) -> None:
+    """Refuse what no image could hold."""
+    attrs = ctx.attrs
+    for attribute, paths in (
+        ("files", attrs.files),
+        ("directories", attrs.directories),
+        ("symlinks", attrs.symlinks),
+    ):
+        for path in paths:
+            if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+                ctx.fail(f"`{path}` is no clean absolute path in an image", attribute)
+    for path, mode in attrs.modes.items():
+        if path not in attrs.files and path not in attrs.directories:
+            ctx.fail(f"`modes` names `{path}`, which is no file or directory here", "modes")
+        if not _MODE.fullmatch(mode):
+            ctx.fail(f"`{mode}` is no mode", "modes", helps=("write octal digits: `0644`",))
+
+
+rootfs = Rule(attrs=RootfsAttrs, analyze=analyze, provides=(DefaultInfo, TreeInfo))

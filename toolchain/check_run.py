@@ -1,0 +1,54 @@
+"""Run a program and compare what it prints and how it ends with what a test says."""
+
+import argparse
+import difflib
+import subprocess
+from pathlib import Path
+
+from program import BUILD_FAILED, say, start
+
+
+def main() -> int:
+    """Run the command after `--`; 0 if all is as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--status", type=int, default=0, help="the exit status it must have")
+    parser.add_argument("--stdin", type=Path, help="what it reads; nothing if not given")
+    parser.add_argument("--stdout", type=Path, help="what it must print; anything if not given")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    done = subprocess.run(  # noqa: PLW1510  # its status is compared below
+        options.command,
+        input=options.stdin.read_bytes() if options.stdin else b"",
+        stdout=subprocess.PIPE,
+    )
+    problems = []
+    if done.returncode != options.status:
+        problems.append(f"it ended with status {done.returncode}, not {options.status}")
+    if options.stdout and done.stdout != options.stdout.read_bytes():
+        problems.append("its standard output is not what it should be:")
+        problems += _difference(options.stdout, done.stdout)
+    elif problems:
+        problems += ["its standard output was:", _text(done.stdout)]
+    for problem in problems:
+        say(problem)
+    return BUILD_FAILED if problems else 0
+
+
+def _difference(expected: Path, found: bytes) -> list[str]:
+    return list(
+        difflib.unified_diff(
+            _text(expected.read_bytes()).splitlines(),
+            _text(found).splitlines(),
+            "expected",
+            "found",
+            lineterm="",
+        )
+    )
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "backslashreplace")
+
+
+if __name__ == "__main__":
+    start(main)
