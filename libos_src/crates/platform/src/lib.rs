@@ -65,7 +65,7 @@ pub trait Enclave: Send + Sync + 'static {
     /// # Errors
     /// As [`Enclave::add_pages`].
     fn add_zero_pages(&mut self, offset: u64, len_bytes: u64, secinfo: SecInfo) -> Result<()> {
-        const RUN: [u8; 64 * 1024] = [0; 64 * 1024];
+        static RUN: [u8; 64 * 1024] = [0; 64 * 1024];
         let end = offset.saturating_add(len_bytes);
         let mut at = offset;
         while at < end {

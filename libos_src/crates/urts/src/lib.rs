@@ -1,0 +1,26 @@
+//! The untrusted half of an enclave: loads it from a bundle, enters it, and serves its OCALLs.
+//!
+//! Nothing here is trusted by the enclave, and nothing here is secret. The crate is written against
+//! the platform trait and cannot tell hardware from software. A thread of the enclave is a thread of
+//! this process; it lives in [`thread`], and what it asks for is served in [`serve`].
+#![expect(
+    unsafe_code,
+    reason = "shares memory with the enclave and calls the host's kernel; each block argues its case"
+)]
+
+mod bundle;
+mod cpuid;
+mod error;
+mod load;
+mod mailbox;
+mod process;
+mod serve;
+mod signals;
+mod start;
+mod statistics;
+mod thread;
+
+pub use bundle::Bundle;
+pub use error::RunError;
+pub use load::load;
+pub use process::{Options, run};

@@ -1,0 +1,220 @@
+//! One enclave's process on the host: its threads, its images, and how it ends.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use abi::ocall::Command;
+use platform::{Counters, Enclave, Platform};
+
+use crate::start::Start;
+use crate::statistics::Report;
+use crate::{Bundle, RunError, load, thread};
+
+/// What the user asked for besides the bundle.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Arguments for the program; the enclave's configuration decides whether they count.
+    pub arguments: Vec<OsString>,
+    /// Where to write what was counted, as JSON.
+    pub statistics: Option<PathBuf>,
+}
+
+/// Loads the bundle on `platform` and runs it. When the program ends, this host process ends with
+/// its status.
+///
+/// # Errors
+/// If it cannot be loaded or started, or the enclave fails. It does not return otherwise.
+pub fn run<P: Platform>(
+    platform: &P,
+    bundle: &Bundle,
+    options: &Options,
+) -> Result<std::convert::Infallible, RunError> {
+    let images = bundle.images()?;
+    let start = Start::new(options)?;
+    let loaded = load(platform, bundle)?;
+    let process = Arc::new(Process {
+        enclave: loaded.enclave,
+        images,
+        seats: loaded.tcs_offsets.into_iter().map(Seat::new).collect(),
+        free: Mutex::new(Vec::new()),
+        ecalls: AtomicU64::new(0),
+        ocalls: AtomicU64::new(0),
+        enclave_words: Mutex::new(None),
+        statistics: options.statistics.clone(),
+    });
+    let Some(others) = process.seats.len().checked_sub(1) else {
+        return Err(RunError::Refused(
+            "it has no thread control page".to_owned(),
+        ));
+    };
+    // The lowest seat is taken first, so that small programs touch few pages.
+    *locked(&process.free) = (1..=others).rev().collect();
+    thread::run(&process, 0, Command::Start, start.address())?;
+    // The thread that started the process may end while others go on: one of them will end this
+    // host process.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A thread control page and what the host keeps for the thread that uses it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) tcs_offset: u64,
+    /// A wake-up that came and was not yet used.
+    token: Mutex<bool>,
+    arrival: Condvar,
+    counted: Mutex<Counters>,
+}
+
+impl Seat {
+    fn new(tcs_offset: u64) -> Self {
+        Self {
+            tcs_offset,
+            token: Mutex::new(false),
+            arrival: Condvar::new(),
+            counted: Mutex::new(Counters::default()),
+        }
+    }
+
+    /// Sleeps until a wake-up came, or for `timeout`.
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut token = locked(&self.token);
+        while !*token {
+            token = match deadline {
+                None => self
+                    .arrival
+                    .wait(token)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                        return;
+                    };
+                    let waited = self.arrival.wait_timeout(token, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        *token = false;
+    }
+
+    /// Wakes the thread, or lets its next `park` return at once.
+    pub(crate) fn unpark(&self) {
+        *locked(&self.token) = true;
+        self.arrival.notify_one();
+    }
+}
+
+/// Everything that the threads of one enclave share.
+pub(crate) struct Process<E> {
+    pub(crate) enclave: E,
+    pub(crate) images: Vec<File>,
+    pub(crate) seats: Vec<Seat>,
+    /// Seats that no thread sits in.
+    free: Mutex<Vec<usize>>,
+    pub(crate) ecalls: AtomicU64,
+    pub(crate) ocalls: AtomicU64,
+    enclave_words: Mutex<Option<Vec<u8>>>,
+    statistics: Option<PathBuf>,
+}
+
+impl<E: Enclave> Process<E> {
+    /// Takes a free seat.
+    pub(crate) fn take_seat(&self) -> Option<usize> {
+        locked(&self.free).pop()
+    }
+
+    /// Gives a seat back. A wake-up that nobody used does not reach its next thread.
+    pub(crate) fn leave_seat(&self, seat: usize) {
+        *locked(&self.seats[seat].token) = false;
+        locked(&self.free).push(seat);
+    }
+
+    /// Whether anybody wants to know what was counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.statistics.is_some()
+    }
+
+    /// Replaces what the platform counted for a thread since it sat down, adding to `before`.
+    pub(crate) fn note(&self, seat: usize, before: Counters, now: Counters) {
+        *locked(&self.seats[seat].counted) = Counters {
+            exceptions: before.exceptions + now.exceptions,
+            interrupts: before.interrupts + now.interrupts,
+            enclu_leaves: before.enclu_leaves + now.enclu_leaves,
+            leaked_syscalls: before.leaked_syscalls + now.leaked_syscalls,
+        };
+    }
+
+    /// What was counted on a seat so far.
+    pub(crate) fn noted(&self, seat: usize) -> Counters {
+        *locked(&self.seats[seat].counted)
+    }
+
+    /// Keeps what the enclave counted, for the report.
+    pub(crate) fn keep_enclave_words(&self, bytes: &[u8]) {
+        *locked(&self.enclave_words) = Some(bytes.to_vec());
+    }
+
+    /// Ends this host process with the program's status, after writing the report.
+    pub(crate) fn finish(&self, status: i32) -> ! {
+        let mut status = status;
+        if let Some(path) = &self.statistics
+            && let Err(error) = self.report().write(path)
+        {
+            eprintln!("occlum-run: error: {error}");
+            status = 1;
+        }
+        std::process::exit(status)
+    }
+
+    fn report(&self) -> Report {
+        let mut report = Report {
+            ecalls: self.ecalls.load(Ordering::Relaxed),
+            ocalls: self.ocalls.load(Ordering::Relaxed),
+            ..Report::default()
+        };
+        for seat in &self.seats {
+            report.add(*locked(&seat.counted));
+        }
+        if let Some(words) = &*locked(&self.enclave_words) {
+            report.take_enclave_words(words);
+        }
+        report
+    }
+}
+
+/// A lock whose holders never leave its value half-changed, so that a panic of one of them does
+/// not matter.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Seat;
+
+    #[test]
+    fn a_wake_up_that_came_first_is_not_lost() {
+        let seat = Seat::new(0);
+
+        seat.unpark();
+        seat.park(None);
+    }
+
+    #[test]
+    fn parking_ends_when_its_time_is_over() {
+        let seat = Seat::new(0);
+        let before = Instant::now();
+
+        seat.park(Some(Duration::from_millis(20)));
+
+        assert!(before.elapsed() >= Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,237 @@
+//! Serving OCALLs: what each one does on this host.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abi::ocall::{NO_TIMEOUT, Ocall, PollEntry};
+use abi::{PageType, Permissions};
+use platform::Enclave;
+
+use crate::RunError;
+use crate::mailbox::{Mailbox, Request};
+use crate::process::Process;
+use crate::thread;
+
+/// A reply: at least zero, or the positive error number.
+type Reply = Result<u64, i32>;
+
+/// Serves the request in the mailbox and leaves the reply there.
+///
+/// # Errors
+/// If the enclave asked for something that no request means, or reports its own defect.
+pub(crate) fn serve<E: Enclave>(
+    process: &Arc<Process<E>>,
+    seat: usize,
+    mailbox: &mut Mailbox,
+) -> Result<(), RunError> {
+    let request = mailbox.request();
+    let Some(call) = request.call else {
+        let what = format!("the enclave made an unknown OCALL {}", request.number);
+        return Err(RunError::Enclave(what));
+    };
+    let reply = answer(process, seat, mailbox, call, &request)?;
+    mailbox.reply(match reply {
+        Ok(value) => i64::try_from(value).unwrap_or(-i64::from(libc::EIO)),
+        Err(errno) => -i64::from(errno),
+    });
+    Ok(())
+}
+
+fn answer<E: Enclave>(
+    process: &Arc<Process<E>>,
+    seat: usize,
+    mailbox: &mut Mailbox,
+    call: Ocall,
+    request: &Request,
+) -> Result<Reply, RunError> {
+    let [first, second, third, ..] = request.arguments;
+    Ok(match call {
+        Ocall::Read => read(first, mailbox.buffer(second)),
+        Ocall::Write => write(first, mailbox.buffer(second)),
+        Ocall::Poll => poll(mailbox, first, second),
+        Ocall::TerminalSize => terminal_size(first),
+        Ocall::ReadImage => read_image(process, first, second, mailbox.buffer(third)),
+        Ocall::Clock => clock(first),
+        Ocall::SpawnThread => thread::spawn(process).map(|()| 0),
+        Ocall::Park => {
+            process.seats[seat].park(duration(first));
+            Ok(0)
+        }
+        Ocall::Unpark => unpark(process, first),
+        Ocall::Yield => {
+            std::thread::yield_now();
+            Ok(0)
+        }
+        Ocall::Log => {
+            log(first, mailbox.buffer(second));
+            Ok(0)
+        }
+        Ocall::ExitProcess => process.finish(first as u32 as i32),
+        Ocall::Abort => {
+            let message = String::from_utf8_lossy(mailbox.buffer(first)).into_owned();
+            return Err(RunError::Enclave(format!("the LibOS stopped: {message}")));
+        }
+        Ocall::RestrictPermissions => {
+            let permissions = Permissions::from_bits_truncated(third as u8);
+            whole(
+                second,
+                process
+                    .enclave
+                    .restrict_permissions(first, second, permissions),
+            )
+        }
+        Ocall::TrimPages => whole(
+            second,
+            process
+                .enclave
+                .modify_type(first, second, PageType::Trimmed),
+        ),
+        Ocall::RemovePages => whole(second, process.enclave.remove_pages(first, second)),
+        Ocall::Statistics => {
+            process.keep_enclave_words(mailbox.buffer(first));
+            Ok(0)
+        }
+    })
+}
+
+/// A change of pages that must be done for the whole range.
+fn whole(wanted: u64, done: platform::Result<u64>) -> Reply {
+    match done {
+        Ok(done) if done == wanted => Ok(0),
+        _ => Err(libc::EIO),
+    }
+}
+
+fn unpark<E: Enclave>(process: &Process<E>, seat: u64) -> Reply {
+    let seat = usize::try_from(seat)
+        .ok()
+        .and_then(|seat| process.seats.get(seat));
+    seat.ok_or(libc::EINVAL)?.unpark();
+    Ok(0)
+}
+
+fn read_image<E: Enclave>(process: &Process<E>, image: u64, offset: u64, out: &mut [u8]) -> Reply {
+    let image = usize::try_from(image)
+        .ok()
+        .and_then(|image| process.images.get(image));
+    match image.ok_or(libc::EINVAL)?.read_exact_at(out, offset) {
+        Ok(()) => Ok(0),
+        Err(_) => Err(libc::EIO),
+    }
+}
+
+/// The standard stream with this number: the enclave may use no other descriptor of the host.
+fn stream(descriptor: u64) -> Result<libc::c_int, i32> {
+    match descriptor {
+        0 => Ok(libc::STDIN_FILENO),
+        1 => Ok(libc::STDOUT_FILENO),
+        2 => Ok(libc::STDERR_FILENO),
+        _ => Err(libc::EBADF),
+    }
+}
+
+fn read(descriptor: u64, out: &mut [u8]) -> Reply {
+    let descriptor = stream(descriptor)?;
+    // SAFETY: `out` is valid for writes of its length.
+    let got = unsafe { libc::read(descriptor, out.as_mut_ptr().cast(), out.len()) };
+    u64::try_from(got).map_err(|_| last_errno())
+}
+
+fn write(descriptor: u64, bytes: &[u8]) -> Reply {
+    let descriptor = stream(descriptor)?;
+    // SAFETY: `bytes` is valid for reads of its length.
+    let put = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+    u64::try_from(put).map_err(|_| last_errno())
+}
+
+fn terminal_size(descriptor: u64) -> Reply {
+    let descriptor = stream(descriptor)?;
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCGWINSZ writes one `winsize`, which `size` is.
+    let done = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &raw mut size) };
+    if done < 0 {
+        return Err(last_errno());
+    }
+    Ok(u64::from(size.ws_row) << 16 | u64::from(size.ws_col))
+}
+
+fn clock(number: u64) -> Reply {
+    let clock = match number {
+        0 => libc::CLOCK_REALTIME,
+        1 => libc::CLOCK_MONOTONIC,
+        _ => return Err(libc::EINVAL),
+    };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the answer.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } < 0 {
+        return Err(last_errno());
+    }
+    let nanoseconds = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    u64::try_from(nanoseconds).map_err(|_| libc::EIO)
+}
+
+/// Waits for the descriptors that are listed in the buffer, and marks there which are ready.
+fn poll(mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
+    let size = count
+        .checked_mul(size_of::<PollEntry>() as u64)
+        .ok_or(libc::EINVAL)?;
+    let entries = mailbox.buffer(size);
+    if entries.len() as u64 != size {
+        return Err(libc::EINVAL);
+    }
+    let mut list = Vec::new();
+    for entry in entries.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*entry);
+        list.push(libc::pollfd {
+            fd: stream(word & 0xffff_ffff).unwrap_or(-1),
+            events: (word >> 32) as i16,
+            revents: 0,
+        });
+    }
+    let limit = match duration(timeout) {
+        None => -1,
+        // Rounded up: to wake early would make the enclave ask again and again.
+        Some(limit) => i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
+    };
+    // SAFETY: `list` is valid for reads and writes of its length.
+    let ready = unsafe { libc::poll(list.as_mut_ptr(), list.len() as libc::nfds_t, limit) };
+    let ready = u64::try_from(ready).map_err(|_| last_errno())?;
+    for (entry, item) in entries.as_chunks_mut::<8>().0.iter_mut().zip(&list) {
+        let [low @ .., _, _] = *entry;
+        let [first, second] = item.revents.to_le_bytes();
+        let [a, b, c, d, e, f] = low;
+        *entry = [a, b, c, d, e, f, first, second];
+    }
+    Ok(ready)
+}
+
+fn log(level: u64, line: &[u8]) {
+    let name = match level {
+        0 => "error",
+        1 => "warning",
+        _ => "note",
+    };
+    // One write a line, so that lines of several threads do not mix.
+    let text = format!("occlum: {name}: {}\n", String::from_utf8_lossy(line));
+    let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
+}
+
+fn duration(nanoseconds: u64) -> Option<Duration> {
+    (nanoseconds != NO_TIMEOUT).then(|| Duration::from_nanos(nanoseconds))
+}
+
+fn last_errno() -> i32 {
+    io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
+}

@@ -1,0 +1,72 @@
+//! What happened in a run, as one JSON object for tests and benchmarks.
+
+use std::fs;
+use std::path::Path;
+
+use platform::Counters;
+use serde::Serialize;
+
+use crate::RunError;
+
+/// Counts of one run. Those of the enclave are its own word; those of the platform are ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    /// Whether the enclave reported its own counts: only one that may be debugged does.
+    pub(crate) enclave_reported: bool,
+    /// System calls of the program that arrived by the trap.
+    pub(crate) trapped_syscalls: u64,
+    /// System calls of the program that arrived by a patched site.
+    pub(crate) patched_syscalls: u64,
+    /// Sites that were patched.
+    pub(crate) patched_sites: u64,
+    /// Other exceptions of the program.
+    pub(crate) program_exceptions: u64,
+    /// OCALLs served.
+    pub(crate) ocalls: u64,
+    /// Times that a thread entered the enclave to begin something.
+    pub(crate) ecalls: u64,
+    /// Asynchronous exits for an exception.
+    pub(crate) exception_exits: u64,
+    /// Asynchronous exits for an interrupt.
+    pub(crate) interrupt_exits: u64,
+    /// ENCLU leaves that the platform emulated.
+    pub(crate) enclu_leaves: u64,
+    /// System calls of code in the enclave that reached the host's kernel: 0, or a defect.
+    pub(crate) host_syscalls_from_enclave: u64,
+}
+
+impl Report {
+    /// Adds what one thread's platform counted.
+    pub(crate) fn add(&mut self, counters: Counters) {
+        self.exception_exits += counters.exceptions;
+        self.interrupt_exits += counters.interrupts;
+        self.enclu_leaves += counters.enclu_leaves;
+        self.host_syscalls_from_enclave += counters.leaked_syscalls;
+    }
+
+    /// Takes over what the enclave reported, as it lies in memory.
+    pub(crate) fn take_enclave_words(&mut self, bytes: &[u8]) {
+        let mut words = bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word));
+        self.trapped_syscalls = words.next().unwrap_or(0);
+        self.patched_syscalls = words.next().unwrap_or(0);
+        self.program_exceptions = words.next().unwrap_or(0);
+        let _ocalls_as_the_enclave_counts = words.next();
+        self.patched_sites = words.next().unwrap_or(0);
+        self.enclave_reported = true;
+    }
+
+    /// Writes the file, whole or not at all.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), RunError> {
+        let cannot = |error| RunError::Host(format!("cannot write `{}`: {error}", path.display()));
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        fs::write(&partial, text).map_err(cannot)?;
+        fs::rename(&partial, path).map_err(cannot)
+    }
+}

@@ -1,0 +1,120 @@
+//! A thread of the enclave: a host thread that enters, serves, and enters again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::ocall::{Command, ExitKind, Refusal};
+use platform::{Enclave, EnterLeaf, EntryRegisters, Exit, Thread};
+
+use crate::RunError;
+use crate::mailbox::Mailbox;
+use crate::process::Process;
+use crate::serve;
+use crate::signals::Blocked;
+
+/// Runs `command` on the calling host thread, on the thread control page of `seat`, until the
+/// enclave says that it is done. The seat is then free.
+///
+/// # Errors
+/// If the thread cannot be attached, or the enclave refuses or leaves in an impossible way.
+pub(crate) fn run<E: Enclave>(
+    process: &Arc<Process<E>>,
+    seat: usize,
+    command: Command,
+    argument: u64,
+) -> Result<(), RunError> {
+    let attaching = Blocked::new();
+    let attached = process
+        .enclave
+        .attach_thread(process.seats[seat].tcs_offset);
+    let mut thread = attached.map_err(|error| RunError::Platform {
+        step: "attaching a thread",
+        error,
+    })?;
+    drop(attaching);
+
+    process.ecalls.fetch_add(1, Ordering::Relaxed);
+    let outcome = stay(process, seat, &mut thread, command, argument);
+
+    let _detaching = Blocked::new();
+    drop(thread);
+    process.leave_seat(seat);
+    outcome
+}
+
+/// Enters until the command is over.
+fn stay<E: Enclave>(
+    process: &Arc<Process<E>>,
+    seat: usize,
+    thread: &mut E::Thread,
+    command: Command,
+    argument: u64,
+) -> Result<(), RunError> {
+    let mut mailbox = Mailbox::new();
+    let before = process.noted(seat);
+    let registers = EntryRegisters {
+        rdi: command as u64,
+        rsi: mailbox.address(),
+        rdx: argument,
+        ..EntryRegisters::default()
+    };
+    let mut leaf = EnterLeaf::Enter;
+    loop {
+        let exit = thread
+            .enter(leaf, registers)
+            .map_err(|error| RunError::Platform {
+                step: "entering the enclave",
+                error,
+            })?;
+        if process.counts() {
+            process.note(seat, before, thread.counters());
+        }
+        leaf = match exit {
+            // The enclave's own handler looks at what happened, on the next SSA frame.
+            Exit::Exception { .. } => EnterLeaf::Enter,
+            Exit::Eexit { rdi, rsi } => match ExitKind::from_number(rdi) {
+                Some(ExitKind::Resume) => EnterLeaf::Resume,
+                Some(ExitKind::Ocall) => {
+                    process.ocalls.fetch_add(1, Ordering::Relaxed);
+                    serve::serve(process, seat, &mut mailbox)?;
+                    EnterLeaf::Enter
+                }
+                Some(ExitKind::Done) => return done(rsi),
+                None => {
+                    return Err(RunError::Enclave(format!(
+                        "the enclave left with kind {rdi:#x}"
+                    )));
+                }
+            },
+        };
+    }
+}
+
+fn done(argument: u64) -> Result<(), RunError> {
+    match Refusal::from_argument(argument) {
+        None => Ok(()),
+        Some(refusal) => Err(RunError::Refused(refusal.description().to_owned())),
+    }
+}
+
+/// Starts a host thread for a thread of the enclave.
+///
+/// # Errors
+/// The positive error number if there is no free seat, or the host has no thread to give.
+pub(crate) fn spawn<E: Enclave>(process: &Arc<Process<E>>) -> Result<(), i32> {
+    let seat = process.take_seat().ok_or(libc::EAGAIN)?;
+    let shared = Arc::clone(process);
+    // The new thread inherits this mask, and opens it once it has attached.
+    let _starting = Blocked::new();
+    let builder = std::thread::Builder::new().name(format!("enclave-{seat}"));
+    let started = builder.spawn(move || {
+        if let Err(error) = run(&shared, seat, Command::Thread, 0) {
+            eprintln!("occlum-run: error: {error}");
+            std::process::exit(i32::from(error.exit_status()));
+        }
+    });
+    started.map(drop).map_err(|_| {
+        process.leave_seat(seat);
+        libc::EAGAIN
+    })
+}
