@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::prelude::{Long, Short, Value};
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Run the enclave of a bundle.
+
+usage: occlum-run [options] BUNDLE [-- ARGUMENTS...]
+
+  BUNDLE                 the directory that `occlum_bundle` made
+  ARGUMENTS              for the program, if its Occlum.yaml lets the host give any
+
+options:
+  --platform PLATFORM    `sgx` for hardware, `sim` for software SGX, `auto` (default)
+                         for hardware where there is any
+  --enclu MODE           how software SGX meets ENCLU: `patched` (default) replaces the
+                         instruction in its own copy after measuring, `trap` leaves it in
+  --strict               software SGX: make CPUID fault inside the enclave, as it does on hardware
+  --stats FILE           write what was counted, as JSON
+  --help                 print this
+
+exit status: the program's, 128 + n when signal n ended it; else 1 if the enclave was
+refused, 2 if the input is wrong, 70 if it is a defect of this project.
+";
+
+/// On what to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Auto,
+    Sim,
+    Sgx,
+}
+
+/// A command line that asks for a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub(crate) platform: Choice,
+    pub(crate) traps_enclu: bool,
+    pub(crate) is_strict: bool,
+    pub(crate) statistics: Option<PathBuf>,
+    pub(crate) bundle: PathBuf,
+    pub(crate) program: Vec<OsString>,
+}
+
+/// What a command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    Run(Arguments),
+    Help,
+}
+
+/// Reads a command line, whose first word is the program's name.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, lexopt::Error> {
+    let (ours, program) = split(words.into_iter().collect());
+    let mut parser = lexopt::Parser::from_iter(ours);
+    let mut platform = Choice::Auto;
+    let mut traps_enclu = false;
+    let mut is_strict = false;
+    let mut statistics = None;
+    let mut bundle: Option<PathBuf> = None;
+    while let Some(word) = parser.next()? {
+        match word {
+            Long("help") | Short('h') => return Ok(Parsed::Help),
+            Long("platform") => platform = choice(&parser.value()?)?,
+            Long("enclu") => traps_enclu = enclu(&parser.value()?)?,
+            Long("strict") => is_strict = true,
+            Long("stats") => statistics = Some(parser.value()?.into()),
+            Value(path) if bundle.is_none() => bundle = Some(path.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let bundle = bundle.ok_or("a bundle is missing: name the directory to run")?;
+    Ok(Parsed::Run(Arguments {
+        platform,
+        traps_enclu,
+        is_strict,
+        statistics,
+        bundle,
+        program,
+    }))
+}
+
+/// Our words, and those after the first `--`, which are the program's.
+fn split(mut words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+    match words.iter().position(|word| word == "--") {
+        None => (words, Vec::new()),
+        Some(at) => {
+            let program = words.split_off(at).into_iter().skip(1).collect();
+            (words, program)
+        }
+    }
+}
+
+fn choice(value: &OsString) -> Result<Choice, lexopt::Error> {
+    match value.to_str() {
+        Some("auto") => Ok(Choice::Auto),
+        Some("sim") => Ok(Choice::Sim),
+        Some("sgx") => Ok(Choice::Sgx),
+        _ => Err(one_of("--platform", value, "`auto`, `sim` or `sgx`")),
+    }
+}
+
+fn enclu(value: &OsString) -> Result<bool, lexopt::Error> {
+    match value.to_str() {
+        Some("patched") => Ok(false),
+        Some("trap") => Ok(true),
+        _ => Err(one_of("--enclu", value, "`patched` or `trap`")),
+    }
+}
+
+fn one_of(option: &str, value: &OsString, allowed: &str) -> lexopt::Error {
+    format!("`{option}` takes {allowed}, not `{}`", value.display()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::{Choice, Parsed, parse};
+
+    fn parsed(words: &[&str]) -> Result<Parsed, String> {
+        parse(words.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_stands_after_two_dashes_is_the_programs() {
+        let Ok(Parsed::Run(arguments)) = parsed(&["occlum-run", "b", "--", "--strict", "x"]) else {
+            panic!("a run was asked for");
+        };
+
+        assert_eq!(arguments.program, ["--strict", "x"]);
+        assert!(!arguments.is_strict);
+        assert_eq!(arguments.platform, Choice::Auto);
+    }
+
+    #[test]
+    fn a_wrong_value_is_answered_with_the_right_ones() {
+        let error = parsed(&["occlum-run", "--enclu", "fast", "b"]);
+
+        assert_eq!(
+            error,
+            Err("`--enclu` takes `patched` or `trap`, not `fast`".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_missing_bundle_is_an_error() {
+        assert!(parsed(&["occlum-run", "--strict"]).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! `occlum-run`: runs the enclave of a bundle.
+//!
+//! The exit status is the program's; 128 + n when signal n ended it. Failures of our own are said on
+//! standard error: 1 the enclave was refused, 2 the input is wrong, 70 a defect of this project.
+#![forbid(unsafe_code)]
+
+mod arguments;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use arguments::{Arguments, Choice, Parsed};
+use plat_sgx::Sgx;
+use plat_sim::{Enclu, Sim};
+use platform::Platform;
+use urts::{Bundle, Options, RunError};
+
+/// The device of SGX on Linux.
+const SGX_DEVICE: &str = "/dev/sgx_enclave";
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse(std::env::args_os()) {
+        Ok(Parsed::Run(arguments)) => arguments,
+        Ok(Parsed::Help) => {
+            print!("{}", arguments::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("occlum-run: error: {problem}\n  = help: `occlum-run --help` lists the options");
+            return ExitCode::from(2);
+        }
+    };
+    let error = run(&arguments);
+    eprintln!("occlum-run: error: {error}");
+    ExitCode::from(error.exit_status())
+}
+
+/// Runs the bundle; comes back only if that failed.
+fn run(arguments: &Arguments) -> RunError {
+    let bundle = match Bundle::open(&arguments.bundle) {
+        Ok(bundle) => bundle,
+        Err(error) => return error,
+    };
+    let options = Options {
+        arguments: arguments.program.clone(),
+        statistics: arguments.statistics.clone(),
+    };
+    if on_hardware(arguments.platform) {
+        match Sgx::open() {
+            Ok(platform) => on(&platform, &bundle, &options),
+            Err(error) => no_platform("SGX hardware", error),
+        }
+    } else {
+        let enclu = if arguments.traps_enclu {
+            Enclu::Trap
+        } else {
+            Enclu::Patched
+        };
+        match Sim::new(enclu, arguments.is_strict) {
+            Ok(platform) => on(&platform, &bundle, &options),
+            Err(error) => no_platform("software SGX", error),
+        }
+    }
+}
+
+fn on<P: Platform>(platform: &P, bundle: &Bundle, options: &Options) -> RunError {
+    match urts::run(platform, bundle, options) {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}
+
+fn on_hardware(choice: Choice) -> bool {
+    match choice {
+        Choice::Sgx => true,
+        Choice::Sim => false,
+        Choice::Auto => Path::new(SGX_DEVICE).exists(),
+    }
+}
+
+fn no_platform(name: &'static str, error: platform::Error) -> RunError {
+    RunError::Platform { step: name, error }
+}
