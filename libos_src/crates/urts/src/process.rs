@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use abi::ocall::Command;
 use platform::{Counters, Enclave, Platform};
 
+use crate::signals::Blocked;
 use crate::start::Start;
 use crate::statistics::Report;
 use crate::{Bundle, RunError, load, thread};
@@ -53,7 +54,7 @@ pub fn run<P: Platform>(
     };
     // The lowest seat is taken first, so that small programs touch few pages.
     *locked(&process.free) = (1..=others).rev().collect();
-    thread::run(&process, 0, Command::Start, start.address())?;
+    thread::run(&process, 0, Command::Start, start.address(), Blocked::new())?;
     // The thread that started the process may end while others go on: one of them will end this
     // host process.
     loop {

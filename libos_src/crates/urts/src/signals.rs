@@ -18,6 +18,7 @@ const SYNCHRONOUS: [libc::c_int; 6] = [
 ///
 /// A thread that is about to attach to an enclave, or has just left it for good, is in no state in
 /// which a signal handler of the platform could find its way.
+#[must_use]
 pub(crate) struct Blocked {
     former: libc::sigset_t,
 }
@@ -39,6 +40,18 @@ impl Blocked {
         // SAFETY: initialised by the call above.
         let former = unsafe { former.assume_init() };
         Self { former }
+    }
+
+    /// The same for a thread that the calling thread is about to start, and which inherits its mask.
+    pub(crate) fn for_new_thread(&self) -> Self {
+        Self {
+            former: self.former,
+        }
+    }
+
+    /// Leaves them blocked for the rest of the thread's life.
+    pub(crate) fn keep(self) {
+        core::mem::forget(self);
     }
 }
 

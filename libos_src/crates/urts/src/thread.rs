@@ -13,7 +13,8 @@ use crate::serve;
 use crate::signals::Blocked;
 
 /// Runs `command` on the calling host thread, on the thread control page of `seat`, until the
-/// enclave says that it is done. The seat is then free.
+/// enclave says that it is done. The seat is then free, and asynchronous signals stay blocked: the
+/// thread has nothing more to do that one could interrupt.
 ///
 /// # Errors
 /// If the thread cannot be attached, or the enclave refuses or leaves in an impossible way.
@@ -22,8 +23,8 @@ pub(crate) fn run<E: Enclave>(
     seat: usize,
     command: Command,
     argument: u64,
+    attaching: Blocked,
 ) -> Result<(), RunError> {
-    let attaching = Blocked::new();
     let attached = process
         .enclave
         .attach_thread(process.seats[seat].tcs_offset);
@@ -36,7 +37,7 @@ pub(crate) fn run<E: Enclave>(
     process.ecalls.fetch_add(1, Ordering::Relaxed);
     let outcome = stay(process, seat, &mut thread, command, argument);
 
-    let _detaching = Blocked::new();
+    Blocked::new().keep();
     drop(thread);
     process.leave_seat(seat);
     outcome
@@ -104,11 +105,11 @@ fn done(argument: u64) -> Result<(), RunError> {
 pub(crate) fn spawn<E: Enclave>(process: &Arc<Process<E>>) -> Result<(), i32> {
     let seat = process.take_seat().ok_or(libc::EAGAIN)?;
     let shared = Arc::clone(process);
-    // The new thread inherits this mask, and opens it once it has attached.
-    let _starting = Blocked::new();
+    let starting = Blocked::new();
+    let attaching = starting.for_new_thread();
     let builder = std::thread::Builder::new().name(format!("enclave-{seat}"));
     let started = builder.spawn(move || {
-        if let Err(error) = run(&shared, seat, Command::Thread, 0) {
+        if let Err(error) = run(&shared, seat, Command::Thread, 0, attaching) {
             eprintln!("occlum-run: error: {error}");
             std::process::exit(i32::from(error.exit_status()));
         }
