@@ -101,23 +101,38 @@ def _compile(
     """The object file of one source."""
     is_cxx = source.path.endswith(_CXX)
     output = ctx.declare_file(f"{ctx.label.name}.objects/{_relative(ctx, source)}.o")
-    folder = posixpath.dirname(source.path) or "."
-    package = ctx.label.package or "."
     ctx.run(
         mnemonic="CxxCompile" if is_cxx else "CcCompile",
         argv=[
             *_zig(ctx, "c++" if is_cxx else "cc"),
             *_REPRODUCIBLE,
             *(f"-D{one}" for one in ctx.attrs.defines),
-            *(f"-I{posixpath.join(package, one)}" for one in ctx.attrs.includes),
+            *(word for one in _include_folders(ctx) for word in ("-I", one)),
             *ctx.attrs.copts,
-            *("-iquote", folder, "-c", source, "-o", output),
+            *("-c", source, "-o", output),
         ],
         inputs=headers,
         outputs=[output],
         description=f"compiling {source.name}",
     )
     return output
+
+
+def _include_folders(ctx: RuleContext[CcBinaryAttrs]) -> list[str]:
+    """Where headers are looked for: each folder of sources, and that of what was generated."""
+    return [
+        posixpath.normpath(posixpath.join(base, one))
+        for one in ("", *ctx.attrs.includes)
+        for base in (_source_folder(ctx), ctx.output_prefix)
+    ]
+
+
+def _source_folder(ctx: RuleContext[CcBinaryAttrs]) -> str:
+    """The directory of the package's sources, as actions see it."""
+    repository = ctx.label.repository
+    return posixpath.join("external", repository, ctx.label.package) if repository else (
+        ctx.label.package
+    )
 
 
 def _zig(ctx: RuleContext[CcBinaryAttrs], command: str) -> list[str | Artifact | Tool]:
@@ -127,7 +142,7 @@ def _zig(ctx: RuleContext[CcBinaryAttrs], command: str) -> list[str | Artifact |
 
 def _relative(ctx: RuleContext[CcBinaryAttrs], source: Artifact) -> str:
     """A name for the object file that no other source of this target has."""
-    for prefix in (f"{ctx.output_prefix}/", f"{ctx.label.package}/"):
+    for prefix in (f"{ctx.output_prefix}/", f"{_source_folder(ctx)}/"):
         if source.path.startswith(prefix):
             return source.path.removeprefix(prefix)
     return source.path
