@@ -66,7 +66,7 @@ class Label:
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
         """Let a pydantic model hold labels; a text is resolved in the BUILD file's package."""
-        from pydantic_core import core_schema  # noqa: PLC0415  # start-up: only loading needs it
+        from pydantic_core import core_schema
 
         return core_schema.with_info_plain_validator_function(
             _validate, serialization=core_schema.to_string_ser_schema()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from occlum_build.action import Tool
 from occlum_build.artifact import Artifact
 from occlum_build.label import Label
 
@@ -31,7 +32,7 @@ class RunInfo(Provider):
     any sandbox and its result is nobody's input.
     """
 
-    argv: tuple[object, ...]
+    argv: tuple[str | Artifact | Tool, ...]
     inputs: tuple[Artifact, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -46,14 +47,14 @@ class TestInfo(Provider):
     JUnit XML: its cases are then counted. The counts do not decide: the status does.
     """
 
-    argv: tuple[object, ...]
+    argv: tuple[str | Artifact | Tool, ...]
     inputs: tuple[Artifact, ...] = ()
-    env: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    env: Mapping[str, str | Artifact | Tool] = field(default_factory=lambda: MappingProxyType({}))
     timeout_seconds: int = 300
     junit: str | None = None
     network: bool = False
     is_cacheable: bool = True
-    tools: tuple[object, ...] = ()
+    tools: tuple[Tool, ...] = ()
 
     __test__ = False  # pytest collects classes named Test…
 

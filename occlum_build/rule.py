@@ -167,11 +167,13 @@ class RuleContext(Generic[AttrsT]):
             Action(
                 owner=self.label,
                 mnemonic=mnemonic,
-                argv=tuple(_word(one) for one in argv),
+                argv=tuple(argument_word(one) for one in argv),
                 inputs=tuple(dict.fromkeys([*inputs, *found])),
                 outputs=made,
                 tools=tuple(dict.fromkeys(all_tools)),
-                env=MappingProxyType({name: _word(one) for name, one in environment.items()}),
+                env=MappingProxyType(
+                    {name: argument_word(one) for name, one in environment.items()}
+                ),
                 network=network,
                 secret_keys=tuple(secret_keys),
                 stdout=stdout,
@@ -232,7 +234,8 @@ class RuleContext(Generic[AttrsT]):
         return artifact
 
 
-def _word(argument: Argument) -> str:
+def argument_word(argument: Argument) -> str:
+    """The text that stands for an argument in an action's `argv` and `env`."""
     if isinstance(argument, PythonTool | PythonScript):
         return argument.command
     if isinstance(argument, str | Artifact | ExternalTool):

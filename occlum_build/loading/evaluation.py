@@ -275,9 +275,7 @@ class Evaluator:
             directory = self._sources.workspace.package_directory(scope.package.label)
             is_root = not scope.package.label.package
             scope.files = list(
-                package_files(
-                    directory, is_root=is_root, read_directories=self._sources.directories
-                )
+                package_files(directory, is_root=is_root, note=self._sources.note_directory)
             )
         try:
             found = glob(scope.files, include, exclude or ())

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -17,13 +17,13 @@ class BadGlobError(ValueError):
 
 
 def package_files(
-    directory: Path, *, is_root: bool, read_directories: set[Path] | None = None
+    directory: Path, *, is_root: bool, note: Callable[[Path], None] | None = None
 ) -> Iterator[str]:
     """Each file of the package, relative to it, sorted; never one of a package below it.
 
-    Links to directories are not followed. `read_directories` gets what was listed.
+    Links to directories are not followed. `note` is told of each directory before it is listed.
     """
-    yield from sorted(_walk(directory, "", is_root=is_root, read=read_directories))
+    yield from sorted(_walk(directory, "", is_root=is_root, note=note))
 
 
 def glob(files: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> list[str]:
@@ -64,9 +64,11 @@ def _part(part: str) -> str:
     )
 
 
-def _walk(directory: Path, prefix: str, *, is_root: bool, read: set[Path] | None) -> Iterator[str]:
-    if read is not None:
-        read.add(directory)
+def _walk(
+    directory: Path, prefix: str, *, is_root: bool, note: Callable[[Path], None] | None
+) -> Iterator[str]:
+    if note is not None:
+        note(directory)
     with os.scandir(directory) as entries:
         for entry in entries:
             if is_root and not prefix and entry.name in _OWN:
@@ -74,7 +76,7 @@ def _walk(directory: Path, prefix: str, *, is_root: bool, read: set[Path] | None
             if entry.is_dir(follow_symlinks=False):
                 below = directory / entry.name
                 if not is_boundary(below):
-                    yield from _walk(below, f"{prefix}{entry.name}/", is_root=is_root, read=read)
+                    yield from _walk(below, f"{prefix}{entry.name}/", is_root=is_root, note=note)
             elif not (entry.is_symlink() and entry.is_dir()):
                 yield f"{prefix}{entry.name}"
 

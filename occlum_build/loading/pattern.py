@@ -1,7 +1,7 @@
 """Target patterns: what a user writes on the command line, turned into labels."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -53,7 +53,7 @@ def expand(patterns: Iterable[str], loader: Loader, directory: Path) -> Selectio
     )
 
 
-def packages_below(root: Path, start: Path, read_directories: set[Path]) -> Iterator[str]:
+def packages_below(root: Path, start: Path, note: Callable[[Path], None]) -> Iterator[str]:
     """The package names at and below `start`, sorted; nested workspaces are not entered."""
     if not start.is_dir():
         return
@@ -63,7 +63,7 @@ def packages_below(root: Path, start: Path, read_directories: set[Path]) -> Iter
         if path != root and MARKER in files:
             names.clear()
             continue
-        read_directories.add(path)
+        note(path)
         if BUILD_FILE in files:
             found.append("" if path == root else path.relative_to(root).as_posix())
         hidden = {one for one in names if one.startswith(".")}
@@ -106,7 +106,7 @@ def _absolute(text: str, here: str) -> str:
 def _below(text: str, loader: Loader) -> Iterator[tuple[Label, bool]]:
     root = loader.workspace.root
     start = text.removeprefix("//").removesuffix("...").rstrip("/")
-    packages = list(packages_below(root, root / start, loader.sources.directories))
+    packages = list(packages_below(root, root / start, loader.sources.note_directory))
     if not packages:
         raise DiagnosticError(error("OB0121", f"no package at or below `//{start}`"))
     for package in packages:

@@ -11,14 +11,15 @@ from occlum_build.loading.workspace import BUILD_FILE, Workspace
 class Sources:
     """Reads texts by label, and knows afterwards what was read.
 
-    `files` and `directories` are everything whose change can change what loading finds.
+    `files` and `directories` are everything whose change can change what loading finds,
+    with what a stat said of each just before it was read (None: it was not there).
     """
 
     def __init__(self, workspace: Workspace) -> None:
         """Read in `workspace`."""
         self.workspace = workspace
-        self.files: set[Path] = set()
-        self.directories: set[Path] = set()
+        self.files: dict[Path, os.stat_result | None] = {}
+        self.directories: dict[Path, os.stat_result | None] = {}
         self._texts: dict[Label, tuple[str, str]] = {}
         self._shown: dict[str, str] = {}
 
@@ -31,7 +32,7 @@ class Sources:
         if label not in self._texts:
             path = self.workspace.path(label)
             shown = self.workspace.shown(path)
-            self.files.add(path)
+            self.note(path)
             try:
                 text = path.read_text(encoding="utf-8")
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -55,10 +56,20 @@ class Sources:
                 return None
         return self._shown[file]
 
+    def note(self, path: Path) -> None:
+        """Remember what a stat says of `path`, which is about to be read."""
+        if path not in self.files:
+            self.files[path] = _stat(path)
+
+    def note_directory(self, path: Path) -> None:
+        """The same for a directory that is about to be listed."""
+        if path not in self.directories:
+            self.directories[path] = _stat(path)
+
     def has_package(self, label: Label) -> bool:
         """Whether the label's package has a BUILD file."""
         path = self.workspace.package_directory(label) / BUILD_FILE
-        self.files.add(path)
+        self.note(path)
         return path.is_file()
 
     def is_file(self, label: Label) -> bool:
@@ -107,3 +118,10 @@ class Sources:
         if guess:
             helps = (f"a file `{label.sibling(f'{folder}/{guess}' if folder else guess)}` exists",)
         return error("OB0120", f"no file `{label}`", span, helps=helps)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -1,0 +1,199 @@
+"""The grammar of the command line."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from occlum_build.configuration import DEFAULT_NAME
+from occlum_build.diagnostic import DiagnosticError, error, near
+
+VERBS: Final = {
+    "build": "make targets, and show what they report",
+    "test": "run tests, and count what passed and failed",
+    "run": "make a target, then run it in this terminal",
+    "clean": "delete everything that was made",
+    "query": "show targets and what they need",
+    "version": "show the version",
+    "help": "show this text, or that of a verb",
+}
+
+_EPILOG: Final = """\
+target patterns:
+  //pkg:name  one target         //pkg       the same as //pkg:pkg
+  :name       in this directory  //pkg:all   every target of a package
+  //pkg/...   every target of a package and those below it
+  -PATTERN    leaves targets out again (after `--`)
+
+exit codes: 0 done, 1 the build or a test failed, 2 wrong input, 70 a bug, 130 interrupted
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line, checked as far as that is possible without a workspace."""
+
+    verb: str
+    patterns: tuple[str, ...] = ()
+    configuration: str = DEFAULT_NAME
+    jobs: int | None = None
+    keep_going: bool = False
+    is_json: bool = False
+    keys: dict[str, Path] = field(default_factory=dict)
+    rest: tuple[str, ...] = ()
+    """What stands after `--` in `run`: the program's own arguments."""
+    tags: tuple[str, ...] = ()
+    output: str = "label"
+    help_of: str = ""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports in our form instead of exiting by itself."""
+
+    def error(self, message: str) -> NoReturn:
+        helps = [f"`{self.prog} --help` shows what there is"]
+        if "invalid choice: " in message:
+            word = message.partition("invalid choice: ")[2].partition("'")[2].partition("'")[0]
+            guess = near(word, VERBS)
+            message = f"no verb `{word}`"
+            helps = [f"a verb `{guess}` exists"] if guess else helps
+        raise DiagnosticError(error("OB0001", message.replace("'", "`"), helps=helps))
+
+
+def parse_arguments(words: Sequence[str]) -> Arguments:
+    """The command line that `words` are.
+
+    Raises:
+        DiagnosticError: they are none.
+        SystemExit: help was asked for, and printed.
+    """
+    before, rest = list(words), list[str]()
+    if "--" in before:
+        cut = before.index("--")
+        before, rest = before[:cut], before[cut + 1 :]
+    parsed = make_parser().parse_args(before)
+    patterns = list(getattr(parsed, "patterns", ()))
+    if parsed.verb in {"build", "test", "query"}:
+        patterns, rest = [*patterns, *rest], []
+    return Arguments(
+        verb=parsed.verb or "help",
+        patterns=tuple(patterns),
+        configuration=getattr(parsed, "configuration", DEFAULT_NAME),
+        jobs=getattr(parsed, "jobs", None),
+        keep_going=getattr(parsed, "keep_going", False),
+        is_json=getattr(parsed, "message_format", "text") == "json",
+        keys=_keys(getattr(parsed, "key", [])),
+        rest=tuple(rest),
+        tags=tuple(getattr(parsed, "tag", ())),
+        output=getattr(parsed, "output", "label"),
+        help_of=getattr(parsed, "help_of", "") or "",
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser, for help texts and completions too."""
+    parser = _Parser(
+        prog="occlum-build",
+        description="Build signed SGX enclaves that anyone can rebuild bit for bit.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_const", const="version", dest="version")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    for verb, text in VERBS.items():
+        one = verbs.add_parser(
+            verb, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+        )
+        _ADDERS.get(verb, lambda _one: None)(one)
+    return parser
+
+
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="targets, as `//pkg:name`")
+    _common_options(parser)
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--configuration",
+        default=DEFAULT_NAME,
+        metavar="NAME",
+        help="a configuration of WORKSPACE.occlum",
+    )
+    parser.add_argument(
+        "-j", "--jobs", type=_positive, metavar="N", help="how many actions run at once"
+    )
+    parser.add_argument(
+        "-k", "--keep-going", action="store_true", help="go on after an action failed"
+    )
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="the PEM file of a signing key that targets name",
+    )
+    parser.add_argument(
+        "--message-format",
+        choices=("text", "json"),
+        default="text",
+        help="diagnostics for people, or one JSON object a line on standard error",
+    )
+
+
+def _test_options(parser: argparse.ArgumentParser) -> None:
+    _build_options(parser)
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="only tests with this tag"
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("patterns", nargs=1, metavar="TARGET", help="the target to run")
+    _common_options(parser)
+    parser.usage = "occlum-build run [options] TARGET [-- ARGUMENT ...]"
+
+
+def _query_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "patterns",
+        nargs="+",
+        metavar="QUERY",
+        help="a pattern, `deps(PATTERN)`, `rdeps(UNIVERSE, PATTERN)` or `path(FROM, TO)`",
+    )
+    parser.add_argument("--output", choices=("label", "kind", "json"), default="label")
+    _common_options(parser)
+
+
+def _help_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("help_of", nargs="?", choices=VERBS, metavar="VERB")
+
+
+_ADDERS: Final[dict[str, Any]] = {
+    "build": _build_options,
+    "test": _test_options,
+    "run": _run_options,
+    "query": _query_options,
+    "help": _help_options,
+    "clean": _common_options,
+}
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no positive number")
+    return int(text)
+
+
+def _keys(words: Sequence[str]) -> dict[str, Path]:
+    keys: dict[str, Path] = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not name or not equals or not file:
+            helps = ("write `--key NAME=FILE`",)
+            raise DiagnosticError(error("OB0001", f"`{word}` names no key file", helps=helps))
+        keys[name] = Path(file).absolute()
+    return keys

@@ -1,0 +1,92 @@
+"""The entry point: dispatches to a verb, and turns every ending into an exit code."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from occlum_build.cli.arguments import Arguments, make_parser, parse_arguments
+from occlum_build.cli.console import Console
+from occlum_build.cli.exit_code import ExitCode
+from occlum_build.diagnostic import DiagnosticError, error
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit code."""
+    given = tuple(sys.argv[1:] if words is None else words)
+    console = Console(is_json="--message-format=json" in given)
+    text_of: Callable[[str], str | None] = lambda _file: None  # noqa: E731  # replaced below
+    try:
+        arguments = parse_arguments(given)
+        if arguments.verb in {"help", "version"}:
+            return _about(arguments)
+        from occlum_build.cli.command import Command
+
+        command = Command.open(arguments, given, console)
+        text_of = command.session.loader.sources.text_of_shown
+        return _verb(arguments.verb)(command)
+    except DiagnosticError as problem:
+        console.diagnostics(problem.diagnostics, text_of)
+        is_build = any(one.code.startswith("OB04") for one in problem.diagnostics)
+        return ExitCode.FAILED if is_build else ExitCode.WRONG_INPUT
+    except KeyboardInterrupt:
+        problem_found = error("OB0404", "interrupted", notes=("nothing is left half-written",))
+        console.diagnostics([problem_found], text_of)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except OSError as problem:
+        if problem.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+            return _bug(problem)
+        code = "OB0403" if problem.errno in {errno.ENOSPC, errno.EDQUOT} else "OB0412"
+        why = f"{problem.strerror}: {problem.filename or ''}".removesuffix(": ")
+        console.diagnostics([error(code, "cannot write", notes=(why,))], text_of)
+        return ExitCode.FAILED
+    except Exception as problem:  # noqa: BLE001  # the last resort
+        return _bug(problem)
+
+
+def _verb(name: str) -> Callable[..., int]:
+    """The function of a verb; its imports cost time, so only one is imported."""
+    from importlib import import_module
+
+    function: Callable[..., int] = getattr(import_module(f"occlum_build.cli.{name}"), name)
+    return function
+
+
+def _about(arguments: Arguments) -> ExitCode:
+    if arguments.verb == "version":
+        sys.stdout.write(f"occlum-build {_version()}\n")
+    elif arguments.help_of:
+        try:
+            make_parser().parse_args([arguments.help_of, "--help"])
+        except SystemExit:
+            return ExitCode.DONE
+    else:
+        make_parser().print_help()
+    return ExitCode.DONE
+
+
+def _version() -> str:
+    """The version of the distribution, or of the checkout that runs."""
+    import tomllib
+
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    try:
+        return version("occlum-build")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _bug(problem: BaseException) -> ExitCode:
+    traceback.print_exception(problem)
+    sys.stderr.write(
+        "\nthis is a bug in occlum-build; please report it with the lines above and what you did\n"
+    )
+    return ExitCode.BUG

@@ -1,0 +1,82 @@
+"""`occlum-build run`: make a target, then become it, with the user's terminal."""
+
+import os
+import sys
+from typing import NoReturn
+
+from occlum_build.action import ExternalTool, PythonTool, Tool
+from occlum_build.artifact import Artifact
+from occlum_build.cli.build import show_reports
+from occlum_build.cli.command import Command
+from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.execution.session import workspace_lock
+from occlum_build.execution.spec import EXEC_ROOT
+from occlum_build.execution.tools import Tools
+from occlum_build.provider import RunInfo
+
+
+def run(command: Command) -> NoReturn:
+    """Run the verb; it does not come back."""
+    session = command.session
+    with workspace_lock(session.layout, command.progress):
+        selection = session.select(command.arguments.patterns, command.directory)
+        if len(selection.labels) != 1:
+            message = f"`run` needs one target, not {len(selection.labels)}"
+            raise DiagnosticError(error("OB0121", message))
+        (label,) = selection.labels
+        analysis = session.analyze([label])
+        target = analysis.targets[label]
+        info = target.providers.get(RunInfo)
+        if not isinstance(info, RunInfo):
+            raise DiagnosticError(
+                error(
+                    "OB0335",
+                    f"`{label}` cannot be run",
+                    target.target.span,
+                    label=f"a `{target.target.rule_class.name}` has no `RunInfo`",
+                )
+            )
+        named = [one for one in info.argv if isinstance(one, Artifact)]
+        plan, result = session.build(analysis, [*info.inputs, *named])
+        session.check_built(analysis, plan, result)
+        if command.arguments.is_json:
+            show_reports(command, [label], analysis)
+        argv = _argv(command, info)
+        env = {name: _text(command, value) for name, value in info.env.items()}
+        command.remember(plan, argv=argv, env=env)
+    become(argv, env, command.arguments.rest)
+
+
+def become(argv: list[str], env: dict[str, str], rest: tuple[str, ...]) -> NoReturn:
+    """Replace this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execvpe(argv[0], [*argv, *rest], {**os.environ, **env})  # noqa: S606  # no shell
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        message = f"`{argv[0]}` cannot be executed"
+        raise DiagnosticError(error("OB0411", message, notes=(why,))) from None
+
+
+def _argv(command: Command, info: RunInfo) -> list[str]:
+    tools = Tools(command.session.digests, command.session.workspace.tool_root)
+    words: list[str] = []
+    for one in info.argv:
+        if isinstance(one, Artifact):
+            words.append(str(command.place(one)))
+        elif isinstance(one, PythonTool):
+            placed = tools.place(one).words
+            paths = [str(command.place(path)) for path in one.paths]
+            words += [*placed[: len(placed) - len(paths)], *paths]
+        elif isinstance(one, ExternalTool):
+            words.append(f"{tools.place(one).words[0]}/{one.program}")
+        elif isinstance(one, Tool):
+            raise TypeError(one)
+        else:
+            words.append(_text(command, one))
+    return words
+
+
+def _text(command: Command, text: str) -> str:
+    return text.replace(EXEC_ROOT, str(command.session.workspace.root))

@@ -1,0 +1,79 @@
+"""`occlum-build test`: run tests, and count what passed and failed."""
+
+from occlum_build.analysis.analysis import Analysis
+from occlum_build.cli.command import Command
+from occlum_build.cli.exit_code import ExitCode
+from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.execution.failure import failures
+from occlum_build.execution.session import workspace_lock
+from occlum_build.execution.testing import (
+    Cases,
+    TestResult,
+    forget_failures,
+    read_result,
+    test_steps,
+)
+from occlum_build.label import Label
+from occlum_build.provider import TestInfo
+
+_LAST_LINES = 40
+
+
+def test(command: Command) -> ExitCode:
+    """Run the verb."""
+    command.need_patterns()
+    session = command.session
+    with workspace_lock(session.layout, command.progress):
+        selection = session.select(command.arguments.patterns, command.directory)
+        analysis = session.analyze(selection.labels)
+        labels = _tests(command, session.members(selection.labels, analysis), analysis)
+        steps = test_steps(labels, analysis, session.layout)
+        if not steps:
+            raise DiagnosticError(error("OB0125", "none of these targets is a test"))
+        forget_failures(steps.values(), session.layout)
+        plan, built = session.build(analysis, (), steps.values())
+        if built.is_interrupted:
+            raise KeyboardInterrupt
+        problems = failures(analysis, plan, built)
+        command.console.diagnostics(problems, session.loader.sources.text_of_shown)
+        results = [
+            read_result(label, step, session.layout, built) for label, step in steps.items()
+        ]
+        cases = sum((one.cases for one in results), Cases())
+        has_passed = all(one.has_passed for one in results)
+        for one in results:
+            _show(command, one)
+        command.console.result(str(cases))
+        if has_passed and all(step.action.is_cacheable for step in steps.values()):
+            command.remember(plan)
+    return ExitCode.DONE if has_passed else ExitCode.FAILED
+
+
+def _tests(command: Command, labels: list[Label], analysis: Analysis) -> list[Label]:
+    """Those of `labels` that are tests and have one of the tags that were asked for."""
+    tags = set(command.arguments.tags)
+    found = []
+    for label in labels:
+        target = analysis.targets[label]
+        if TestInfo not in target.providers:
+            continue
+        if not tags or tags & set(target.target.attrs.tags):
+            found.append(label)
+    return found
+
+
+def _show(command: Command, one: TestResult) -> None:
+    seconds = f"{one.milliseconds / 1000:.1f} s"
+    how = "remembered" if one.is_remembered else seconds
+    total = one.cases.passed + one.cases.failed + one.cases.skipped
+    cases = f", {one.cases}" if total > 1 else ""
+    if one.has_passed:
+        command.console.result(f"PASS {one.label} ({how}{cases})")
+        return
+    command.console.result(f"FAIL {one.label} ({one.why}, {how}{cases})")
+    log = command.session.workspace.root / one.log
+    if log.is_file():
+        lines = log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
+        for line in lines[-_LAST_LINES:]:
+            command.console.result(f"    {line}".rstrip())
+        command.console.result(f"    (log: {one.log})")

@@ -1,0 +1,1 @@
+"""From actions to files: build.ninja, key stamps, the action runner, tests."""

@@ -1,0 +1,88 @@
+"""The sandbox: a directory that holds an action's declared inputs and nothing else.
+
+It keeps an honest command from reading what it did not declare. It is no wall against
+a hostile one: absolute paths still lead to the host.
+"""
+
+import os
+import stat
+from typing import Self
+
+from occlum_build.execution.files import is_executable, make_parents, remove
+from occlum_build.execution.spec import Spec, SpecInput
+
+_LINK_FROM_BYTES = 16 << 20
+"""Above this size an input is a link, not a copy: images of gigabytes are read, not edited."""
+_TIME_SECONDS = 946_684_800
+"""The time stamp of every input, 2000-01-01: real ones would differ between machines."""
+
+
+class UndeclaredError(Exception):
+    """An input that should exist does not."""
+
+
+class Sandbox:
+    """The directory tree of one run of one action; removed on exit unless kept."""
+
+    def __init__(self, spec: Spec, *, keep: bool = False) -> None:
+        """Prepare the sandbox of `spec`; `keep` leaves it for its user to look at."""
+        self._spec = spec
+        self._keep = keep
+        base = f"{spec.workspace}/{spec.sandbox}"
+        self._base = base
+        self.root = f"{base}/root"
+        self.home = f"{base}/home"
+        self.temporary = f"{base}/temporary"
+
+    def __enter__(self) -> Self:
+        remove(self._base)
+        for directory in (self.root, self.home, self.temporary):
+            os.makedirs(directory)
+        for one in self._spec.inputs:
+            self._place(one)
+        for output in self._spec.outputs:
+            make_parents(f"{self.root}/{output.path}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._keep:
+            remove(self._base)
+
+    def _place(self, one: SpecInput) -> None:
+        target = f"{self.root}/{one.path}"
+        source = one.place if one.place.startswith("/") else f"{self._spec.workspace}/{one.place}"
+        make_parents(target)
+        try:
+            status = os.stat(source)
+        except FileNotFoundError:
+            raise UndeclaredError(one.path) from None
+        if one.is_directory or status.st_size > _LINK_FROM_BYTES:
+            os.symlink(source, target)
+            return
+        _copy(source, target)
+        os.chmod(target, 0o755 if is_executable(status) else 0o644)
+        os.utime(target, (_TIME_SECONDS, _TIME_SECONDS))
+
+
+def normalize(path: str) -> None:
+    """Give an output, or every file of an output tree, a mode that no umask decides."""
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        return
+    if stat.S_ISDIR(status.st_mode):
+        os.chmod(path, 0o755)  # noqa: S103  # as a checkout has it
+        for name in os.listdir(path):
+            normalize(f"{path}/{name}")
+        return
+    os.chmod(path, 0o555 if is_executable(status) else 0o444)
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb", buffering=0) as reader, open(target, "wb", buffering=0) as writer:
+        while True:
+            try:
+                count = os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30)
+            except OSError:
+                count = os.sendfile(writer.fileno(), reader.fileno(), None, 1 << 30)
+            if not count:
+                return

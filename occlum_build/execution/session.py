@@ -1,0 +1,172 @@
+"""One run of the engine: load, analyse, plan, let ninja build, and say what failed."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from occlum_build.analysis.analysis import Analysis, AnalyzedTarget, analyze
+from occlum_build.artifact import Artifact
+from occlum_build.configuration import Configuration
+from occlum_build.diagnostic import DiagnosticError
+from occlum_build.execution.failure import failures
+from occlum_build.execution.layout import Layout
+from occlum_build.execution.ninja_process import NinjaCommand, NinjaResult, run_ninja
+from occlum_build.execution.plan import Plan, Step, Writer, make_plan
+from occlum_build.execution.progress import Progress
+from occlum_build.execution.signing_keys import KeyRing
+from occlum_build.execution.source_digests import SourceDigests
+from occlum_build.label import Label
+from occlum_build.loading.loader import Loader
+from occlum_build.loading.pattern import Selection, expand
+from occlum_build.loading.workspace import Workspace
+from occlum_build.provider import SuiteInfo
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to execute; none of it can change what is made."""
+
+    jobs: int | None = None
+    keep_going: bool = False
+
+
+class Session:
+    """A workspace, a configuration, and everything loaded and built in it by one command."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        configuration: Configuration,
+        keys: KeyRing,
+        progress: Progress,
+        options: Options,
+    ) -> None:
+        """Open a session; nothing is read yet."""
+        self.workspace = workspace
+        self.layout = Layout(workspace, configuration)
+        self.loader = Loader(workspace, configuration)
+        self.digests = SourceDigests(self.layout.state / "digests.bin")
+        self.progress = progress
+        self._keys = keys
+        self._options = options
+
+    def select(self, patterns: Iterable[str], directory: Path) -> Selection:
+        """The targets that a user in `directory` means.
+
+        Raises:
+            DiagnosticError: with all problems, if a pattern means nothing.
+        """
+        self.progress.phase("loading")
+        selection = expand(patterns, self.loader, directory)
+        self.check()
+        return selection
+
+    def analyze(self, labels: Sequence[Label]) -> Analysis:
+        """The graph below `labels`.
+
+        Raises:
+            DiagnosticError: with every problem of loading and analysis.
+        """
+        self.progress.phase("analysing")
+        analysis = analyze(labels, self.loader, self._keys.find)
+        members = self.members(labels, analysis)
+        if set(members) - set(analysis.targets):
+            analysis = analyze([*labels, *members], self.loader, self._keys.find)
+        self.check()
+        return analysis
+
+    def members(self, labels: Iterable[Label], analysis: Analysis) -> list[Label]:
+        """`labels`, with each suite replaced by what it stands for."""
+        found: dict[Label, None] = {}
+        waiting, seen = list(labels), set[Label]()
+        while waiting:
+            label = waiting.pop(0)
+            if label in seen:
+                continue
+            seen.add(label)
+            target = analysis.targets.get(label)
+            suite = target.providers.get(SuiteInfo) if target is not None else None
+            if isinstance(suite, SuiteInfo):
+                waiting += suite.members
+            found[label] = None
+        return sorted(found)
+
+    def check(self) -> None:
+        """Stop if anything is wrong so far.
+
+        Raises:
+            DiagnosticError: with all problems.
+        """
+        if self.loader.has_errors():
+            self.progress.clear()
+            raise DiagnosticError(self.loader.problems)
+
+    def build(
+        self, analysis: Analysis, artifacts: Iterable[Artifact], steps: Iterable[Step] = ()
+    ) -> tuple[Plan, NinjaResult]:
+        """Make `artifacts` and run `steps`.
+
+        The result says which actions failed; `check_built` turns that into diagnostics.
+        """
+        self.progress.phase("preparing")
+        wanted, extra = list(artifacts), list(steps)
+        plan = make_plan(analysis, wanted, extra, self.layout)
+        writer = Writer(plan, analysis, self._keys, self.digests)
+        try:
+            writer.write()
+        finally:
+            self.digests.save()
+        writer.distrust()
+        made = [output for step in extra for output in step.action.outputs]
+        nodes = plan.nodes([*wanted, *made])
+        if not nodes:
+            self.progress.clear()
+            return plan, NinjaResult(status=0)
+        command = NinjaCommand(
+            root=self.workspace.root,
+            ninja_file=self.layout.ninja_file,
+            nodes=tuple(nodes),
+            jobs=self._options.jobs,
+            keep_going=self._options.keep_going or bool(extra),
+        )
+        titles = {
+            record: f"{step.action.mnemonic} {step.action.owner}"
+            for record, step in plan.steps.items()
+        }
+        return plan, run_ninja(command, titles, self.progress)
+
+    def check_built(self, analysis: Analysis, plan: Plan, result: NinjaResult) -> None:
+        """Stop if the build failed.
+
+        Raises:
+            DiagnosticError: one for each action that failed.
+            KeyboardInterrupt: the user wanted it to stop.
+        """
+        if result.is_interrupted:
+            raise KeyboardInterrupt
+        problems = failures(analysis, plan, result)
+        if problems:
+            raise DiagnosticError(problems)
+
+    def target(self, analysis: Analysis, label: Label) -> AnalyzedTarget:
+        """A target of the analysis, which `analyze` has checked to be there."""
+        return analysis.targets[label]
+
+
+@contextmanager
+def workspace_lock(layout: Layout, progress: Progress) -> Iterator[None]:
+    """Only one build at a time writes to a workspace; the second waits."""
+    layout.state.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(layout.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.message("waiting for another occlum-build in this workspace")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

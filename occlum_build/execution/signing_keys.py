@@ -1,0 +1,129 @@
+"""Signing keys: secret halves stay outside the graph; public halves are its inputs."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from occlum_build.action import SigningKey
+from occlum_build.artifact import Artifact, Root
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
+from occlum_build.execution.files import write_if_different
+from occlum_build.execution.layout import public_key_path
+from occlum_build.label import Label
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+DEVELOPMENT: Final = "development"
+# Intel SDM vol. 3D, "SIGSTRUCT": MODULUS is 3072 bits, EXPONENT is 3.
+_BITS: Final = 3072
+_EXPONENT: Final = 3
+
+
+class KeyRing:
+    """The keys that the user named with `--key NAME=FILE`, and the development key.
+
+    The development key is made on first use, outside the workspace. Anyone on this
+    machine who can read it can sign as it: it vouches for nothing.
+    """
+
+    def __init__(self, named: Mapping[str, Path]) -> None:
+        """Hold the keys that the user named."""
+        self._named = dict(named)
+
+    def find(self, name: str) -> SigningKey | None:
+        """The key of this name, as rules see it; nothing is read yet."""
+        if name not in self._named and name != DEVELOPMENT:
+            return None
+        label = Label("", "", f"{name}.pem")
+        public = Artifact(public_key_path(name), label, Root.PUBLIC_KEY.value)
+        return SigningKey(name, public, is_development=name not in self._named)
+
+    def secret_path(self, key: SigningKey) -> Path:
+        """Where the private key lies."""
+        return self._named.get(key.name) or development_key_path()
+
+    def publish(self, key: SigningKey, workspace_root: Path) -> None:
+        """Write the public half where actions find it.
+
+        Raises:
+            DiagnosticError: the key cannot be read, or no enclave can be signed with it.
+        """
+        from cryptography.hazmat.primitives import serialization
+
+        if key.is_development:
+            _make_development_key(development_key_path())
+        private = _read(self.secret_path(key), key.name)
+        content = private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        target = workspace_root / key.public.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_if_different(str(target), content)
+
+
+def development_key_path() -> Path:
+    """Where the development key lies, by the XDG base directory specification."""
+    chosen = os.environ.get("XDG_CONFIG_HOME")
+    base = Path(chosen) if chosen and Path(chosen).is_absolute() else Path.home() / ".config"
+    return base / "occlum-build" / "development.pem"
+
+
+def _make_development_key(path: Path) -> None:
+    """Make the key unless it exists; two builds at once agree on one."""
+    if path.exists():
+        return
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    # An exponent of 3 is what EINIT takes; the signatures use PKCS #1 v1.5 padding.
+    private = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=_BITS)
+    content = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+
+
+def _read(path: Path, name: str) -> "RSAPrivateKey":
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    try:
+        private = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as problem:
+        raise DiagnosticError(_bad(name, path, f"{problem.strerror}")) from None
+    except TypeError:
+        raise DiagnosticError(_bad(name, path, "it is encrypted")) from None
+    except Exception as problem:  # noqa: BLE001  # the library raises many kinds
+        raise DiagnosticError(
+            _bad(name, path, f"it is no private key in PEM: {problem}")
+        ) from None
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise DiagnosticError(_bad(name, path, "it is no RSA key"))
+    exponent = private.public_key().public_numbers().e
+    if (private.key_size, exponent) != (_BITS, _EXPONENT):
+        found = f"it has {private.key_size} bits and the exponent {exponent}"
+        raise DiagnosticError(_bad(name, path, found))
+    return private
+
+
+def _bad(name: str, path: Path, why: str) -> Diagnostic:
+    return error(
+        "OB0410",
+        f"the key `{name}` cannot sign an enclave",
+        notes=(f"`{path}`: {why}", "an enclave needs an RSA key of 3072 bits with the exponent 3"),
+        helps=(f"make one with `openssl genrsa -3 -out {path.name} 3072`",),
+    )

@@ -1,0 +1,166 @@
+"""Tools on this machine: where they lie, and the digests that stand for them in keys."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from occlum_build.action import ExternalTool, PythonScript, PythonTool, Tool
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
+from occlum_build.execution.python_sources import python_sources
+from occlum_build.execution.source_digests import SourceDigests
+
+_PYTHON_TOOL: Final = Path(__file__).with_name("python_tool.py")
+_PACKAGE_PARENT: Final = Path(__file__).parents[2]
+_LOCK: Final = "requirements.lock"
+_SECONDS: Final = 60
+
+
+@dataclass(frozen=True)
+class PlacedTool:
+    """A tool that was found: the placeholder that means it, its words, and its key line."""
+
+    placeholder: str
+    words: tuple[str, ...]
+    key_line: str
+
+
+class Tools:
+    """Finds each tool of a run once."""
+
+    def __init__(self, digests: SourceDigests, tool_root: Path) -> None:
+        """Hash tools through `digests`; the lock file lies in `tool_root`."""
+        self._digests = digests
+        self._lock = tool_root / _LOCK
+        self._found: dict[Tool, PlacedTool] = {}
+
+    def place(self, tool: Tool) -> PlacedTool:
+        """The tool on this machine.
+
+        Raises:
+            DiagnosticError: it is missing, or is not what was pinned.
+        """
+        if tool not in self._found:
+            if isinstance(tool, PythonTool):
+                self._found[tool] = self._python(tool)
+            elif isinstance(tool, PythonScript):
+                self._found[tool] = _script(tool)
+            elif isinstance(tool, ExternalTool):
+                self._found[tool] = self._external(tool)
+            else:
+                raise TypeError(tool)
+        return self._found[tool]
+
+    def _python(self, tool: PythonTool) -> PlacedTool:
+        sources = python_sources(_PACKAGE_PARENT, tool.module)
+        files = [(one.relative_to(_PACKAGE_PARENT).as_posix(), one) for one in sources]
+        if self._lock.is_file():
+            files.append((_LOCK, self._lock))
+        files.append(("python_tool.py", _PYTHON_TOOL))
+        version = _python_version()
+        words = (
+            sys.executable,
+            "-I",
+            "-B",
+            str(_PYTHON_TOOL),
+            str(_PACKAGE_PARENT),
+            tool.module,
+            str(len(tool.paths)),
+            *(one.path for one in tool.paths),
+        )
+        digest = self._combined(files)
+        line = f"tool python {version} {tool.module} {digest}"
+        return PlacedTool(tool.command, words, line)
+
+    def _external(self, tool: ExternalTool) -> PlacedTool:
+        home = self._home(tool)
+        program = home / tool.program
+        if not program.is_file():
+            raise DiagnosticError(_missing(tool, f"there is no file `{program}`"))
+        if tool.version:
+            self._check_version(tool, program)
+        files = [
+            (one.relative_to(home).as_posix(), one)
+            for pattern in tool.digest_of
+            for one in sorted(home.glob(pattern))
+            if one.is_file()
+        ]
+        if not files:
+            raise DiagnosticError(_missing(tool, f"nothing in `{home}` is what was pinned"))
+        line = f"tool {tool.name} {self._combined(files)}"
+        return PlacedTool(tool.home, (str(home),), line)
+
+    def _home(self, tool: ExternalTool) -> Path:
+        folders = [os.path.expanduser(one) for one in tool.search]  # noqa: PTH111
+        path = os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])
+        program = shutil.which(tool.locate[0], path=path)
+        if program is None:
+            raise DiagnosticError(_missing(tool, f"`{tool.locate[0]}` is not on the PATH"))
+        try:
+            result = subprocess.run(
+                [program, *tool.locate[1:]],
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=_SECONDS,
+                stdin=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise DiagnosticError(_missing(tool, f"`{program}` fails: {problem}")) from None
+        printed = result.stdout.strip()
+        if result.returncode or not printed:
+            said = result.stderr.strip() or f"status {result.returncode}"
+            command = " ".join(tool.locate)
+            raise DiagnosticError(_missing(tool, f"`{command}` fails: {said}"))
+        home = Path(printed.splitlines()[-1])
+        return home.parent.parent if home.is_file() else home
+
+    def _check_version(self, tool: ExternalTool, program: Path) -> None:
+        result = subprocess.run(
+            [str(program), "--version"],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+        first = (result.stdout or result.stderr).partition("\n")[0]
+        if not first.startswith(tool.version):
+            raise DiagnosticError(
+                error(
+                    "OB0406",
+                    f"`{tool.name}` is not the pinned version",
+                    notes=(f"it says `{first}`, the rules need `{tool.version}`",),
+                    helps=(f"install it with `{tool.install}`",),
+                )
+            )
+
+    def _combined(self, files: Iterable[tuple[str, Path]]) -> str:
+        digest = hashlib.sha256()
+        for name, path in files:
+            digest.update(f"{name}\0{self._digests.line(path)}\n".encode())
+        return digest.hexdigest()
+
+
+def _script(tool: PythonScript) -> PlacedTool:
+    """A script sees its own directory and the standard library; its files are inputs."""
+    words = (sys.executable, "-E", "-s", "-S", "-B", tool.script.path)
+    return PlacedTool(tool.command, words, f"tool python {_python_version()} {tool.script.path}")
+
+
+def _python_version() -> str:
+    return ".".join(str(part) for part in sys.version_info[:3])
+
+
+def _missing(tool: ExternalTool, why: str) -> Diagnostic:
+    return error(
+        "OB0405",
+        f"the tool `{tool.name}` is missing",
+        notes=(why,),
+        helps=(f"install it with `{tool.install}`",),
+    )
