@@ -33,7 +33,7 @@ class Content(Protocol):
 class Storage:
     """An open host file, closed when the last content that lies in it is gone."""
 
-    __slots__ = ("__weakref__", "_descriptor", "name", "size")
+    __slots__ = ("__weakref__", "_descriptor", "is_executable", "name", "size")
 
     def __init__(self, descriptor: int, name: str) -> None:
         """Take over `descriptor`, which must be a regular file; `name` is for messages."""
@@ -44,6 +44,7 @@ class Storage:
         if not stat.S_ISREG(status.st_mode):
             raise refusal(Code.UNREADABLE, f"cannot read `{name}`: not a regular file")
         self.size = status.st_size
+        self.is_executable = bool(status.st_mode & stat.S_IXUSR)
 
     @classmethod
     def open(cls, path: str | bytes | Path) -> "Storage":

@@ -74,8 +74,12 @@ def _own_claims(specification: Specification) -> Iterator[_Claim]:
         yield link.path, symlink(link.target, f"symlink `{shown(link.path)}` of {origin}")
     for file in specification.files:
         source = os_bytes(file.source)
-        content = HostContent(source, Storage.open(source).size)
-        yield file.path, regular_file(file.mode, content, f"file `{file.source}`")
+        storage = Storage.open(source)
+        mode = file.mode
+        if mode is None:
+            mode = 0o755 if storage.is_executable else 0o644
+        content = HostContent(source, storage.size)
+        yield file.path, regular_file(mode, content, f"file `{file.source}`")
 
 
 def _layer_claims(layers: Iterable[Layer], archives: _Archives) -> Iterator[_Claim]:

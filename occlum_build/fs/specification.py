@@ -8,8 +8,8 @@
                  "include": ["usr/lib/**"], "exclude": ["**/*.a"]}],
      "closure": true, "closure_from": ["libc6.tar"]}
 
-Modes are octal strings. Every part but `version` may be left out. The order of
-lists means nothing. A key that is not known is refused.
+Modes are octal strings; a file's may be left out, and so may every part but
+`version`. The order of lists means nothing. A key that is not known is refused.
 """
 
 import json
@@ -31,11 +31,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class FileItem:
-    """A file of the host that goes into the tree."""
+    """A file of the host that goes into the tree.
+
+    Without a mode it gets 0755 if its owner may execute the source, else 0644: the
+    one bit that version control keeps, and no umask takes away.
+    """
 
     path: bytes
     source: str
-    mode: int
+    mode: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,8 @@ def _specification(root: "_Fields") -> Specification:
 
 
 def _file(item: "_Fields") -> FileItem:
-    return FileItem(item.path("path"), item.take("source", str, None), item.mode("mode"))
+    mode = item.mode("mode") if item.has("mode") else None
+    return FileItem(item.path("path"), item.take("source", str, None), mode)
 
 
 def _directory(item: "_Fields") -> DirectoryItem:
@@ -137,6 +142,11 @@ class _Fields:
             raise self._wrong("must be an object")
         self._data: Mapping[str, object] = data
         self._taken: set[str] = set()
+
+    def has(self, key: str) -> bool:
+        """Whether a value is given; `null` is none."""
+        self._taken.add(key)
+        return self._data.get(key) is not None
 
     def take(self, key: str, kind: type[_T], default: _T | None) -> _T:
         self._taken.add(key)
