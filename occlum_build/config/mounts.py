@@ -62,7 +62,7 @@ class SefsMount(BaseModel):
         default="/", description="Where the file system appears inside the enclave."
     )
     source: Text | None = Field(default=None, description="Folder of its data on the host.")
-    options: SefsOptions = Field(default=SefsOptions(), description="How it is opened.")
+    options: SefsOptions = Field(default_factory=SefsOptions, description="How it is opened.")
 
 
 class UnionfsOptions(BaseModel):
@@ -84,7 +84,7 @@ class UnionfsMount(BaseModel):
         description="Layers that appear as one file system. Not run by this version."
     )
     target: AbsolutePath = Field(description="Where the file system appears inside the enclave.")
-    options: UnionfsOptions = Field(default=UnionfsOptions(), description="Its layers.")
+    options: UnionfsOptions = Field(default_factory=UnionfsOptions, description="Its layers.")
 
 
 class HostfsMount(BaseModel):

@@ -167,10 +167,11 @@ class Metadata(BaseModel):
         "key derivation and attestation.",
     )
     family_id: Identifier = Field(
-        default=Identifier(), description="ISVFAMILYID of the signature; needs `enable_kss`."
+        default_factory=Identifier, description="ISVFAMILYID of the signature; needs `enable_kss`."
     )
     ext_prod_id: Identifier = Field(
-        default=Identifier(), description="ISVEXTPRODID of the signature; needs `enable_kss`."
+        default_factory=Identifier,
+        description="ISVEXTPRODID of the signature; needs `enable_kss`.",
     )
     date: Date = Field(
         default=NO_DATE,
@@ -222,16 +223,18 @@ class OcclumConfig(BaseModel):
     model_config = STRICT
 
     resource_limits: ResourceLimits = Field(
-        default=ResourceLimits(), description="Memory and threads."
+        default_factory=ResourceLimits, description="Memory and threads."
     )
-    process: Process = Field(default=Process(), description="The program, and process limits.")
+    process: Process = Field(
+        default_factory=Process, description="The program, and process limits."
+    )
     entry_points: tuple[AbsolutePath, ...] = Field(
         default=("/bin",),
         description="Programs, or folders of programs, that the enclave may start with.",
     )
-    env: Environment = Field(default=Environment(), description="Environment variables.")
-    metadata: Metadata = Field(default=Metadata(), description="Fields of the signature.")
-    feature: Feature = Field(default=Feature(), description="Optional abilities.")
+    env: Environment = Field(default_factory=Environment, description="Environment variables.")
+    metadata: Metadata = Field(default_factory=Metadata, description="Fields of the signature.")
+    feature: Feature = Field(default_factory=Feature, description="Optional abilities.")
     mount: tuple[Mount, ...] = Field(
         default=(),
         description="File systems; exactly one of them has the target `/`. `/proc` and `/dev` are "

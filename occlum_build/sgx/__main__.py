@@ -23,7 +23,7 @@ from occlum_build.sgx.metadata import read_metadata
 from occlum_build.sgx.output import replacing
 from occlum_build.sgx.report import render_report
 from occlum_build.sgx.sealed import read_sealed
-from occlum_build.sgx.sgxs import SgxsReader, quick_mrenclave
+from occlum_build.sgx.sgxs import SgxsReader
 from occlum_build.sgx.sigstruct import EnclaveIdentity, SigStruct, mrsigner
 from occlum_build.sgx.stream import write_stream
 from occlum_build.sgx.verify import parse_and_check
@@ -160,7 +160,7 @@ def _development_key(arguments: argparse.Namespace) -> int:
 def _identity(arguments: argparse.Namespace) -> EnclaveIdentity:
     metadata = read_metadata(_read(arguments.metadata), str(arguments.metadata))
     with _open(arguments.sgxs) as stream:
-        return metadata.identity(quick_mrenclave(stream, str(arguments.sgxs)))
+        return metadata.identity(SgxsReader(stream, str(arguments.sgxs)).measure_only())
 
 
 def _facts(sigstruct: SigStruct) -> dict[str, object]:

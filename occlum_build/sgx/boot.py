@@ -35,22 +35,22 @@ class BootInfo:
     Fields are in the order of their bytes, eight each, after magic and version.
     """
 
-    enclave_size: int
+    enclave_size_bytes: int
     user_start: int
-    user_size: int
+    user_size_bytes: int
     libos_start: int
-    libos_size: int
-    config_json_start: int
-    config_json_size: int
+    libos_size_bytes: int
+    config_start: int
+    config_size_bytes: int
     threads_start: int
-    thread_stride: int
+    thread_stride_bytes: int
     thread_count: int
     heap_start: int
-    heap_size: int
+    heap_size_bytes: int
     memory_model: MemoryModel
-    kernel_stack_size: int
-    exception_stack_size: int
-    entry: int
+    kernel_stack_size_bytes: int
+    exception_stack_size_bytes: int
+    entry_address: int
 
     def pack(self) -> bytes:
         """One page, zero after the last field."""

@@ -298,9 +298,7 @@ def _permissions(flags: int) -> Permission:
 _NAMES: Final = {"r--": "libos rodata", "r-x": "libos text", "rw-": "libos data"}
 
 
-def _page_run(
-    name: str, permissions: Permission, start: int, end: int, content: bytes
-) -> PageRun:
+def _page_run(name: str, permissions: Permission, start: int, end: int, content: bytes) -> PageRun:
     return PageRun(
         name=name,
         offset=start,

@@ -72,13 +72,15 @@ def make_layout(libos: LibOs, sealed: SealedConfig) -> Layout:
     boot = _place(libos, sealed)
     runs: list[PageRun] = []
     if boot.memory_model is MemoryModel.SGX1:
-        runs.append(_unmeasured("user", boot.user_start, boot.user_size, executable=True))
+        runs.append(_unmeasured("user", boot.user_start, boot.user_size_bytes, executable=True))
     runs += libos.page_runs(boot.libos_start)
     runs.append(_config_run(boot, sealed.data))
     for index in range(boot.thread_count):
         runs += _thread_runs(boot, index)
-    runs.append(_unmeasured("kernel heap", boot.heap_start, boot.heap_size, executable=False))
-    return Layout(boot.enclave_size, boot, tuple(runs))
+    runs.append(
+        _unmeasured("kernel heap", boot.heap_start, boot.heap_size_bytes, executable=False)
+    )
+    return Layout(boot.enclave_size_bytes, boot, tuple(runs))
 
 
 def thread_stride(kernel_stack_bytes: int) -> int:
@@ -97,22 +99,22 @@ def _place(libos: LibOs, sealed: SealedConfig) -> BootInfo:
     end = heap_start + sealed.kernel_heap_bytes
     _refuse_too_large(libos, sealed, end, stride)
     return BootInfo(
-        enclave_size=next_power_of_two(end),
+        enclave_size_bytes=next_power_of_two(end),
         user_start=USER_START,
-        user_size=sealed.user_space_bytes,
+        user_size_bytes=sealed.user_space_bytes,
         libos_start=libos_start,
-        libos_size=libos.size_bytes,
-        config_json_start=config_start + PAGE_BYTES,
-        config_json_size=len(sealed.data),
+        libos_size_bytes=libos.size_bytes,
+        config_start=config_start + PAGE_BYTES,
+        config_size_bytes=len(sealed.data),
         threads_start=threads_start,
-        thread_stride=stride,
+        thread_stride_bytes=stride,
         thread_count=sealed.thread_count,
         heap_start=heap_start,
-        heap_size=sealed.kernel_heap_bytes,
+        heap_size_bytes=sealed.kernel_heap_bytes,
         memory_model=sealed.memory_model,
-        kernel_stack_size=sealed.kernel_stack_bytes,
-        exception_stack_size=EXCEPTION_STACK_BYTES,
-        entry=libos_start + libos.entry,
+        kernel_stack_size_bytes=sealed.kernel_stack_bytes,
+        exception_stack_size_bytes=EXCEPTION_STACK_BYTES,
+        entry_address=libos_start + libos.entry,
     )
 
 
@@ -143,7 +145,7 @@ def _refuse_too_large(libos: LibOs, sealed: SealedConfig, end: int, stride: int)
 
 
 def _config_run(boot: BootInfo, sealed_json: bytes) -> PageRun:
-    start = boot.config_json_start - PAGE_BYTES
+    start = boot.config_start - PAGE_BYTES
     pages = 1 + align_up(len(sealed_json), PAGE_BYTES) // PAGE_BYTES
     return PageRun(
         "config", start, pages, READ_ONLY, measured=True, data=boot.pack() + sealed_json
@@ -152,20 +154,20 @@ def _config_run(boot: BootInfo, sealed_json: bytes) -> PageRun:
 
 def _thread_runs(boot: BootInfo, index: int) -> list[PageRun]:
     """The pages of one thread. All are measured: the host cannot choose their content."""
-    base = boot.threads_start + index * boot.thread_stride
+    base = boot.threads_start + index * boot.thread_stride_bytes
     tls = base + TLS_OFFSET
-    kernel_stack_top = base + KERNEL_STACK_OFFSET + boot.kernel_stack_size
+    kernel_stack_top = base + KERNEL_STACK_OFFSET + boot.kernel_stack_size_bytes
     exception_stack = kernel_stack_top + PAGE_BYTES
     tcs = Tcs(
         ssa_offset=base + SSA_OFFSET,
         ssa_frames=SSA_FRAMES,
-        entry_offset=boot.entry,
+        entry_offset=boot.entry_address,
         fs_base_offset=tls,
         gs_base_offset=tls,
     )
     info = ThreadInfo(
         self_address=tls,
-        boot_info_address=boot.config_json_start - PAGE_BYTES,
+        boot_info_address=boot.config_start - PAGE_BYTES,
         tcs_address=base,
         thread_index=index,
         kernel_stack_top=kernel_stack_top,
@@ -176,7 +178,7 @@ def _thread_runs(boot: BootInfo, index: int) -> list[PageRun]:
         PageRun(f"{name} TCS", base, 1, TCS, measured=True, data=tcs.pack()),
         _zeros(f"{name} SSA", base + SSA_OFFSET, TLS_OFFSET - SSA_OFFSET),
         PageRun(f"{name} TLS", tls, 1, READ_WRITE, measured=True, data=info.pack()),
-        _zeros(f"{name} kernel stack", base + KERNEL_STACK_OFFSET, boot.kernel_stack_size),
+        _zeros(f"{name} kernel stack", base + KERNEL_STACK_OFFSET, boot.kernel_stack_size_bytes),
         _zeros(f"{name} exception stack", exception_stack, EXCEPTION_STACK_BYTES),
     ]
 

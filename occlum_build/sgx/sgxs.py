@@ -64,6 +64,15 @@ class SgxsReader:
         """SHA-256 over what has been read so far."""
         return self._hash.digest()
 
+    def measure_only(self) -> bytes:
+        """The MRENCLAVE, without a look at what follows ECREATE.
+
+        For a file that this build made; one from elsewhere is read by `pages`.
+        """
+        while block := self._stream.read(_BLOCK_BYTES):
+            self._hash.update(block)
+        return self.mrenclave
+
     def pages(self) -> Iterator[SgxsPage]:
         """All pages in their order; raises `DiagnosticError` at the first fault."""
         least = 0
@@ -167,15 +176,3 @@ class SgxsReader:
                 notes=(f"seen before byte {self._position:#x}",),
             )
         )
-
-
-def quick_mrenclave(stream: BinaryIO, file: str) -> bytes:
-    """SHA-256 of a stream that begins with ECREATE; nothing else in it is checked.
-
-    For a file that this build made; one from elsewhere goes through `SgxsReader`.
-    """
-    reader = SgxsReader(stream, file)
-    hasher = reader._hash  # noqa: SLF001 - same module
-    while block := stream.read(_BLOCK_BYTES):
-        hasher.update(block)
-    return hasher.digest()
