@@ -3,8 +3,8 @@
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from .providers import RustInfo
 from occlum_build.api import (
     STORE,
     Annotated,
@@ -18,6 +18,8 @@ from occlum_build.api import (
     Source,
     Tool,
 )
+
+from .providers import RustInfo
 
 Word = str | Artifact | Tool
 
@@ -37,6 +39,9 @@ class CargoAttrs(Attrs):
     )
 
 
+AttrsT = TypeVar("AttrsT", bound=CargoAttrs)
+
+
 @dataclass(frozen=True)
 class Cargo:
     """The parts of a command line that all of cargo's commands share."""
@@ -47,7 +52,7 @@ class Cargo:
 
 
 def prepare(
-    ctx: RuleContext[CargoAttrs],
+    ctx: RuleContext[AttrsT],
     *,
     workshop: str,
     libc: str,
@@ -74,7 +79,7 @@ def prepare(
     return Cargo(words, (crates, listing, *sources), (rust.tool, *extra_tools))
 
 
-def _fetch(ctx: RuleContext[CargoAttrs], rust: RustInfo, lock: Artifact) -> Artifact:
+def _fetch(ctx: RuleContext[AttrsT], rust: RustInfo, lock: Artifact) -> Artifact:
     """All crates of the lock file, each checked by its SHA-256, in one archive."""
     crates = ctx.declare_file(f"{ctx.label.name}.crates.tar")
     ctx.run(
@@ -92,7 +97,7 @@ def _fetch(ctx: RuleContext[CargoAttrs], rust: RustInfo, lock: Artifact) -> Arti
     return crates
 
 
-def workshop_name(ctx: RuleContext[CargoAttrs], purpose: str) -> str:
+def workshop_name(ctx: RuleContext[AttrsT], purpose: str) -> str:
     """A name for the workshop of one workspace and purpose, as a file name."""
     repository = ctx.label.repository or "workspace"
     package = ctx.label.package.replace("/", "-") or "root"

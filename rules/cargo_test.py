@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from .cargo import CargoAttrs, prepare, workshop_name
-from .providers import RustInfo
 from occlum_build.api import (
     DefaultInfo,
     Field,
@@ -13,6 +11,9 @@ from occlum_build.api import (
     RuleContext,
     TestInfo,
 )
+
+from .cargo import CargoAttrs, prepare, workshop_name
+from .providers import RustInfo
 
 
 class CargoTestAttrs(CargoAttrs):

@@ -7,7 +7,6 @@ the same program on every machine. Nothing of the host is seen: no header, no li
 import posixpath
 from collections.abc import Sequence
 
-from .providers import BinaryInfo, ZigInfo
 from occlum_build.api import (
     STORE,
     Annotated,
@@ -24,6 +23,8 @@ from occlum_build.api import (
     Source,
     Tool,
 )
+
+from .providers import BinaryInfo, ZigInfo
 
 _C = (".c", ".S")
 _CXX = (".cc", ".cpp", ".cxx")
@@ -130,8 +131,10 @@ def _include_folders(ctx: RuleContext[CcBinaryAttrs]) -> list[str]:
 def _source_folder(ctx: RuleContext[CcBinaryAttrs]) -> str:
     """The directory of the package's sources, as actions see it."""
     repository = ctx.label.repository
-    return posixpath.join("external", repository, ctx.label.package) if repository else (
-        ctx.label.package
+    return (
+        posixpath.join("external", repository, ctx.label.package)
+        if repository
+        else (ctx.label.package)
     )
 
 
@@ -148,6 +151,4 @@ def _relative(ctx: RuleContext[CcBinaryAttrs], source: Artifact) -> str:
     return source.path
 
 
-cc_binary = Rule(
-    attrs=CcBinaryAttrs, analyze=analyze, provides=(DefaultInfo, BinaryInfo, RunInfo)
-)
+cc_binary = Rule(attrs=CcBinaryAttrs, analyze=analyze, provides=(DefaultInfo, BinaryInfo, RunInfo))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from .providers import ScriptInfo, TreeInfo
 from occlum_build.api import (
     STORE,
     Annotated,
@@ -16,6 +15,8 @@ from occlum_build.api import (
     RuleContext,
     Source,
 )
+
+from .providers import ScriptInfo, TreeInfo
 
 
 class DebArchiveAttrs(Attrs):

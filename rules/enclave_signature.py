@@ -5,7 +5,6 @@ The secret half of the key is no input of any action and reaches no cache.
 
 from collections.abc import Sequence
 
-from .providers import EnclaveInfo, SignatureInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -17,6 +16,8 @@ from occlum_build.api import (
     Rule,
     RuleContext,
 )
+
+from .providers import EnclaveInfo, SignatureInfo
 
 
 class EnclaveSignatureAttrs(Attrs):

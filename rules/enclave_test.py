@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from .providers import BundleInfo, ScriptInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -17,6 +16,8 @@ from occlum_build.api import (
     Source,
     TestInfo,
 )
+
+from .providers import BundleInfo, ScriptInfo
 
 
 class EnclaveTestAttrs(Attrs):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from .providers import ImageInfo, TreeInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -14,6 +13,8 @@ from occlum_build.api import (
     Rule,
     RuleContext,
 )
+
+from .providers import ImageInfo, TreeInfo
 
 
 class ErofsImageAttrs(Attrs):

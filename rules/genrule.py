@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from .providers import BinaryInfo, ScriptInfo
 from occlum_build.api import (
     Annotated,
     Artifact,
@@ -18,6 +17,8 @@ from occlum_build.api import (
     Source,
     Tool,
 )
+
+from .providers import BinaryInfo, ScriptInfo
 
 
 class GenruleAttrs(Attrs):
@@ -51,9 +52,7 @@ def analyze(ctx: RuleContext[GenruleAttrs]) -> Sequence[Provider]:
     outputs = {name: ctx.declare_file(name) for name in ctx.attrs.outs}
     inputs = ctx.files(ctx.attrs.srcs)
     arguments = [
-        word
-        for argument in ctx.attrs.args
-        for word in _expanded(ctx, argument, inputs, outputs)
+        word for argument in ctx.attrs.args for word in _expanded(ctx, argument, inputs, outputs)
     ]
     ctx.run(
         mnemonic="Genrule",
@@ -84,21 +83,29 @@ def _expanded(
         return [one.path for one in outputs.values()]
 
     def value(match: re.Match[str]) -> str:
-        name, text = match["name"], match["argument"]
-        if match[0] == "$$":
-            return "$"
-        if name == "out" and text in outputs:
-            return outputs[text].path
-        if name == "location" and text:
-            return _location(ctx, text)
-        known = ", ".join(f"`$(out {one})`" for one in outputs)
-        ctx.fail(
-            f"`{match[0]}` in `{argument}` means nothing",
-            "args",
-            helps=(f"there are `$(location label)` of `srcs` and {known}; `$$` is a dollar sign",),
-        )
+        meaning = _meaning(ctx, match, outputs)
+        if meaning is None:
+            known = ", ".join(f"`$(out {one})`" for one in outputs)
+            ctx.fail(
+                f"`{match[0]}` in `{argument}` means nothing",
+                "args",
+                helps=(f"there are `$(location label)` of `srcs` and {known}; `$$` is a dollar",),
+            )
+        return meaning
 
     return [_VARIABLE.sub(value, argument)]
+
+
+def _meaning(
+    ctx: RuleContext[GenruleAttrs], match: re.Match[str], outputs: dict[str, Artifact]
+) -> str | None:
+    """What one `$…` stands for; None if it stands for nothing."""
+    name, text = match["name"], match["argument"]
+    if match[0] == "$$":
+        return "$"
+    if name == "out" and text in outputs:
+        return outputs[text].path
+    return _location(ctx, text) if name == "location" and text else None
 
 
 def _location(ctx: RuleContext[GenruleAttrs], text: str) -> str:

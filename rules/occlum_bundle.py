@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from .providers import BinaryInfo, BundleInfo, EnclaveInfo, ScriptInfo, SignatureInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -16,6 +15,8 @@ from occlum_build.api import (
     RuleContext,
     RunInfo,
 )
+
+from .providers import BinaryInfo, BundleInfo, EnclaveInfo, ScriptInfo, SignatureInfo
 
 
 class OcclumBundleAttrs(Attrs):

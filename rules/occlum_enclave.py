@@ -5,7 +5,6 @@ The result is an SGXS file: its SHA-256 is the MRENCLAVE. No key, date or host n
 
 from collections.abc import Sequence
 
-from .providers import EnclaveInfo, ImageInfo, LibosInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -20,13 +19,15 @@ from occlum_build.api import (
     Validated,
 )
 
+from .providers import EnclaveInfo, ImageInfo, LibosInfo
+
 
 class OcclumEnclaveAttrs(Attrs):
     """What an `occlum_enclave` may say."""
 
-    config: Annotated[
-        Label, Source(".yaml", ".yml"), Validated("occlum_build.config:load")
-    ] = Field(description="The `Occlum.yaml` of the enclave.")
+    config: Annotated[Label, Source(".yaml", ".yml"), Validated("occlum_build.config:load")] = (
+        Field(description="The `Occlum.yaml` of the enclave.")
+    )
     images: dict[str, Annotated[Label, Dep(ImageInfo)]] = Field(
         default={},
         description="The name of each image that the configuration mounts, to its target.",

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from occlum_build.api import DefaultInfo, Field, Provider, Rule, RuleContext
+
 from .cargo import CargoAttrs, prepare, workshop_name
 from .providers import LibosInfo, RustInfo
-from occlum_build.api import DefaultInfo, Field, Provider, Rule, RuleContext
 
 
 class OcclumLibosAttrs(CargoAttrs):
@@ -44,6 +45,4 @@ _LLD = "lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld"
 _COMPILER: tuple[str, ...] = ()
 _LINKER: tuple[str, ...] = ()
 
-occlum_libos = Rule(
-    attrs=OcclumLibosAttrs, analyze=analyze, provides=(DefaultInfo, LibosInfo)
-)
+occlum_libos = Rule(attrs=OcclumLibosAttrs, analyze=analyze, provides=(DefaultInfo, LibosInfo))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from .providers import ScriptInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -15,6 +14,8 @@ from occlum_build.api import (
     RuleContext,
     Source,
 )
+
+from .providers import ScriptInfo
 
 
 class PythonScriptAttrs(Attrs):

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Sequence
 
-from .providers import TreeInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -21,6 +20,8 @@ from occlum_build.api import (
     RuleContext,
     Source,
 )
+
+from .providers import TreeInfo
 
 _PATH = re.compile(r"(/[^/\0]+)+")
 _MODE = re.compile(r"[0-7]{3,4}")

@@ -6,8 +6,6 @@ has no network. zig links, so that no compiler of the host is needed.
 
 from collections.abc import Sequence
 
-from .cargo import CargoAttrs, prepare, workshop_name
-from .providers import BinaryInfo
 from occlum_build.api import (
     DefaultInfo,
     Field,
@@ -16,6 +14,9 @@ from occlum_build.api import (
     RuleContext,
     RunInfo,
 )
+
+from .cargo import CargoAttrs, prepare, workshop_name
+from .providers import BinaryInfo
 
 
 class RustBinaryAttrs(CargoAttrs):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from .providers import RustInfo, ScriptInfo, ZigInfo
 from occlum_build.api import (
     Annotated,
     Attrs,
@@ -15,6 +14,8 @@ from occlum_build.api import (
     Rule,
     RuleContext,
 )
+
+from .providers import RustInfo, ScriptInfo, ZigInfo
 
 _HOST_LIBRARIES = "lib/rustlib/x86_64-unknown-linux-gnu"
 

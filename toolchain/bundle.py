@@ -61,9 +61,7 @@ def _place(source: Path, target: Path, *, executable: bool) -> None:
     target.chmod(0o755 if executable else 0o644)
 
 
-def _manifest(
-    options: argparse.Namespace, bundle: Path, names: tuple[str, ...]
-) -> dict[str, Any]:
+def _manifest(options: argparse.Namespace, bundle: Path, names: tuple[str, ...]) -> dict[str, Any]:
     sealed = json.loads(options.sealed.read_bytes())
     report = json.loads(options.report.read_bytes())
     files = [_described(bundle, name) for name in names]

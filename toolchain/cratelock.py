@@ -48,14 +48,14 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _crate(path: Path, entry: dict[str, Any]) -> Crate | None:
-    match entry:
-        case {"name": str(name), "version": str(version), "source": str(source)}:
-            sha256 = entry.get("checksum")
-            if source == CRATES_IO and isinstance(sha256, str):
-                return Crate(name, version, sha256)
-            raise ProgramError(
-                f"`{path}` takes crate `{name}` from `{source}`, which has no checksum",
-                "use a release from the registry, or put the crate into the workspace",
-                status=WRONG_INPUT,
-            )
-    return None
+    """The crate of an entry; None for a package of the workspace itself, which has no source."""
+    source, sha256 = entry.get("source"), entry.get("checksum")
+    if source is None:
+        return None
+    if source != CRATES_IO or not isinstance(sha256, str):
+        raise ProgramError(
+            f"`{path}` takes crate `{entry.get('name')}` from `{source}`, which has no checksum",
+            "use a release from the registry, or put the crate into the workspace",
+            status=WRONG_INPUT,
+        )
+    return Crate(str(entry["name"]), str(entry["version"]), sha256)

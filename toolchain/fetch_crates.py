@@ -91,18 +91,22 @@ def _manifest(crates: tuple[Crate, ...]) -> str:
 def _seeded_lock(lock: Path, crates: tuple[Crate, ...]) -> str:
     """A lock file that holds the versions in place, so that a yanked one is still found."""
     wanted = {(crate.name, crate.version) for crate in crates}
-    tables = [_table(entry) for entry in cratelock.entries(lock)
-              if (entry["name"], entry["version"]) in wanted and entry.get("source") == CRATES_IO]
-    root = {"name": _PACKAGE, "version": "0.0.0",
-            "dependencies": [f"{crate.name} {crate.version}" for crate in crates]}
+    tables = [
+        _table(entry)
+        for entry in cratelock.entries(lock)
+        if (entry["name"], entry["version"]) in wanted and entry.get("source") == CRATES_IO
+    ]
+    root = {
+        "name": _PACKAGE,
+        "version": "0.0.0",
+        "dependencies": [f"{crate.name} {crate.version}" for crate in crates],
+    }
     return "version = 4\n" + "".join([*tables, _table(root)])  # fmt: skip
 
 
 def _table(entry: dict[str, Any]) -> str:
-    lines = ["", "[[package]]"]
-    for key in ("name", "version", "source", "checksum"):
-        if key in entry:
-            lines.append(f'{key} = "{entry[key]}"')
+    keys = [key for key in ("name", "version", "source", "checksum") if key in entry]
+    lines = ["", "[[package]]", *(f'{key} = "{entry[key]}"' for key in keys)]
     if entry.get("dependencies"):
         lines += ["dependencies = [", *(f' "{one}",' for one in entry["dependencies"]), "]"]
     return "\n".join([*lines, ""])
@@ -123,7 +127,10 @@ def _keep(store: Store, crate: Crate, folder: Path) -> None:
 
 def _write_archive(crates: list[tuple[Crate, Path]], output: Path) -> None:
     """Write the same bytes for the same crates, whoever runs this and whenever."""
-    with replacing(output) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        replacing(output) as partial,
+        tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
         for crate, path in crates:
             member = tarfile.TarInfo(crate.file_name)
             member.size = path.stat().st_size

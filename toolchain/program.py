@@ -70,9 +70,7 @@ def persist(attempt: Callable[[], _Result]) -> _Result:
     return attempt()
 
 
-def capture(
-    argv: Sequence[str | Path], *, env: dict[str, str], cwd: Path, name: str
-) -> str:
+def capture(argv: Sequence[str | Path], *, env: dict[str, str], cwd: Path, name: str) -> str:
     """The standard output of a command that must succeed; messages call it `name`.
 
     Raises:

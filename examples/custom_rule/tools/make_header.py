@@ -39,7 +39,9 @@ def header(names: list[str], tables: dict[str, dict[str, str]]) -> str:
     lines += ["};", "", "static const struct translation translations[] = {"]
     for language in sorted(tables):
         words = [language, *(tables[language][name] for name in names)]
-        lines.append(f"    {{{', '.join(json.dumps(word, ensure_ascii=False) for word in words)}}},")
+        lines.append(
+            f"    {{{', '.join(json.dumps(word, ensure_ascii=False) for word in words)}}},"
+        )
     return "\n".join([*lines, "    {0},", "};", ""])
 
 

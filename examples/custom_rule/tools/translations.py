@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from occlum.rules.providers import ScriptInfo
+
 from occlum_build.api import (
     Annotated,
     Attrs,
