@@ -8,8 +8,9 @@ PAGE_BYTES: Final = 4096
 CHUNK_BYTES: Final = 256
 """What one EEXTEND measures."""
 
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-_STEP: Final = 1024
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB")
+_STEP_BITS: Final = 10
+_LONG: Final = 10_000
 
 
 def align_up(value: int, alignment: int) -> int:
@@ -28,9 +29,12 @@ def next_power_of_two(value: int) -> int:
 
 
 def describe_bytes(count: int) -> str:
-    """`count` in the largest unit that leaves a whole number: `96 MiB`, `4097 B`."""
+    """`count` for people: exact where that is short (`96 MiB`), else rounded up (`64.1 TiB`)."""
     unit = 0
-    while count and count % _STEP == 0 and unit + 1 < len(_UNITS):
-        count //= _STEP
+    while count >= _LONG << _STEP_BITS * unit or (
+        count and count % (1 << _STEP_BITS * (unit + 1)) == 0
+    ):
         unit += 1
-    return f"{count} {_UNITS[unit]}"
+    tenths = -(-count * 10 >> _STEP_BITS * unit)
+    whole, fraction = divmod(tenths, 10)
+    return f"{whole}.{fraction} {_UNITS[unit]}" if fraction else f"{whole} {_UNITS[unit]}"

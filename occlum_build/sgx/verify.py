@@ -56,9 +56,9 @@ def parse_and_check(data: bytes, file: str, mrenclave: bytes | None = None) -> S
     return sigstruct
 
 
-def padded_digest(message: bytes) -> int:
-    """The number whose cube root modulo N is the signature (RFC 8017, EMSA-PKCS1-v1_5)."""
-    payload = _DIGEST_INFO + hashlib.sha256(message).digest()
+def padded(digest: bytes) -> int:
+    """The number whose cube root modulo N signs `digest` (RFC 8017, EMSA-PKCS1-v1_5)."""
+    payload = _DIGEST_INFO + digest
     padding = b"\xff" * (KEY_BYTES - len(payload) - 3)
     return int.from_bytes(b"\x00\x01" + padding + b"\x00" + payload, "big")
 
@@ -67,4 +67,5 @@ def _is_signature(sigstruct: SigStruct) -> bool:
     if sigstruct.signature >= sigstruct.modulus:
         return False
     opened = pow(sigstruct.signature, EXPONENT, sigstruct.modulus)
-    return opened == padded_digest(sigstruct.identity.signed_bytes())
+    digest = hashlib.sha256(sigstruct.identity.signed_bytes()).digest()
+    return opened == padded(digest)

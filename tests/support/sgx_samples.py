@@ -1,0 +1,58 @@
+"""Samples that several tests of `occlum_build.sgx` start from."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from occlum_build.sgx.elf import read_libos
+from occlum_build.sgx.layout import Layout, make_layout
+from occlum_build.sgx.metadata import Metadata
+from occlum_build.sgx.sealed import SealedConfig, read_sealed
+from tests.support.elf_file import small_libos
+
+ROOT = Path(__file__).resolve().parents[2]
+VECTORS = ROOT.parent / "shared" / "vectors"
+
+
+def vector(name: str) -> bytes:
+    """A file that nobody in this project made; the test is skipped where it is absent."""
+    path = VECTORS / name
+    if not path.exists():
+        pytest.skip(f"known answer {name} is not at {VECTORS}")
+    return path.read_bytes()
+
+
+def sealed_json(**changes: object) -> bytes:
+    """A sealed configuration as far as the layout reads it."""
+    memory = {
+        "model": "sgx1",
+        "user_space_size": 1 << 20,
+        "kernel_space_heap_size": 1 << 16,
+        "kernel_space_stack_size": 1 << 14,
+    }
+    memory.update({name: value for name, value in changes.items() if name in memory})
+    document = {"version": 1, "memory": memory, "threads": {"max": changes.get("threads", 2)}}
+    return json.dumps(document).encode()
+
+
+def sealed(**changes: object) -> SealedConfig:
+    return read_sealed(sealed_json(**changes), "sealed.json")
+
+
+def small_layout(**changes: object) -> Layout:
+    """A whole enclave of a few hundred pages."""
+    return make_layout(read_libos(small_libos().to_bytes(), "libos.elf"), sealed(**changes))
+
+
+def metadata(**changes: object) -> Metadata:
+    fields: dict[str, object] = {
+        "product_id": 7,
+        "version_number": 3,
+        "debuggable": False,
+        "enable_kss": False,
+        "family_id": bytes(16),
+        "ext_prod_id": bytes(16),
+        "date": "2030-01-31",
+    }
+    return Metadata(**(fields | changes))  # type: ignore[arg-type]
