@@ -1,0 +1,145 @@
+"""Set-up of a checkout: a virtual environment with the packages of the lock file.
+
+Standard library only: nothing is installed yet. The environment is made beside its
+place and renamed when it is complete, so that half of one is never taken for ready.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+
+class SetUpError(Exception):
+    """Set-up cannot go on; `help` is what the user can do."""
+
+    def __init__(self, message: str, help_text: str) -> None:
+        """Say what is wrong, and what to do."""
+        super().__init__(message)
+        self.message = message
+        self.help = help_text
+
+
+def set_up(folder: str, lock: str) -> None:
+    """Make the environment `folder` from the lock file.
+
+    Raises:
+        SetUpError: something is missing or a download failed; nothing is left behind.
+    """
+    place = Path(folder)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with (place.parent / "set-up.lock").open("w") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            if not (place / "bin" / "python").exists():
+                _make(place, Path(lock))
+    except OSError as problem:
+        why = f"{problem.strerror}: {problem.filename}"
+        raise SetUpError(
+            f"set-up cannot write: {why}", "free some space, or set OCCLUM_BUILD_CACHE"
+        ) from None
+
+
+def missing_programs() -> list[str]:
+    """What builds of the LibOS will need and is not here yet, with how to get it."""
+    folders = os.pathsep.join(
+        [os.environ.get("PATH", os.defpath), str(Path.home() / ".cargo" / "bin")]
+    )
+    if shutil.which("rustup", path=folders) and shutil.which("cargo", path=folders):
+        return []
+    return [
+        "rustup and cargo are missing, and building the LibOS needs them; install them with",
+        "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh",
+    ]
+
+
+def _make(place: Path, lock: Path) -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if find_spec("venv") is None or find_spec("ensurepip") is None:
+        raise SetUpError(
+            f"this Python {version} has no `venv`",
+            f"install it with `apt install python{version}-venv`",
+        )
+    if (os.uname().sysname, os.uname().machine) != ("Linux", "x86_64"):
+        machine = f"{os.uname().sysname} on {os.uname().machine}"
+        raise SetUpError(f"this is {machine}", "occlum-build runs on Linux on x86_64")
+    names = _packages(lock)
+    _say(f"occlum-build sets itself up in {place.parent} (once, {len(names)} Python packages)")
+    for line in missing_programs():
+        _say(line)
+    partial = place.with_name(f"{place.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _say("set-up: making a virtual environment")
+        _run([sys.executable, "-I", "-m", "venv", str(partial)], lambda _line: None)
+        _install(partial, lock, len(names))
+        if place.exists():
+            shutil.rmtree(place)
+        partial.rename(place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _say("set-up: done")
+
+
+def _install(partial: Path, lock: Path, count: int) -> None:
+    seen: list[str] = []
+
+    def show(line: str) -> None:
+        words = line.split()
+        if words[:1] == ["Collecting"]:
+            seen.append(words[1])
+            _say(f"set-up: [{len(seen)}/{count}] {words[1]}", is_passing=True)
+        elif line.startswith("Installing collected packages"):
+            _say("set-up: installing", is_passing=True)
+
+    python = str(partial / "bin" / "python")
+    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input"]
+    options += ["--disable-pip-version-check", "--no-warn-script-location"]
+    _run([python, "-I", "-m", "pip", "install", *options, "-r", str(lock)], show)
+
+
+def _run(argv: Sequence[str], show: Callable[[str], None]) -> None:
+    """Run a command and pass on its lines; all of them are shown if it fails."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PIP_NO_COLOR": "1"}
+    said: list[str] = []
+    with subprocess.Popen(
+        argv,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                said.append(line)
+                show(line)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+    if process.returncode:
+        sys.stderr.write("\n" + "".join(said))
+        what = "pip" if "pip" in argv else "venv"
+        raise SetUpError(
+            f"set-up failed: {what} ended with status {process.returncode}",
+            "see its lines above; the network, a proxy or a full disk are usual causes",
+        )
+
+
+def _packages(lock: Path) -> list[str]:
+    lines = lock.read_text(encoding="utf-8").split("\n")
+    return [line.partition("==")[0] for line in lines if "==" in line and line[0].isalnum()]
+
+
+def _say(text: str, *, is_passing: bool = False) -> None:
+    """A line on standard error; on a terminal one that passes is overwritten by the next."""
+    is_live = sys.stderr.isatty()
+    start = "\r\x1b[K" if is_live else ""
+    end = "" if is_live and is_passing else "\n"
+    sys.stderr.write(f"{start}{text}{end}")
+    sys.stderr.flush()
