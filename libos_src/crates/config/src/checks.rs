@@ -146,7 +146,9 @@ fn check_mounts(mounts: &[Mount]) -> Checked {
             }
             Mount::Erofs { image, .. } => {
                 check_image(image, &field("image"))?;
-                let is_repeated = images.iter().any(|other| other.index == image.index);
+                let is_repeated = images
+                    .iter()
+                    .any(|other| other.index == image.index && *other != image);
                 require(
                     !is_repeated,
                     field("image.index"),

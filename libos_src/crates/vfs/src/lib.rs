@@ -24,6 +24,7 @@ mod name;
 mod namespace;
 mod open_file;
 mod open_flags;
+mod pseudo;
 mod viewpoint;
 mod walk;
 
@@ -37,6 +38,7 @@ pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};
 pub use namespace::{Mount, MountFlags, Namespace};
 pub use open_file::{OpenFile, SeekFrom};
 pub use open_flags::OpenFlags;
+pub use pseudo::{StaticDirectory, StaticLink};
 pub use viewpoint::Viewpoint;
 pub use walk::{Follow, LastComponent, Parent, SYMLINK_FOLLOW_MAX};
 

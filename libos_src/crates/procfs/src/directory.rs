@@ -1,0 +1,307 @@
+//! The directories: the root, one for each process, one for its descriptors.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vfs::{
+    DirectoryEntry, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name, Result, SinkState,
+};
+
+use crate::link::{PlaceLink, TextLink};
+use crate::text::{Subject, Text};
+use crate::{ProcessPlace, ProcessText, Source, SystemText};
+
+/// What an inode number is made of: the process (zero for the system) and a number in it.
+pub(crate) const fn inode_number(process: u32, within: u32) -> u64 {
+    (process as u64) << 32 | within as u64
+}
+
+/// Numbers within a process, or within the system.
+const DIRECTORY: u32 = 1;
+const DESCRIPTORS: u32 = 2;
+const FIRST_FILE: u32 = 16;
+/// Descriptors are numbered from here on.
+const FIRST_DESCRIPTOR: u32 = 1024;
+
+const SYSTEM_TEXTS: [(&str, SystemText); 7] = [
+    ("cpuinfo", SystemText::Processors),
+    ("filesystems", SystemText::FileSystems),
+    ("loadavg", SystemText::Load),
+    ("meminfo", SystemText::Memory),
+    ("stat", SystemText::Statistics),
+    ("uptime", SystemText::UpTime),
+    ("version", SystemText::Version),
+];
+const PROCESS_TEXTS: [(&str, ProcessText); 8] = [
+    ("cmdline", ProcessText::CommandLine),
+    ("comm", ProcessText::Name),
+    ("environ", ProcessText::Environment),
+    ("maps", ProcessText::Maps),
+    ("mounts", ProcessText::Mounts),
+    ("stat", ProcessText::Statistics),
+    ("statm", ProcessText::Memory),
+    ("status", ProcessText::Status),
+];
+const PROCESS_PLACES: [(&str, ProcessPlace); 3] = [
+    ("cwd", ProcessPlace::WorkingDirectory),
+    ("exe", ProcessPlace::Executable),
+    ("root", ProcessPlace::Root),
+];
+/// Cookies of processes come after those of the root's fixed entries.
+const FIRST_PROCESS_COOKIE: u64 = 256;
+
+/// `/proc`
+pub(crate) struct Root {
+    pub(crate) source: Arc<dyn Source>,
+}
+
+/// `/proc/PID`
+struct ProcessDirectory {
+    source: Arc<dyn Source>,
+    process: u32,
+}
+
+/// `/proc/PID/fd`
+struct DescriptorDirectory {
+    source: Arc<dyn Source>,
+    process: u32,
+}
+
+impl Root {
+    /// The entries that are always there.
+    fn fixed(&self) -> Vec<(&'static str, Arc<dyn Inode>)> {
+        let mut entries: Vec<(&'static str, Arc<dyn Inode>)> = Vec::new();
+        for (within, (name, text)) in (FIRST_FILE..).zip(SYSTEM_TEXTS) {
+            let source = self.source.clone();
+            let inode = inode_number(0, within);
+            entries.push((
+                name,
+                Arc::new(Text {
+                    source,
+                    inode,
+                    subject: Subject::System(text),
+                }),
+            ));
+        }
+        let process = self.source.current_process().to_string();
+        let itself = TextLink {
+            inode: inode_number(0, 3),
+            target: process.into_bytes(),
+        };
+        entries.push(("self", Arc::new(itself)));
+        let mounts = TextLink {
+            inode: inode_number(0, 4),
+            target: b"self/mounts".to_vec(),
+        };
+        entries.push(("mounts", Arc::new(mounts)));
+        entries
+    }
+}
+
+impl Inode for Root {
+    fn kind(&self) -> FileType {
+        FileType::Directory
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(directory_metadata(inode_number(0, DIRECTORY), 0o555))
+    }
+
+    fn has_volatile_entries(&self) -> bool {
+        true
+    }
+
+    fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+        if let Some(process) = parse_number(&name) {
+            if !self.source.processes().contains(&process) {
+                return Err(Errno::ENOENT);
+            }
+            return Ok(Arc::new(ProcessDirectory {
+                source: self.source.clone(),
+                process,
+            }));
+        }
+        find(self.fixed(), name)
+    }
+
+    fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
+        if cookie < FIRST_PROCESS_COOKIE && list(&self.fixed(), cookie, sink)? == SinkState::Full {
+            return Ok(());
+        }
+        let first = cookie.saturating_sub(FIRST_PROCESS_COOKIE);
+        for process in self.source.processes() {
+            let inode = inode_number(process, DIRECTORY);
+            let next_cookie = FIRST_PROCESS_COOKIE + u64::from(process) + 1;
+            let is_seen = u64::from(process) < first;
+            let name = process.to_string();
+            let kind = FileType::Directory;
+            let entry = DirectoryEntry {
+                inode,
+                kind,
+                name: name.as_bytes(),
+                next_cookie,
+            };
+            if !is_seen && sink(&entry) == SinkState::Full {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ProcessDirectory {
+    fn entries(&self) -> Vec<(&'static str, Arc<dyn Inode>)> {
+        let (source, process) = (&self.source, self.process);
+        let mut entries: Vec<(&'static str, Arc<dyn Inode>)> = Vec::new();
+        let mut numbers = (FIRST_FILE..).map(|within| inode_number(process, within));
+        for ((name, text), inode) in PROCESS_TEXTS.into_iter().zip(&mut numbers) {
+            let (source, subject) = (source.clone(), Subject::Process(process, text));
+            entries.push((
+                name,
+                Arc::new(Text {
+                    source,
+                    inode,
+                    subject,
+                }),
+            ));
+        }
+        for ((name, place), inode) in PROCESS_PLACES.into_iter().zip(&mut numbers) {
+            let source = source.clone();
+            entries.push((
+                name,
+                Arc::new(PlaceLink {
+                    source,
+                    inode,
+                    process,
+                    place,
+                }),
+            ));
+        }
+        let descriptors = DescriptorDirectory {
+            source: source.clone(),
+            process,
+        };
+        entries.push(("fd", Arc::new(descriptors)));
+        entries
+    }
+}
+
+impl Inode for ProcessDirectory {
+    fn kind(&self) -> FileType {
+        FileType::Directory
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(directory_metadata(
+            inode_number(self.process, DIRECTORY),
+            0o555,
+        ))
+    }
+
+    fn has_volatile_entries(&self) -> bool {
+        true
+    }
+
+    fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+        find(self.entries(), name)
+    }
+
+    fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
+        list(&self.entries(), cookie, sink).map(|_| ())
+    }
+}
+
+impl Inode for DescriptorDirectory {
+    fn kind(&self) -> FileType {
+        FileType::Directory
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(directory_metadata(
+            inode_number(self.process, DESCRIPTORS),
+            0o500,
+        ))
+    }
+
+    fn has_volatile_entries(&self) -> bool {
+        true
+    }
+
+    fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+        let descriptor = parse_number(&name).ok_or(Errno::ENOENT)?;
+        if !self.source.descriptors(self.process)?.contains(&descriptor) {
+            return Err(Errno::ENOENT);
+        }
+        Ok(Arc::new(PlaceLink {
+            source: self.source.clone(),
+            inode: descriptor_inode(self.process, descriptor),
+            process: self.process,
+            place: ProcessPlace::Descriptor(descriptor),
+        }))
+    }
+
+    fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
+        for descriptor in self.source.descriptors(self.process)? {
+            if u64::from(descriptor) < cookie {
+                continue;
+            }
+            let name = format!("{descriptor}");
+            let entry = DirectoryEntry {
+                inode: descriptor_inode(self.process, descriptor),
+                kind: FileType::Symlink,
+                name: name.as_bytes(),
+                next_cookie: u64::from(descriptor) + 1,
+            };
+            if sink(&entry) == SinkState::Full {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn descriptor_inode(process: u32, descriptor: u32) -> u64 {
+    inode_number(process, FIRST_DESCRIPTOR.saturating_add(descriptor))
+}
+
+fn directory_metadata(inode: u64, mode: u32) -> Metadata {
+    Metadata::fixed(inode, FileType::Directory, Mode::from_low_bits(mode))
+}
+
+fn find(entries: Vec<(&'static str, Arc<dyn Inode>)>, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+    let found = entries
+        .into_iter()
+        .find(|(known, _)| known.as_bytes() == &*name);
+    found.map(|(_, inode)| inode).ok_or(Errno::ENOENT)
+}
+
+/// Lists fixed entries; the cookie is the index of the next one.
+fn list(
+    entries: &[(&'static str, Arc<dyn Inode>)],
+    cookie: u64,
+    sink: &mut DirectorySink<'_>,
+) -> Result<SinkState> {
+    let start = usize::try_from(cookie).unwrap_or(usize::MAX);
+    for (index, (name, inode)) in entries.iter().enumerate().skip(start) {
+        let metadata = inode.metadata()?;
+        let entry = DirectoryEntry {
+            inode: metadata.inode,
+            kind: metadata.kind,
+            name: name.as_bytes(),
+            next_cookie: index as u64 + 1,
+        };
+        if sink(&entry) == SinkState::Full {
+            return Ok(SinkState::Full);
+        }
+    }
+    Ok(SinkState::Taken)
+}
+
+/// A number as Linux names directories: decimal, without a sign or leading zeros.
+fn parse_number(name: &[u8]) -> Option<u32> {
+    let text = core::str::from_utf8(name).ok()?;
+    let number: u32 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}

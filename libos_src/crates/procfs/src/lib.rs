@@ -1,0 +1,154 @@
+//! `/proc`: what programs read about themselves and the system.
+//!
+//! ```text
+//! self                                        link to the caller's directory
+//! PID/{cmdline,comm,environ,maps,mounts,stat,statm,status}
+//! PID/{exe,cwd,root}                          links that lead straight to a place
+//! PID/fd/N                                    the same for open files
+//! cpuinfo filesystems loadavg meminfo mounts stat uptime version
+//! ```
+//!
+//! The texts are the kernel's, through [`Source`]. A file is generated when it is opened, so that
+//! all reads of one open file see one text.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod directory;
+mod link;
+mod text;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vfs::{FileSystem, Inode, Location, Result, Statistics};
+
+use directory::Root;
+
+/// `PROC_SUPER_MAGIC` of `linux/magic.h`.
+const MAGIC: u64 = 0x9fa0;
+
+/// Where the contents come from: the kernel.
+pub trait Source: Send + Sync {
+    /// The process on whose behalf this is called.
+    fn current_process(&self) -> u32;
+
+    /// All processes, in ascending order.
+    fn processes(&self) -> Vec<u32>;
+
+    /// A text about a process.
+    ///
+    /// # Errors
+    /// `ESRCH` if there is no such process any more.
+    fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>>;
+
+    /// A place that a process uses.
+    ///
+    /// # Errors
+    /// `ESRCH`; `ENOENT` if it has none.
+    fn process_place(&self, process: u32, place: ProcessPlace) -> Result<Location>;
+
+    /// The open descriptors of a process, in ascending order.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    fn descriptors(&self, process: u32) -> Result<Vec<u32>>;
+
+    /// What a link to a place reads as: its path as the calling process sees it, followed by
+    /// ` (deleted)` if its name was removed.
+    fn text_of_place(&self, place: &Location) -> Vec<u8>;
+
+    /// A text about the system.
+    ///
+    /// # Errors
+    /// What stands in the way of making it.
+    fn system_text(&self, text: SystemText) -> Result<Vec<u8>>;
+}
+
+/// Files in a process's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessText {
+    /// `cmdline`: the arguments, each with a zero behind it.
+    CommandLine,
+    /// `comm`: the name of the main thread.
+    Name,
+    /// `environ`: the environment it started with.
+    Environment,
+    /// `maps`: the mappings.
+    Maps,
+    /// `mounts`: the mount table.
+    Mounts,
+    /// `stat`: one line of numbers.
+    Statistics,
+    /// `statm`: memory in pages.
+    Memory,
+    /// `status`: the same for people.
+    Status,
+}
+
+/// Links in a process's directory that lead straight to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessPlace {
+    /// `exe`: the program.
+    Executable,
+    /// `cwd`: the working directory.
+    WorkingDirectory,
+    /// `root`: the root directory.
+    Root,
+    /// `fd/N`: an open file.
+    Descriptor(u32),
+}
+
+/// Files in the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemText {
+    /// `cpuinfo`
+    Processors,
+    /// `filesystems`
+    FileSystems,
+    /// `loadavg`
+    Load,
+    /// `meminfo`
+    Memory,
+    /// `stat`
+    Statistics,
+    /// `uptime`
+    UpTime,
+    /// `version`
+    Version,
+}
+
+/// The file system about processes.
+pub struct ProcFs {
+    root: Arc<Root>,
+}
+
+impl ProcFs {
+    /// A file system that asks `source` for everything.
+    #[must_use]
+    pub fn new(source: Arc<dyn Source>) -> Arc<Self> {
+        Arc::new(Self {
+            root: Arc::new(Root { source }),
+        })
+    }
+}
+
+impl FileSystem for ProcFs {
+    fn type_name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn root(&self) -> Arc<dyn Inode> {
+        self.root.clone()
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(Statistics {
+            magic: MAGIC,
+            block_size_bytes: 4096,
+            ..Statistics::default()
+        })
+    }
+}

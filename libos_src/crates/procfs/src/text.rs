@@ -1,0 +1,77 @@
+//! Files whose text the kernel makes.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vfs::{FileType, Inode, Metadata, Mode, OpenFlags, Result};
+
+use crate::{ProcessText, Source, SystemText};
+
+/// A file of `/proc`.
+pub(crate) struct Text {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) inode: u64,
+    pub(crate) subject: Subject,
+}
+
+/// What a text is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject {
+    System(SystemText),
+    Process(u32, ProcessText),
+}
+
+/// The text as it was when the file was opened.
+struct Snapshot {
+    metadata: Metadata,
+    text: Vec<u8>,
+}
+
+impl Inode for Text {
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        let mode = match self.subject {
+            Subject::Process(_, ProcessText::Environment) => 0o400,
+            _ => 0o444,
+        };
+        Ok(Metadata::fixed(
+            self.inode,
+            FileType::Regular,
+            Mode::from_low_bits(mode),
+        ))
+    }
+
+    fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
+        let text = match self.subject {
+            Subject::System(text) => self.source.system_text(text)?,
+            Subject::Process(process, text) => self.source.process_text(process, text)?,
+        };
+        Ok(Some(Arc::new(Snapshot {
+            metadata: self.metadata()?,
+            text,
+        })))
+    }
+}
+
+impl Inode for Snapshot {
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(self.metadata)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.text.len());
+        let text = &self.text[start..];
+        let length = text.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&text[..length]);
+        Ok(length)
+    }
+}
