@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 
-from occlum_build.api import DefaultInfo, Field, Provider, Rule, RuleContext
+from occlum_build.api import (
+    Annotated,
+    DefaultInfo,
+    Field,
+    Label,
+    Provider,
+    Rule,
+    RuleContext,
+    Source,
+)
 
 from .cargo import CargoAttrs, prepare, workshop_name
-from .providers import LibosInfo, RustInfo
+from .providers import LibosInfo
 
 
 class OcclumLibosAttrs(CargoAttrs):
@@ -13,6 +22,9 @@ class OcclumLibosAttrs(CargoAttrs):
 
     package: str = Field(default="libos", description="The cargo package of the LibOS.")
     binary: str = Field(default="libos", description="Its binary.")
+    settings: Annotated[Label, Source(".toml")] = Field(
+        description="Cargo's settings for code in an enclave: CPU features, linker and layout."
+    )
     features: tuple[str, ...] = Field(default=(), description="Cargo features to switch on.")
 
 
@@ -21,12 +33,11 @@ def analyze(ctx: RuleContext[OcclumLibosAttrs]) -> Sequence[Provider]:
     attrs = ctx.attrs
     cargo = prepare(ctx, workshop=workshop_name(ctx, "libos"), libc="x86_64-linux-gnu.2.31")
     elf = ctx.declare_file(f"{ctx.label.name}.elf")
-    lld = f"{ctx.dep(attrs.toolchain, RustInfo).tool.home}/{_LLD}"
     ctx.run(
         mnemonic="Libos",
         argv=[
             *cargo.words,
-            *(f"--rustflag={one}" for one in (*_COMPILER, f"-Clinker={lld}", *_LINKER)),
+            *("--settings-file", ctx.file(attrs.settings)),
             *("--binary", attrs.binary, "--output", elf),
             *("build", "--release", "--package", attrs.package, "--bin", attrs.binary),
             *(("--features", ",".join(attrs.features)) if attrs.features else ()),
@@ -38,11 +49,5 @@ def analyze(ctx: RuleContext[OcclumLibosAttrs]) -> Sequence[Provider]:
     )
     return [DefaultInfo((elf,)), LibosInfo(elf)]
 
-
-_LLD = "lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld"
-
-# To be kept equal to libos_src/README.md.
-_COMPILER: tuple[str, ...] = ()
-_LINKER: tuple[str, ...] = ()
 
 occlum_libos = Rule(attrs=OcclumLibosAttrs, analyze=analyze, provides=(DefaultInfo, LibosInfo))

@@ -7,6 +7,7 @@ content (see `mirror`).
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--profile", choices=("release", "debug"), default="release")
     parser.add_argument("--rustflag", action="append", default=[])
     parser.add_argument("--setting", action="append", default=[], help="a cargo setting, k=v")
+    parser.add_argument("--settings-file", action="append", default=[])
     parser.add_argument("--binary", help="name of the program that `--output` gets")
     parser.add_argument("--output", type=Path)
     parser.add_argument("command", choices=("build", "test", "clippy", "fmt"))
@@ -121,13 +123,16 @@ def _toolchain_identity(rust: Path) -> str:
 
 def _sources(root: str, listing: Path) -> dict[str, Path]:
     """The listed files, by their path below the workspace's root."""
-    found = {}
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        name = os.path.relpath(line, root or ".")
-        if name.startswith("../"):
-            raise ProgramError(f"source `{line}` is not below `{root}`", status=WRONG_INPUT)
-        found[name] = Path(line)
-    return found
+    lines = listing.read_text(encoding="utf-8").splitlines()
+    return {_below(root, line): Path(line) for line in lines}
+
+
+def _below(root: str, path: str) -> str:
+    """The path as the workspace of cargo sees it."""
+    name = os.path.relpath(path, root or ".")
+    if name.startswith("../"):
+        raise ProgramError(f"source `{path}` is not below `{root}`", status=WRONG_INPUT)
+    return name
 
 
 def _run_cargo(
@@ -143,8 +148,14 @@ def _run_cargo(
     )
     linker.chmod(linker.stat().st_mode | stat.S_IXUSR)
     place.cargo_home.mkdir(exist_ok=True)
-    words = [rust / "bin" / "cargo", options.command, "--manifest-path",
-             place.source / "Cargo.toml", *_settings(options, crates), *options.words]  # fmt: skip
+    words = [
+        rust / "bin" / "cargo",
+        options.command,
+        "--manifest-path",
+        place.source / "Cargo.toml",
+        *_settings(options, place, crates),
+        *options.words,
+    ]
     environment = {
         **compiler.environment(scratch),
         "HOME": str(scratch),
@@ -153,9 +164,6 @@ def _run_cargo(
         "CARGO_TARGET_DIR": str(place.products),
         "CARGO_INCREMENTAL": "0",
         "CARGO_TERM_COLOR": "never",
-        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(
-            [*_path_flags(place, crates, rust), *options.rustflag]
-        ),
         f"CARGO_TARGET_{TRIPLE.upper().replace('-', '_')}_LINKER": str(linker),
         "RUSTC": str(rust / "bin" / "rustc"),
         "RUSTDOC": str(rust / "bin" / "rustdoc"),
@@ -164,17 +172,25 @@ def _run_cargo(
     return subprocess.run(words, env=environment, cwd="/").returncode  # noqa: PLW1510
 
 
-def _settings(options: argparse.Namespace, crates: Path) -> list[str]:
-    """The options of every command that compiles: crates from our directory, nothing else."""
+def _settings(options: argparse.Namespace, place: Workshop, crates: Path) -> list[str]:
+    """The options of every command that compiles: crates from our directory, nothing else.
+
+    Flags are settings, not an environment variable, because those of several settings add up.
+    With `--target` they apply to the program and not to the build scripts of its crates.
+    """
     if options.command == "fmt":
         return []
+    flags = [*_path_flags(place, crates, options.rust.absolute()), *options.rustflag]
+    files = [place.source / _below(options.root, one) for one in options.settings_file]
     settings = [
+        *(str(one) for one in files),
         'source.crates-io.replace-with="occlum-build"',
-        f'source.occlum-build.directory="{crates}"',
+        f"source.occlum-build.directory={json.dumps(str(crates))}",
+        f"target.{TRIPLE}.rustflags={json.dumps(flags)}",
         *options.setting,
     ]
-    return ["--locked", "--offline", "--target", TRIPLE,
-            *(word for one in settings for word in ("--config", one))]  # fmt: skip
+    words = [word for one in settings for word in ("--config", one)]
+    return ["--locked", "--offline", "--target", TRIPLE, *words]
 
 
 def _path_flags(place: Workshop, crates: Path, rust: Path) -> list[str]:

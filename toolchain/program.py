@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,10 @@ def start(main: Callable[[], int]) -> NoReturn:
     except OSError as error:
         say(f"error: {error}")
         status = BUILD_FAILED
+    except Exception:  # noqa: BLE001  # whatever it is, it is ours
+        say(traceback.format_exc())
+        say("this is a bug in occlum-build: please report it")
+        status = OUR_BUG
     sys.exit(status)
 
 
