@@ -54,7 +54,7 @@ impl Thread for SgxThread {
         // the enclave's conduct is what its signer answers for.
         let (status, rdi, rsi) =
             unsafe { self.enter.call(function as u32, &mut self.run, registers) };
-        let exit = outcome(leaf, &self.run, status, [rdi, rsi])?;
+        let exit = outcome(&self.run, status, [rdi, rsi])?;
         self.counters.exceptions += u64::from(matches!(exit, Exit::Exception { .. }));
         Ok(exit)
     }
@@ -73,12 +73,7 @@ impl Drop for SgxThread {
 }
 
 /// What came of an entry: `run` as the vDSO left it, what the vDSO returned, and RDI and RSI.
-fn outcome(
-    entered: EnterLeaf,
-    run: &EnclaveRun,
-    status: i32,
-    [rdi, rsi]: [u64; 2],
-) -> Result<Exit> {
+fn outcome(run: &EnclaveRun, status: i32, [rdi, rsi]: [u64; 2]) -> Result<Exit> {
     if status != 0 {
         let operation = "enter the enclave through the vDSO";
         return Err(Error::Host {
@@ -92,7 +87,7 @@ fn outcome(
     }
     // A fault of EENTER itself leaves EENTER in RAX, one inside the enclave leaves ERESUME.
     // For ERESUME the two look alike, and the enclave's handler finds nothing to handle.
-    if entered == EnterLeaf::Enter && last_leaf == leaf::EENTER {
+    if last_leaf == leaf::EENTER {
         return Err(Error::Fault(
             "EENTER was refused: the TCS is busy or has no SSA frame left, or the machine has slept",
         ));
@@ -120,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_eexit_carries_the_enclaves_two_values() {
-        let exit = outcome(EnterLeaf::Enter, &left(leaf::EEXIT), 0, [1, 0xffff]);
+        let exit = outcome(&left(leaf::EEXIT), 0, [1, 0xffff]);
         assert_eq!(
             exit,
             Ok(Exit::Eexit {
@@ -131,28 +126,25 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_inside_the_enclave_is_an_exception_whichever_leaf_entered() {
+    fn a_fault_inside_the_enclave_is_an_exception() {
         let expected = Exit::Exception {
             vector: 14,
             error: 0x8006,
             address: 0x7000,
         };
-        for entered in [EnterLeaf::Enter, EnterLeaf::Resume] {
-            let exit = outcome(entered, &left(leaf::ERESUME), 0, [0, 0]);
-            assert_eq!(exit, Ok(expected), "{entered:?}");
-        }
+        assert_eq!(outcome(&left(leaf::ERESUME), 0, [0, 0]), Ok(expected));
     }
 
     #[test]
     fn a_fault_of_eenter_itself_is_a_refused_entry() {
-        let exit = outcome(EnterLeaf::Enter, &left(leaf::EENTER), 0, [0, 0]);
+        let exit = outcome(&left(leaf::EENTER), 0, [0, 0]);
         assert!(matches!(exit, Err(Error::Fault(_))), "{exit:?}");
     }
 
     #[test]
     fn what_the_vdso_refuses_is_the_hosts_error() {
         let operation = "enter the enclave through the vDSO";
-        let exit = outcome(EnterLeaf::Enter, &left(0), -libc::EINVAL, [0, 0]);
+        let exit = outcome(&left(0), -libc::EINVAL, [0, 0]);
         assert_eq!(
             exit,
             Err(Error::Host {

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use sgx_image::{Attributes, SigStruct, WrongLength};
+use sgx_image::{Attributes, SIG_STRUCT_BYTES, SigStruct, WrongLength};
 use sha2::{Digest, Sha256};
 
 fn vector(name: &str) -> Option<SigStruct> {
@@ -114,6 +114,20 @@ fn a_sigstruct_of_another_length_is_refused() {
             Err(WrongLength(length))
         );
     }
+}
+
+#[test]
+fn the_fields_and_the_reserved_bytes_are_all_there_is() {
+    let zeros = [0; SIG_STRUCT_BYTES];
+    assert!(SigStruct::from_bytes(zeros).reserved_is_zero());
+    let reserved = (0..SIG_STRUCT_BYTES)
+        .filter(|&index| {
+            let mut bytes = zeros;
+            bytes[index] = 1;
+            !SigStruct::from_bytes(bytes).reserved_is_zero()
+        })
+        .count();
+    assert_eq!(reserved, 84 + 2 + 16 + 12);
 }
 
 fn has(sig: &SigStruct, flag: u64) -> bool {

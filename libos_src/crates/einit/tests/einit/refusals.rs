@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use abi::attributes::MISC_EXINFO;
 use abi::{Attributes, Secs, SgxError};
-use crypto_bigint::{U3072, U6144};
+use crypto_bigint::{NonZero, U3072, U6144};
 use sgx_image::{SIG_STRUCT_BYTES, SigStruct};
 use sha2::{Digest, Sha256};
 
@@ -306,7 +306,7 @@ fn the_family_is_checked_before_the_measurement() {
 
 #[test]
 fn only_the_one_padding_of_the_one_digest_is_a_signature() {
-    let digest: [u8; 32] = Sha256::digest(SigStruct::from_bytes(draft().0).signed_bytes()).into();
+    let digest = signer::digest_of(&draft());
     let info = signer::digest_info(&digest);
     assert_eq!(verdict(&secs(), &draft().sign_digest_info(&info)), Ok(()));
 
@@ -346,20 +346,90 @@ fn only_the_one_padding_of_the_one_digest_is_a_signature() {
     );
 }
 
+/// The first signature, among those of enclaves that differ in ISVSVN, that `is_wanted`.
+fn signed_until(is_wanted: impl Fn(&SigStruct) -> bool) -> SigStruct {
+    (0..u16::MAX)
+        .map(|svn| draft().with(ISVSVN, &svn.to_le_bytes()).sign())
+        .find(is_wanted)
+        .unwrap()
+}
+
 #[test]
 fn a_signature_not_below_the_modulus_is_refused() {
-    let right = draft().sign();
     let modulus = signer::modulus();
-    let signature = U3072::from_le_slice(right.signature());
-    let sum = signature.wrapping_add(&modulus);
-    // With this key the sum does not always fit; the largest number always does.
-    for number in [sum, U3072::MAX, modulus] {
-        if number < modulus {
-            continue;
-        }
-        let sig = draft().with_signature(&modulus, &number);
-        assert_eq!(verdict(&secs(), &sig), Err(SgxError::InvalidSignature));
-    }
+    // S + N has the same cube as S. Where it fits, and Q1 with it, only the comparison tells.
+    let room = U3072::MAX.wrapping_sub(&modulus).shr_vartime(2);
+    let right = signed_until(|sig| U3072::from_le_slice(sig.signature()) < room);
+    assert_eq!(verdict(&secs(), &right), Ok(()));
+    let sum = U3072::from_le_slice(right.signature()).wrapping_add(&modulus);
+    let other = Draft(*right.as_bytes()).with_signature(&modulus, &sum);
+    assert_eq!(verdict(&secs(), &other), Err(SgxError::InvalidSignature));
+}
+
+#[test]
+fn a_second_pair_of_quotients_for_the_same_signature_is_refused() {
+    let modulus = signer::modulus();
+    let remainder_of = |sig: &SigStruct| {
+        let signature = U3072::from_le_slice(sig.signature());
+        let square: U6144 = signature.concatenating_mul(&signature);
+        square.div_rem_vartime(&NonZero::new(modulus).unwrap()).1
+    };
+    // Q1 - 1 makes the first remainder R + N, and Q2 + S makes up for it in the second step.
+    let quotients = |sig: &SigStruct| {
+        let [q1, q2, signature] =
+            [sig.q1(), sig.q2(), sig.signature()].map(|field| U3072::from_le_slice(field));
+        (
+            q1.wrapping_sub(&U3072::ONE),
+            q2.wrapping_add(&signature),
+            signature,
+        )
+    };
+    let right = signed_until(|sig| {
+        let (_, q2, signature) = quotients(sig);
+        q2 >= signature && remainder_of(sig) <= U3072::MAX.wrapping_sub(&modulus)
+    });
+    let (q1, q2, _) = quotients(&right);
+    let draft = Draft(*right.as_bytes())
+        .with(1040, q1.to_le_bytes().as_slice())
+        .with(1424, q2.to_le_bytes().as_slice());
+    let other = SigStruct::from_bytes(draft.0);
+    assert_eq!(verdict(&secs(), &other), Err(SgxError::InvalidSignature));
+}
+
+#[test]
+fn quotients_chosen_without_the_key_forge_nothing() {
+    // If only the low halves of the products were compared, quotients could be found for any
+    // signature: N is odd, so it has an inverse modulo 2^3072.
+    let modulus = signer::modulus();
+    let inverse = Option::<U3072>::from(modulus.invert_mod2k_vartime(3072)).unwrap();
+    let solve = |left: &U3072, right: &U3072, remainder: &U3072| {
+        let product: U6144 = left.concatenating_mul(right);
+        let quotient = product
+            .split()
+            .0
+            .wrapping_sub(remainder)
+            .wrapping_mul(&inverse);
+        let multiple: U6144 = quotient.concatenating_mul(&modulus);
+        (multiple <= product).then_some(quotient)
+    };
+    let message = signer::message(&signer::digest_of(&draft()));
+    let signature = modulus.wrapping_sub(&U3072::ONE);
+    let (remainder, q1, q2) = (1_u64..10_000)
+        .find_map(|number| {
+            let remainder = modulus.wrapping_sub(&U3072::from_u64(number));
+            let q1 = solve(&signature, &signature, &remainder)?;
+            let q2 = solve(&remainder, &signature, &message)?;
+            Some((remainder, q1, q2))
+        })
+        .unwrap();
+    assert!(remainder < modulus);
+    let draft = draft()
+        .with(128, modulus.to_le_bytes().as_slice())
+        .with(516, signature.to_le_bytes().as_slice())
+        .with(1040, q1.to_le_bytes().as_slice())
+        .with(1424, q2.to_le_bytes().as_slice());
+    let forged = SigStruct::from_bytes(draft.0);
+    assert_eq!(verdict(&secs(), &forged), Err(SgxError::InvalidSignature));
 }
 
 #[test]

@@ -46,19 +46,13 @@ impl Draft {
     }
 
     pub(crate) fn sign(self) -> SigStruct {
-        let signed = SigStruct::from_bytes(self.0).signed_bytes();
-        let digest: [u8; 32] = Sha256::digest(signed).into();
-        self.sign_digest_info(&digest_info(&digest))
+        let info = digest_info(&digest_of(&self));
+        self.sign_digest_info(&info)
     }
 
     /// Signs whatever is to stand at the end of the padded message.
     pub(crate) fn sign_digest_info(self, digest_info: &[u8]) -> SigStruct {
-        let mut message = [0xff; 384];
-        message[..2].copy_from_slice(&[0, 1]);
-        let (padding, end) = message.split_at_mut(384 - digest_info.len());
-        padding[padding.len() - 1] = 0;
-        end.copy_from_slice(digest_info);
-        self.sign_message(&U3072::from_be_slice(&message))
+        self.sign_message(&padded(digest_info))
     }
 
     pub(crate) fn sign_message(self, message: &U3072) -> SigStruct {
@@ -89,6 +83,25 @@ impl Draft {
 
 pub(crate) fn modulus() -> U3072 {
     U3072::from_be_hex(MODULUS)
+}
+
+/// The SHA-256 of what is signed of a draft.
+pub(crate) fn digest_of(draft: &Draft) -> [u8; 32] {
+    Sha256::digest(SigStruct::from_bytes(draft.0).signed_bytes()).into()
+}
+
+/// The number that a signature of this digest opens to.
+pub(crate) fn message(digest: &[u8; 32]) -> U3072 {
+    padded(&digest_info(digest))
+}
+
+fn padded(digest_info: &[u8]) -> U3072 {
+    let mut message = [0xff; 384];
+    message[..2].copy_from_slice(&[0, 1]);
+    let (padding, end) = message.split_at_mut(384 - digest_info.len());
+    padding[padding.len() - 1] = 0;
+    end.copy_from_slice(digest_info);
+    U3072::from_be_slice(&message)
 }
 
 /// DER of the SHA-256 `DigestInfo`.

@@ -227,12 +227,12 @@ fn a_stream_cut_anywhere_is_refused_or_is_a_smaller_enclave() {
 
 #[test]
 fn an_error_is_final() {
-    let stream = Stream::create(1, 0x10000)
-        .add(0x1000, RW)
-        .add(0x2000, RW)
-        .add(0x2000, RX);
+    let mut stream = Stream::create(1, 0x10000).add(0x1000, RW).add(0x2000, RW);
+    stream.record(b"EREMOVE\0", &[]);
+    let stream = stream.add(0x3000, RW);
     let mut reader = SgxsReader::new(&stream.0[..]).unwrap();
     let first = reader.next_run().unwrap_err();
+    assert_eq!(first.fault, SgxsFault::UnknownTag(*b"EREMOVE\0"));
     assert_eq!(reader.next_run().unwrap_err(), first);
 }
 
