@@ -58,14 +58,15 @@ def _enclave(arguments: argparse.Namespace) -> int:
     libos = read_libos(_read(arguments.libos), str(arguments.libos))
     layout = make_layout(libos, sealed)
     hasher = hashlib.sha256()
-    with replacing(arguments.output) as output, replacing(arguments.report) as report:
+    with replacing(arguments.output) as output:
 
         def sink(part: memoryview) -> None:
             hasher.update(part)
             output.write(part)
 
         write_stream(layout.size_bytes, SSA_FRAME_PAGES, layout.runs, sink)
-        report.write(render_report(layout, hasher.digest()).encode())
+        output.flush()
+        _write(arguments.report, render_report(layout, hasher.digest()).encode())
     return EXIT_DONE
 
 

@@ -119,7 +119,7 @@ def test_the_enclave_is_the_next_power_of_two() -> None:
         ({"user_space_size": 1 << 46, "model": "edmm"}, "64 TiB", "64 TiB"),
         ({"user_space_size": 1 << 40}, "1 TiB", "1 TiB"),
         ({"kernel_space_heap_size": 1 << 40, "model": "edmm"}, "1 TiB", "1 TiB"),
-        ({"kernel_space_stack_size": 1 << 36, "threads": 4096}, "256 TiB", "64 TiB"),
+        ({"kernel_space_stack_size": 1 << 36, "threads": 4096}, "256.1 TiB", "64 TiB"),
     ],
 )
 def test_an_enclave_that_cannot_hold_its_parts_is_refused_with_numbers(

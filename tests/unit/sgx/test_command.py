@@ -1,0 +1,184 @@
+"""`python -m occlum_build.sgx`, as an action runs it."""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.elf_file import small_libos
+from tests.support.sgx_samples import ROOT, sealed_json, vector
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+METADATA = {
+    "version": 1,
+    "product_id": 7,
+    "version_number": 3,
+    "debuggable": True,
+    "enable_kss": False,
+    "family_id": "00" * 16,
+    "ext_prod_id": "00" * 16,
+    "date": "0000-00-00",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The inputs of an enclave."""
+    (tmp_path / "libos.elf").write_bytes(small_libos().to_bytes())
+    (tmp_path / "sealed.json").write_bytes(sealed_json())
+    (tmp_path / "metadata.json").write_text(json.dumps(METADATA))
+    return tmp_path
+
+
+def enclave(folder: Path) -> list[str | Path]:
+    return [
+        "enclave",
+        *("--libos", folder / "libos.elf", "--sealed", folder / "sealed.json"),
+        *("--output", folder / "enclave.sgxs", "--report", folder / "enclave.json"),
+    ]
+
+
+def signing(folder: Path) -> list[str | Path]:
+    return ["--sgxs", folder / "enclave.sgxs", "--metadata", folder / "metadata.json"]
+
+
+def test_the_hash_of_the_file_is_the_mrenclave(folder: Path, command: Run) -> None:
+    command(*enclave(folder))
+
+    digest = hashlib.sha256((folder / "enclave.sgxs").read_bytes()).hexdigest()
+    report = json.loads((folder / "enclave.json").read_text())
+    measured = json.loads(command("measure", "--json", folder / "enclave.sgxs").stdout)
+    assert report["mrenclave"] == measured["mrenclave"] == digest
+    assert report["pages"] == measured["pages"]
+    assert report["size"] == measured["size"]
+    assert report["stream_size"] == (folder / "enclave.sgxs").stat().st_size
+    assert sum(region["pages"] for region in report["regions"]) == sum(report["pages"].values())
+
+
+def test_an_enclave_is_signed_and_verified(folder: Path, command: Run, key: Path) -> None:
+    command(*enclave(folder))
+    command("sign", *signing(folder), "--key", key, "--output", folder / "enclave.sig")
+
+    done = command(
+        *("verify-sig", "--json", "--sgxs", folder / "enclave.sgxs", folder / "enclave.sig")
+    )
+
+    facts = json.loads(done.stdout)
+    assert facts["mrenclave"] == command("measure", folder / "enclave.sgxs").stdout.strip()
+    assert facts["mrsigner"] == command("mrsigner", "--key", key).stdout.strip()
+    assert (facts["isv_prod_id"], facts["isv_svn"], facts["debug"]) == (7, 3, True)
+    assert facts["date"] == "00000000"
+
+
+def test_a_signature_can_be_made_where_the_key_is(folder: Path, command: Run, key: Path) -> None:
+    command(*enclave(folder))
+    command("sign", *signing(folder), "--key", key, "--output", folder / "here.sig")
+    command("tbs", *signing(folder), "--output", folder / "tbs")
+    command("public-key", "--key", key, "--output", folder / "public.pem")
+    subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", key, "-out", folder / "raw", folder / "tbs"],
+        check=True,
+    )
+
+    command(
+        *("attach", *signing(folder), "--public-key", folder / "public.pem"),
+        *("--signature", folder / "raw", "--output", folder / "there.sig"),
+    )
+
+    assert (folder / "there.sig").read_bytes() == (folder / "here.sig").read_bytes()
+
+
+def test_the_same_inputs_give_the_same_files_anywhere(
+    folder: Path, command: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command(*enclave(folder))
+    other = tmp_path / "a" / "deeper" / "place"
+    other.mkdir(parents=True)
+    for name in ("libos.elf", "sealed.json"):
+        (other / name).write_bytes((folder / name).read_bytes())
+    monkeypatch.chdir(other)
+
+    command(*enclave(Path()), limit=lambda: os.umask(0o077) and None)
+
+    for name in ("enclave.sgxs", "enclave.json"):
+        assert (other / name).read_bytes() == (folder / name).read_bytes()
+        assert (other / name).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_full_disk_leaves_nothing_half_written(folder: Path, command: Run) -> None:
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    (folder / "enclave.sgxs").write_text("of the last build")
+    before = sorted(folder.iterdir())
+
+    done = command(*enclave(folder), status=1, limit=small_files)
+
+    assert "error[OB0591]: cannot write `enclave.sgxs`: File too large" in done.stderr
+    assert sorted(folder.iterdir()) == before
+    assert (folder / "enclave.sgxs").read_text() == "of the last build"
+
+
+def test_a_folder_that_is_not_there_is_named(folder: Path, command: Run) -> None:
+    words = enclave(folder)
+    words[words.index("--output") + 1] = folder / "no" / "enclave.sgxs"
+
+    done = command(*words, status=1)
+
+    assert "cannot write `enclave.sgxs`: No such file or directory" in done.stderr
+
+
+def test_wrong_input_is_reported_and_leaves_nothing(folder: Path, command: Run) -> None:
+    (folder / "libos.elf").write_bytes(b"\x7fELF")
+
+    done = command(*enclave(folder), status=2)
+
+    assert done.stderr.startswith("error[OB0520]: this file cannot be the LibOS of an enclave")
+    assert not (folder / "enclave.sgxs").exists()
+    assert not (folder / "enclave.json").exists()
+
+
+def test_a_missing_input_is_named(folder: Path, command: Run) -> None:
+    (folder / "sealed.json").unlink()
+
+    done = command(*enclave(folder), status=2)
+
+    assert "error[OB0590]: cannot read `sealed.json`: No such file or directory" in done.stderr
+
+
+def test_a_changed_signature_is_answered_with_no(tmp_path: Path, command: Run) -> None:
+    data = bytearray(vector("mobilecoin-valid.css"))
+    data[960] ^= 1
+    (tmp_path / "changed.css").write_bytes(data)
+
+    done = command("verify-sig", tmp_path / "changed.css", status=1)
+
+    assert "SIGNATURE is not the signer's signature of these fields" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_interrupted_build_leaves_nothing_half_written(folder: Path) -> None:
+    (folder / "sealed.json").write_bytes(sealed_json(user_space_size=1 << 37))
+    before = sorted(folder.iterdir())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "occlum_build.sgx", *enclave(folder)],
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+        stderr=subprocess.PIPE,
+    )
+    while sorted(folder.iterdir()) == before and process.poll() is None:
+        pass
+
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+
+    assert process.returncode == 128 + signal.SIGINT
+    assert sorted(folder.iterdir()) == before
