@@ -46,7 +46,7 @@ def command() -> Run:
             [sys.executable, "-m", "occlum_build.fs", *words],
             capture_output=True,
             env={"PYTHONPATH": str(root), "PATH": os.environ["PATH"]},
-            preexec_fn=limit,  # noqa: PLW1509 (no threads here)
+            preexec_fn=limit,
             check=False,
         )
         assert done.returncode == status, done.stderr.decode()

@@ -185,7 +185,9 @@ def test_an_archive_cut_anywhere_is_refused(tmp_path: Path) -> None:
         assert caught.value.diagnostics[0].code == "OB0605"
 
 
-def archive_with(tmp_path: Path, *members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> Path:
+def archive_with(
+    tmp_path: Path, *members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT
+) -> Path:
     path = tmp_path / "hostile.tar"
     with tarfile.open(path, "w", format=form) as archive:
         for member in members:

@@ -23,7 +23,13 @@ def image(sample: Path, tmp_path: Path) -> Path:
 def veritysetup_words(image: Path) -> list[str]:
     facts = json.loads(facts_path(image).read_bytes())
     offset = facts["hash_offset"]
-    return ["veritysetup", "verify", f"--hash-offset={offset}", *2 * [str(image)], facts["root_hash"]]
+    return [
+        "veritysetup",
+        "verify",
+        f"--hash-offset={offset}",
+        *2 * [str(image)],
+        facts["root_hash"],
+    ]
 
 
 def test_veritysetup_verifies_the_image(image: Path, judge: Judge) -> None:
@@ -83,7 +89,7 @@ def test_the_altered_block_is_named(image: Path) -> None:
     data[5 * 4096 + 17] ^= 1
     image.write_bytes(data)
 
-    with pytest.raises(DiagnosticError, match="disagree at block 5$"):
+    with pytest.raises(DiagnosticError, match=r"disagree at block 5$"):
         verify(image)
 
 
