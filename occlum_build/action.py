@@ -23,23 +23,35 @@ class Tool:
 
     __slots__ = ()
 
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """What every action that runs it needs besides."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class PythonTool(Tool):
-    """A Python module that ships with the tool, run by the engine's own interpreter.
+    """A Python module, run by the interpreter and with the packages of a lock file.
 
-    Its key covers the sources of `module` and the lock file of Python packages,
-    not the rest of the engine. `paths` are directories (made by other actions)
-    that come first on its module search path.
+    Without `packages` it is a module that ships with the tool, or one of the packages that
+    the engine itself runs with. Its key covers its own sources and the lock file, not the
+    rest of the engine. `packages` is a lock file with hashes, as pip reads it: the engine
+    makes an environment with exactly those, once, and the tool itself is not in it.
     """
 
     module: str
-    paths: tuple[Artifact, ...] = ()
+    packages: Artifact | None = None
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """The lock file."""
+        return () if self.packages is None else (self.packages,)
 
     @property
     def command(self) -> str:
         """How an argument list names it; it stands for several words."""
-        return f"%{{python:{':'.join((self.module, *(one.path for one in self.paths)))}}}"
+        packages = "" if self.packages is None else f":{self.packages.path}"
+        return f"%{{python:{self.module}{packages}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,11 @@ class PythonScript(Tool):
 
     script: Artifact
     modules: tuple[Artifact, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """The script and its modules."""
+        return (self.script, *self.modules)
 
     @property
     def command(self) -> str:

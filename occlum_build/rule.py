@@ -158,10 +158,7 @@ class RuleContext(Generic[AttrsT]):
         made = (*outputs, *(() if stdout is None else (stdout,)))
         found = [one for one in named if isinstance(one, Artifact) and one not in made]
         all_tools = [*tools, *(one for one in named if isinstance(one, Tool))]
-        found += [path for one in all_tools if isinstance(one, PythonTool) for path in one.paths]
-        for script in all_tools:
-            if isinstance(script, PythonScript):
-                found += [script.script, *script.modules]
+        found += [needed for one in all_tools for needed in one.inputs]
         found += [one.public for one in secret_keys]
         self.actions.append(
             Action(
@@ -197,9 +194,9 @@ class RuleContext(Generic[AttrsT]):
             )
         )
 
-    def python_tool(self, module: str, paths: Iterable[Artifact] = ()) -> PythonTool:
-        """A module that ships with the tool, for use as the first word of `argv`."""
-        return PythonTool(module, tuple(paths))
+    def python_tool(self, module: str, packages: Artifact | None = None) -> PythonTool:
+        """A Python module, for use as the first word of `argv`."""
+        return PythonTool(module, packages)
 
     def fail(
         self,

@@ -1,8 +1,9 @@
-"""`pytest_test`: Python tests, run by pytest with the packages of the tool's lock file."""
+"""`pytest_test`: Python tests, run by pytest with the packages of a lock file."""
 
 from collections.abc import Sequence
 
 from occlum_build.api import (
+    STORE,
     Annotated,
     Attrs,
     DefaultInfo,
@@ -25,6 +26,10 @@ class PytestTestAttrs(Attrs):
     data: tuple[Annotated[Label, Source()], ...] = Field(
         default=(), description="Everything else that the tests import, read or run."
     )
+    packages: Annotated[Label, Source()] = Field(
+        default=Label.parse("@occlum//:requirements-dev.lock"),
+        description="The lock file, with hashes, of pytest and all that the tests import.",
+    )
     args: tuple[str, ...] = Field(default=(), description="Further arguments of pytest.")
     env: dict[str, str] = Field(default={}, description="Environment that the tests see.")
     network: bool = Field(default=False, description="Whether the tests need a network.")
@@ -38,13 +43,13 @@ def analyze(ctx: RuleContext[PytestTestAttrs]) -> Sequence[Provider]:
     junit = "junit.xml"
     test = TestInfo(
         argv=(
-            ctx.python_tool("pytest"),
+            ctx.python_tool("pytest", packages=ctx.file(ctx.attrs.packages)),
             *("-q", "-p", "no:cacheprovider", f"--junit-xml={junit}"),
             *ctx.attrs.args,
             *files,
         ),
         inputs=(*files, *data),
-        env=ctx.attrs.env,
+        env={"OCCLUM_BUILD_CACHE": STORE, **ctx.attrs.env},
         timeout_seconds=ctx.attrs.timeout_seconds,
         junit=junit,
         network=ctx.attrs.network,

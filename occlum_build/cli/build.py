@@ -45,6 +45,8 @@ def reports(labels: Iterable[Label], analysis: Analysis) -> list[Artifact]:
 def show_reports(command: Command, labels: Iterable[Label], analysis: Analysis) -> None:
     """Print them."""
     for artifact in reports(labels, analysis):
-        text = command.place(artifact).read_text(encoding="utf-8", errors="replace")
+        text = command.session.layout.source_path(artifact).read_text(
+            encoding="utf-8", errors="replace"
+        )
         for line in text.rstrip("\n").split("\n"):
             command.console.result(line)

@@ -5,7 +5,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from occlum_build.artifact import Artifact
 from occlum_build.cli.arguments import Arguments
 from occlum_build.cli.console import Console
 from occlum_build.diagnostic import DiagnosticError, error
@@ -16,7 +15,6 @@ from occlum_build.execution.fingerprint import (
     now_ns,
     remember,
 )
-from occlum_build.execution.layout import state_directory
 from occlum_build.execution.plan import Plan
 from occlum_build.execution.progress import Progress
 from occlum_build.execution.record import Record
@@ -81,17 +79,9 @@ class Command:
         keys = [development_key_path(), *self.arguments.keys.values()]
         outputs = [*map(str, keys), *self._made(plan)]
         root = str(session.workspace.root)
-        path = fingerprint_path(
-            str(state_directory(Path(root))), root, self.words, str(self.directory)
-        )
+        path = fingerprint_path(str(session.layout.state), root, self.words, str(self.directory))
         answer = {"text": self.console.result_text, **more}
         remember(path, sources, outputs, answer, self.started_ns)
-
-    def place(self, artifact: Artifact) -> Path:
-        """Where an artifact lies."""
-        if artifact.is_source and artifact.owner.repository:
-            return self.session.workspace.path(artifact.owner)
-        return self.session.workspace.root / artifact.path
 
     def _made(self, plan: Plan) -> list[str]:
         root = self.session.workspace.root

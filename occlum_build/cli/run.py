@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from occlum_build.action import ExternalTool, PythonTool, Tool
+from occlum_build.action import ExternalTool, PythonScript, PythonTool, Tool
 from occlum_build.artifact import Artifact
 from occlum_build.cli.build import show_reports
 from occlum_build.cli.command import Command
@@ -60,15 +60,16 @@ def become(argv: list[str], env: dict[str, str], rest: tuple[str, ...]) -> NoRet
 
 
 def _argv(command: Command, info: RunInfo) -> list[str]:
-    tools = Tools(command.session.digests, command.session.workspace.tool_root)
+    tools = Tools(command.session.digests, command.session.layout)
     words: list[str] = []
     for one in info.argv:
         if isinstance(one, Artifact):
-            words.append(str(command.place(one)))
+            words.append(str(command.session.layout.source_path(one)))
         elif isinstance(one, PythonTool):
-            placed = tools.place(one).words
-            paths = [str(command.place(path)) for path in one.paths]
-            words += [*placed[: len(placed) - len(paths)], *paths]
+            words += tools.place(one).words
+        elif isinstance(one, PythonScript):
+            script = command.session.layout.source_path(one.script)
+            words += [*tools.place(one).words[:-1], str(script)]
         elif isinstance(one, ExternalTool):
             words.append(f"{tools.place(one).words[0]}/{one.program}")
         elif isinstance(one, Tool):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from occlum_build.execution.fingerprint import fingerprint_path, recall
 
 _MARKER = "WORKSPACE.occlum"
+_STATE = ".occlum-build"
 _VERBS = frozenset({"build", "run", "test"})
 
 
@@ -32,8 +33,7 @@ def replay(words: Sequence[str]) -> int | None:
     root = _workspace(directory)
     if root is None:
         return None
-    state = os.environ.get("OCCLUM_BUILD_CACHE") or f"{root}/.occlum-build"
-    answer = recall(fingerprint_path(state, root, words, directory))
+    answer = recall(fingerprint_path(f"{root}/{_STATE}", root, words, directory))
     if answer is None:
         return None
     sys.stdout.write(str(answer["text"]))

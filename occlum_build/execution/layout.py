@@ -37,8 +37,23 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        """Digests and fingerprints: all of it can be deleted, and is then made again."""
-        return state_directory(self.root)
+        """What is remembered of this workspace: digests, fingerprints, the lock."""
+        return self.root / STATE_DIRECTORY
+
+    @property
+    def cache(self) -> Path:
+        """Downloads and tools, named by content: several workspaces may share one.
+
+        It is the state directory, or where the variable OCCLUM_BUILD_CACHE points.
+        """
+        chosen = os.environ.get(CACHE_VARIABLE)
+        return Path(chosen).absolute() if chosen else self.state
+
+    def source_path(self, artifact: Artifact) -> Path:
+        """Where an artifact lies; a source of another repository lies outside the workspace."""
+        if artifact.is_source and artifact.owner.repository:
+            return self.workspace.path(artifact.owner)
+        return self.root / artifact.path
 
     def action_file(self, action: Action, kind: str) -> str:
         """The file of this kind (`json`, `stamp`, `record`, `log`, …) of an action."""
@@ -54,12 +69,6 @@ class Layout:
         if not output.is_directory:
             return output.path
         return self.action_file(action, f"{action.outputs.index(output)}.tree")
-
-
-def state_directory(root: Path) -> Path:
-    """`.occlum-build` of a workspace, or where the user's variable points."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else root / STATE_DIRECTORY
 
 
 def public_key_path(name: str) -> str:

@@ -93,7 +93,7 @@ class Writer:
         self._analysis = analysis
         self._keys = keys
         self._digests = digests
-        self._tools = Tools(digests, plan.layout.workspace.tool_root)
+        self._tools = Tools(digests, plan.layout)
 
     def write(self) -> None:
         """Write specs, stamps and `build.ninja`.
@@ -202,7 +202,7 @@ class Writer:
         for tool in action.tools:
             if isinstance(tool, ExternalTool):
                 text = text.replace(tool.home, self._tools.place(tool).words[0])
-        text = text.replace(STORE, str(self._layout.state))
+        text = text.replace(STORE, str(self._layout.cache))
         for key in action.secret_keys:
             text = text.replace(key.secret, str(self._keys.secret_path(key)))
         if "%{" in text.replace(EXEC_ROOT, ""):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from occlum_build.action import Action, PythonTool, Tool
+from occlum_build.action import Action, Tool
 from occlum_build.analysis.analysis import Analysis
 from occlum_build.artifact import Artifact
 from occlum_build.execution.files import remove
@@ -110,7 +110,7 @@ def _step(label: Label, info: TestInfo, layout: Layout) -> Step:
     named: list[Argument] = [*info.argv, *info.env.values()]
     tools = [one for one in (*info.tools, *named) if isinstance(one, Tool)]
     found = [one for one in named if isinstance(one, Artifact)]
-    found += [path for one in tools if isinstance(one, PythonTool) for path in one.paths]
+    found += [needed for one in tools for needed in one.inputs]
     place = f"{layout.directory}/testlogs/{label.package}/{label.name}".replace("//", "/")
     outputs = [Artifact.output(f"{place}/result.json", label)]
     if info.junit is not None:

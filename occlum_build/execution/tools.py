@@ -12,6 +12,8 @@ from typing import Final
 
 from occlum_build.action import ExternalTool, PythonScript, PythonTool, Tool
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
+from occlum_build.execution.environment import SetUpError, environment
+from occlum_build.execution.layout import Layout
 from occlum_build.execution.python_sources import python_sources
 from occlum_build.execution.source_digests import SourceDigests
 
@@ -33,10 +35,12 @@ class PlacedTool:
 class Tools:
     """Finds each tool of a run once."""
 
-    def __init__(self, digests: SourceDigests, tool_root: Path) -> None:
-        """Hash tools through `digests`; the lock file lies in `tool_root`."""
+    def __init__(self, digests: SourceDigests, layout: Layout) -> None:
+        """Hash tools through `digests`; keep what must be set up in the layout's cache."""
         self._digests = digests
-        self._lock = tool_root / _LOCK
+        self._lock = layout.workspace.tool_root / _LOCK
+        self._cache = layout.cache
+        self._place = layout.source_path
         self._found: dict[Tool, PlacedTool] = {}
 
     def place(self, tool: Tool) -> PlacedTool:
@@ -57,25 +61,27 @@ class Tools:
         return self._found[tool]
 
     def _python(self, tool: PythonTool) -> PlacedTool:
+        python, lock = sys.executable, self._lock
+        if tool.packages is not None:
+            lock = self._place(tool.packages)
+            python = self._environment(lock)
         sources = python_sources(_PACKAGE_PARENT, tool.module)
         files = [(one.relative_to(_PACKAGE_PARENT).as_posix(), one) for one in sources]
-        if self._lock.is_file():
-            files.append((_LOCK, self._lock))
+        if lock.is_file():
+            files.append((_LOCK, lock))
         files.append(("python_tool.py", _PYTHON_TOOL))
-        version = _python_version()
-        words = (
-            sys.executable,
-            "-I",
-            "-B",
-            str(_PYTHON_TOOL),
-            str(_PACKAGE_PARENT),
-            tool.module,
-            str(len(tool.paths)),
-            *(one.path for one in tool.paths),
-        )
-        digest = self._combined(files)
-        line = f"tool python {version} {tool.module} {digest}"
+        parent = str(_PACKAGE_PARENT) if sources else "-"
+        words = (python, "-I", "-B", str(_PYTHON_TOOL), parent, tool.module)
+        line = f"tool python {_python_version()} {tool.module} {self._combined(files)}"
         return PlacedTool(tool.command, words, line)
+
+    def _environment(self, lock: Path) -> str:
+        try:
+            return environment(str(lock), str(self._cache))
+        except SetUpError as problem:
+            raise DiagnosticError(
+                error("OB0413", problem.message, helps=(problem.help,))
+            ) from None
 
     def _external(self, tool: ExternalTool) -> PlacedTool:
         home = self._home(tool)

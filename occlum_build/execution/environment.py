@@ -1,10 +1,12 @@
-"""Set-up of a checkout: a virtual environment with the packages of the lock file.
+"""Python environments: a virtual environment with exactly the packages of a lock file.
 
-Standard library only: nothing is installed yet. The environment is made beside its
-place and renamed when it is complete, so that half of one is never taken for ready.
+Standard library only: the launcher calls this when nothing is installed yet. An
+environment is made beside its place and renamed when it is complete, so that half of
+one is never taken for ready.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -24,23 +26,35 @@ class SetUpError(Exception):
         self.help = help_text
 
 
-def set_up(folder: str, lock: str) -> None:
-    """Make the environment `folder` from the lock file.
+def environment(lock: str, cache: str) -> str:
+    """The Python of an environment with exactly the packages of a lock file.
+
+    It is made below `cache` if it is not there yet, and named by the lock's content.
 
     Raises:
         SetUpError: something is missing or a download failed; nothing is left behind.
     """
-    place = Path(folder)
+    with open(lock, "rb") as file:  # noqa: PTH123  # every start comes here
+        digest = hashlib.sha256(file.read())
+    digest.update(sys.version.encode())
+    folder = f"{cache}/venv-{digest.hexdigest()[:16]}"
+    python = f"{folder}/bin/python"
+    if not os.path.exists(python):  # noqa: PTH110
+        _set_up(Path(folder), Path(lock))
+    return python
+
+
+def _set_up(place: Path, lock: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with (place.parent / "set-up.lock").open("w") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
             if not (place / "bin" / "python").exists():
-                _make(place, Path(lock))
+                _make(place, lock)
     except OSError as problem:
-        why = f"{problem.strerror}: {problem.filename}"
         raise SetUpError(
-            f"set-up cannot write: {why}", "free some space, or set OCCLUM_BUILD_CACHE"
+            f"set-up cannot write: {problem.strerror}: {problem.filename}",
+            "free some space, or let OCCLUM_BUILD_CACHE name another directory",
         ) from None
 
 
@@ -68,7 +82,7 @@ def _make(place: Path, lock: Path) -> None:
         machine = f"{os.uname().sysname} on {os.uname().machine}"
         raise SetUpError(f"this is {machine}", "occlum-build runs on Linux on x86_64")
     names = _packages(lock)
-    _say(f"occlum-build sets itself up in {place.parent} (once, {len(names)} Python packages)")
+    _say(f"setting up {len(names)} Python packages of `{lock.name}` in {place.parent} (once)")
     for line in missing_programs():
         _say(line)
     partial = place.with_name(f"{place.name}.partial")
