@@ -28,6 +28,7 @@ class Outputs:
             DiagnosticError: with each conflict; the target is then not added.
         """
         problems = [found for action in actions for found in self._conflicts(target, action)]
+        problems += _conflicts_inside(target, actions)
         made = {output.path for action in actions for output in action.outputs}
         problems += [
             error(
@@ -72,6 +73,19 @@ class Outputs:
                 )
             )
         return problems
+
+
+def _conflicts_inside(target: Target, actions: Sequence[Action]) -> list[Diagnostic]:
+    """Outputs that two actions of one target make: its rule is wrong."""
+    seen: set[str] = set()
+    problems = []
+    for output in (output for action in actions for output in action.outputs):
+        if output.path in seen or any(one in seen for one in _folders_of(output.path)):
+            rule = target.rule_class.name
+            message = f"rule `{rule}` has two actions that make `{output.path}`"
+            problems.append(error("OB0305", message, target.span, label=f"in `{target.label}`"))
+        seen.add(output.path)
+    return problems
 
 
 def _folders_of(path: str) -> list[str]:

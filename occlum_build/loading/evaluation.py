@@ -10,7 +10,7 @@ import starlark
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
 from occlum_build.label import BadLabelError, Label
-from occlum_build.loading.glob import BadGlobError, glob, package_files
+from occlum_build.loading.glob import BadGlobError, PackageFiles
 from occlum_build.loading.package import Package, RuleClass, TargetCall
 from occlum_build.loading.rule_file import RuleFiles
 from occlum_build.loading.select import select
@@ -38,7 +38,7 @@ class _Scope:
 
     package: Package
     problems: list[Diagnostic] = field(default_factory=list)
-    files: list[str] | None = None
+    files: PackageFiles | None = None
 
 
 class Evaluator:
@@ -272,14 +272,15 @@ class Evaluator:
     ) -> list[str]:
         scope = self._current("glob")
         if scope.files is None:
-            directory = self._sources.workspace.package_directory(scope.package.label)
-            is_root = not scope.package.label.package
-            scope.files = list(
-                package_files(directory, is_root=is_root, note=self._sources.note_directory)
+            label = scope.package.label
+            scope.files = PackageFiles(
+                self._sources.workspace.package_directory(label),
+                is_root=not label.package,
+                note=self._sources.note_directory,
             )
         try:
-            found = glob(scope.files, include, exclude or ())
-            empty = [one for one in include if not glob(scope.files, [one], ())]
+            found = scope.files.glob(include, exclude or ())
+            empty = [one for one in include if not scope.files.glob([one])]
         except (BadGlobError, AttributeError) as problem:
             raise DiagnosticError(error("OB0117", f"bad glob: {problem}")) from None
         if not allow_empty and (empty or not found):
