@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value};
 
@@ -19,7 +20,9 @@ options:
                          for hardware where there is any
   --enclu MODE           how software SGX meets ENCLU: `patched` (default) replaces the
                          instruction in its own copy after measuring, `trap` leaves it in
-  --strict               software SGX: make CPUID fault inside the enclave, as it does on hardware
+  --strict               software SGX: make CPUID and RDTSC fault inside the enclave, as hardware
+                         does, and count system calls that escape from it
+  --interrupt MICROS     software SGX: interrupt the enclave this often, as a busy machine would
   --stats FILE           write what was counted, as JSON
   --help                 print this
 
@@ -41,6 +44,7 @@ pub(crate) struct Arguments {
     pub(crate) platform: Choice,
     pub(crate) traps_enclu: bool,
     pub(crate) is_strict: bool,
+    pub(crate) interrupt_period: Option<Duration>,
     pub(crate) statistics: Option<PathBuf>,
     pub(crate) bundle: PathBuf,
     pub(crate) program: Vec<OsString>,
@@ -60,6 +64,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
     let mut platform = Choice::Auto;
     let mut traps_enclu = false;
     let mut is_strict = false;
+    let mut interrupt_period = None;
     let mut statistics = None;
     let mut bundle: Option<PathBuf> = None;
     while let Some(word) = parser.next()? {
@@ -68,6 +73,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
             Long("platform") => platform = choice(&parser.value()?)?,
             Long("enclu") => traps_enclu = enclu(&parser.value()?)?,
             Long("strict") => is_strict = true,
+            Long("interrupt") => interrupt_period = Some(period(&parser.value()?)?),
             Long("stats") => statistics = Some(parser.value()?.into()),
             Value(path) if bundle.is_none() => bundle = Some(path.into()),
             other => return Err(other.unexpected()),
@@ -78,6 +84,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
         platform,
         traps_enclu,
         is_strict,
+        interrupt_period,
         statistics,
         bundle,
         program,
@@ -109,6 +116,13 @@ fn enclu(value: &OsString) -> Result<bool, lexopt::Error> {
         Some("patched") => Ok(false),
         Some("trap") => Ok(true),
         _ => Err(one_of("--enclu", value, "`patched` or `trap`")),
+    }
+}
+
+fn period(value: &OsString) -> Result<Duration, lexopt::Error> {
+    match value.to_str().and_then(|text| text.parse().ok()) {
+        Some(micros @ 1..) => Ok(Duration::from_micros(micros)),
+        _ => Err(one_of("--interrupt", value, "a number of microseconds")),
     }
 }
 

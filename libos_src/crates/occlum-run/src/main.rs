@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Choice, Parsed};
-use plat_sgx::Sgx;
-use plat_sim::{Enclu, Sim};
+use plat_sgx::SgxPlatform;
+use plat_sim::{EncluMode, SimPlatform};
 use platform::Platform;
 use urts::{Bundle, Options, RunError};
 
@@ -26,7 +26,9 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            eprintln!("occlum-run: error: {problem}\n  = help: `occlum-run --help` lists the options");
+            eprintln!(
+                "occlum-run: error: {problem}\n  = help: `occlum-run --help` lists the options"
+            );
             return ExitCode::from(2);
         }
     };
@@ -46,20 +48,25 @@ fn run(arguments: &Arguments) -> RunError {
         statistics: arguments.statistics.clone(),
     };
     if on_hardware(arguments.platform) {
-        match Sgx::open() {
+        match SgxPlatform::new() {
             Ok(platform) => on(&platform, &bundle, &options),
             Err(error) => no_platform("SGX hardware", error),
         }
     } else {
-        let enclu = if arguments.traps_enclu {
-            Enclu::Trap
+        on(&SimPlatform::new(sim_options(arguments)), &bundle, &options)
+    }
+}
+
+fn sim_options(arguments: &Arguments) -> plat_sim::Options {
+    plat_sim::Options {
+        enclu: if arguments.traps_enclu {
+            EncluMode::Trap
         } else {
-            Enclu::Patched
-        };
-        match Sim::new(enclu, arguments.is_strict) {
-            Ok(platform) => on(&platform, &bundle, &options),
-            Err(error) => no_platform("software SGX", error),
-        }
+            EncluMode::Patched
+        },
+        strict: arguments.is_strict,
+        interrupt_period: arguments.interrupt_period,
+        ..plat_sim::Options::default()
     }
 }
 

@@ -165,6 +165,7 @@ pub enum Exit {
 
 /// Counts that a platform keeps for one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Counters {
     /// Asynchronous exits for an exception.
     pub exceptions: u64,

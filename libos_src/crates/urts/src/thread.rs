@@ -60,6 +60,8 @@ fn stay<E: Enclave>(
         ..EntryRegisters::default()
     };
     let mut leaf = EnterLeaf::Enter;
+    // Between an exception and the enclave's word that it is dealt with.
+    let mut in_handler = false;
     loop {
         let exit = thread
             .enter(leaf, registers)
@@ -71,10 +73,23 @@ fn stay<E: Enclave>(
             process.note(seat, before, thread.counters());
         }
         leaf = match exit {
+            Exit::Exception {
+                vector, address, ..
+            } if in_handler => {
+                return Err(RunError::Enclave(format!(
+                    "exception {vector} at {address:#x} in the LibOS's exception handler"
+                )));
+            }
             // The enclave's own handler looks at what happened, on the next SSA frame.
-            Exit::Exception { .. } => EnterLeaf::Enter,
+            Exit::Exception { .. } => {
+                in_handler = true;
+                EnterLeaf::Enter
+            }
             Exit::Eexit { rdi, rsi } => match ExitKind::from_number(rdi) {
-                Some(ExitKind::Resume) => EnterLeaf::Resume,
+                Some(ExitKind::Resume) => {
+                    in_handler = false;
+                    EnterLeaf::Resume
+                }
                 Some(ExitKind::Ocall) => {
                     process.ocalls.fetch_add(1, Ordering::Relaxed);
                     serve::serve(process, seat, &mut mailbox)?;

@@ -1,0 +1,114 @@
+//! The thread block that assembly and Rust share, and the signatures of the assembly.
+
+use std::{arch::global_asm, mem::offset_of};
+
+use abi::{GprSgx, ssa};
+
+
+/// First word of every thread block.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"simblock");
+
+/// Where the alternate signal stack starts behind the block.
+pub(crate) const BLOCK_SIZE: usize = 4096;
+
+/// Size of the alternate signal stack, of a value that nobody else chooses: the signal entry knows
+/// an attached thread by it.
+pub(crate) const ALTERNATE_SIZE: usize = 0x1_7000;
+
+/// What one attached host thread keeps for the assembly. At the start of a page of its own.
+#[repr(C)]
+pub(crate) struct ThreadBlock {
+    pub(crate) magic: u64,
+    pub(crate) host_fs: u64,
+    pub(crate) host_gs: u64,
+    /// The host's real stack while the thread is in the enclave.
+    pub(crate) host_rsp: u64,
+    /// What FS and GS become when the signal handler returns.
+    pub(crate) return_fs: u64,
+    pub(crate) return_gs: u64,
+    pub(crate) enclave_fs: u64,
+    pub(crate) enclave_gs: u64,
+    pub(crate) tcs: u64,
+    pub(crate) entry: u64,
+    pub(crate) cssa: u64,
+    /// The SSA frame that ERESUME reads.
+    pub(crate) ssa: u64,
+    pub(crate) xfrm: u64,
+    /// RDI, RSI, RDX, R8, R9 on the way in; RDI and RSI on the way out.
+    pub(crate) registers: [u64; 5],
+    pub(crate) outcome: Outcome,
+    pub(crate) vector: u8,
+    pub(crate) error: u16,
+    pub(crate) address: u64,
+    pub(crate) counters: platform::Counters,
+    /// The [`crate::enclave::Shared`] that the thread is attached to.
+    pub(crate) enclave: *const (),
+    pub(crate) padding: u64,
+    /// The stack pointer that the enclave sees as the host's: it points to the block's address.
+    pub(crate) anchor: [*mut ThreadBlock; 2],
+}
+
+/// How the thread last left the enclave. EEXIT does not say so: [`Outcome::Exit`] is set before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Outcome {
+    Exit,
+    Exception,
+    Interrupt,
+}
+
+const _: () = {
+    assert!(size_of::<ThreadBlock>() <= BLOCK_SIZE);
+    assert!(offset_of!(ThreadBlock, magic) == 0);
+    assert!(offset_of!(GprSgx, rsp) == 32);
+    assert!(offset_of!(GprSgx, r8) == 64);
+    assert!(offset_of!(GprSgx, r15) == 120);
+    // The kernel puts `uc_stack` after two words.
+    assert!(offset_of!(libc::ucontext_t, uc_stack) == 16);
+};
+
+global_asm!(
+    include_str!("arch.s"),
+    signal = sym crate::signals::handle,
+    leaf_gate = sym crate::gate::execute_leaf,
+    HOST_FS = const offset_of!(ThreadBlock, host_fs),
+    HOST_GS = const offset_of!(ThreadBlock, host_gs),
+    HOST_RSP = const offset_of!(ThreadBlock, host_rsp),
+    RETURN_FS = const offset_of!(ThreadBlock, return_fs),
+    RETURN_GS = const offset_of!(ThreadBlock, return_gs),
+    ENCLAVE_FS = const offset_of!(ThreadBlock, enclave_fs),
+    ENCLAVE_GS = const offset_of!(ThreadBlock, enclave_gs),
+    TCS = const offset_of!(ThreadBlock, tcs),
+    ENTRY = const offset_of!(ThreadBlock, entry),
+    CSSA = const offset_of!(ThreadBlock, cssa),
+    SSA = const offset_of!(ThreadBlock, ssa),
+    XFRM = const offset_of!(ThreadBlock, xfrm),
+    REGISTERS = const offset_of!(ThreadBlock, registers),
+    ANCHOR = const offset_of!(ThreadBlock, anchor),
+    GPRSGX = const ssa::GPRSGX_OFFSET,
+    GPR_RFLAGS = const offset_of!(GprSgx, rflags),
+    GPR_RIP = const offset_of!(GprSgx, rip),
+    GPR_FS = const offset_of!(GprSgx, fs_base),
+    GPR_GS = const offset_of!(GprSgx, gs_base),
+    MAGIC = const MAGIC,
+    BLOCK_SIZE = const BLOCK_SIZE,
+    ALTERNATE_SIZE = const ALTERNATE_SIZE,
+    UC_STACK_START = const offset_of!(libc::ucontext_t, uc_stack) + offset_of!(libc::stack_t, ss_sp),
+    UC_STACK_SIZE = const offset_of!(libc::ucontext_t, uc_stack)
+        + offset_of!(libc::stack_t, ss_size),
+);
+
+unsafe extern "C" {
+    /// EENTER: comes back when the thread has left, with the reason in the block.
+    pub(crate) fn sim_enter(block: *mut ThreadBlock);
+    /// ERESUME: as `sim_enter`.
+    pub(crate) fn sim_resume(block: *mut ThreadBlock);
+    /// Where an asynchronous exit lands.
+    pub(crate) fn sim_interrupted();
+    /// What a patched EEXIT site jumps to.
+    pub(crate) fn sim_exit_gate();
+    /// What a patched site of another leaf calls.
+    pub(crate) fn sim_leaf_gate();
+    /// The handler of signals.
+    pub(crate) fn sim_signal();
+}

@@ -1,0 +1,218 @@
+// EENTER, ERESUME, EEXIT and the signal entry, between host code and enclave code.
+//
+// Offsets in braces are those of ThreadBlock. While a thread is in the enclave, RSP "of the host"
+// is the thread block's own little stack, whose top word is the block's address: code that leaves
+// the enclave has no other way to find its thread, for FS and GS are the enclave's.
+
+    .text
+
+    .macro SAVE_HOST
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    sub rsp, 8
+    stmxcsr [rsp]
+    fnstcw [rsp + 4]
+    mov [rdi + {HOST_RSP}], rsp
+    .endm
+
+// fn sim_enter(&mut ThreadBlock)
+    .globl sim_enter
+sim_enter:
+    SAVE_HOST
+    mov r10, rdi
+    mov rax, [r10 + {ENCLAVE_FS}]
+    wrfsbase rax
+    mov rax, [r10 + {ENCLAVE_GS}]
+    wrgsbase rax
+    mov rbx, [r10 + {TCS}]
+    mov rax, [r10 + {CSSA}]
+    lea rcx, [rip + sim_exit]
+    mov rdi, [r10 + {REGISTERS}]
+    mov rsi, [r10 + {REGISTERS} + 8]
+    mov rdx, [r10 + {REGISTERS} + 16]
+    mov r8, [r10 + {REGISTERS} + 24]
+    mov r9, [r10 + {REGISTERS} + 32]
+    lea rsp, [r10 + {ANCHOR}]
+    mov r11, [r10 + {ENTRY}]
+    jmp r11
+
+// EEXIT lands here, because sim_enter said so in RCX. FS and GS are the host's again.
+    .globl sim_exit
+sim_exit:
+    mov r10, [rsp]
+    mov [r10 + {REGISTERS}], rdi
+    mov [r10 + {REGISTERS} + 8], rsi
+// An asynchronous exit lands here, with R10 = the block.
+    .globl sim_interrupted
+sim_interrupted:
+    mov rsp, [r10 + {HOST_RSP}]
+    cld
+    ldmxcsr [rsp]
+    fldcw [rsp + 4]
+    add rsp, 8
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+
+// fn sim_resume(&mut ThreadBlock): ERESUME from the SSA frame that the block names.
+    .globl sim_resume
+sim_resume:
+    SAVE_HOST
+    mov r8, [rdi + {SSA}]
+    mov rax, [rdi + {XFRM}]
+    xor edx, edx
+    xrstor64 [r8]
+    lea r8, [r8 + {GPRSGX}]
+    mov rax, [r8 + {GPR_FS}]
+    wrfsbase rax
+    mov rax, [r8 + {GPR_GS}]
+    wrgsbase rax
+    mov ecx, ss
+    push rcx
+    push qword ptr [r8 + 32]
+    push qword ptr [r8 + {GPR_RFLAGS}]
+    mov ecx, cs
+    push rcx
+    push qword ptr [r8 + {GPR_RIP}]
+    mov rax, [r8]
+    mov rcx, [r8 + 8]
+    mov rdx, [r8 + 16]
+    mov rbx, [r8 + 24]
+    mov rbp, [r8 + 40]
+    mov rsi, [r8 + 48]
+    mov rdi, [r8 + 56]
+    mov r9, [r8 + 72]
+    mov r10, [r8 + 80]
+    mov r11, [r8 + 88]
+    mov r12, [r8 + 96]
+    mov r13, [r8 + 104]
+    mov r14, [r8 + 112]
+    mov r15, [r8 + 120]
+    mov r8, [r8 + 64]
+    iretq
+
+// A patched EEXIT site jumps here, with the host's RSP and RBX = where to go.
+    .globl sim_exit_gate
+sim_exit_gate:
+    mov r10, [rsp]
+    mov rax, [r10 + {HOST_FS}]
+    wrfsbase rax
+    mov rax, [r10 + {HOST_GS}]
+    wrgsbase rax
+    jmp rbx
+
+// A patched site of a leaf that returns calls here, on the enclave's stack. Only RAX and flags may
+// change. If the leaf faults, the site is as it was before patching, and is executed again.
+    .globl sim_leaf_gate
+sim_leaf_gate:
+    push rbp
+    mov rbp, rsp
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    and rsp, -16
+    sub rsp, 256
+    movaps [rsp], xmm0
+    movaps [rsp + 16], xmm1
+    movaps [rsp + 32], xmm2
+    movaps [rsp + 48], xmm3
+    movaps [rsp + 64], xmm4
+    movaps [rsp + 80], xmm5
+    movaps [rsp + 96], xmm6
+    movaps [rsp + 112], xmm7
+    movaps [rsp + 128], xmm8
+    movaps [rsp + 144], xmm9
+    movaps [rsp + 160], xmm10
+    movaps [rsp + 176], xmm11
+    movaps [rsp + 192], xmm12
+    movaps [rsp + 208], xmm13
+    movaps [rsp + 224], xmm14
+    movaps [rsp + 240], xmm15
+    mov rdi, rax
+    mov rsi, rbx
+    xchg rdx, rcx               // the operands in RBX, RCX, RDX become arguments 2, 3, 4
+    mov r8, [rbp + 8]
+    push rax
+    push rax
+    call {leaf_gate}
+    pop rcx
+    pop rcx
+    test rdx, rdx
+    jz 1f
+    sub qword ptr [rbp + 8], 5
+    mov rax, rcx
+1:  movaps xmm0, [rsp]
+    movaps xmm1, [rsp + 16]
+    movaps xmm2, [rsp + 32]
+    movaps xmm3, [rsp + 48]
+    movaps xmm4, [rsp + 64]
+    movaps xmm5, [rsp + 80]
+    movaps xmm6, [rsp + 96]
+    movaps xmm7, [rsp + 112]
+    movaps xmm8, [rsp + 128]
+    movaps xmm9, [rsp + 144]
+    movaps xmm10, [rsp + 160]
+    movaps xmm11, [rsp + 176]
+    movaps xmm12, [rsp + 192]
+    movaps xmm13, [rsp + 208]
+    movaps xmm14, [rsp + 224]
+    movaps xmm15, [rsp + 240]
+    lea rsp, [rbp - 64]
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rbp
+    ret
+
+// The handler of every signal that the platform takes. FS may be the enclave's, so nothing of Rust
+// or libc may run before it is the host's. The thread is found by its alternate stack, which the
+// kernel notes in the frame: nothing on the stack or in a register can be believed.
+    .globl sim_signal
+sim_signal:
+    sub rsp, 8
+    rdfsbase r13
+    rdgsbase r14
+    xor r12d, r12d
+    mov rax, {ALTERNATE_SIZE}
+    cmp [rdx + {UC_STACK_SIZE}], rax
+    jne 1f
+    mov rax, [rdx + {UC_STACK_START}]
+    sub rax, {BLOCK_SIZE}
+    mov rcx, {MAGIC}
+    cmp [rax], rcx
+    jne 1f
+    mov r12, rax
+    mov rax, [r12 + {HOST_FS}]
+    wrfsbase rax
+    mov rax, [r12 + {HOST_GS}]
+    wrgsbase rax
+    mov [r12 + {RETURN_FS}], r13
+    mov [r12 + {RETURN_GS}], r14
+1:  mov rcx, r12
+    call {signal}
+    test r12, r12
+    jz 2f
+    mov rax, [r12 + {RETURN_FS}]
+    wrfsbase rax
+    mov rax, [r12 + {RETURN_GS}]
+    wrgsbase rax
+2:  add rsp, 8
+    ret

@@ -1,0 +1,152 @@
+//! Replacing ENCLU in the platform's own copy of the enclave, after it was measured.
+//!
+//! Both forms in which an enclave writes ENCLU are five bytes, as long as a near jump or call. They
+//! are led to two stubs in one page, which jump on to host code. The page must be within two
+//! gigabytes of the sites, so it takes the place of a guard page before the enclave's code.
+
+use abi::{PAGE_SIZE, Permissions, leaf, ssa::vector};
+use platform::{Error, Result};
+
+use crate::{
+    arch,
+    enclave::Shared,
+    epcm::LeafFault,
+    leaves::{self, Operands},
+};
+
+/// Offset of the second stub in the page.
+const LEAF_STUB: u64 = 16;
+
+/// Near jump and near call.
+const JUMP: u8 = 0xe9;
+const CALL: u8 = 0xe8;
+
+/// Patches every site in the enclave's read-only code.
+pub(crate) fn install(enclave: &Shared) -> Result<()> {
+    let code: Vec<u64> = (0..enclave.epcm.size_bytes())
+        .step_by(PAGE_SIZE as usize)
+        .filter(|page| {
+            let page = enclave.epcm.get(*page);
+            page.own_permissions() == Some(Permissions::RX)
+        })
+        .collect();
+    let Some(first) = code.first() else {
+        return Ok(());
+    };
+    let stubs = place_stubs(enclave, *first)?;
+    for run in code.chunk_by(|a, b| a + PAGE_SIZE == *b) {
+        patch_run(enclave, run[0], run.len() as u64 * PAGE_SIZE, stubs)?;
+    }
+    Ok(())
+}
+
+/// Writes the stubs into the nearest page below `code` that the enclave does not have.
+fn place_stubs(enclave: &Shared, code: u64) -> Result<u64> {
+    let page = (1..)
+        .map_while(|distance| code.checked_sub(distance * PAGE_SIZE))
+        .take_while(|page| *page >= crate::memory::FIRST_ADDRESS)
+        .find(|page| enclave.epcm.reserve(*page))
+        .ok_or(Error::Unsupported(
+            "an enclave without a free page before its code, for the gate",
+        ))?;
+    enclave.range.protect(page, PAGE_SIZE, Permissions::RW)?;
+    enclave
+        .range
+        .write(page, &stub(arch::sim_exit_gate as *const () as u64));
+    enclave.range.write(
+        page + LEAF_STUB,
+        &stub(arch::sim_leaf_gate as *const () as u64),
+    );
+    enclave.range.protect(page, PAGE_SIZE, Permissions::RX)?;
+    Ok(page)
+}
+
+/// `jmp [rip]` and the target.
+fn stub(target: u64) -> [u8; 14] {
+    let mut bytes = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[6..].copy_from_slice(&target.to_le_bytes());
+    bytes
+}
+
+fn patch_run(enclave: &Shared, start: u64, size_bytes: u64, stubs: u64) -> Result<()> {
+    enclave.range.protect(start, size_bytes, Permissions::RW)?;
+    let mut code = vec![0; size_bytes as usize];
+    enclave.range.read(start, &mut code);
+    for (offset, window) in (0_u64..).zip(code.windows(5)) {
+        let site = start + offset;
+        if window == leaf::ENCLU_EXIT_SITE {
+            enclave.range.write(site, &branch(JUMP, site, stubs)?);
+        } else if window == leaf::ENCLU_RETURN_SITE {
+            enclave
+                .range
+                .write(site, &branch(CALL, site, stubs + LEAF_STUB)?);
+        }
+    }
+    enclave
+        .range
+        .protect(start, size_bytes, enclave.epcm.get(start).access())
+}
+
+fn branch(opcode: u8, site: u64, target: u64) -> Result<[u8; 5]> {
+    let distance = target.wrapping_sub(site + 5) as i64;
+    let distance = i32::try_from(distance)
+        .map_err(|_| Error::Unsupported("a gate more than two gigabytes from its site"))?;
+    let mut bytes = [opcode, 0, 0, 0, 0];
+    bytes[1..].copy_from_slice(&distance.to_le_bytes());
+    Ok(bytes)
+}
+
+/// What the leaf gate tells its assembly: RAX, and in RDX whether the site must be tried again.
+#[repr(C)]
+pub(crate) struct GateResult {
+    value: u64,
+    again: u64,
+}
+
+/// Called by the leaf gate, with FS and GS of the enclave: nothing thread-local may be touched.
+pub(crate) extern "C" fn execute_leaf(
+    number: u64,
+    rbx: u64,
+    rcx: u64,
+    rdx: u64,
+    after_site: u64,
+) -> GateResult {
+    let Some(enclave) = Shared::active() else {
+        crate::signals::die("a gate without an enclave", after_site);
+    };
+    match leaves::execute(enclave, number, Operands { rbx, rcx, rdx }) {
+        Ok(value) => GateResult { value, again: 0 },
+        Err(_) => {
+            // A fault must appear at the instruction, so the instruction comes back and is
+            // executed; that is rare, and other threads may trap there from now on.
+            restore_site(enclave, after_site - 5);
+            GateResult {
+                value: number,
+                again: 1,
+            }
+        }
+    }
+}
+
+fn restore_site(enclave: &Shared, site: u64) {
+    let first = site & !(PAGE_SIZE - 1);
+    let size = ((site + 4) & !(PAGE_SIZE - 1)) + PAGE_SIZE - first;
+    let access = enclave.epcm.get(site).access();
+    let writable = crate::memory::protect(first, size, Permissions::RWX);
+    if let Err(errno) = writable {
+        crate::signals::die("cannot restore an ENCLU site", errno as u64);
+    }
+    enclave.range.write(site, &leaf::ENCLU_RETURN_SITE);
+    let restored = crate::memory::protect(first, size, access);
+    if let Err(errno) = restored {
+        crate::signals::die("cannot protect an ENCLU site", errno as u64);
+    }
+}
+
+/// The exception that a fault of a leaf is.
+pub(crate) fn vector_of(fault: LeafFault) -> (u8, u64) {
+    match fault {
+        LeafFault::GeneralProtection => (vector::GENERAL_PROTECTION, 0),
+        LeafFault::Page(address) => (vector::PAGE_FAULT, address),
+    }
+}

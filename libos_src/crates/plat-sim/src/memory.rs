@@ -1,0 +1,146 @@
+//! The address range of the enclave in this process.
+
+use std::io;
+
+use abi::{PAGE_SIZE, Permissions};
+use platform::{Error, Result};
+
+/// Linux maps nothing lower (`vm.mmap_min_addr`), so no enclave has pages there.
+pub(crate) const FIRST_ADDRESS: u64 = 0x1_0000;
+
+/// Memory at fixed addresses, from [`FIRST_ADDRESS`] to the enclave's end.
+pub(crate) struct Range {
+    end: u64,
+}
+
+impl Range {
+    /// Takes the range from address 0 on. Its pages are readable, writable and zero.
+    pub(crate) fn reserve(size_bytes: u64) -> Result<Self> {
+        let length = (size_bytes - FIRST_ADDRESS) as usize;
+        let flags = libc::MAP_PRIVATE
+            | libc::MAP_ANONYMOUS
+            | libc::MAP_NORESERVE
+            | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: MAP_FIXED_NOREPLACE takes no address that is in use.
+        let mapped = unsafe {
+            libc::mmap(
+                FIRST_ADDRESS as *mut libc::c_void,
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(host_error("reserve the enclave's address range"));
+        }
+        // Programs place their pages where they like; huge pages would only waste memory.
+        // SAFETY: the range was mapped above.
+        unsafe { libc::madvise(mapped, length, libc::MADV_NOHUGEPAGE) };
+        Ok(Self { end: size_bytes })
+    }
+
+    /// Whether the bytes are inside.
+    pub(crate) fn contains(&self, address: u64, size_bytes: u64) -> bool {
+        address >= FIRST_ADDRESS
+            && address
+                .checked_add(size_bytes)
+                .is_some_and(|end| end <= self.end)
+    }
+
+    /// Copies bytes to an address of the range, which must be writable now.
+    pub(crate) fn write(&self, address: u64, bytes: &[u8]) {
+        assert!(self.contains(address, bytes.len() as u64));
+        // SAFETY: inside the range, which only this crate and the enclave use; no enclave thread
+        // runs while the platform writes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len());
+        }
+    }
+
+    /// Copies bytes from an address of the range, which must be readable now.
+    pub(crate) fn read(&self, address: u64, out: &mut [u8]) {
+        assert!(self.contains(address, out.len() as u64));
+        // SAFETY: as in `write`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(address as *const u8, out.as_mut_ptr(), out.len());
+        }
+    }
+
+    /// Sets what an access may do.
+    pub(crate) fn protect(&self, address: u64, size_bytes: u64, access: Permissions) -> Result<()> {
+        protect(address, size_bytes, access).map_err(|errno| Error::Host {
+            operation: "protect enclave pages",
+            errno,
+        })
+    }
+
+    /// Makes pages zero and gives their memory back.
+    pub(crate) fn discard(&self, address: u64, size_bytes: u64) -> Result<()> {
+        assert!(self.contains(address, size_bytes));
+        // SAFETY: inside the range; the pages are no longer the enclave's.
+        let done = unsafe {
+            libc::madvise(
+                address as *mut libc::c_void,
+                size_bytes as usize,
+                libc::MADV_DONTNEED,
+            )
+        };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(host_error("give enclave pages back"))
+        }
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        // SAFETY: the range is this value's own, and no enclave thread is left.
+        unsafe {
+            libc::munmap(
+                FIRST_ADDRESS as *mut libc::c_void,
+                (self.end - FIRST_ADDRESS) as usize,
+            );
+        }
+    }
+}
+
+/// `mprotect`, callable from a signal handler: a bare system call that leaves `errno` alone.
+pub(crate) fn protect(
+    address: u64,
+    size_bytes: u64,
+    access: Permissions,
+) -> std::result::Result<(), i32> {
+    debug_assert!(address.is_multiple_of(PAGE_SIZE));
+    // SGX and mmap number read, write and execute alike: 1, 2, 4.
+    let protection = u64::from(access.bits());
+    let result: i64;
+    // SAFETY: changes the protection of pages of the enclave, which no Rust object lives in.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") libc::SYS_mprotect => result,
+            in("rdi") address,
+            in("rsi") size_bytes,
+            in("rdx") protection,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(-result as i32)
+    }
+}
+
+/// The error of the last call into libc.
+pub(crate) fn host_error(operation: &'static str) -> Error {
+    Error::Host {
+        operation,
+        errno: io::Error::last_os_error().raw_os_error().unwrap_or(0),
+    }
+}

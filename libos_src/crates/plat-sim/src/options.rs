@@ -1,0 +1,39 @@
+use std::time::Duration;
+
+/// How the software platform works. None of it changes a measurement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How ENCLU is carried out.
+    pub enclu: EncluMode,
+    /// How system calls of code in the enclave are caught.
+    pub interception: Interception,
+    /// Also raise #UD for CPUID and RDTSC in the enclave, and put a second net under the system
+    /// calls, which counts what the first one missed.
+    pub strict: bool,
+    /// Interrupt the enclave this often (of processor time), as a busy machine would.
+    pub interrupt_period: Option<Duration>,
+}
+
+/// How ENCLU is carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncluMode {
+    /// The sites are replaced, after measuring and in the platform's own copy, by jumps: fast.
+    #[default]
+    Patched,
+    /// The instruction is left alone, and the fault that it raises is caught: faithful.
+    Trap,
+}
+
+/// How system calls of code in the enclave are caught.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interception {
+    /// The first of the others that this kernel offers.
+    #[default]
+    Automatic,
+    /// Syscall User Dispatch of the enclave's range (Linux 6.17).
+    DispatchInside,
+    /// Syscall User Dispatch of everything below the enclave's end (Linux 5.11).
+    DispatchBelow,
+    /// A seccomp filter on the instruction pointer (any kernel).
+    Seccomp,
+}
