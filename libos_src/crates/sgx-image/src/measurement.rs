@@ -51,12 +51,25 @@ impl Measurement {
                     self.add_measured(page_offset, run.sec_info, page);
                 }
             }
-            None => {
-                for page_offset in run.page_offsets() {
-                    self.add(page_offset, run.sec_info);
-                }
+            None => self.add_unmeasured(run),
+        }
+    }
+
+    /// Adds pages without contents. A heap has millions of them, so their records are hashed by the
+    /// kilobyte.
+    fn add_unmeasured(&mut self, run: &PageRun<'_>) {
+        let mut records = [0; 64 * record::RECORD_BYTES];
+        let mut filled = 0;
+        for page_offset in run.page_offsets() {
+            let next = filled + record::RECORD_BYTES;
+            records[filled..next].copy_from_slice(&record::add(page_offset, run.sec_info));
+            filled = next;
+            if filled == records.len() {
+                self.0.update(records);
+                filled = 0;
             }
         }
+        self.0.update(&records[..filled]);
     }
 
     /// The MRENCLAVE of what was added, as EINIT finishes it.

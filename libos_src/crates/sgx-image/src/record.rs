@@ -6,12 +6,12 @@ use crate::{EnclaveGeometry, SgxsFault};
 
 pub(crate) const RECORD_BYTES: usize = 64;
 
-const CREATE: [u8; 8] = *b"ECREATE\0";
-const ADD: [u8; 8] = *b"EADD\0\0\0\0";
-const EXTEND: [u8; 8] = *b"EEXTEND\0";
+const CREATE: u64 = u64::from_le_bytes(*b"ECREATE\0");
+const ADD: u64 = u64::from_le_bytes(*b"EADD\0\0\0\0");
+const EXTEND: u64 = u64::from_le_bytes(*b"EEXTEND\0");
 /// Tags of the extended format, for images that are not finished.
-const UNSIZED: [u8; 8] = *b"UNSIZED\0";
-const UNMEASURED: [u8; 8] = *b"UNMEASRD";
+const UNSIZED: u64 = u64::from_le_bytes(*b"UNSIZED\0");
+const UNMEASURED: u64 = u64::from_le_bytes(*b"UNMEASRD");
 
 /// One record; the 256 bytes of data after an EEXTEND are not part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) fn extend(chunk_offset: u64) -> [u8; RECORD_BYTES] {
 
 /// Reads a record. On failure, also says which of its bytes is at fault.
 pub(crate) fn parse(bytes: &[u8; RECORD_BYTES]) -> Result<Record, (usize, SgxsFault)> {
-    let tag: [u8; 8] = array(bytes, 0);
+    let tag = u64::from_le_bytes(array(bytes, 0));
     let (record, end) = match tag {
         CREATE => {
             let enclave = EnclaveGeometry {
@@ -72,7 +72,7 @@ pub(crate) fn parse(bytes: &[u8; RECORD_BYTES]) -> Result<Record, (usize, SgxsFa
         }
         UNSIZED => return Err((0, SgxsFault::Unsized)),
         UNMEASURED => return Err((0, SgxsFault::Unmeasured)),
-        _ => return Err((0, SgxsFault::UnknownTag(tag))),
+        _ => return Err((0, SgxsFault::UnknownTag(tag.to_le_bytes()))),
     };
     // The CPU hashes zeros here whatever the file says, so anything else would not be measured.
     match bytes[end..].iter().position(|&byte| byte != 0) {
@@ -81,9 +81,9 @@ pub(crate) fn parse(bytes: &[u8; RECORD_BYTES]) -> Result<Record, (usize, SgxsFa
     }
 }
 
-fn tagged(tag: [u8; 8]) -> [u8; RECORD_BYTES] {
+fn tagged(tag: u64) -> [u8; RECORD_BYTES] {
     let mut record = [0; RECORD_BYTES];
-    record[..8].copy_from_slice(&tag);
+    record[..8].copy_from_slice(&tag.to_le_bytes());
     record
 }
 
