@@ -1,0 +1,246 @@
+"""The built-in rules: which actions they declare, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from occlum_build.provider import DefaultInfo, RunInfo, SuiteInfo, TestInfo
+from tests.unit.rules.conftest import ROOT, Analyze
+
+YAML = "process: {command: [/bin/a]}\nmount: [{type: erofs, target: /, image: root}]\n"
+
+
+def test_an_action_sees_only_the_files_that_its_target_names(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["a.c", "a.h"])',
+        {"a.c": "", "a.h": "", "other.h": ""},
+    )
+
+    inputs = {one.path for one in found.actions("a")["CcCompile"].inputs}
+    assert {one for one in inputs if one.startswith("app/")} == {"app/a.c", "app/a.h"}
+
+
+def test_no_action_has_an_environment_that_nobody_declared(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["a.c"])\n'
+        'enclave_app(name = "enclave", config = "o.yaml", files = {"/bin/a": ":a"})',
+        {"a.c": "", "o.yaml": YAML},
+    )
+
+    assert found.messages == []
+    for target in found.analysis.targets.values():
+        for action in target.actions:
+            assert action.env == {}, action
+
+
+def test_only_actions_that_check_a_digest_have_a_network(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["a.c"])\n'
+        'deb_archive(name = "libc6", package = "libc6")\n'
+        'rust_binary(name = "r", srcs = ["Cargo.toml"], lock = "Cargo.lock")\n'
+        'enclave_app(name = "enclave", config = "o.yaml", files = {"/bin/a": ":a"})',
+        {"a.c": "", "o.yaml": YAML, "Cargo.toml": "", "Cargo.lock": ""},
+    )
+
+    actions = [one for target in found.analysis.targets.values() for one in target.actions]
+    networked = {one.mnemonic for one in actions if one.network}
+    assert networked == {"FetchCrates", "FetchDeb", "FetchWheel"}
+
+
+def test_no_argument_names_a_place_of_this_machine(analyzed: Analyze, tmp_path: Path) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["a.c"])\n'
+        'rust_binary(name = "r", srcs = ["Cargo.toml"], lock = "Cargo.lock")\n'
+        'enclave_app(name = "enclave", config = "o.yaml", files = {"/bin/a": ":a"})',
+        {"a.c": "", "o.yaml": YAML, "Cargo.toml": "", "Cargo.lock": ""},
+    )
+
+    words = [
+        word
+        for target in found.analysis.targets.values()
+        for action in target.actions
+        for word in (*action.argv, action.text or "")
+    ]
+    assert not [word for word in words if str(tmp_path) in word or str(ROOT) in word]
+
+
+def test_only_signing_sees_a_key_and_its_result_is_not_cached(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["a.c"])\n'
+        'enclave_app(name = "enclave", config = "o.yaml", files = {"/bin/a": ":a"})',
+        {"a.c": "", "o.yaml": YAML},
+    )
+
+    actions = [one for target in found.analysis.targets.values() for one in target.actions]
+    with_key = [one for one in actions if one.secret_keys]
+    assert [one.mnemonic for one in with_key] == ["Sign"]
+    assert not with_key[0].is_cacheable
+
+
+def test_an_unknown_key_is_refused_with_the_option_that_names_it(analyzed: Analyze) -> None:
+    found = analyzed(
+        'enclave_app(name = "enclave", config = "o.yaml", key = "release")', {"o.yaml": YAML}
+    )
+
+    assert found.messages == ["no signing key `release` was given"]
+    assert found.problems[0].helps == ("name its PEM file with `--key release=FILE`",)
+
+
+def test_a_wrong_configuration_is_found_before_anything_is_built(analyzed: Analyze) -> None:
+    found = analyzed(
+        'enclave_app(name = "enclave", config = "o.yaml")',
+        {"o.yaml": YAML + "resource_limits: {user_space_size: 64}\n"},
+    )
+
+    assert [one.span.file for one in found.problems if one.span] == ["app/o.yaml"]
+
+
+def test_headers_alone_are_no_program(analyzed: Analyze) -> None:
+    found = analyzed('cc_binary(name = "a", srcs = ["a.h"])', {"a.h": ""})
+
+    assert found.messages == ["`srcs` holds headers only"]
+
+
+@pytest.mark.parametrize("target", ["x86_64-linux-gnu", "aarch64-linux-musl", "x86_64-windows"])
+def test_a_target_that_no_enclave_runs_is_refused(analyzed: Analyze, target: str) -> None:
+    found = analyzed(f'cc_binary(name = "a", srcs = ["a.c"], target = "{target}")', {"a.c": ""})
+
+    assert len(found.messages) == 1
+    assert "attribute `target`" in found.messages[0]
+
+
+def test_two_sources_of_one_name_have_two_objects(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["x/a.c", "y/a.c"])', {"x/a.c": "", "y/a.c": ""}
+    )
+
+    assert found.messages == []
+
+
+def test_a_cxx_source_makes_the_linker_a_cxx_linker(analyzed: Analyze) -> None:
+    found = analyzed('cc_binary(name = "a", srcs = ["a.c", "b.cc"])', {"a.c": "", "b.cc": ""})
+
+    actions = found.actions("a")
+    assert "cc" in actions["CcCompile"].argv
+    assert "c++" in actions["CxxCompile"].argv
+    assert "c++" in actions["CcLink"].argv
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ('files = {"bin/a": "a"}', "`bin/a` is no clean absolute path in an image"),
+        ('files = {"/bin/../a": "a"}', "`/bin/../a` is no clean absolute path in an image"),
+        ('files = {"/a/": "a"}', "`/a/` is no clean absolute path in an image"),
+        ('directories = ["/"]', "`/` is no clean absolute path in an image"),
+        ('symlinks = {"x": "/a"}', "`x` is no clean absolute path in an image"),
+        ('modes = {"/x": "0644"}', "`modes` names `/x`, which is no file or directory here"),
+        ('files = {"/a": "a"}, modes = {"/a": "rwx"}', "`rwx` is no mode"),
+    ],
+)
+def test_a_tree_that_no_image_can_hold_is_refused(
+    analyzed: Analyze, attributes: str, message: str
+) -> None:
+    found = analyzed(f'rootfs(name = "r", {attributes})', {"a": ""})
+
+    assert found.messages == [message]
+
+
+def test_the_order_of_files_in_a_build_file_means_nothing(analyzed: Analyze) -> None:
+    found = analyzed(
+        'rootfs(name = "r", files = {"/b": "a", "/a": "a"}, symlinks = {"/d": "x", "/c": "x"})\n'
+        'rootfs(name = "s", files = {"/a": "a", "/b": "a"}, symlinks = {"/c": "x", "/d": "x"})',
+        {"a": ""},
+    )
+
+    specs = [json.loads(found.actions(name)["Write"].text or "") for name in ("r", "s")]
+    for spec in specs:
+        del spec["label"]
+    assert specs[0] == specs[1]
+
+
+GENERATE = 'python_script(name = "tool", main = "tool.py")\ngenrule(name = "g", tool = ":tool", '
+
+
+def test_a_genrule_expands_its_arguments_without_a_shell(analyzed: Analyze) -> None:
+    found = analyzed(
+        GENERATE + 'srcs = ["a", "b"], outs = ["x", "y"], args = ["$(srcs)", "$(outs)",'
+        ' "--in=$(location a)", "--out=$(out y)", "$$HOME; rm -rf *"])',
+        {"tool.py": "", "a": "", "b": ""},
+    )
+
+    prefix = "out/default/bin/app"
+    assert found.messages == []
+    assert found.actions("g")["Genrule"].argv[1:] == (
+        "app/a", "app/b", f"{prefix}/x", f"{prefix}/y",
+        "--in=app/a", f"--out={prefix}/y", "$HOME; rm -rf *",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", ["$HOME", "$(out z)", "$(location z)", "$(srcs) x", "$("])
+def test_a_variable_of_a_genrule_that_means_nothing_is_refused(
+    analyzed: Analyze, argument: str
+) -> None:
+    found = analyzed(
+        GENERATE + f'srcs = ["a"], outs = ["x"], args = ["{argument}"])', {"tool.py": "", "a": ""}
+    )
+
+    assert len(found.messages) == 1
+    assert "nam" in found.messages[0] or "means nothing" in found.messages[0]
+
+
+def test_an_alias_promises_what_its_target_promises(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "a", srcs = ["a.c"])\nalias(name = "b", actual = ":a")', {"a.c": ""}
+    )
+
+    assert found.provider("b", "BinaryInfo") == found.provider("a", "BinaryInfo")
+    assert isinstance(found.provider("b", "RunInfo"), RunInfo)
+
+
+def test_a_filegroup_names_each_file_once(analyzed: Analyze) -> None:
+    found = analyzed(
+        'filegroup(name = "a", srcs = ["x", "y"])\nfilegroup(name = "b", srcs = ["y", ":a"])',
+        {"x": "", "y": ""},
+    )
+
+    files = found.provider("b", "DefaultInfo")
+    assert isinstance(files, DefaultInfo)
+    assert [one.path for one in files.files] == ["app/y", "app/x"]
+
+
+def test_a_suite_names_its_tests(analyzed: Analyze) -> None:
+    found = analyzed(
+        'enclave_app(name = "enclave", config = "o.yaml")\n'
+        'enclave_test(name = "t", bundle = ":enclave", enclu = "trap", args = ["x"])\n'
+        'test_suite(name = "s", tests = [":t"])',
+        {"o.yaml": YAML},
+    )
+
+    suite, test = found.provider("s", "SuiteInfo"), found.provider("t", "TestInfo")
+    assert isinstance(suite, SuiteInfo)
+    assert [str(one) for one in suite.members] == ["//app:t"]
+    assert isinstance(test, TestInfo)
+    assert test.argv[-5:-3] == ("--enclu", "trap")
+
+
+def test_the_number_of_crates_fetchers_does_not_change_what_cargo_sees(analyzed: Analyze) -> None:
+    found = analyzed(
+        'rust_binary(name = "r", srcs = ["Cargo.toml", "src/main.rs"], lock = "Cargo.lock")\n'
+        'cargo_test(name = "t", srcs = ["Cargo.toml", "src/main.rs"], lock = "Cargo.lock")',
+        {"Cargo.toml": "", "Cargo.lock": "", "src/main.rs": ""},
+    )
+
+    assert found.messages == []
+    listing = "app/Cargo.lock\napp/Cargo.toml\napp/src/main.rs\n"
+    assert {found.actions(name)["Write"].text for name in ("r", "t")} == {listing}
+
+
+def test_every_attribute_of_every_rule_is_described() -> None:
+    missing = []
+    for path in sorted((ROOT / "rules").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        fields = text.count(" = Field(")
+        missing += [path.name] * (fields - text.count("description="))
+    assert missing == []
