@@ -94,7 +94,7 @@ impl PageType {
     }
 }
 
-/// A set of read, write and execute, in SGX's own bit order (which is not that of `mmap`).
+/// A set of read, write and execute, in SGX's bit order: that of `PROT_*`, not that of ELF.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Permissions(u8);
 

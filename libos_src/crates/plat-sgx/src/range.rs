@@ -61,7 +61,7 @@ impl Range {
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         // SAFETY: the pages lie in this range, which holds no Rust object and is replaced in place.
         unsafe { map(start, length, protection(permissions), flags, device) }
-            .map_err(|error| refused("map enclave pages", &error))
+            .map_err(|error| refused(mapping(permissions, &error), &error))
     }
 
     /// The offset, if whole pages of the range start there.
@@ -100,6 +100,17 @@ impl Drop for Range {
             // in it is referred to, as enclave memory cannot be read from outside.
             unsafe { libc::munmap(start, length as usize) };
         }
+    }
+}
+
+/// What to call a mapping that failed. Many systems mount `/dev` so that nothing there may be
+/// executed, and then the kernel answers EPERM, where the driver itself would answer EACCES.
+fn mapping(permissions: Permissions, error: &io::Error) -> &'static str {
+    let executable = permissions.contains(Permissions::X);
+    if executable && error.raw_os_error() == Some(libc::EPERM) {
+        "map executable enclave pages (is /dev mounted `noexec`?)"
+    } else {
+        "map enclave pages"
     }
 }
 
