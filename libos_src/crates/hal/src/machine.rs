@@ -86,6 +86,10 @@ pub trait Machine: Sync {
     /// How many bytes [`Machine::save_xstate`] writes: an XSAVE area in the standard format, for
     /// the features in use.
     fn xstate_size(&self) -> usize;
+    /// The features that an XSAVE area of this machine may hold, as in XCR0; at least x87 and SSE.
+    fn xstate_features(&self) -> u64 {
+        3
+    }
     /// Saves the extended state of this thread's interrupted user context; returns the bytes
     /// written.
     ///

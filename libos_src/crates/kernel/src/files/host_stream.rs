@@ -1,0 +1,109 @@
+//! Standard input, output and error: streams of the host.
+
+use core::time::Duration;
+
+use hal::{Errno, HostEvents, HostPoll, Machine};
+use vfs::{DeviceNumber, FileType, Inode, Metadata, Mode, Readiness};
+
+use crate::syscalls::terminal::{self, TCGETS, TIOCGWINSZ};
+
+/// A stream that the host gave the enclave. All its bytes are seen and made by the host.
+pub(crate) struct HostStream {
+    machine: &'static dyn Machine,
+    fd: u32,
+    is_terminal: bool,
+}
+
+/// `/dev/pts/0`.
+const TERMINAL: DeviceNumber = DeviceNumber::new(136, 0);
+
+impl HostStream {
+    /// The host's descriptor `fd`.
+    pub(crate) fn new(machine: &'static dyn Machine, fd: u32) -> Self {
+        let is_terminal = machine.host_tty_size(fd).is_ok();
+        Self {
+            machine,
+            fd,
+            is_terminal,
+        }
+    }
+
+    /// Whether a person may be at the other end.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// What to ask the host for when waiting for this stream.
+    pub(crate) const fn poll(&self, events: HostEvents) -> HostPoll {
+        HostPoll {
+            fd: self.fd,
+            events,
+            ready: HostEvents::empty(),
+        }
+    }
+}
+
+impl Inode for HostStream {
+    /// A terminal, or something that only flows.
+    fn kind(&self) -> FileType {
+        if self.is_terminal {
+            FileType::CharacterDevice
+        } else {
+            FileType::Fifo
+        }
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let mode = Mode::from_low_bits(0o620);
+        let mut metadata = Metadata::fixed(u64::from(self.fd) + 3, self.kind(), mode);
+        if self.is_terminal {
+            metadata.represents = TERMINAL;
+        }
+        Ok(metadata)
+    }
+
+    /// Unlike other inodes it waits: the host does. A read that must not wait asks
+    /// [`readiness`](Inode::readiness) first.
+    fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.machine.host_read(self.fd, buffer)
+    }
+
+    /// Writes all of it: a host that takes a part is asked again.
+    fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize, Errno> {
+        let mut done = 0;
+        while done < data.len() {
+            match self.machine.host_write(self.fd, &data[done..]) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(Errno::EINTR) => {}
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let mut fds = [self.poll(HostEvents::IN | HostEvents::OUT)];
+        match self.machine.host_poll(&mut fds, Some(Duration::ZERO)) {
+            Ok(_) => Readiness::from_bits_truncate(fds[0].ready.bits().into()),
+            Err(_) => Readiness::ERROR,
+        }
+    }
+
+    fn control(&self, request: u32, argument: &mut [u8]) -> Result<u64, Errno> {
+        let size = self.machine.host_tty_size(self.fd)?;
+        match request {
+            TIOCGWINSZ => terminal::write_window_size(argument, size),
+            TCGETS => terminal::write_settings(argument),
+            _ => return Err(Errno::ENOTTY),
+        }
+        Ok(0)
+    }
+
+    fn control_size_bytes(&self, request: u32) -> Option<usize> {
+        self.is_terminal
+            .then(|| terminal::size_bytes(request))
+            .flatten()
+    }
+}

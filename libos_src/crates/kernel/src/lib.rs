@@ -1,0 +1,28 @@
+//! The LibOS kernel: what Linux programs expect below them, inside an enclave.
+//!
+//! [`Libos`] serves one process with many threads. It implements [`hal::Kernel`] and reaches
+//! everything outside through [`hal::Machine`], so that it runs in an enclave as in a test on
+//! Linux.
+//!
+//! Every value that a program passes is an allegation: addresses go through
+//! [`memory::AddressSpace`], numbers through the typed table in [`syscalls`].
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod boot;
+mod events;
+mod files;
+mod libos;
+mod memory;
+mod mounts;
+mod process;
+mod process_files;
+mod program;
+mod signals;
+mod syscalls;
+mod threads;
+
+pub use libos::Libos;

@@ -1,0 +1,72 @@
+//! `madvise` and `mincore`'s questions about memory.
+
+use core::ops::Range;
+
+use hal::{Errno, Prot};
+
+use super::space::{AddressSpace, Books};
+
+/// The advice that changes something; all other known advice is accepted and ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// The content is not needed: the next access reads zeros, or the file again.
+    DontNeed,
+    /// Back the pages now.
+    Populate(Prot),
+    /// Nothing that we act on.
+    Ignored,
+}
+
+impl Advice {
+    /// Decodes `madvise`'s argument (`linux/mman.h`, `MADV_*`).
+    pub(crate) const fn from_argument(argument: i32) -> Option<Self> {
+        match argument {
+            4 => Some(Self::DontNeed),
+            22 => Some(Self::Populate(Prot::READ)),
+            23 => Some(Self::Populate(Prot::WRITE)),
+            // NORMAL RANDOM SEQUENTIAL WILLNEED FREE DONTFORK DOFORK MERGEABLE UNMERGEABLE
+            // HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT
+            0..=3 | 8 | 10..=21 => Some(Self::Ignored),
+            _ => None,
+        }
+    }
+}
+
+impl AddressSpace {
+    /// Takes advice about a range. `ENOMEM` when part of it is not mapped.
+    pub(crate) fn advise(&self, address: u64, len: u64, advice: Advice) -> Result<(), Errno> {
+        if super::page_floor(address) != address {
+            return Err(Errno::EINVAL);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let range = self
+            .checked_range(address, len)
+            .map_err(|_| Errno::ENOMEM)?;
+        let mut books = self.books.write();
+        match advice {
+            Advice::DontNeed => self.forget(&mut books, &range)?,
+            Advice::Populate(prot) if !books.areas.allows(&range, prot) => {
+                return Err(Errno::ENOMEM);
+            }
+            Advice::Populate(_) => {
+                self.populate(&mut books, &range)
+                    .map_err(|_| Errno::ENOMEM)?;
+            }
+            Advice::Ignored => {}
+        }
+        if books.areas.allows(&range, Prot::empty()) {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    fn forget(&self, books: &mut Books, range: &Range<u64>) -> Result<(), Errno> {
+        self.release_pages(books, range);
+        self.settle(books, range).map_err(|_| Errno::ENOMEM)?;
+        self.patch_text(books, range);
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! The mappings of an address space, as `/proc/self/maps` would list them.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use hal::{PAGE_SIZE, Prot};
+use vfs::Inode;
+
+/// One mapping: a run of pages with one permission and one origin. Its start is its key in
+/// [`Areas`].
+#[derive(Clone)]
+pub(crate) struct Area {
+    /// The address after its last byte.
+    pub(crate) end: u64,
+    /// What the program may do with it.
+    pub(crate) prot: Prot,
+    /// What its pages hold when they are first touched.
+    pub(crate) backing: Backing,
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+}
+
+/// Where the first content of a page comes from.
+#[derive(Clone)]
+pub(crate) enum Backing {
+    /// Zeros.
+    Zero,
+    /// A private copy of a file, from this offset at the start of the area; zeros behind its end.
+    File(FileBacking),
+}
+
+/// A stretch of a file.
+#[derive(Clone)]
+pub(crate) struct FileBacking {
+    /// The file.
+    pub(crate) inode: Arc<dyn Inode>,
+    /// Its name when it was mapped, for people only.
+    pub(crate) path: Arc<[u8]>,
+    /// Page aligned.
+    pub(crate) offset: u64,
+}
+
+/// What an area is for; decides its name in `/proc/self/maps` and who may unmap it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The program asked for it, or its image needs it.
+    Program,
+    /// The `brk` heap.
+    Heap,
+    /// The first thread's stack.
+    Stack,
+    /// System call stubs of the text that starts at this address.
+    Stubs(u64),
+}
+
+impl Backing {
+    /// The backing of a part that starts `bytes` later.
+    fn advanced(&self, bytes: u64) -> Self {
+        match self {
+            Self::Zero => Self::Zero,
+            Self::File(file) => Self::File(FileBacking {
+                offset: file.offset + bytes,
+                ..file.clone()
+            }),
+        }
+    }
+}
+
+/// All areas, which never overlap.
+#[derive(Default)]
+pub(crate) struct Areas(BTreeMap<u64, Area>);
+
+impl Areas {
+    /// The area that holds `address`, with its start.
+    pub(crate) fn find(&self, address: u64) -> Option<(u64, &Area)> {
+        let (&start, area) = self.0.range(..=address).next_back()?;
+        (address < area.end).then_some((start, area))
+    }
+
+    /// All areas in order, each with its start.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Area)> {
+        self.0.iter().map(|(&start, area)| (start, area))
+    }
+
+    /// The areas that `range` touches, in order.
+    pub(crate) fn overlapping(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Area)> {
+        let first = self
+            .find(range.start)
+            .map_or(range.start, |(start, _)| start);
+        self.0
+            .range(first..range.end.max(first))
+            .map(|(&start, area)| (start, area))
+    }
+
+    /// Whether every byte of `range` is mapped with at least `prot`.
+    pub(crate) fn allows(&self, range: &Range<u64>, prot: Prot) -> bool {
+        let mut next = range.start;
+        for (start, area) in self.overlapping(range) {
+            if start > next || !area.prot.contains(prot) {
+                return false;
+            }
+            next = area.end;
+        }
+        next >= range.end
+    }
+
+    /// Adds an area where there is none.
+    pub(crate) fn insert(&mut self, start: u64, area: Area) {
+        debug_assert!(self.overlapping(&(start..area.end)).next().is_none());
+        self.0.insert(start, area);
+    }
+
+    /// Takes out what lies in `range`, cutting the areas at its ends.
+    pub(crate) fn remove(&mut self, range: &Range<u64>) -> Vec<(u64, Area)> {
+        self.cut(range.start);
+        self.cut(range.end);
+        let starts: Vec<u64> = self
+            .0
+            .range(range.clone())
+            .map(|(&start, _)| start)
+            .collect();
+        starts
+            .into_iter()
+            .filter_map(|start| Some((start, self.0.remove(&start)?)))
+            .collect()
+    }
+
+    /// The areas of `range`, after cutting them at its ends, to be changed.
+    pub(crate) fn isolate(&mut self, range: &Range<u64>) -> impl Iterator<Item = (u64, &mut Area)> {
+        self.cut(range.start);
+        self.cut(range.end);
+        self.0
+            .range_mut(range.clone())
+            .map(|(&start, area)| (start, area))
+    }
+
+    /// The highest free run of `len` bytes in `within`, aligned to `align`, a power of two.
+    pub(crate) fn find_free_high(&self, len: u64, align: u64, within: &Range<u64>) -> Option<u64> {
+        let mut ceiling = within.end;
+        for (start, area) in self.0.range(..within.end).rev() {
+            if let Some(found) = fit_below(ceiling, len, align, area.end.max(within.start)) {
+                return Some(found);
+            }
+            ceiling = ceiling.min(*start);
+            if ceiling <= within.start {
+                return None;
+            }
+        }
+        fit_below(ceiling, len, align, within.start)
+    }
+
+    /// The lowest free run of `len` bytes in `within`, aligned to `align`, a power of two.
+    pub(crate) fn find_free_low(&self, len: u64, align: u64, within: &Range<u64>) -> Option<u64> {
+        let mut floor = within.start.checked_next_multiple_of(align)?;
+        for (start, area) in self.overlapping(within) {
+            if floor.checked_add(len)? <= start {
+                break;
+            }
+            floor = floor.max(area.end).checked_next_multiple_of(align)?;
+        }
+        (floor.checked_add(len)? <= within.end).then_some(floor)
+    }
+
+    /// Whether nothing of `range` is mapped.
+    pub(crate) fn is_free(&self, range: &Range<u64>) -> bool {
+        self.overlapping(range).next().is_none()
+    }
+
+    /// Bytes that are mapped in `range`.
+    pub(crate) fn mapped_bytes(&self, range: &Range<u64>) -> u64 {
+        self.overlapping(range)
+            .map(|(start, area)| area.end.min(range.end) - start.max(range.start))
+            .sum()
+    }
+
+    fn cut(&mut self, address: u64) {
+        debug_assert!(address.is_multiple_of(PAGE_SIZE));
+        let Some((start, _)) = self.find(address).filter(|(start, _)| *start != address) else {
+            return;
+        };
+        if let Some(area) = self.0.get_mut(&start) {
+            let mut rest = area.clone();
+            rest.backing = area.backing.advanced(address - start);
+            area.end = address;
+            self.0.insert(address, rest);
+        }
+    }
+}
+
+fn fit_below(ceiling: u64, len: u64, align: u64, floor: u64) -> Option<u64> {
+    let start = ceiling.checked_sub(len)? & !(align - 1);
+    (start >= floor).then_some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn area(end: u64, prot: Prot) -> Area {
+        Area {
+            end,
+            prot,
+            backing: Backing::Zero,
+            purpose: Purpose::Program,
+        }
+    }
+
+    fn three() -> Areas {
+        let mut areas = Areas::default();
+        areas.insert(0x10000, area(0x20000, Prot::READ));
+        areas.insert(0x20000, area(0x30000, Prot::READ | Prot::WRITE));
+        areas.insert(0x40000, area(0x50000, Prot::READ));
+        areas
+    }
+
+    #[test]
+    fn removing_the_middle_of_an_area_leaves_both_ends() {
+        let mut areas = three();
+
+        areas.remove(&(0x14000..0x15000));
+
+        assert!(areas.find(0x13fff).is_some());
+        assert!(areas.find(0x14000).is_none());
+        assert!(areas.find(0x15000).is_some());
+    }
+
+    #[test]
+    fn access_needs_every_byte_mapped_with_the_permission() {
+        let areas = three();
+
+        assert!(areas.allows(&(0x1f000..0x21000), Prot::READ));
+        assert!(!areas.allows(&(0x1f000..0x21000), Prot::WRITE));
+        assert!(!areas.allows(&(0x2f000..0x41000), Prot::READ));
+        assert!(!areas.allows(&(0x0..0x11000), Prot::READ));
+        assert!(
+            areas.allows(&(0x5..0x5), Prot::WRITE),
+            "no byte needs no permission"
+        );
+    }
+
+    #[test]
+    fn free_space_is_found_from_either_end() {
+        let areas = three();
+        let within = 0x10000..0x60000;
+
+        assert_eq!(areas.find_free_high(0x1000, 0x1000, &within), Some(0x5f000));
+        assert_eq!(areas.find_free_low(0x1000, 0x1000, &within), Some(0x30000));
+        assert_eq!(
+            areas.find_free_high(0x10000, 0x10000, &(0x10000..0x50000)),
+            Some(0x30000)
+        );
+        assert_eq!(areas.find_free_high(0x11000, 0x1000, &within), None);
+        assert_eq!(areas.find_free_low(u64::MAX, 0x1000, &within), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Giving pages memory and their first content.
+
+use alloc::vec;
+use core::ops::Range;
+
+use hal::{NoMemory, PAGE_SIZE, Prot};
+
+use super::area::{Area, Backing, FileBacking};
+use super::space::{AddressSpace, Books, Paging};
+
+/// Pages that one fault or kernel access brings in, around the page that was touched.
+const FAULT_AROUND_PAGES: u64 = 16;
+
+/// How much of a file is moved at a time through the kernel's heap.
+const CHUNK_BYTES: u64 = 64 * 1024;
+
+impl AddressSpace {
+    /// Backs what must be backed now that `range` has become accessible or has changed.
+    pub(super) fn settle(&self, books: &mut Books, range: &Range<u64>) -> Result<(), NoMemory> {
+        if self.paging == Paging::OnDemand {
+            return Ok(());
+        }
+        self.populate(books, range)
+    }
+
+    /// Backs every accessible page of `range` that has no memory yet.
+    pub(super) fn populate(&self, books: &mut Books, range: &Range<u64>) -> Result<(), NoMemory> {
+        let Books {
+            areas, committed, ..
+        } = books;
+        for (start, area) in areas.overlapping(range) {
+            if area.prot.is_empty() {
+                continue;
+            }
+            let wanted = start.max(range.start)..area.end.min(range.end);
+            for run in committed.missing(&wanted) {
+                self.back(start, area, &run)?;
+                committed.insert(&run);
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves a fault at `address`: whether the program may try again.
+    pub(crate) fn fault_in(&self, address: u64, access: Prot) -> bool {
+        let mut books = self.books.write();
+        let Some((start, area)) = books.areas.find(address) else {
+            return false;
+        };
+        if !area.prot.contains(access) {
+            return false;
+        }
+        let window = FAULT_AROUND_PAGES * PAGE_SIZE;
+        let floor = address & !(window - 1);
+        let around = start.max(floor)..area.end.min(floor + window);
+        let page = super::page_floor(address)..super::page_floor(address) + PAGE_SIZE;
+        if books.committed.missing(&page).is_empty() {
+            return false;
+        }
+        self.populate(&mut books, &around).is_ok()
+    }
+
+    fn back(&self, start: u64, area: &Area, run: &Range<u64>) -> Result<(), NoMemory> {
+        let len = run.end - run.start;
+        let Backing::File(file) = &area.backing else {
+            return self.machine.commit(run.start, len, area.prot);
+        };
+        let writable = Prot::READ | Prot::WRITE;
+        self.machine.commit(run.start, len, writable)?;
+        let offset = file.offset + (run.start - start);
+        let loaded = self.load(file, offset, run);
+        if loaded.is_err() {
+            self.machine.decommit(run.start, len);
+            return Err(NoMemory);
+        }
+        if area.prot == writable {
+            return Ok(());
+        }
+        self.machine.protect(run.start, len, area.prot)
+    }
+
+    /// Copies a file's bytes to committed pages; what lies behind the end of the file stays zero.
+    fn load(&self, file: &FileBacking, offset: u64, run: &Range<u64>) -> Result<(), NoMemory> {
+        let mut chunk = vec![0; CHUNK_BYTES.min(run.end - run.start) as usize];
+        let mut done = 0;
+        while done < run.end - run.start {
+            let wanted = CHUNK_BYTES.min(run.end - run.start - done) as usize;
+            let chunk = &mut chunk[..wanted];
+            let got = file
+                .inode
+                .read_at(offset + done, chunk)
+                .map_err(|_| NoMemory)?;
+            if got == 0 {
+                break;
+            }
+            self.machine
+                .copy_out(run.start + done, &chunk[..got])
+                .map_err(|_| NoMemory)?;
+            done += got as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! How the kernel reaches program memory.
+//!
+//! A user address is an allegation. Each access checks it against the books, so that a system call
+//! can neither read nor write what the program itself could not, on either memory model.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use hal::{Errno, PAGE_SIZE, Prot};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+use super::space::{AddressSpace, Paging};
+
+impl AddressSpace {
+    /// Copies program memory in. `EFAULT` when the program may not read all of it.
+    pub(crate) fn copy_in(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.access(address, bytes.len(), Prot::READ, || {
+            self.machine.copy_in(address, bytes)
+        })
+    }
+
+    /// Copies to program memory. `EFAULT`, with nothing written, when the program may not write all
+    /// of it.
+    pub(crate) fn copy_out(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.access(address, bytes.len(), Prot::WRITE, || {
+            self.machine.copy_out(address, bytes)
+        })
+    }
+
+    /// Zeroes program memory. `EFAULT` when the program may not write all of it.
+    pub(crate) fn zero(&self, address: u64, len: u64) -> Result<(), Errno> {
+        if len == 0 {
+            return Ok(());
+        }
+        let count = usize::try_from(len).map_err(|_| Errno::EFAULT)?;
+        self.access(address, count, Prot::WRITE, || {
+            self.machine.fill(address, len, 0)
+        })
+    }
+
+    /// Checks that the program may write all of a range. It may change its mind afterwards, so a
+    /// copy checks again; this is for what cannot be undone once it is read.
+    pub(crate) fn check_writable(&self, address: u64, len: u64) -> Result<(), Errno> {
+        let end = address.checked_add(len).ok_or(Errno::EFAULT)?;
+        let is_writable = self.books.read().areas.allows(&(address..end), Prot::WRITE);
+        if is_writable {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
+    }
+
+    /// Reads a value.
+    pub(crate) fn read<T: FromBytes + IntoBytes + FromZeros>(
+        &self,
+        address: u64,
+    ) -> Result<T, Errno> {
+        let mut value = T::new_zeroed();
+        self.copy_in(address, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// Writes a value.
+    pub(crate) fn write<T: IntoBytes + Immutable>(
+        &self,
+        address: u64,
+        value: &T,
+    ) -> Result<(), Errno> {
+        self.copy_out(address, value.as_bytes())
+    }
+
+    /// Reads `len` bytes; the caller has bounded `len`.
+    pub(crate) fn read_bytes(&self, address: u64, len: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; len];
+        self.copy_in(address, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads a string up to its NUL, which is not part of it. `too_long` when there is none within
+    /// `limit` bytes.
+    pub(crate) fn read_string(
+        &self,
+        address: u64,
+        limit: usize,
+        too_long: Errno,
+    ) -> Result<Vec<u8>, Errno> {
+        let mut text = Vec::new();
+        let mut page = [0; PAGE_SIZE as usize];
+        while text.len() < limit {
+            let at = address
+                .checked_add(text.len() as u64)
+                .ok_or(Errno::EFAULT)?;
+            let in_page = (PAGE_SIZE - at % PAGE_SIZE) as usize;
+            let part = &mut page[..in_page.min(limit - text.len())];
+            self.copy_in(at, part)?;
+            if let Some(end) = part.iter().position(|&byte| byte == 0) {
+                text.extend_from_slice(&part[..end]);
+                return Ok(text);
+            }
+            text.extend_from_slice(part);
+        }
+        Err(too_long)
+    }
+
+    /// Reads an aligned word atomically.
+    pub(crate) fn load_u32(&self, address: u64) -> Result<u32, Errno> {
+        self.access(address, 4, Prot::READ, || self.machine.load_u32(address))
+    }
+
+    /// Writes an aligned word atomically.
+    pub(crate) fn store_u32(&self, address: u64, value: u32) -> Result<(), Errno> {
+        self.access(address, 4, Prot::WRITE, || {
+            self.machine.store_u32(address, value)
+        })
+    }
+
+    /// Replaces `current` by `new` atomically if it is there; returns what was found.
+    pub(crate) fn compare_exchange_u32(
+        &self,
+        address: u64,
+        current: u32,
+        new: u32,
+    ) -> Result<u32, Errno> {
+        self.access(address, 4, Prot::READ | Prot::WRITE, || {
+            self.machine.compare_exchange_u32(address, current, new)
+        })
+    }
+
+    /// Checks a range against the books and runs `action` while they cannot change.
+    fn access<T>(
+        &self,
+        address: u64,
+        len: usize,
+        prot: Prot,
+        action: impl FnOnce() -> Result<T, hal::Fault>,
+    ) -> Result<T, Errno> {
+        let end = address.checked_add(len as u64).ok_or(Errno::EFAULT)?;
+        if self.paging == Paging::OnDemand {
+            self.bring_in(&(address..end), prot)?;
+        }
+        let books = self.books.read();
+        if !books.areas.allows(&(address..end), prot) {
+            return Err(Errno::EFAULT);
+        }
+        action().map_err(|_| Errno::EFAULT)
+    }
+
+    fn bring_in(&self, range: &Range<u64>, prot: Prot) -> Result<(), Errno> {
+        let end = super::page_ceiling(range.end).ok_or(Errno::EFAULT)?;
+        let pages = super::page_floor(range.start)..end;
+        let books = self.books.read();
+        if !books.areas.allows(range, prot) {
+            return Err(Errno::EFAULT);
+        }
+        if books.committed.missing(&pages).is_empty() {
+            return Ok(());
+        }
+        drop(books);
+        self.populate(&mut self.books.write(), &pages)
+            .map_err(|_| Errno::EFAULT)
+    }
+}

@@ -1,0 +1,66 @@
+//! `brk`.
+
+use hal::Prot;
+
+use super::area::{Area, Backing, Purpose};
+use super::shortage::Knob;
+use super::space::{AddressSpace, Books};
+
+/// The `brk` heap: from `start` to `end`, which is where the program put it, not page aligned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heap {
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+impl AddressSpace {
+    /// Puts the empty heap at `start`, the first page after the program's image.
+    pub(crate) fn begin_heap(&self, start: u64) {
+        self.books.write().heap = Heap { start, end: start };
+    }
+
+    /// Moves the end of the heap if that is possible, and returns where it is now.
+    pub(crate) fn set_heap_end(&self, wanted: u64) -> u64 {
+        let mut books = self.books.write();
+        let heap = books.heap;
+        if wanted < heap.start || wanted > self.layout.user.end {
+            return heap.end;
+        }
+        let (Some(old), Some(new)) = (super::page_ceiling(heap.end), super::page_ceiling(wanted))
+        else {
+            return heap.end;
+        };
+        if new < old {
+            self.discard(&mut books, &(new..old));
+        }
+        if new > old && !self.grow_heap(&mut books, old, new) {
+            return heap.end;
+        }
+        books.heap.end = wanted;
+        wanted
+    }
+
+    fn grow_heap(&self, books: &mut Books, old: u64, new: u64) -> bool {
+        let range = old..new;
+        if new - books.heap.start > self.layout.heap_limit_bytes {
+            self.report_shortage(books, Knob::Heap, new - old);
+            return false;
+        }
+        if !books.areas.is_free(&range) {
+            return false;
+        }
+        let area = Area {
+            end: new,
+            prot: Prot::READ | Prot::WRITE,
+            backing: Backing::Zero,
+            purpose: Purpose::Heap,
+        };
+        books.areas.insert(old, area);
+        if self.settle(books, &range).is_err() {
+            self.discard(books, &range);
+            self.report_shortage(books, Knob::UserSpace, new - old);
+            return false;
+        }
+        true
+    }
+}

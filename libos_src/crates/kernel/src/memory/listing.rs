@@ -1,0 +1,79 @@
+//! The text of `/proc/self/maps`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+use hal::Prot;
+
+use super::area::{Area, Backing, Purpose};
+use super::space::AddressSpace;
+
+impl AddressSpace {
+    /// One line for each mapping, as proc(5) describes `/proc/pid/maps`.
+    pub(crate) fn listing(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (start, area) in self.books.read().areas.iter() {
+            text.extend_from_slice(line(start, area).as_bytes());
+            text.extend_from_slice(name(area));
+            text.push(b'\n');
+        }
+        text
+    }
+
+    /// Bytes that are mapped, and bytes that have memory.
+    pub(crate) fn sizes_bytes(&self) -> (u64, u64) {
+        let books = self.books.read();
+        let user = &self.layout.user;
+        let resident = books
+            .committed
+            .present(user)
+            .iter()
+            .map(|run| run.end - run.start)
+            .sum();
+        (books.areas.mapped_bytes(user), resident)
+    }
+}
+
+fn line(start: u64, area: &Area) -> String {
+    let flag = |prot, letter| {
+        if area.prot.contains(prot) {
+            letter
+        } else {
+            '-'
+        }
+    };
+    let (offset, inode) = match &area.backing {
+        Backing::Zero => (0, 0),
+        Backing::File(file) => (
+            file.offset,
+            file.inode.metadata().map_or(0, |metadata| metadata.inode),
+        ),
+    };
+    let (read, write, execute) = (
+        flag(Prot::READ, 'r'),
+        flag(Prot::WRITE, 'w'),
+        flag(Prot::EXEC, 'x'),
+    );
+    let mut line = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        line,
+        "{start:08x}-{:08x} {read}{write}{execute}p {offset:08x} 00:01 {inode} ",
+        area.end
+    );
+    while line.len() < 73 && !name(area).is_empty() {
+        line.push(' ');
+    }
+    line
+}
+
+fn name(area: &Area) -> &[u8] {
+    match (area.purpose, &area.backing) {
+        (Purpose::Heap, _) => b"[heap]",
+        (Purpose::Stack, _) => b"[stack]",
+        (Purpose::Stubs(_), _) => b"[libos stubs]",
+        (Purpose::Program, Backing::File(file)) => &file.path,
+        (Purpose::Program, Backing::Zero) => b"",
+    }
+}

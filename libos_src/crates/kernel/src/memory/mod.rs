@@ -1,0 +1,36 @@
+//! The memory of a process: which addresses it has, what backs them, and how the kernel reaches
+//! them.
+
+mod advice;
+mod area;
+mod commit;
+mod copy;
+mod heap;
+mod layout;
+mod listing;
+mod map;
+mod pages;
+mod patch;
+mod protect;
+mod remap;
+mod shortage;
+mod space;
+
+pub(crate) use advice::Advice;
+pub(crate) use area::{Backing, FileBacking, Purpose};
+pub(crate) use layout::Layout;
+pub(crate) use map::{Mapping, Placement};
+pub(crate) use remap::Remapping;
+pub(crate) use space::{AddressSpace, Paging};
+
+use hal::PAGE_SIZE;
+
+/// The page that holds `address`.
+pub(crate) const fn page_floor(address: u64) -> u64 {
+    address & !(PAGE_SIZE - 1)
+}
+
+/// The first page boundary that is not below `address`; `None` when that is past the last address.
+pub(crate) fn page_ceiling(address: u64) -> Option<u64> {
+    address.checked_next_multiple_of(PAGE_SIZE)
+}

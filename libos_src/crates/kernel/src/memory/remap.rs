@@ -1,0 +1,155 @@
+//! `mremap`.
+
+use alloc::vec;
+use core::ops::Range;
+
+use hal::{Errno, PAGE_SIZE, Prot};
+
+use super::area::{Area, Purpose};
+use super::map::Placement;
+use super::shortage::Knob;
+use super::space::{AddressSpace, Books};
+
+/// What `mremap` may do when a mapping cannot grow where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remapping {
+    /// Stay, or fail.
+    InPlace,
+    /// Move anywhere.
+    MayMove,
+    /// Move to this address, replacing what is there.
+    To(u64),
+}
+
+/// Bytes moved at a time through the kernel's heap.
+const CHUNK_BYTES: u64 = 64 * 1024;
+
+impl AddressSpace {
+    /// Resizes or moves the mapping at `address`, and returns where it is.
+    pub(crate) fn remap(
+        &self,
+        address: u64,
+        old_len: u64,
+        new_len: u64,
+        remapping: Remapping,
+    ) -> Result<u64, Errno> {
+        let old = self.checked_range(address, old_len)?;
+        let new_len = super::page_ceiling(new_len)
+            .filter(|&len| len != 0)
+            .ok_or(Errno::EINVAL)?;
+        let mut books = self.books.write();
+        let (_, area) = books.areas.find(address).ok_or(Errno::EFAULT)?;
+        if area.end < old.end || matches!(area.purpose, Purpose::Stubs(_)) {
+            return Err(Errno::EFAULT);
+        }
+        let ends_here = area.end == old.end;
+        if let Remapping::To(target) = remapping {
+            return self.move_to(&mut books, &old, target, new_len);
+        }
+        let old_len = old.end - old.start;
+        if new_len <= old_len {
+            self.discard(&mut books, &(address + new_len..old.end));
+            return Ok(address);
+        }
+        let growth = old.end..address.checked_add(new_len).ok_or(Errno::ENOMEM)?;
+        let fits = growth.end <= self.layout.user.end && books.areas.is_free(&growth);
+        if ends_here && fits {
+            return self.grow(&mut books, &old, growth.end).map(|()| address);
+        }
+        if remapping == Remapping::InPlace {
+            return Err(Errno::ENOMEM);
+        }
+        let target = self.place(&books, Placement::Hint(0), new_len)?;
+        self.transfer(&mut books, &old, &target)
+    }
+
+    fn move_to(
+        &self,
+        books: &mut Books,
+        old: &Range<u64>,
+        target: u64,
+        new_len: u64,
+    ) -> Result<u64, Errno> {
+        let target = self.checked_range(target, new_len)?;
+        if target.start < old.end && old.start < target.end {
+            return Err(Errno::EINVAL);
+        }
+        self.discard(books, &target);
+        self.transfer(books, old, &target)
+    }
+
+    fn grow(&self, books: &mut Books, old: &Range<u64>, end: u64) -> Result<(), Errno> {
+        for (_, area) in books.areas.isolate(old) {
+            area.end = end;
+        }
+        self.settle(books, &(old.end..end)).map_err(|_| {
+            self.discard(books, &(old.end..end));
+            self.report_shortage(books, Knob::UserSpace, end - old.end);
+            Errno::ENOMEM
+        })
+    }
+
+    /// Moves the mapping in `old` to the free range `target`, cut or grown to its length.
+    fn transfer(
+        &self,
+        books: &mut Books,
+        old: &Range<u64>,
+        target: &Range<u64>,
+    ) -> Result<u64, Errno> {
+        let writable = Prot::READ | Prot::WRITE;
+        let mut area: Area = books
+            .areas
+            .isolate(old)
+            .next()
+            .ok_or(Errno::EFAULT)?
+            .1
+            .clone();
+        area.end = target.end;
+        let prot = area.prot;
+        books.areas.insert(target.start, area);
+        let moved = self.copy_pages(books, old, target);
+        if moved.is_err() {
+            self.discard(books, target);
+            self.report_shortage(books, Knob::UserSpace, target.end - target.start);
+            return Err(Errno::ENOMEM);
+        }
+        if prot != writable {
+            for run in books.committed.present(target) {
+                let changed = self.machine.protect(run.start, run.end - run.start, prot);
+                changed.map_err(|_| Errno::ENOMEM)?;
+            }
+        }
+        self.discard(books, old);
+        self.settle(books, target).map_err(|_| Errno::ENOMEM)?;
+        Ok(target.start)
+    }
+
+    /// Copies the committed pages of `old` that have a place in `target`.
+    fn copy_pages(
+        &self,
+        books: &mut Books,
+        old: &Range<u64>,
+        target: &Range<u64>,
+    ) -> Result<(), hal::NoMemory> {
+        let len = (old.end - old.start).min(target.end - target.start);
+        let mut chunk = vec![0; CHUNK_BYTES.min(len) as usize];
+        for run in books.committed.present(&(old.start..old.start + len)) {
+            let to = target.start + (run.start - old.start);
+            let bytes = run.end - run.start;
+            self.machine.commit(to, bytes, Prot::READ | Prot::WRITE)?;
+            books.committed.insert(&(to..to + bytes));
+            for done in (0..bytes).step_by(CHUNK_BYTES as usize) {
+                let part = &mut chunk[..CHUNK_BYTES.min(bytes - done) as usize];
+                self.machine
+                    .copy_in(run.start + done, part)
+                    .map_err(|_| hal::NoMemory)?;
+                self.machine
+                    .copy_out(to + done, part)
+                    .map_err(|_| hal::NoMemory)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(CHUNK_BYTES.is_multiple_of(PAGE_SIZE));

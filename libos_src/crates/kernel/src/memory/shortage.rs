@@ -1,0 +1,93 @@
+//! Telling the operator which knob of `Occlum.yaml` is too small.
+
+use alloc::format;
+use alloc::string::String;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use hal::LogLevel;
+
+use super::space::{AddressSpace, Books};
+
+/// A size in `Occlum.yaml` that memory can run out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Knob {
+    /// All program memory.
+    UserSpace,
+    /// What `brk` may give.
+    Heap,
+    /// Where `mmap` puts things.
+    Mmap,
+}
+
+/// Which knobs were already named: one line for each is enough.
+#[derive(Debug, Default)]
+pub(crate) struct Shortages(AtomicU8);
+
+impl AddressSpace {
+    /// Logs, once for each knob, what ran out and a value that would have done.
+    pub(super) fn report_shortage(&self, books: &Books, knob: Knob, wanted_bytes: u64) {
+        let bit = 1 << knob as u8;
+        if self.shortages.0.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+            return;
+        }
+        let user = &self.layout.user;
+        let mmap = &self.layout.mmap;
+        let (name, limit, used) = match knob {
+            Knob::UserSpace => (
+                "resource_limits.user_space_size",
+                user.end - user.start,
+                books.areas.mapped_bytes(user),
+            ),
+            Knob::Heap => (
+                "process.default_heap_size",
+                self.layout.heap_limit_bytes,
+                books.heap.end - books.heap.start,
+            ),
+            Knob::Mmap => (
+                "process.default_mmap_size",
+                mmap.end - mmap.start,
+                books.areas.mapped_bytes(mmap),
+            ),
+        };
+        self.machine.log(
+            LogLevel::Warning,
+            &shortage_line(name, limit, used, wanted_bytes),
+        );
+    }
+}
+
+fn shortage_line(name: &str, limit: u64, used: u64, wanted: u64) -> String {
+    let enough = limit.saturating_add(wanted);
+    format!(
+        "out of memory: the program asks for {} more, {} of {} are in use; \
+         `{name}: {}` in Occlum.yaml would do",
+        mebibytes(wanted),
+        mebibytes(used),
+        mebibytes(limit),
+        mebibytes(enough)
+    )
+}
+
+/// A size as `Occlum.yaml` spells it, rounded up.
+fn mebibytes(bytes: u64) -> String {
+    format!("{}MB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_the_knob_and_a_value_that_would_do() {
+        assert_eq!(
+            shortage_line(
+                "process.default_mmap_size",
+                32 << 20,
+                30 << 20,
+                (3 << 20) - 1
+            ),
+            "out of memory: the program asks for 3MB more, 30MB of 32MB are in use; \
+             `process.default_mmap_size: 35MB` in Occlum.yaml would do"
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! The file systems that the sealed configuration names, and `/dev` and `/proc`.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::fmt;
+
+use config::{Image, Mount};
+use devfs::DevFs;
+use erofs::Erofs;
+use hal::{Clock, Errno, LogLevel, Machine};
+use procfs::ProcFs;
+use tmpfs::TmpFs;
+use verity::{Parameters, RawSource, Reporter, Verified};
+use vfs::{FileSystem, Follow, Inode, Mode, MountFlags, Namespace, Timestamp, Viewpoint};
+
+use crate::Libos;
+use crate::process_files::ProcessFiles;
+
+/// Verified blocks of each image that are kept, in bytes.
+const BLOCK_CACHE_BYTES: usize = 4 << 20;
+/// Nodes of each image's hash tree that are kept, in bytes.
+const NODE_CACHE_BYTES: usize = 512 << 10;
+
+impl Libos {
+    /// Mounts everything; the first mount of the configuration is the root.
+    pub(crate) fn mount_all(
+        &self,
+        process_files: &Arc<ProcessFiles>,
+        terminal: Arc<dyn Inode>,
+    ) -> Result<Arc<Namespace>, String> {
+        let mut mounts = self.config.mounts.iter();
+        let root = mounts.next().ok_or("the configuration mounts nothing")?;
+        let namespace = Namespace::new(self.file_system(root)?, MountFlags::default())
+            .map_err(|errno| format!("cannot mount the root: {errno}"))?;
+        let viewpoint = Viewpoint::new(namespace.clone());
+        let random = Arc::new(EnclaveRandom(self.machine));
+        // Where the root has the directories, so that a root without them stays as it is.
+        attach(&viewpoint, "/dev", DevFs::new(random, terminal)).or_else(unless_missing)?;
+        attach(&viewpoint, "/proc", ProcFs::new(process_files.clone())).or_else(unless_missing)?;
+        for mount in mounts {
+            attach(&viewpoint, mount.target(), self.file_system(mount)?)
+                .map_err(|errno| format!("cannot mount `{}`: {errno}", mount.target()))?;
+        }
+        Ok(namespace)
+    }
+
+    fn file_system(&self, mount: &Mount) -> Result<Arc<dyn FileSystem>, String> {
+        let failed =
+            |reason: &dyn fmt::Display| format!("cannot mount `{}`: {reason}", mount.target());
+        match mount {
+            Mount::Erofs { image, .. } => Ok(self.erofs(image).map_err(|error| failed(&error))?),
+            Mount::Tmpfs { size_bytes, .. } => {
+                let clock = Arc::new(EnclaveClock(self.machine));
+                let mode = Mode::from_low_bits(0o1777);
+                Ok(TmpFs::new(*size_bytes, mode, clock).map_err(|errno| failed(&errno))?)
+            }
+        }
+    }
+
+    fn erofs(&self, image: &Image) -> Result<Arc<Erofs>, String> {
+        let source = ImageSource {
+            machine: self.machine,
+            index: image.index,
+        };
+        let parameters = Parameters {
+            data_size_bytes: image.data_size_bytes,
+            tree_offset_bytes: image.tree_offset_bytes,
+            root_hash: image.root_hash.0,
+        };
+        let report = || reporter(self.machine, &image.name);
+        let blocks = Verified::new(source, &parameters, NODE_CACHE_BYTES, report());
+        let blocks = blocks.map_err(|error| error.to_string())?;
+        Erofs::mount(Box::new(blocks), BLOCK_CACHE_BYTES, report())
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn attach(
+    viewpoint: &Viewpoint,
+    target: &str,
+    file_system: Arc<dyn FileSystem>,
+) -> Result<(), Errno> {
+    let point = viewpoint.resolve(None, target.as_bytes(), Follow::Yes)?;
+    viewpoint
+        .namespace
+        .mount(&point, file_system, MountFlags::default())?;
+    Ok(())
+}
+
+fn unless_missing(errno: Errno) -> Result<(), String> {
+    match errno {
+        Errno::ENOENT => Ok(()),
+        _ => Err(format!("cannot mount /dev and /proc: {errno}")),
+    }
+}
+
+/// Damage is told even when the log is off: somebody tampers with the image, or a disk breaks.
+fn reporter(machine: &'static dyn Machine, image: &str) -> Reporter {
+    let name = image.to_string();
+    Box::new(move |what| machine.log(LogLevel::Error, &format!("image `{name}`: {what}")))
+}
+
+/// An image that the host keeps.
+struct ImageSource {
+    machine: &'static dyn Machine,
+    index: u32,
+}
+
+impl RawSource for ImageSource {
+    fn read_raw(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        self.machine.read_image(self.index, offset, buffer)
+    }
+}
+
+struct EnclaveClock(&'static dyn Machine);
+
+impl vfs::Clock for EnclaveClock {
+    fn now(&self) -> Timestamp {
+        let now = self.0.clock(Clock::Realtime);
+        Timestamp {
+            seconds: now.seconds.cast_signed(),
+            nanoseconds: now.nanoseconds,
+        }
+    }
+}
+
+struct EnclaveRandom(&'static dyn Machine);
+
+impl devfs::Random for EnclaveRandom {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.0.random(buffer);
+    }
+}

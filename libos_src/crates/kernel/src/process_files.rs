@@ -1,0 +1,233 @@
+//! The texts of `/proc` (proc(5)): what is true inside the enclave, nothing of the host.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+use hal::{Clock, Errno, Machine};
+use procfs::{ProcessPlace, ProcessText, Source, SystemText};
+use spin::Once;
+use vfs::Location;
+
+use crate::process::Process;
+
+/// Answers what `/proc` asks.
+pub(crate) struct ProcessFiles {
+    machine: &'static dyn Machine,
+    process: Once<Weak<Process>>,
+}
+
+const PAGE_BYTES: u64 = hal::PAGE_SIZE;
+const TICKS_PER_SECOND: u64 = 100;
+
+impl ProcessFiles {
+    /// There is no process yet.
+    pub(crate) fn new(machine: &'static dyn Machine) -> Arc<Self> {
+        Arc::new(Self {
+            machine,
+            process: Once::new(),
+        })
+    }
+
+    /// There is one now.
+    pub(crate) fn show(&self, process: &Arc<Process>) {
+        self.process.call_once(|| Arc::downgrade(process));
+    }
+
+    fn process(&self, pid: u32) -> Result<Arc<Process>, Errno> {
+        let process = self.process.get().and_then(Weak::upgrade);
+        process
+            .filter(|process| process.pid == pid)
+            .ok_or(Errno::ESRCH)
+    }
+
+    fn uptime_ticks(&self) -> u64 {
+        let now = self.machine.clock(Clock::Monotonic);
+        now.seconds * TICKS_PER_SECOND + u64::from(now.nanoseconds) / 10_000_000
+    }
+
+    fn mounts(process: &Process) -> String {
+        let viewpoint = process.viewpoint.read().clone();
+        let mut text = String::new();
+        for mount in viewpoint.namespace.mounts() {
+            let kind = mount.file_system().type_name();
+            let path = match mount.point() {
+                Some(point) => viewpoint.path_of(point),
+                None => Vec::from(*b"/"),
+            };
+            let access = if mount.check_writable().is_ok() {
+                "rw"
+            } else {
+                "ro"
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{kind} {} {kind} {access} 0 0", path.escape_ascii());
+        }
+        text
+    }
+
+    fn statistics(process: &Process) -> String {
+        let (mapped, resident) = process.memory.sizes_bytes();
+        let pid = process.pid;
+        let name = name(process);
+        let threads = process.thread_count();
+        let resident_pages = resident / PAGE_BYTES;
+        // Fields 4 to 24 and then zeros up to 52, as proc(5) numbers them.
+        format!(
+            "{pid} ({name}) R 0 {pid} {pid} 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 0 {mapped} \
+             {resident_pages} {}{}\n",
+            u64::MAX,
+            " 0".repeat(27)
+        )
+    }
+
+    fn status(process: &Process) -> String {
+        let (mapped, resident) = process.memory.sizes_bytes();
+        let pid = process.pid;
+        let mask = process.viewpoint.read().creation_mask.bits();
+        format!(
+            "Name:\t{}\nUmask:\t{mask:04o}\nState:\tR (running)\nTgid:\t{pid}\nPid:\t{pid}\n\
+             PPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nVmSize:\t{} kB\nVmRSS:\t{} kB\n\
+             Threads:\t{}\n",
+            name(process),
+            mapped / 1024,
+            resident / 1024,
+            process.thread_count()
+        )
+    }
+
+    fn processors(&self) -> String {
+        let cpus = 0..self.machine.cpu_count();
+        cpus.map(|cpu| format!("processor\t: {cpu}\nvendor_id\t: GenuineIntel\n\n"))
+            .collect()
+    }
+
+    fn memory(&self) -> String {
+        let process = self.process.get().and_then(Weak::upgrade);
+        let used = process.map_or(0, |process| process.memory.sizes_bytes().1);
+        let user = self.machine.user_range();
+        let total = user.end - user.start;
+        let free = (total - used) / 1024;
+        format!(
+            "MemTotal: {:>15} kB\nMemFree: {free:>16} kB\nMemAvailable: {free:>11} kB\n\
+             Buffers: {:>16} kB\nCached: {:>17} kB\nSwapTotal: {:>14} kB\nSwapFree: {:>15} kB\n",
+            total / 1024,
+            0,
+            0,
+            0,
+            0
+        )
+    }
+
+    fn cpu_times(&self) -> String {
+        let ticks = self.uptime_ticks();
+        let mut text = format!("cpu  {ticks} 0 0 0 0 0 0 0 0 0\n");
+        for cpu in 0..self.machine.cpu_count() {
+            let _ = writeln!(text, "cpu{cpu} {ticks} 0 0 0 0 0 0 0 0 0");
+        }
+        text
+    }
+
+    fn up_time(&self) -> String {
+        let ticks = self.uptime_ticks();
+        let seconds = format!(
+            "{}.{:02}",
+            ticks / TICKS_PER_SECOND,
+            ticks % TICKS_PER_SECOND
+        );
+        format!("{seconds} 0.00\n")
+    }
+}
+
+impl Source for ProcessFiles {
+    fn current_process(&self) -> u32 {
+        self.process
+            .get()
+            .and_then(Weak::upgrade)
+            .map_or(0, |process| process.pid)
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        Vec::from([self.current_process()])
+    }
+
+    fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>, Errno> {
+        let process = self.process(process)?;
+        Ok(match text {
+            ProcessText::CommandLine => zero_terminated(&process.arguments),
+            ProcessText::Environment => zero_terminated(&process.environment),
+            ProcessText::Name => format!("{}\n", name(&process)).into_bytes(),
+            ProcessText::Maps => process.memory.listing(),
+            ProcessText::Mounts => Self::mounts(&process).into_bytes(),
+            ProcessText::Statistics => Self::statistics(&process).into_bytes(),
+            ProcessText::Memory => {
+                let (mapped, resident) = process.memory.sizes_bytes();
+                let (mapped, resident) = (mapped / PAGE_BYTES, resident / PAGE_BYTES);
+                format!("{mapped} {resident} 0 0 0 {mapped} 0\n").into_bytes()
+            }
+            ProcessText::Status => Self::status(&process).into_bytes(),
+        })
+    }
+
+    fn process_place(&self, process: u32, place: ProcessPlace) -> Result<Location, Errno> {
+        let process = self.process(process)?;
+        match place {
+            ProcessPlace::Executable => Ok(process.executable.clone()),
+            ProcessPlace::WorkingDirectory => {
+                Ok(process.viewpoint.read().working_directory.clone())
+            }
+            ProcessPlace::Root => Ok(process.viewpoint.read().root.clone()),
+            ProcessPlace::Descriptor(number) => {
+                let number = i32::try_from(number).map_err(|_| Errno::ENOENT)?;
+                let descriptors = process.descriptors.read();
+                let file = descriptors.file(number).map_err(|_| Errno::ENOENT)?;
+                Ok(file.location().clone())
+            }
+        }
+    }
+
+    fn descriptors(&self, process: u32) -> Result<Vec<u32>, Errno> {
+        let process = self.process(process)?;
+        let descriptors = process.descriptors.read();
+        Ok(descriptors.numbers().map(i32::cast_unsigned).collect())
+    }
+
+    fn text_of_place(&self, place: &Location) -> Vec<u8> {
+        match self.process.get().and_then(Weak::upgrade) {
+            Some(process) => process.viewpoint.read().path_of(place),
+            None => Vec::new(),
+        }
+    }
+
+    fn system_text(&self, text: SystemText) -> Result<Vec<u8>, Errno> {
+        let text = match text {
+            SystemText::Processors => self.processors(),
+            SystemText::FileSystems => "nodev\tproc\nnodev\ttmpfs\n\terofs\n".into(),
+            SystemText::Load => "0.00 0.00 0.00 1/1 1\n".into(),
+            SystemText::Memory => self.memory(),
+            SystemText::Statistics => self.cpu_times(),
+            SystemText::UpTime => self.up_time(),
+            SystemText::Version => "Linux version 5.15.0-occlum (occlum-build)\n".into(),
+        };
+        Ok(text.into_bytes())
+    }
+}
+
+/// The name of the first thread, or of the process once that has ended.
+fn name(process: &Process) -> String {
+    let name = process
+        .thread(process.pid)
+        .map(|thread| *thread.name.lock())
+        .unwrap_or_default();
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn zero_terminated(texts: &[Vec<u8>]) -> Vec<u8> {
+    texts
+        .iter()
+        .flat_map(|text| text.iter().copied().chain([0]))
+        .collect()
+}

@@ -1,0 +1,271 @@
+//! Mapping an executable and its interpreter.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use hal::{Errno, PAGE_SIZE, Prot};
+use vfs::{Access, FileType, Follow, Location, MountFlags, Viewpoint};
+
+use super::image::{BadImage, Image, Segment, Source};
+use crate::memory::{
+    AddressSpace, Backing, FileBacking, Mapping, Placement, Purpose, page_ceiling,
+};
+
+/// A file that may be run: a regular file with execute permission.
+pub(crate) struct Executable {
+    location: Location,
+    path: Arc<[u8]>,
+    len_bytes: u64,
+}
+
+/// A program in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// Where the first instruction is: the interpreter's, if there is one.
+    pub(crate) start: u64,
+    /// The program's own entry point (`AT_ENTRY`).
+    pub(crate) entry: u64,
+    /// Where the program's headers are (`AT_PHDR`).
+    pub(crate) headers: u64,
+    /// How many (`AT_PHNUM`).
+    pub(crate) header_count: u16,
+    /// Where the interpreter was put, or 0 (`AT_BASE`).
+    pub(crate) interpreter_base: u64,
+    /// The first page after the program.
+    pub(crate) end: u64,
+    /// Whether the stack must be executable.
+    pub(crate) needs_executable_stack: bool,
+}
+
+/// Why a program did not load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoadError {
+    /// What a program that asked for it gets.
+    pub(crate) errno: Errno,
+    /// What a person is told.
+    pub(crate) message: String,
+}
+
+impl Executable {
+    /// Finds a program. Its permissions are checked as `execve` does.
+    pub(crate) fn open(viewpoint: &Viewpoint, path: &[u8]) -> Result<Self, LoadError> {
+        let failed = |errno: Errno| LoadError {
+            errno,
+            message: format!("cannot run `{}`: {errno}", path.escape_ascii()),
+        };
+        let location = viewpoint.resolve(None, path, Follow::Yes).map_err(failed)?;
+        check_executable(viewpoint, &location).map_err(failed)?;
+        let metadata = location.metadata().map_err(failed)?;
+        Ok(Self {
+            path: viewpoint.path_of(&location).into(),
+            len_bytes: metadata.size_bytes,
+            location,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) const fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Its path, without symbolic links.
+    pub(crate) const fn path(&self) -> &Arc<[u8]> {
+        &self.path
+    }
+
+    fn image(&self) -> Result<Image, LoadError> {
+        Image::read(self).map_err(|reason| {
+            let (errno, reason) = match reason {
+                BadImage::Refused(reason) => (Errno::ENOEXEC, reason.to_string()),
+                BadImage::Unreadable(errno) => (errno, errno.to_string()),
+            };
+            let path = self.path.escape_ascii();
+            LoadError {
+                errno,
+                message: format!("cannot run `{path}`: {reason}"),
+            }
+        })
+    }
+}
+
+fn check_executable(viewpoint: &Viewpoint, location: &Location) -> Result<(), Errno> {
+    if location.kind() != FileType::Regular {
+        return Err(Errno::EACCES);
+    }
+    if location.mount().flags().contains(MountFlags::NO_EXECUTE) {
+        return Err(Errno::EACCES);
+    }
+    viewpoint.check_access(location, Access::EXECUTE)
+}
+
+impl Source for Executable {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read_exact(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self
+                .location
+                .inode()
+                .read_at(offset + done as u64, &mut buffer[done..])?
+            {
+                0 => return Err(Errno::EIO),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Maps a program, its interpreter and nothing else.
+pub(crate) fn load(
+    space: &AddressSpace,
+    viewpoint: &Viewpoint,
+    program: &Executable,
+) -> Result<Loaded, LoadError> {
+    let image = program.image()?;
+    let placement = Placement::Image {
+        align: image.align(),
+    };
+    let base = map_image(space, program, &image, placement)?;
+    let entry = base.wrapping_add(image.entry);
+    let mut loaded = Loaded {
+        start: entry,
+        entry,
+        headers: base.wrapping_add(image.headers),
+        header_count: image.header_count,
+        interpreter_base: 0,
+        end: base.wrapping_add(image.span().end),
+        needs_executable_stack: image.needs_executable_stack,
+    };
+    if let Some(path) = &image.interpreter {
+        let file = Executable::open(viewpoint, path)?;
+        let interpreter = file.image()?;
+        let placement = Placement::MmapAligned {
+            align: interpreter.align(),
+        };
+        loaded.interpreter_base = map_image(space, &file, &interpreter, placement)?;
+        loaded.start = loaded.interpreter_base.wrapping_add(interpreter.entry);
+    }
+    Ok(loaded)
+}
+
+/// Maps all segments of an image; returns what is added to each of its addresses.
+fn map_image(
+    space: &AddressSpace,
+    file: &Executable,
+    image: &Image,
+    placement: Placement,
+) -> Result<u64, LoadError> {
+    let failed = |errno: Errno| LoadError {
+        errno,
+        message: no_room(space, file, image, errno),
+    };
+    let span = image.span();
+    let placement = if image.is_relocatable {
+        placement
+    } else {
+        Placement::FixedFree(span.start)
+    };
+    let place = space
+        .map(Mapping {
+            placement,
+            len: span.end - span.start,
+            prot: Prot::empty(),
+            backing: Backing::Zero,
+            purpose: Purpose::Program,
+        })
+        .map_err(failed)?;
+    let base = place.wrapping_sub(span.start);
+    let mut mapped_to = place;
+    for segment in &image.segments {
+        let pages = shifted(&segment.pages(), base);
+        unmap_gap(space, &(mapped_to..pages.start)).map_err(failed)?;
+        map_segment(space, file, segment, base).map_err(failed)?;
+        mapped_to = pages.end;
+    }
+    Ok(base)
+}
+
+fn unmap_gap(space: &AddressSpace, gap: &Range<u64>) -> Result<(), Errno> {
+    if gap.is_empty() {
+        Ok(())
+    } else {
+        space.unmap(gap.start, gap.end - gap.start)
+    }
+}
+
+fn map_segment(
+    space: &AddressSpace,
+    file: &Executable,
+    segment: &Segment,
+    base: u64,
+) -> Result<(), Errno> {
+    let pages = shifted(&segment.pages(), base);
+    let memory = shifted(&segment.memory, base);
+    let file_end = memory.start + segment.file_bytes;
+    let file_pages_end = page_ceiling(file_end).ok_or(Errno::ENOMEM)?;
+    // Zeros first; the pages of the file are then mapped over them.
+    space.map(Mapping {
+        placement: Placement::Fixed(pages.start),
+        len: pages.end - pages.start,
+        prot: segment.prot,
+        backing: Backing::Zero,
+        purpose: Purpose::Program,
+    })?;
+    if segment.file_bytes == 0 {
+        return Ok(());
+    }
+    let has_tail = memory.end > file_end;
+    let prot_for_tail = Prot::READ | Prot::WRITE;
+    space.map(Mapping {
+        placement: Placement::Fixed(pages.start),
+        len: file_pages_end - pages.start,
+        prot: if has_tail {
+            prot_for_tail
+        } else {
+            segment.prot
+        },
+        backing: Backing::File(FileBacking {
+            inode: file.location.inode().clone(),
+            path: file.path.clone(),
+            offset: segment.file_offset - segment.file_offset % PAGE_SIZE,
+        }),
+        purpose: Purpose::Program,
+    })?;
+    if !has_tail {
+        return Ok(());
+    }
+    // What the file has behind the segment on its last page is not the segment's.
+    space.zero(file_end, file_pages_end - file_end)?;
+    if segment.prot != prot_for_tail {
+        space.protect(pages.start, file_pages_end - pages.start, segment.prot)?;
+    }
+    Ok(())
+}
+
+fn no_room(space: &AddressSpace, file: &Executable, image: &Image, errno: Errno) -> String {
+    let path = file.path.escape_ascii();
+    let span = image.span();
+    let user = &space.layout().user;
+    if image.is_relocatable || (user.start <= span.start && span.end <= user.end) {
+        return format!("cannot load `{path}`: {errno}");
+    }
+    format!(
+        "cannot load `{path}`: it must lie at {:#x} to {:#x}, but programs have {:#x} to {:#x}; \
+         `resource_limits.user_space_size: {}MB` in Occlum.yaml would do for the image",
+        span.start,
+        span.end,
+        user.start,
+        user.end,
+        span.end.saturating_sub(user.start).div_ceil(1 << 20)
+    )
+}
+
+const fn shifted(range: &Range<u64>, base: u64) -> Range<u64> {
+    range.start.wrapping_add(base)..range.end.wrapping_add(base)
+}

@@ -1,0 +1,8 @@
+//! From a file to a program that can run.
+
+mod image;
+mod loader;
+mod stack;
+
+pub(crate) use loader::{Executable, load};
+pub(crate) use stack::{StackPlan, push_stack};

@@ -1,0 +1,20 @@
+//! Signals: sets, actions, what is pending, delivery, and the frames that handlers see.
+
+mod action;
+mod alternate_stack;
+mod delivery;
+mod exception;
+mod frame;
+mod info;
+mod pending;
+mod set;
+mod signal;
+
+pub(crate) use action::{Action, Actions, SA_RESTORER};
+pub(crate) use alternate_stack::{AlternateStack, StackRecord};
+pub(crate) use delivery::{Interrupted, ProcessSignals, ThreadSignals};
+pub(crate) use frame::{frame_size_max, restore};
+pub(crate) use info::SignalInfo;
+pub(crate) use pending::Pending;
+pub(crate) use set::SignalSet;
+pub(crate) use signal::{DefaultAction, Signal};

@@ -1,0 +1,67 @@
+//! What an argument register means.
+
+/// An address that a program passed. It proves nothing: only the methods of
+/// [`AddressSpace`](crate::memory::AddressSpace) follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Address(pub(crate) u64);
+
+impl Address {
+    /// Whether it is a null pointer.
+    pub(crate) const fn is_null(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The address unless it is null.
+    pub(crate) fn non_null(self) -> Option<Self> {
+        (!self.is_null()).then_some(self)
+    }
+}
+
+/// A type that an argument register can hold.
+pub(super) trait Argument {
+    /// Takes what counts of the register.
+    fn decode(register: u64) -> Self;
+}
+
+impl Argument for Address {
+    fn decode(register: u64) -> Self {
+        Self(register)
+    }
+}
+
+impl Argument for u64 {
+    fn decode(register: u64) -> Self {
+        register
+    }
+}
+
+impl Argument for i64 {
+    fn decode(register: u64) -> Self {
+        register.cast_signed()
+    }
+}
+
+impl Argument for u32 {
+    fn decode(register: u64) -> Self {
+        register as Self
+    }
+}
+
+impl Argument for i32 {
+    fn decode(register: u64) -> Self {
+        (register as u32).cast_signed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upper_half_of_a_narrow_argument_does_not_count() {
+        assert_eq!(i32::decode(0x0000_0000_ffff_ffff), -1);
+        assert_eq!(i32::decode(0xdead_beef_0000_0003), 3);
+        assert_eq!(u32::decode(0xdead_beef_8000_0003), 0x8000_0003);
+        assert_eq!(i64::decode(u64::MAX), -1);
+    }
+}

@@ -1,0 +1,101 @@
+//! One system call on its way through the kernel.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hal::{Errno, Next, UserRegs};
+use vfs::{Location, PATH_MAX_BYTES};
+
+use super::argument::Address;
+use super::table;
+use crate::Libos;
+use crate::memory::AddressSpace;
+use crate::process::Process;
+use crate::signals::Interrupted;
+use crate::threads::Thread;
+
+/// A system call that is being served: who asks, and with what registers.
+pub(crate) struct Call<'a> {
+    pub(crate) libos: &'a Libos,
+    pub(crate) process: &'a Arc<Process>,
+    pub(crate) thread: &'a Arc<Thread>,
+    pub(crate) regs: &'a mut UserRegs,
+}
+
+/// What a system call gives: the value for `rax`, or why there is none.
+pub(crate) type Outcome = Result<u64, Stop>;
+
+/// Why a system call has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It failed.
+    Errno(Errno),
+    /// A signal came before anything was done: it starts again, or fails with `EINTR` if the
+    /// signal's handler wants that.
+    Restart,
+    /// The thread does not go on.
+    Leave(Next),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+/// `AT_FDCWD`.
+const AT_WORKING_DIRECTORY: i32 = -100;
+
+impl Call<'_> {
+    /// Serves the call, and then delivers signals.
+    pub(crate) fn serve(mut self) -> Next {
+        let number = self.regs.rax;
+        let UserRegs {
+            rdi,
+            rsi,
+            rdx,
+            r10,
+            r8,
+            r9,
+            ..
+        } = *self.regs;
+        let outcome = table::dispatch(&mut self, number, [rdi, rsi, rdx, r10, r8, r9]);
+        let mut interrupted = None;
+        self.regs.rax = match outcome {
+            Ok(value) => value,
+            Err(Stop::Errno(errno)) => errno.to_return_value(),
+            Err(Stop::Restart) => {
+                interrupted = Some(Interrupted { number });
+                Errno::EINTR.to_return_value()
+            }
+            Err(Stop::Leave(next)) => return next,
+        };
+        if interrupted.is_none() && !self.process.has_signal_for(self.thread) {
+            self.thread.signals.lock().restore_suspended_mask();
+            return Next::Return;
+        }
+        self.libos
+            .deliver_signals(self.process, self.thread, self.regs, interrupted)
+    }
+
+    /// The memory of the process.
+    pub(super) fn memory(&self) -> &AddressSpace {
+        &self.process.memory
+    }
+
+    /// Reads a path argument.
+    pub(super) fn path(&self, address: Address) -> Result<Vec<u8>, Errno> {
+        self.memory()
+            .read_string(address.0, PATH_MAX_BYTES, Errno::ENAMETOOLONG)
+    }
+
+    /// Where a relative path starts: the place of a directory descriptor, or `None` for the working
+    /// directory. An absolute path needs neither.
+    pub(super) fn base(&self, directory: i32, path: &[u8]) -> Result<Option<Location>, Errno> {
+        if directory == AT_WORKING_DIRECTORY || path.first() == Some(&b'/') {
+            return Ok(None);
+        }
+        let descriptors = self.process.descriptors.read();
+        Ok(Some(descriptors.file(directory)?.location().clone()))
+    }
+}

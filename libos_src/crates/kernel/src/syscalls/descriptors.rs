@@ -1,0 +1,161 @@
+//! Descriptors themselves: closing, duplicating, flags.
+
+use hal::Errno;
+use vfs::OpenFlags;
+
+use super::call::{Call, Outcome};
+use crate::files::{DESCRIPTORS_MAX, Descriptor};
+
+const FD_CLOEXEC: u64 = 1;
+const CLOSE_RANGE_UNSHARE: u32 = 2;
+const CLOSE_RANGE_CLOEXEC: u32 = 4;
+
+/// `close(2)`.
+pub(super) fn close(call: &mut Call<'_>, fd: i32) -> Outcome {
+    let closed = call.process.descriptors.write().remove(fd)?;
+    drop(closed);
+    Ok(0)
+}
+
+/// `close_range(2)`. One process has nothing to unshare.
+pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32) -> Outcome {
+    if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut descriptors = call.process.descriptors.write();
+    let in_range = |fd: &i32| (first..=last).contains(&fd.cast_unsigned());
+    let numbers: alloc::vec::Vec<i32> = descriptors.numbers().filter(in_range).collect();
+    let mut closed = alloc::vec::Vec::new();
+    for fd in numbers {
+        if flags & CLOSE_RANGE_CLOEXEC != 0 {
+            descriptors.get_mut(fd)?.is_closed_on_exec = true;
+        } else {
+            closed.push(descriptors.remove(fd)?);
+        }
+    }
+    drop(descriptors);
+    drop(closed);
+    Ok(0)
+}
+
+/// `dup(2)`.
+pub(super) fn dup(call: &mut Call<'_>, fd: i32) -> Outcome {
+    duplicate(call, fd, 0, false)
+}
+
+/// `dup2(2)`.
+pub(super) fn dup2(call: &mut Call<'_>, old: i32, new: i32) -> Outcome {
+    if old == new {
+        call.file(old)?;
+        return Ok(new as u64);
+    }
+    dup3(call, old, new, 0)
+}
+
+/// `dup3(2)`.
+pub(super) fn dup3(call: &mut Call<'_>, old: i32, new: i32, flags: u32) -> Outcome {
+    if old == new || flags & !OpenFlags::CLOSE_ON_EXEC.bits() != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let file = call.file(old)?;
+    let descriptor = Descriptor {
+        file,
+        is_closed_on_exec: flags != 0,
+    };
+    let replaced = call.process.descriptors.write().replace(new, descriptor)?;
+    drop(replaced);
+    Ok(new as u64)
+}
+
+/// `fcntl(2)`.
+pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -> Outcome {
+    const F_DUPFD: u32 = 0;
+    const F_GETFD: u32 = 1;
+    const F_SETFD: u32 = 2;
+    const F_GETFL: u32 = 3;
+    const F_SETFL: u32 = 4;
+    const F_GETLK: u32 = 5;
+    const F_SETLKW: u32 = 7;
+    const F_DUPFD_CLOEXEC: u32 = 1030;
+    let floor = argument as i32;
+    match command {
+        F_DUPFD => duplicate(call, fd, floor, false),
+        F_DUPFD_CLOEXEC => duplicate(call, fd, floor, true),
+        F_GETFD => {
+            let descriptors = call.process.descriptors.read();
+            Ok(u64::from(descriptors.get(fd)?.is_closed_on_exec))
+        }
+        F_SETFD => {
+            let mut descriptors = call.process.descriptors.write();
+            descriptors.get_mut(fd)?.is_closed_on_exec = argument & FD_CLOEXEC != 0;
+            Ok(0)
+        }
+        F_GETFL => Ok((call.file(fd)?.flags() | OpenFlags::LARGE_FILE)
+            .bits()
+            .into()),
+        F_SETFL => {
+            call.file(fd)?
+                .set_flags(OpenFlags::from_argument(argument as u32));
+            Ok(0)
+        }
+        F_GETLK..=F_SETLKW => lock_record(call, fd, command == F_GETLK, argument),
+        _ => {
+            call.file(fd)?;
+            Err(Errno::EINVAL.into())
+        }
+    }
+}
+
+/// POSIX record locks. They bind other processes only, and there is no other process.
+fn lock_record(call: &Call<'_>, fd: i32, is_query: bool, record: u64) -> Outcome {
+    const F_UNLCK: u16 = 2;
+    call.file(fd)?;
+    let kind: u16 = call.memory().read(record)?;
+    if kind > F_UNLCK {
+        return Err(Errno::EINVAL.into());
+    }
+    if is_query {
+        call.memory().write(record, &F_UNLCK)?;
+    }
+    Ok(0)
+}
+
+/// `flock(2)`, refused: two descriptions of one process can conflict, and we do not track them yet.
+pub(super) fn flock(call: &mut Call<'_>, fd: i32, _operation: u32) -> Outcome {
+    call.file(fd)?;
+    call.libos.report_once(
+        call.regs.rax,
+        "file locks come in a later version; the program gets ENOLCK",
+    );
+    Err(Errno::ENOLCK.into())
+}
+
+/// `fadvise64(2)`: advice that we take note of and do not act on.
+pub(super) fn fadvise64(
+    call: &mut Call<'_>,
+    fd: i32,
+    _offset: i64,
+    len: i64,
+    advice: i32,
+) -> Outcome {
+    let file = call.file(fd)?;
+    if !file.object().is_seekable() {
+        return Err(Errno::ESPIPE.into());
+    }
+    if len < 0 || !(0..=5).contains(&advice) {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(0)
+}
+
+fn duplicate(call: &Call<'_>, fd: i32, floor: i32, is_closed_on_exec: bool) -> Outcome {
+    let file = call.file(fd)?;
+    if usize::try_from(floor).is_ok_and(|floor| floor >= DESCRIPTORS_MAX) {
+        return Err(Errno::EINVAL.into());
+    }
+    let descriptor = Descriptor {
+        file,
+        is_closed_on_exec,
+    };
+    Ok(call.process.descriptors.write().add(floor, descriptor)? as u64)
+}

@@ -1,0 +1,253 @@
+//! `futex`.
+
+use core::time::Duration;
+
+use hal::{Clock, Errno};
+
+use super::argument::Address;
+use super::call::{Call, Outcome};
+use super::records::Time;
+use crate::threads::{Deadline, WaitOn, duration_of};
+
+const FUTEX_WAIT: u32 = 0;
+const FUTEX_WAKE: u32 = 1;
+const FUTEX_REQUEUE: u32 = 3;
+const FUTEX_CMP_REQUEUE: u32 = 4;
+const FUTEX_WAKE_OP: u32 = 5;
+const FUTEX_WAIT_BITSET: u32 = 9;
+const FUTEX_WAKE_BITSET: u32 = 10;
+const FUTEX_PRIVATE: u32 = 128;
+const FUTEX_CLOCK_REALTIME: u32 = 256;
+const ALL_BITS: u32 = u32::MAX;
+
+/// `futex(2)`. The fourth argument is a timeout or a number, as the operation has it.
+pub(super) fn futex(
+    call: &mut Call<'_>,
+    word: Address,
+    operation: u32,
+    value: u32,
+    fourth: u64,
+    second_word: Address,
+    third_value: u32,
+) -> Outcome {
+    let command = operation & !(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
+    if !word.0.is_multiple_of(4) {
+        return Err(Errno::EINVAL.into());
+    }
+    match command {
+        FUTEX_WAIT => {
+            let deadline = relative(call, Address(fourth))?;
+            wait(call, word, value, ALL_BITS, deadline)
+        }
+        FUTEX_WAIT_BITSET => {
+            let is_realtime = operation & FUTEX_CLOCK_REALTIME != 0;
+            let clock = if is_realtime {
+                Clock::Realtime
+            } else {
+                Clock::Monotonic
+            };
+            let deadline = absolute(call, Address(fourth), clock)?;
+            wait(call, word, value, third_value, deadline)
+        }
+        FUTEX_WAKE => wake(call, word, value, ALL_BITS),
+        FUTEX_WAKE_BITSET => wake(call, word, value, third_value),
+        FUTEX_REQUEUE => requeue(call, [word, second_word], [value, fourth as u32], None),
+        FUTEX_CMP_REQUEUE => requeue(
+            call,
+            [word, second_word],
+            [value, fourth as u32],
+            Some(third_value),
+        ),
+        FUTEX_WAKE_OP => wake_and_change(
+            call,
+            [word, second_word],
+            [value, fourth as u32],
+            third_value,
+        ),
+        _ => {
+            let reason = "this futex operation (priority inheritance?) does not exist; ENOSYS";
+            call.libos.report_once(call.regs.rax, reason);
+            Err(Errno::ENOSYS.into())
+        }
+    }
+}
+
+fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Deadline) -> Outcome {
+    if bits == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let wait = WaitOn {
+        address: word.0,
+        expected,
+        bits,
+        deadline,
+    };
+    call.libos.futex_wait(call.process, call.thread, &wait)
+}
+
+fn wake(call: &Call<'_>, word: Address, count: u32, bits: u32) -> Outcome {
+    if bits == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let woken = call
+        .libos
+        .futexes
+        .wake(call.libos.machine, word.0, at_least_one(count), bits);
+    Ok(woken.into())
+}
+
+/// Linux wakes one even when asked for none.
+fn at_least_one(count: u32) -> u32 {
+    count.max(1)
+}
+
+fn requeue(
+    call: &Call<'_>,
+    [from, to]: [Address; 2],
+    [wake, moved]: [u32; 2],
+    expected: Option<u32>,
+) -> Outcome {
+    let is_negative = |count: u32| count.cast_signed() < 0;
+    if !to.0.is_multiple_of(4) || is_negative(wake) || is_negative(moved) {
+        return Err(Errno::EINVAL.into());
+    }
+    let machine = call.libos.machine;
+    let (woken, moved) = call.libos.futexes.requeue(
+        call.process,
+        machine,
+        [from.0, to.0],
+        [wake, moved],
+        expected,
+    )?;
+    // FUTEX_REQUEUE counts the woken, FUTEX_CMP_REQUEUE both (futex(2)).
+    Ok(u64::from(woken) + if expected.is_some() { moved.into() } else { 0 })
+}
+
+/// `FUTEX_WAKE_OP`: changes the second word, wakes waiters of the first, and of the second if its
+/// old value compares so.
+fn wake_and_change(
+    call: &Call<'_>,
+    [first, second]: [Address; 2],
+    [first_count, second_count]: [u32; 2],
+    encoded: u32,
+) -> Outcome {
+    if !second.0.is_multiple_of(4) {
+        return Err(Errno::EINVAL.into());
+    }
+    let change = WordChange::decode(encoded)?;
+    let mut old = call.memory().load_u32(second.0)?;
+    loop {
+        let found = call
+            .memory()
+            .compare_exchange_u32(second.0, old, change.apply(old))?;
+        if found == old {
+            break;
+        }
+        old = found;
+    }
+    let machine = call.libos.machine;
+    let futexes = &call.libos.futexes;
+    let mut woken = futexes.wake(machine, first.0, at_least_one(first_count), ALL_BITS);
+    if change.compares(old) {
+        woken += futexes.wake(machine, second.0, at_least_one(second_count), ALL_BITS);
+    }
+    Ok(woken.into())
+}
+
+/// The operation and comparison in `FUTEX_WAKE_OP`'s last argument (futex(2)).
+struct WordChange {
+    operation: u32,
+    operand: u32,
+    comparison: u32,
+    compared_to: i32,
+}
+
+impl WordChange {
+    fn decode(encoded: u32) -> Result<Self, Errno> {
+        let signed_12_bits = |value: u32| (value << 20).cast_signed() >> 20;
+        let operation = encoded >> 28 & 7;
+        let comparison = encoded >> 24 & 15;
+        if operation > 4 || comparison > 5 {
+            return Err(Errno::ENOSYS);
+        }
+        let operand = signed_12_bits(encoded >> 12).cast_unsigned();
+        let is_shift = encoded >> 31 != 0;
+        let operand = if is_shift {
+            1 << (operand & 31)
+        } else {
+            operand
+        };
+        let compared_to = signed_12_bits(encoded);
+        Ok(Self {
+            operation,
+            operand,
+            comparison,
+            compared_to,
+        })
+    }
+
+    const fn apply(&self, old: u32) -> u32 {
+        match self.operation {
+            0 => self.operand,
+            1 => old.wrapping_add(self.operand),
+            2 => old | self.operand,
+            3 => old & !self.operand,
+            _ => old ^ self.operand,
+        }
+    }
+
+    const fn compares(&self, old: u32) -> bool {
+        let old = old.cast_signed();
+        match self.comparison {
+            0 => old == self.compared_to,
+            1 => old != self.compared_to,
+            2 => old < self.compared_to,
+            3 => old <= self.compared_to,
+            4 => old > self.compared_to,
+            _ => old >= self.compared_to,
+        }
+    }
+}
+
+fn relative(call: &Call<'_>, time: Address) -> Result<Deadline, Errno> {
+    let time = read_time(call, time)?;
+    Ok(time.map_or(Deadline::NEVER, |time| {
+        Deadline::after(call.libos.machine, time)
+    }))
+}
+
+fn absolute(call: &Call<'_>, time: Address, clock: Clock) -> Result<Deadline, Errno> {
+    let time = read_time(call, time)?;
+    Ok(time.map_or(Deadline::NEVER, |time| {
+        Deadline::at(call.libos.machine, clock, time)
+    }))
+}
+
+fn read_time(call: &Call<'_>, time: Address) -> Result<Option<Duration>, Errno> {
+    let Some(address) = time.non_null() else {
+        return Ok(None);
+    };
+    let time: Time = call.memory().read(address.0)?;
+    duration_of(time.seconds, time.fraction).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_change_is_decoded_as_futex_2_packs_it() {
+        // FUTEX_OP_ADD 5, FUTEX_OP_CMP_GT -1
+        let change = WordChange::decode(1 << 28 | 4 << 24 | 5 << 12 | 0xfff).expect("known");
+
+        assert_eq!(change.apply(u32::MAX), 4);
+        assert!(change.compares(0));
+        assert!(!change.compares(u32::MAX));
+    }
+
+    #[test]
+    fn an_unknown_word_change_is_refused() {
+        assert!(WordChange::decode(5 << 28).is_err());
+        assert!(WordChange::decode(6 << 24).is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! `ioctl`.
+
+use alloc::vec;
+
+use hal::Errno;
+use vfs::{FileType, OpenFlags};
+
+use super::call::{Call, Outcome};
+
+const FIONREAD: u32 = 0x541b;
+const FIONBIO: u32 = 0x5421;
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+/// No device of ours has a larger argument.
+const ARGUMENT_MAX_BYTES: usize = 4096;
+
+/// `ioctl(2)`: requests about any descriptor here, those of a device at the device.
+pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -> Outcome {
+    let file = call.file(fd)?;
+    match request {
+        FIOCLEX | FIONCLEX => {
+            let mut descriptors = call.process.descriptors.write();
+            descriptors.get_mut(fd)?.is_closed_on_exec = request == FIOCLEX;
+            return Ok(0);
+        }
+        FIONBIO => {
+            let is_set = call.memory().read::<i32>(argument)? != 0;
+            let mut flags = file.flags();
+            flags.set(OpenFlags::NON_BLOCKING, is_set);
+            file.set_flags(flags);
+            return Ok(0);
+        }
+        FIONREAD if file.location().kind() == FileType::Regular => {
+            let offset = file.seek(vfs::SeekFrom::Current(0))?;
+            let left = file.metadata()?.size_bytes.saturating_sub(offset);
+            let left = i32::try_from(left).unwrap_or(i32::MAX);
+            call.memory().write(argument, &left)?;
+            return Ok(0);
+        }
+        _ => {}
+    }
+    let object = file.object();
+    let size = object
+        .control_size_bytes(request)
+        .filter(|&size| size <= ARGUMENT_MAX_BYTES);
+    let mut bytes = vec![0; size.ok_or(Errno::ENOTTY)?];
+    // Some requests only write: what cannot be read is zero, and fails below if it must be written.
+    if call.memory().copy_in(argument, &mut bytes).is_err() {
+        bytes.fill(0);
+    }
+    let value = object.control(request, &mut bytes)?;
+    call.memory().copy_out(argument, &bytes)?;
+    Ok(value)
+}

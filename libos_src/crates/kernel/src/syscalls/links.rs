@@ -1,0 +1,169 @@
+//! Names: linking, removing, renaming, symbolic links.
+
+use hal::Errno;
+use vfs::{Follow, RenameFlags};
+
+use super::argument::Address;
+use super::call::{Call, Outcome};
+
+const AT_WORKING_DIRECTORY: i32 = -100;
+const AT_REMOVEDIR: u32 = 0x200;
+const AT_SYMLINK_FOLLOW: u32 = 0x400;
+const AT_EMPTY_PATH: u32 = 0x1000;
+
+/// `unlinkat(2)`.
+pub(super) fn unlinkat(call: &mut Call<'_>, directory: i32, path: Address, flags: u32) -> Outcome {
+    if flags & !AT_REMOVEDIR != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let path = call.path(path)?;
+    let base = call.base(directory, &path)?;
+    let viewpoint = call.process.viewpoint.read();
+    if flags & AT_REMOVEDIR != 0 {
+        viewpoint.remove_directory(base.as_ref(), &path)?;
+    } else {
+        viewpoint.unlink(base.as_ref(), &path)?;
+    }
+    Ok(0)
+}
+
+/// `unlink(2)`.
+pub(super) fn unlink(call: &mut Call<'_>, path: Address) -> Outcome {
+    unlinkat(call, AT_WORKING_DIRECTORY, path, 0)
+}
+
+/// `renameat2(2)`.
+pub(super) fn renameat2(
+    call: &mut Call<'_>,
+    from_directory: i32,
+    from: Address,
+    to_directory: i32,
+    to: Address,
+    flags: u32,
+) -> Outcome {
+    let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let (from, to) = (call.path(from)?, call.path(to)?);
+    let from_base = call.base(from_directory, &from)?;
+    let to_base = call.base(to_directory, &to)?;
+    let viewpoint = call.process.viewpoint.read();
+    viewpoint.rename(from_base.as_ref(), &from, to_base.as_ref(), &to, flags)?;
+    Ok(0)
+}
+
+/// `renameat(2)`.
+pub(super) fn renameat(
+    call: &mut Call<'_>,
+    from_directory: i32,
+    from: Address,
+    to_directory: i32,
+    to: Address,
+) -> Outcome {
+    renameat2(call, from_directory, from, to_directory, to, 0)
+}
+
+/// `rename(2)`.
+pub(super) fn rename(call: &mut Call<'_>, from: Address, to: Address) -> Outcome {
+    renameat2(
+        call,
+        AT_WORKING_DIRECTORY,
+        from,
+        AT_WORKING_DIRECTORY,
+        to,
+        0,
+    )
+}
+
+/// `linkat(2)`.
+pub(super) fn linkat(
+    call: &mut Call<'_>,
+    from_directory: i32,
+    from: Address,
+    to_directory: i32,
+    to: Address,
+    flags: u32,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (from, to) = (call.path(from)?, call.path(to)?);
+    let from_base = call.base(from_directory, &from)?;
+    let to_base = call.base(to_directory, &to)?;
+    let viewpoint = call.process.viewpoint.read();
+    let follow = if flags & AT_SYMLINK_FOLLOW != 0 {
+        Follow::Yes
+    } else {
+        Follow::No
+    };
+    let source = match from_base {
+        Some(base) if from.is_empty() && flags & AT_EMPTY_PATH != 0 => base,
+        base => viewpoint.resolve(base.as_ref(), &from, follow)?,
+    };
+    viewpoint.link(&source, to_base.as_ref(), &to)?;
+    Ok(0)
+}
+
+/// `link(2)`.
+pub(super) fn link(call: &mut Call<'_>, from: Address, to: Address) -> Outcome {
+    linkat(
+        call,
+        AT_WORKING_DIRECTORY,
+        from,
+        AT_WORKING_DIRECTORY,
+        to,
+        0,
+    )
+}
+
+/// `symlinkat(2)`.
+pub(super) fn symlinkat(
+    call: &mut Call<'_>,
+    target: Address,
+    directory: i32,
+    path: Address,
+) -> Outcome {
+    let (target, path) = (call.path(target)?, call.path(path)?);
+    let base = call.base(directory, &path)?;
+    call.process
+        .viewpoint
+        .read()
+        .make_symlink(&target, base.as_ref(), &path)?;
+    Ok(0)
+}
+
+/// `symlink(2)`.
+pub(super) fn symlink(call: &mut Call<'_>, target: Address, path: Address) -> Outcome {
+    symlinkat(call, target, AT_WORKING_DIRECTORY, path)
+}
+
+/// `readlinkat(2)`.
+pub(super) fn readlinkat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    buffer: Address,
+    len: i32,
+) -> Outcome {
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&len| len != 0)
+        .ok_or(Errno::EINVAL)?;
+    let path = call.path(path)?;
+    let base = call.base(directory, &path)?;
+    let location = match base {
+        Some(base) if path.is_empty() => base,
+        base => call
+            .process
+            .viewpoint
+            .read()
+            .resolve(base.as_ref(), &path, Follow::No)?,
+    };
+    let target = location.inode().read_link()?;
+    let given = &target[..target.len().min(len)];
+    call.memory().copy_out(buffer.0, given)?;
+    Ok(given.len() as u64)
+}
+
+/// `readlink(2)`.
+pub(super) fn readlink(call: &mut Call<'_>, path: Address, buffer: Address, len: i32) -> Outcome {
+    readlinkat(call, AT_WORKING_DIRECTORY, path, buffer, len)
+}

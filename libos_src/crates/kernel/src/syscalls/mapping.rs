@@ -1,0 +1,179 @@
+//! Memory calls.
+
+use hal::{Errno, PAGE_SIZE, Prot};
+use vfs::{FileType, OpenFlags};
+
+use super::call::{Call, Outcome};
+use crate::memory::{Advice, Backing, FileBacking, Mapping, Placement, Purpose, Remapping};
+
+const MAP_SHARED: u32 = 1;
+const MAP_PRIVATE: u32 = 2;
+const MAP_SHARED_VALIDATE: u32 = 3;
+const MAP_TYPE: u32 = 0xf;
+const MAP_FIXED: u32 = 0x10;
+const MAP_ANONYMOUS: u32 = 0x20;
+const MAP_GROWSDOWN: u32 = 0x100;
+const MAP_HUGETLB: u32 = 0x4_0000;
+const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+
+/// Protection bits besides `PROT_READ`, `PROT_WRITE` and `PROT_EXEC` that may be given: none that
+/// changes what we do.
+const PROT_MASK: u32 = 7;
+/// `PROT_SEM`.
+const PROT_IGNORED: u32 = 8;
+
+/// `mmap(2)`.
+pub(super) fn mmap(
+    call: &mut Call<'_>,
+    address: u64,
+    len: u64,
+    prot: u32,
+    flags: u32,
+    fd: i32,
+    offset: u64,
+) -> Outcome {
+    if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL.into());
+    }
+    let prot = Prot::from_bits_truncate(prot);
+    let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
+        Placement::FixedFree(address)
+    } else if flags & MAP_FIXED != 0 {
+        Placement::Fixed(address)
+    } else {
+        Placement::Hint(address)
+    };
+    if flags & (MAP_HUGETLB | MAP_GROWSDOWN) != 0 {
+        call.libos.report_once(
+            call.regs.rax,
+            "huge and growing mappings do not exist; EINVAL",
+        );
+        return Err(Errno::EINVAL.into());
+    }
+    let backing = if flags & MAP_ANONYMOUS != 0 {
+        // Memory that only children share: without children it is private.
+        if !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_PRIVATE) {
+            return Err(Errno::EINVAL.into());
+        }
+        Backing::Zero
+    } else {
+        Backing::File(file_backing(call, fd, offset, len, prot, flags & MAP_TYPE)?)
+    };
+    let mapping = Mapping {
+        placement,
+        len,
+        prot,
+        backing,
+        purpose: Purpose::Program,
+    };
+    Ok(call.memory().map(mapping)?)
+}
+
+/// Checks that a file may be mapped so.
+fn file_backing(
+    call: &Call<'_>,
+    fd: i32,
+    offset: u64,
+    len: u64,
+    prot: Prot,
+    kind: u32,
+) -> Result<FileBacking, Errno> {
+    let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF);
+    }
+    if file.object().kind() != FileType::Regular {
+        return Err(Errno::ENODEV);
+    }
+    if !file.flags().is_readable() {
+        return Err(Errno::EACCES);
+    }
+    offset
+        .checked_add(len)
+        .filter(|&end| i64::try_from(end).is_ok())
+        .ok_or(Errno::EOVERFLOW)?;
+    match kind {
+        MAP_PRIVATE => {}
+        MAP_SHARED | MAP_SHARED_VALIDATE => {
+            if prot.contains(Prot::WRITE) && !file.flags().is_writable() {
+                return Err(Errno::EACCES);
+            }
+            // A copy is as good as the file itself only if neither can change.
+            if file.location().mount().check_writable().is_ok() {
+                call.libos.report_once(
+                    call.regs.rax,
+                    "shared mappings of writable files come in a later version; ENODEV",
+                );
+                return Err(Errno::ENODEV);
+            }
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    let path = call.process.viewpoint.read().path_of(file.location());
+    Ok(FileBacking {
+        inode: file.object().clone(),
+        path: path.into(),
+        offset,
+    })
+}
+
+/// `mprotect(2)`.
+pub(super) fn mprotect(call: &mut Call<'_>, address: u64, len: u64, prot: u32) -> Outcome {
+    if prot & !(PROT_MASK | PROT_IGNORED) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    call.memory()
+        .protect(address, len, Prot::from_bits_truncate(prot))?;
+    Ok(0)
+}
+
+/// `munmap(2)`.
+pub(super) fn munmap(call: &mut Call<'_>, address: u64, len: u64) -> Outcome {
+    call.memory().unmap(address, len)?;
+    Ok(0)
+}
+
+/// `brk(2)`: the end of the heap, moved if that was possible.
+pub(super) fn brk(call: &mut Call<'_>, end: u64) -> Outcome {
+    Ok(call.memory().set_heap_end(end))
+}
+
+/// `mremap(2)`.
+pub(super) fn mremap(
+    call: &mut Call<'_>,
+    address: u64,
+    old_len: u64,
+    new_len: u64,
+    flags: u32,
+    target: u64,
+) -> Outcome {
+    const MREMAP_MAYMOVE: u32 = 1;
+    const MREMAP_FIXED: u32 = 2;
+    let remapping = match flags {
+        0 => Remapping::InPlace,
+        MREMAP_MAYMOVE => Remapping::MayMove,
+        flags if flags == MREMAP_MAYMOVE | MREMAP_FIXED => Remapping::To(target),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    Ok(call.memory().remap(address, old_len, new_len, remapping)?)
+}
+
+/// `madvise(2)`.
+pub(super) fn madvise(call: &mut Call<'_>, address: u64, len: u64, advice: i32) -> Outcome {
+    let advice = Advice::from_argument(advice).ok_or(Errno::EINVAL)?;
+    call.memory().advise(address, len, advice)?;
+    Ok(0)
+}
+
+/// `msync(2)`: no mapping writes to a file, so nothing is left to write.
+pub(super) fn msync(call: &mut Call<'_>, address: u64, len: u64, flags: u32) -> Outcome {
+    const MS_ASYNC: u32 = 1;
+    const MS_INVALIDATE: u32 = 2;
+    const MS_SYNC: u32 = 4;
+    let is_known = flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) == 0;
+    if !is_known || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC {
+        return Err(Errno::EINVAL.into());
+    }
+    call.memory().advise(address, len, Advice::Ignored)?;
+    Ok(0)
+}

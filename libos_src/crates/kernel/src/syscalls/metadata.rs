@@ -1,0 +1,322 @@
+//! Attributes of files.
+
+use alloc::vec::Vec;
+
+use hal::{Clock, Errno};
+use vfs::{Access, AttributeChange, Follow, Location, Mode, OpenFile, OpenFlags, Timestamp};
+
+use super::argument::Address;
+use super::call::{Call, Outcome};
+use super::records::{Stat, StatFs, Statx};
+use crate::threads::duration_of;
+
+const AT_WORKING_DIRECTORY: i32 = -100;
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+const AT_EACCESS: u32 = 0x200;
+const AT_NO_AUTOMOUNT: u32 = 0x800;
+const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_STATX_SYNC_TYPE: u32 = 0x6000;
+const NOT_CHANGED: u32 = u32::MAX;
+
+/// `newfstatat(2)`.
+pub(super) fn newfstatat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    buffer: Address,
+    flags: u32,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let location = call.locate(directory, path, flags)?;
+    write_stat(call, &location, buffer)
+}
+
+/// `stat(2)`.
+pub(super) fn stat(call: &mut Call<'_>, path: Address, buffer: Address) -> Outcome {
+    newfstatat(call, AT_WORKING_DIRECTORY, path, buffer, 0)
+}
+
+/// `lstat(2)`.
+pub(super) fn lstat(call: &mut Call<'_>, path: Address, buffer: Address) -> Outcome {
+    newfstatat(
+        call,
+        AT_WORKING_DIRECTORY,
+        path,
+        buffer,
+        AT_SYMLINK_NOFOLLOW,
+    )
+}
+
+/// `fstat(2)`.
+pub(super) fn fstat(call: &mut Call<'_>, fd: i32, buffer: Address) -> Outcome {
+    let file = call.file(fd)?;
+    write_stat(call, file.location(), buffer)
+}
+
+/// `statx(2)`.
+pub(super) fn statx(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    flags: u32,
+    _mask: u32,
+    buffer: Address,
+) -> Outcome {
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    if flags & !known != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
+        return Err(Errno::EINVAL.into());
+    }
+    let location = call.locate(directory, path, flags)?;
+    let statx = Statx::new(
+        &location.metadata()?,
+        location.device(),
+        location.mount().id(),
+    );
+    call.memory().write(buffer.0, &statx)?;
+    Ok(0)
+}
+
+fn write_stat(call: &Call<'_>, location: &Location, buffer: Address) -> Outcome {
+    let stat = Stat::new(&location.metadata()?, location.device());
+    call.memory().write(buffer.0, &stat)?;
+    Ok(0)
+}
+
+/// `statfs(2)`.
+pub(super) fn statfs(call: &mut Call<'_>, path: Address, buffer: Address) -> Outcome {
+    let location = call.locate(AT_WORKING_DIRECTORY, path, 0)?;
+    write_statfs(call, &location, buffer)
+}
+
+/// `fstatfs(2)`.
+pub(super) fn fstatfs(call: &mut Call<'_>, fd: i32, buffer: Address) -> Outcome {
+    let file = call.file(fd)?;
+    write_statfs(call, file.location(), buffer)
+}
+
+fn write_statfs(call: &Call<'_>, location: &Location, buffer: Address) -> Outcome {
+    let statistics = location.file_system().statistics()?;
+    call.memory().write(
+        buffer.0,
+        &StatFs::new(&statistics, location.device().to_u64()),
+    )?;
+    Ok(0)
+}
+
+/// `faccessat2(2)`. Real and effective ids never differ here.
+pub(super) fn faccessat2(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    mode: u32,
+    flags: u32,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let mode = u16::try_from(mode).map_err(|_| Errno::EINVAL)?;
+    let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
+    let location = call.locate(directory, path, flags)?;
+    call.process
+        .viewpoint
+        .read()
+        .check_access(&location, access)?;
+    Ok(0)
+}
+
+/// `faccessat(2)`.
+pub(super) fn faccessat(call: &mut Call<'_>, directory: i32, path: Address, mode: u32) -> Outcome {
+    faccessat2(call, directory, path, mode, 0)
+}
+
+/// `access(2)`.
+pub(super) fn access(call: &mut Call<'_>, path: Address, mode: u32) -> Outcome {
+    faccessat2(call, AT_WORKING_DIRECTORY, path, mode, 0)
+}
+
+/// `fchmodat(2)`.
+pub(super) fn fchmodat(call: &mut Call<'_>, directory: i32, path: Address, mode: u32) -> Outcome {
+    let location = call.locate(directory, path, 0)?;
+    change(call, &location, &mode_change(mode))
+}
+
+/// `chmod(2)`.
+pub(super) fn chmod(call: &mut Call<'_>, path: Address, mode: u32) -> Outcome {
+    fchmodat(call, AT_WORKING_DIRECTORY, path, mode)
+}
+
+/// `fchmod(2)`.
+pub(super) fn fchmod(call: &mut Call<'_>, fd: i32, mode: u32) -> Outcome {
+    let file = open_file(call, fd)?;
+    change(call, file.location(), &mode_change(mode))
+}
+
+/// `fchownat(2)`.
+pub(super) fn fchownat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    user: u32,
+    group: u32,
+    flags: u32,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let location = call.locate(directory, path, flags)?;
+    change(call, &location, &owner_change(user, group))
+}
+
+/// `chown(2)`.
+pub(super) fn chown(call: &mut Call<'_>, path: Address, user: u32, group: u32) -> Outcome {
+    fchownat(call, AT_WORKING_DIRECTORY, path, user, group, 0)
+}
+
+/// `lchown(2)`.
+pub(super) fn lchown(call: &mut Call<'_>, path: Address, user: u32, group: u32) -> Outcome {
+    fchownat(
+        call,
+        AT_WORKING_DIRECTORY,
+        path,
+        user,
+        group,
+        AT_SYMLINK_NOFOLLOW,
+    )
+}
+
+/// `fchown(2)`.
+pub(super) fn fchown(call: &mut Call<'_>, fd: i32, user: u32, group: u32) -> Outcome {
+    let file = open_file(call, fd)?;
+    change(call, file.location(), &owner_change(user, group))
+}
+
+/// `truncate(2)`.
+pub(super) fn truncate(call: &mut Call<'_>, path: Address, size: i64) -> Outcome {
+    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let location = call.locate(AT_WORKING_DIRECTORY, path, 0)?;
+    call.process.viewpoint.read().truncate(&location, size)?;
+    Ok(0)
+}
+
+/// `ftruncate(2)`.
+pub(super) fn ftruncate(call: &mut Call<'_>, fd: i32, size: i64) -> Outcome {
+    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    call.file(fd)?.truncate(size)?;
+    Ok(0)
+}
+
+/// `utimensat(2)`.
+pub(super) fn utimensat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    times: Address,
+    flags: u32,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let location = match path.non_null() {
+        Some(path) => call.locate(directory, path, flags)?,
+        None => call.file(directory)?.location().clone(),
+    };
+    let times = match times.non_null() {
+        Some(times) => call.memory().read::<[[i64; 2]; 2]>(times.0)?,
+        None => [[0, UTIME_NOW]; 2],
+    };
+    let change_of = |[seconds, nanoseconds]: [i64; 2]| file_time(call, seconds, nanoseconds);
+    let accessed = change_of(times[0])?;
+    let modified = change_of(times[1])?;
+    let times = AttributeChange {
+        accessed,
+        modified,
+        ..AttributeChange::default()
+    };
+    change(call, &location, &times)
+}
+
+const UTIME_NOW: i64 = (1 << 30) - 1;
+const UTIME_OMIT: i64 = (1 << 30) - 2;
+
+fn file_time(call: &Call<'_>, seconds: i64, nanoseconds: i64) -> Result<Option<Timestamp>, Errno> {
+    match nanoseconds {
+        UTIME_OMIT => Ok(None),
+        UTIME_NOW => {
+            let now = call.libos.machine.clock(Clock::Realtime);
+            let seconds = now.seconds.cast_signed();
+            Ok(Some(Timestamp {
+                seconds,
+                nanoseconds: now.nanoseconds,
+            }))
+        }
+        _ => {
+            let nanoseconds = duration_of(0, nanoseconds)?.subsec_nanos();
+            Ok(Some(Timestamp {
+                seconds,
+                nanoseconds,
+            }))
+        }
+    }
+}
+
+fn mode_change(mode: u32) -> AttributeChange {
+    AttributeChange {
+        mode: Some(Mode::from_low_bits(mode)),
+        ..AttributeChange::default()
+    }
+}
+
+fn owner_change(user: u32, group: u32) -> AttributeChange {
+    AttributeChange {
+        user: (user != NOT_CHANGED).then_some(user),
+        group: (group != NOT_CHANGED).then_some(group),
+        ..AttributeChange::default()
+    }
+}
+
+fn change(call: &Call<'_>, location: &Location, change: &AttributeChange) -> Outcome {
+    call.process
+        .viewpoint
+        .read()
+        .set_attributes(location, change)?;
+    Ok(0)
+}
+
+/// The open file behind a descriptor that is not only a path.
+fn open_file(call: &Call<'_>, fd: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+    let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        Err(Errno::EBADF)
+    } else {
+        Ok(file)
+    }
+}
+
+impl Call<'_> {
+    /// What a directory descriptor, a path and `AT_*` flags name.
+    pub(super) fn locate(
+        &self,
+        directory: i32,
+        path: Address,
+        flags: u32,
+    ) -> Result<Location, Errno> {
+        let path = match self.path(path) {
+            // `statx` and `newfstatat` take a null path for an empty one.
+            Err(Errno::EFAULT) if path.is_null() && flags & AT_EMPTY_PATH != 0 => Vec::new(),
+            path => path?,
+        };
+        let viewpoint = self.process.viewpoint.read();
+        if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            if directory == AT_WORKING_DIRECTORY {
+                return Ok(viewpoint.working_directory.clone());
+            }
+            return Ok(self.file(directory)?.location().clone());
+        }
+        let base = self.base(directory, &path)?;
+        let no_follow = flags & AT_SYMLINK_NOFOLLOW != 0;
+        let follow = if no_follow { Follow::No } else { Follow::Yes };
+        viewpoint.resolve(base.as_ref(), &path, follow)
+    }
+}

@@ -1,0 +1,35 @@
+//! System calls: one typed table, and a file for each group.
+//!
+//! A register holds 64 bits, but most arguments are narrower and the rest of the register is
+//! garbage. The table says what each argument is; [`argument::Argument`] decodes it.
+
+mod argument;
+mod call;
+mod clone;
+mod descriptors;
+mod directories;
+mod futex;
+mod identity;
+mod input_output;
+mod ioctl;
+mod links;
+mod mapping;
+mod metadata;
+mod open;
+mod pipes;
+mod poll;
+mod process;
+mod records;
+mod refused;
+mod resources;
+mod signal;
+mod signal_wait;
+mod system;
+mod table;
+pub(crate) mod terminal;
+mod thread;
+mod time;
+mod vectors;
+
+pub(crate) use call::{Call, Stop};
+pub(crate) use table::name_of;

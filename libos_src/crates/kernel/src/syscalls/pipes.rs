@@ -1,0 +1,79 @@
+//! Pipes and event counters.
+
+use alloc::sync::Arc;
+
+use hal::Errno;
+use vfs::{Inode, OpenFile, OpenFlags};
+
+use super::argument::Address;
+use super::call::{Call, Outcome};
+use crate::files::{Descriptor, EventCounter, pipe as new_pipe};
+
+/// `pipe2(2)`.
+pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
+    let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING | OpenFlags::DIRECT;
+    let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
+    let flags = flags.ok_or(Errno::EINVAL)?;
+    if flags.contains(OpenFlags::DIRECT) {
+        // Packet mode.
+        return Err(Errno::EINVAL.into());
+    }
+    let (read_end, write_end) = new_pipe(&call.libos.events, 1);
+    let reader = open(call, read_end, b"pipe:[1]", flags)?;
+    let writer = open(call, write_end, b"pipe:[1]", flags | OpenFlags::WRITE_ONLY)?;
+    let mut descriptors = call.process.descriptors.write();
+    let first = descriptors.add(0, reader)?;
+    let second = descriptors.add(0, writer).inspect_err(|_| {
+        // It was just added.
+        let _ = descriptors.remove(first);
+    });
+    drop(descriptors);
+    let numbers = [first, second?];
+    if let Err(errno) = call.memory().write(fds.0, &numbers) {
+        for number in numbers {
+            let closed = call.process.descriptors.write().remove(number);
+            drop(closed);
+        }
+        return Err(errno.into());
+    }
+    Ok(0)
+}
+
+/// `pipe(2)`.
+pub(super) fn pipe(call: &mut Call<'_>, fds: Address) -> Outcome {
+    pipe2(call, fds, 0)
+}
+
+/// `eventfd2(2)`.
+pub(super) fn eventfd2(call: &mut Call<'_>, count: u32, flags: u32) -> Outcome {
+    const EFD_SEMAPHORE: u32 = 1;
+    let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING;
+    let open_flags = OpenFlags::from_bits(flags & !EFD_SEMAPHORE);
+    let open_flags = open_flags
+        .filter(|&flags| known.contains(flags))
+        .ok_or(Errno::EINVAL)?;
+    let is_semaphore = flags & EFD_SEMAPHORE != 0;
+    let counter = EventCounter::new(count.into(), is_semaphore, call.libos.events.clone());
+    let flags = open_flags | OpenFlags::READ_WRITE;
+    let descriptor = open(call, Arc::new(counter), b"anon_inode:[eventfd]", flags)?;
+    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+}
+
+fn open(
+    call: &Call<'_>,
+    inode: Arc<dyn Inode>,
+    name: &[u8],
+    flags: OpenFlags,
+) -> Result<Descriptor, Errno> {
+    let location = call
+        .process
+        .viewpoint
+        .read()
+        .namespace
+        .anonymous(inode, name);
+    let is_closed_on_exec = flags.contains(OpenFlags::CLOSE_ON_EXEC);
+    Ok(Descriptor {
+        file: OpenFile::new(location, flags)?,
+        is_closed_on_exec,
+    })
+}

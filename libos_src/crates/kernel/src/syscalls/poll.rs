@@ -1,0 +1,275 @@
+//! Waiting for several descriptors: `poll` and `select`.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use hal::{Errno, HostEvents, HostPoll};
+use vfs::{OpenFile, Readiness};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::argument::Address;
+use super::call::{Call, Outcome, Stop};
+use super::records::{PollRecord, Time};
+use super::signal::check_set_bytes;
+use crate::files::{DESCRIPTORS_MAX, HostStream};
+use crate::signals::SignalSet;
+use crate::threads::{Deadline, Wake, duration_of};
+
+const POLLIN: i16 = 1;
+const POLLPRI: i16 = 2;
+const POLLOUT: i16 = 4;
+const POLLERR: i16 = 8;
+const POLLHUP: i16 = 16;
+const POLLNVAL: i16 = 32;
+const POLLRDNORM: i16 = 64;
+const POLLWRNORM: i16 = 256;
+
+/// How often a wait for the host and for the LibOS's own files looks at both.
+const MIXED_WAIT: Duration = Duration::from_millis(5);
+
+/// `poll(2)`.
+pub(super) fn poll(call: &mut Call<'_>, records: Address, count: u32, timeout_ms: i32) -> Outcome {
+    let deadline = match u64::try_from(timeout_ms) {
+        Ok(ms) => Deadline::after(call.libos.machine, Duration::from_millis(ms)),
+        Err(_) => Deadline::NEVER,
+    };
+    poll_records(call, records, count, deadline)
+}
+
+/// `ppoll(2)`.
+pub(super) fn ppoll(
+    call: &mut Call<'_>,
+    records: Address,
+    count: u32,
+    timeout: Address,
+    mask: Address,
+    set_bytes: u64,
+) -> Outcome {
+    let deadline = read_deadline(call, timeout, 1)?;
+    suspend_mask(call, mask, set_bytes)?;
+    poll_records(call, records, count, deadline)
+}
+
+fn poll_records(call: &Call<'_>, records: Address, count: u32, deadline: Deadline) -> Outcome {
+    let count = count as usize;
+    if count > DESCRIPTORS_MAX {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut asked = PollRecord::new_vec_zeroed(count).map_err(|_| Errno::ENOMEM)?;
+    call.memory().copy_in(records.0, asked.as_mut_bytes())?;
+    let ready = wait_for(call, &mut asked, deadline)?;
+    call.memory().copy_out(records.0, asked.as_bytes())?;
+    Ok(ready)
+}
+
+/// `select(2)`. The time that is left is not written back.
+pub(super) fn select(
+    call: &mut Call<'_>,
+    count: i32,
+    read: Address,
+    write: Address,
+    except: Address,
+    timeout: Address,
+) -> Outcome {
+    let deadline = read_deadline(call, timeout, 1000)?;
+    select_until(call, count, [read, write, except], deadline)
+}
+
+/// `pselect6(2)`.
+pub(super) fn pselect6(
+    call: &mut Call<'_>,
+    count: i32,
+    read: Address,
+    write: Address,
+    except: Address,
+    timeout: Address,
+    mask: Address,
+) -> Outcome {
+    let deadline = read_deadline(call, timeout, 1)?;
+    if let Some(address) = mask.non_null() {
+        let [set, set_bytes]: [u64; 2] = call.memory().read(address.0)?;
+        suspend_mask(call, Address(set), set_bytes)?;
+    }
+    select_until(call, count, [read, write, except], deadline)
+}
+
+/// What each of `select`'s sets asks, and which answers count for it (select(2)).
+const SETS: [(i16, i16); 3] = [
+    (POLLIN, POLLIN | POLLHUP | POLLERR),
+    (POLLOUT, POLLOUT | POLLERR),
+    (POLLPRI, POLLPRI),
+];
+
+fn select_until(call: &Call<'_>, count: i32, sets: [Address; 3], deadline: Deadline) -> Outcome {
+    let count = usize::try_from(count)
+        .map_err(|_| Errno::EINVAL)?
+        .min(DESCRIPTORS_MAX);
+    let bytes = count.div_ceil(64) * 8;
+    let mut bits: [Vec<u8>; 3] = Default::default();
+    for (bits, set) in bits.iter_mut().zip(sets) {
+        *bits = match set.non_null() {
+            Some(address) => call.memory().read_bytes(address.0, bytes)?,
+            None => vec![0; bytes],
+        };
+    }
+    let mut asked = Vec::new();
+    for fd in 0..count {
+        let events = SETS.iter().zip(&bits).filter(|(_, bits)| has(bits, fd));
+        let events = events.fold(0, |events, (&(asked, _), _)| events | asked);
+        if events != 0 {
+            asked.push(PollRecord {
+                fd: fd as i32,
+                events,
+                ready: 0,
+            });
+        }
+    }
+    wait_for(call, &mut asked, deadline)?;
+    if asked.iter().any(|record| record.ready & POLLNVAL != 0) {
+        return Err(Errno::EBADF.into());
+    }
+    let mut ready = 0;
+    for ((bits, set), (wanted, counted)) in bits.iter_mut().zip(sets).zip(SETS) {
+        bits.fill(0);
+        for record in &asked {
+            if record.events & wanted != 0 && record.ready & counted != 0 {
+                bits[record.fd as usize / 8] |= 1 << (record.fd % 8);
+                ready += 1;
+            }
+        }
+        if let Some(address) = set.non_null() {
+            call.memory().copy_out(address.0, bits)?;
+        }
+    }
+    Ok(ready)
+}
+
+fn has(bits: &[u8], fd: usize) -> bool {
+    bits[fd / 8] >> (fd % 8) & 1 == 1
+}
+
+/// Waits until a record is ready, and fills in all that are.
+fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Outcome {
+    let files: Vec<Option<Arc<OpenFile>>> = asked
+        .iter()
+        .map(|record| call.file(record.fd).ok())
+        .collect();
+    let (events, number) = (&call.libos.events, call.thread.number());
+    let outcome = loop {
+        events.register(number);
+        let ready = look(asked, &files);
+        if ready > 0 {
+            break Ok(ready);
+        }
+        match wait_once(call, asked, &files, deadline) {
+            Ok(Wake::Look) => {}
+            Ok(Wake::TimedOut) => break Ok(0),
+            Ok(Wake::Signal) => break Err(Stop::Errno(Errno::EINTR)),
+            Err(errno) => break Err(errno.into()),
+        }
+    };
+    events.unregister(number);
+    outcome
+}
+
+/// Fills in what is ready now; returns how many records are.
+fn look(asked: &mut [PollRecord], files: &[Option<Arc<OpenFile>>]) -> u64 {
+    let mut count = 0;
+    for (record, file) in asked.iter_mut().zip(files) {
+        record.ready = match file {
+            _ if record.fd < 0 => 0,
+            None => POLLNVAL,
+            Some(file) => ready_events(file.readiness(), record.events),
+        };
+        count += u64::from(record.ready != 0);
+    }
+    count
+}
+
+fn ready_events(readiness: Readiness, asked: i16) -> i16 {
+    let mut ready = 0;
+    for (bit, events) in [
+        (Readiness::READABLE, POLLIN | POLLRDNORM),
+        (Readiness::WRITABLE, POLLOUT | POLLWRNORM),
+        (Readiness::PRIORITY, POLLPRI),
+    ] {
+        if readiness.contains(bit) {
+            ready |= events & asked;
+        }
+    }
+    // Errors are told unasked.
+    for (bit, event) in [(Readiness::ERROR, POLLERR), (Readiness::HANG_UP, POLLHUP)] {
+        if readiness.contains(bit) {
+            ready |= event;
+        }
+    }
+    ready
+}
+
+/// Sleeps until something may have changed. Only the host knows when its streams change, and only
+/// we know when our files do.
+fn wait_once(
+    call: &Call<'_>,
+    asked: &[PollRecord],
+    files: &[Option<Arc<OpenFile>>],
+    deadline: Deadline,
+) -> Result<Wake, Errno> {
+    let mut streams = host_streams(asked, files);
+    let watched = asked.iter().filter(|record| record.fd >= 0).count();
+    let machine = call.libos.machine;
+    if streams.is_empty() {
+        return Ok(call.libos.sleep(call.process, call.thread, deadline));
+    }
+    if call.process.has_signal_for(call.thread) {
+        return Ok(Wake::Signal);
+    }
+    let remaining = deadline.remaining(machine);
+    if remaining == Some(Duration::ZERO) {
+        return Ok(Wake::TimedOut);
+    }
+    let is_alone = streams.len() == watched && call.process.thread_count() == 1;
+    let patience = if is_alone {
+        remaining
+    } else {
+        Some(remaining.map_or(MIXED_WAIT, |time| time.min(MIXED_WAIT)))
+    };
+    machine.host_poll(&mut streams, patience)?;
+    Ok(Wake::Look)
+}
+
+fn host_streams(asked: &[PollRecord], files: &[Option<Arc<OpenFile>>]) -> Vec<HostPoll> {
+    let mut streams = Vec::new();
+    for (record, file) in asked.iter().zip(files).filter(|(record, _)| record.fd >= 0) {
+        let stream = file
+            .as_ref()
+            .and_then(|file| file.object().downcast::<HostStream>());
+        if let Some(stream) = stream {
+            let events = HostEvents::from_bits_truncate(record.events.cast_unsigned());
+            streams.push(stream.poll(events & (HostEvents::IN | HostEvents::OUT)));
+        }
+    }
+    streams
+}
+
+/// Reads a timeout whose fraction has units of `unit_ns` nanoseconds.
+fn read_deadline(call: &Call<'_>, timeout: Address, unit_ns: i64) -> Result<Deadline, Errno> {
+    let Some(address) = timeout.non_null() else {
+        return Ok(Deadline::NEVER);
+    };
+    let time: Time = call.memory().read(address.0)?;
+    let nanoseconds = time.fraction.checked_mul(unit_ns).ok_or(Errno::EINVAL)?;
+    let time = duration_of(time.seconds, nanoseconds)?;
+    Ok(Deadline::after(call.libos.machine, time))
+}
+
+fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Errno> {
+    let Some(address) = mask.non_null() else {
+        return Ok(());
+    };
+    check_set_bytes(set_bytes)?;
+    let set = SignalSet::blockable(call.memory().read(address.0)?);
+    call.thread.signals.lock().suspend_mask(set);
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Records that programs and the kernel exchange, as Linux lays them out on x86-64.
+
+use vfs::{DeviceNumber, Metadata, Statistics, Timestamp};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// `struct timespec` and, with microseconds, `struct timeval`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct Time {
+    pub(super) seconds: i64,
+    /// Nanoseconds or microseconds.
+    pub(super) fraction: i64,
+}
+
+/// `struct iovec`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct Vector {
+    pub(super) address: u64,
+    pub(super) len: u64,
+}
+
+/// `struct pollfd`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct PollRecord {
+    pub(super) fd: i32,
+    pub(super) events: i16,
+    pub(super) ready: i16,
+}
+
+/// `struct rlimit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct Limit {
+    pub(super) soft: u64,
+    pub(super) hard: u64,
+}
+
+/// `struct clone_args`, its first version with the later fields.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct CloneArguments {
+    pub(super) flags: u64,
+    pub(super) pidfd: u64,
+    pub(super) child_tid: u64,
+    pub(super) parent_tid: u64,
+    pub(super) exit_signal: u64,
+    pub(super) stack: u64,
+    pub(super) stack_size: u64,
+    pub(super) tls: u64,
+    pub(super) set_tid: u64,
+    pub(super) set_tid_size: u64,
+    pub(super) cgroup: u64,
+}
+
+/// `struct stat`.
+#[derive(Clone, Copy, Debug, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct Stat {
+    device: u64,
+    inode: u64,
+    link_count: u64,
+    mode: u32,
+    user: u32,
+    group: u32,
+    padding: u32,
+    represents: u64,
+    size: i64,
+    block_size: i64,
+    blocks: i64,
+    accessed: Time,
+    modified: Time,
+    changed: Time,
+    unused: [i64; 3],
+}
+
+/// `struct statx_timestamp`.
+#[derive(Clone, Copy, Debug, Default, IntoBytes, Immutable)]
+#[repr(C)]
+struct StatxTime {
+    seconds: i64,
+    nanoseconds: u32,
+    padding: u32,
+}
+
+/// `struct statx`.
+#[derive(Clone, Copy, Debug, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct Statx {
+    mask: u32,
+    block_size: u32,
+    attributes: u64,
+    link_count: u32,
+    user: u32,
+    group: u32,
+    mode: u16,
+    padding: u16,
+    inode: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    accessed: StatxTime,
+    born: StatxTime,
+    changed: StatxTime,
+    modified: StatxTime,
+    represents: [u32; 2],
+    device: [u32; 2],
+    mount: u64,
+    spare: [u64; 13],
+}
+
+/// `struct statfs`.
+#[derive(Clone, Copy, Debug, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct StatFs {
+    magic: u64,
+    block_size: u64,
+    blocks: u64,
+    blocks_free: u64,
+    blocks_available: u64,
+    inodes: u64,
+    inodes_free: u64,
+    id: u64,
+    name_length_max: u64,
+    fragment_size: u64,
+    flags: u64,
+    spare: [u64; 4],
+}
+
+const _: () = assert!(size_of::<Stat>() == 144);
+const _: () = assert!(size_of::<Statx>() == 256);
+const _: () = assert!(size_of::<StatFs>() == 120);
+const _: () = assert!(size_of::<CloneArguments>() == 88);
+
+/// `STATX_BASIC_STATS`: we know everything but the time of birth.
+const STATX_BASIC_STATS: u32 = 0x7ff;
+
+impl Time {
+    /// A file's time, with nanoseconds.
+    const fn of(time: Timestamp) -> Self {
+        Self {
+            seconds: time.seconds,
+            fraction: time.nanoseconds as i64,
+        }
+    }
+}
+
+impl StatxTime {
+    const fn of(time: Timestamp) -> Self {
+        Self {
+            seconds: time.seconds,
+            nanoseconds: time.nanoseconds,
+            padding: 0,
+        }
+    }
+}
+
+impl Stat {
+    /// The attributes of a file on `device`.
+    pub(super) const fn new(metadata: &Metadata, device: DeviceNumber) -> Self {
+        Self {
+            device: device.to_u64(),
+            inode: metadata.inode,
+            link_count: metadata.link_count as u64,
+            mode: metadata.st_mode(),
+            user: metadata.user,
+            group: metadata.group,
+            padding: 0,
+            represents: metadata.represents.to_u64(),
+            size: metadata.size_bytes as i64,
+            block_size: metadata.block_size_bytes as i64,
+            blocks: metadata.blocks_512 as i64,
+            accessed: Time::of(metadata.accessed),
+            modified: Time::of(metadata.modified),
+            changed: Time::of(metadata.changed),
+            unused: [0; 3],
+        }
+    }
+}
+
+impl Statx {
+    /// The attributes of a file on `device`.
+    pub(super) fn new(metadata: &Metadata, device: DeviceNumber, mount: u64) -> Self {
+        Self {
+            mask: STATX_BASIC_STATS,
+            block_size: metadata.block_size_bytes,
+            attributes: 0,
+            link_count: metadata.link_count,
+            user: metadata.user,
+            group: metadata.group,
+            mode: metadata.st_mode() as u16,
+            padding: 0,
+            inode: metadata.inode,
+            size: metadata.size_bytes,
+            blocks: metadata.blocks_512,
+            attributes_mask: 0,
+            accessed: StatxTime::of(metadata.accessed),
+            born: StatxTime::default(),
+            changed: StatxTime::of(metadata.changed),
+            modified: StatxTime::of(metadata.modified),
+            represents: [metadata.represents.major, metadata.represents.minor],
+            device: [device.major, device.minor],
+            mount,
+            spare: [0; 13],
+        }
+    }
+}
+
+impl StatFs {
+    /// The sizes of a file system whose device has the number `id`.
+    pub(super) const fn new(statistics: &Statistics, id: u64) -> Self {
+        Self {
+            magic: statistics.magic,
+            block_size: statistics.block_size_bytes,
+            blocks: statistics.blocks,
+            blocks_free: statistics.blocks_free,
+            blocks_available: statistics.blocks_free,
+            inodes: statistics.inodes,
+            inodes_free: statistics.inodes_free,
+            id,
+            name_length_max: 255,
+            fragment_size: statistics.block_size_bytes,
+            flags: 0,
+            spare: [0; 4],
+        }
+    }
+}

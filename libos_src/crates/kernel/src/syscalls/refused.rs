@@ -1,0 +1,36 @@
+//! Calls that this version does not have. Each says so once in the log, and fails as a kernel
+//! without the feature would.
+
+use hal::Errno;
+
+use super::call::{Call, Outcome};
+
+/// A number that is not in the table.
+pub(super) fn unknown(call: &mut Call<'_>, number: u64) -> Outcome {
+    call.libos
+        .report_once(number, "not implemented; the program gets ENOSYS");
+    Err(Errno::ENOSYS.into())
+}
+
+/// Making processes and running other programs.
+pub(super) fn process(call: &mut Call<'_>) -> Outcome {
+    let number = call.regs.rax;
+    call.libos.report_once(
+        number,
+        "processes come in a later version; the program gets ENOSYS",
+    );
+    Err(Errno::ENOSYS.into())
+}
+
+/// Sockets.
+pub(super) fn network(call: &mut Call<'_>) -> Outcome {
+    let number = call.regs.rax;
+    let reason = "sockets come in a later version; the program gets EAFNOSUPPORT";
+    call.libos.report_once(number, reason);
+    Err(Errno::EAFNOSUPPORT.into())
+}
+
+/// Calls that libcs try and do without, such as `rseq`: no line in the log.
+pub(super) fn quietly(_call: &mut Call<'_>) -> Outcome {
+    Err(Errno::ENOSYS.into())
+}

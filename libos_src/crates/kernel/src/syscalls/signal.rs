@@ -1,0 +1,236 @@
+//! Signal calls that do not wait.
+
+use hal::Errno;
+
+use super::argument::Address;
+use super::call::{Call, Outcome, Stop};
+use crate::signals::{self, Action, SA_RESTORER, Signal, SignalInfo, SignalSet, StackRecord};
+
+/// Bytes of the kernel's `sigset_t`.
+pub(super) const SET_BYTES: u64 = 8;
+const USER: u32 = 0;
+
+/// `rt_sigaction(2)`.
+pub(super) fn rt_sigaction(
+    call: &mut Call<'_>,
+    number: i32,
+    new: Address,
+    old: Address,
+    set_bytes: u64,
+) -> Outcome {
+    check_set_bytes(set_bytes)?;
+    let signal = Signal::new(number)?;
+    let new: Option<Action> = match new.non_null() {
+        Some(address) => Some(call.memory().read(address.0)?),
+        None => None,
+    };
+    if new.is_some() && matches!(signal, Signal::KILL | Signal::STOP) {
+        return Err(Errno::EINVAL.into());
+    }
+    if new.is_some_and(|action| action.has_handler() && action.flags & SA_RESTORER == 0) {
+        // There is no vDSO that a handler could return through.
+        return Err(Errno::EINVAL.into());
+    }
+    let mut signals = call.process.signals.lock();
+    let replaced = match new {
+        Some(action) => signals.replace_action(signal, action),
+        None => signals.action(signal),
+    };
+    drop(signals);
+    if let Some(address) = old.non_null() {
+        call.memory().write(address.0, &replaced)?;
+    }
+    Ok(0)
+}
+
+/// `rt_sigprocmask(2)`.
+pub(super) fn rt_sigprocmask(
+    call: &mut Call<'_>,
+    how: i32,
+    new: Address,
+    old: Address,
+    set_bytes: u64,
+) -> Outcome {
+    const SIG_BLOCK: i32 = 0;
+    const SIG_UNBLOCK: i32 = 1;
+    const SIG_SETMASK: i32 = 2;
+    check_set_bytes(set_bytes)?;
+    let before = call.thread.signals.lock().mask;
+    if let Some(address) = new.non_null() {
+        let set = SignalSet::blockable(call.memory().read(address.0)?);
+        call.thread.signals.lock().mask = match how {
+            SIG_BLOCK => before.union(set),
+            SIG_UNBLOCK => before.difference(set),
+            SIG_SETMASK => set,
+            _ => return Err(Errno::EINVAL.into()),
+        };
+    }
+    if let Some(address) = old.non_null() {
+        call.memory().write(address.0, &before.bits())?;
+    }
+    Ok(0)
+}
+
+/// `rt_sigpending(2)`.
+pub(super) fn rt_sigpending(call: &mut Call<'_>, set: Address, set_bytes: u64) -> Outcome {
+    if set_bytes > SET_BYTES {
+        return Err(Errno::EINVAL.into());
+    }
+    let signals = call.thread.signals.lock();
+    let (own, mask) = (signals.pending.present(), signals.mask);
+    drop(signals);
+    let pending = own.union(call.process.signals.lock().pending.present());
+    let blocked = SignalSet::from_bits(pending.bits() & mask.bits());
+    call.memory().write(set.0, &blocked.bits())?;
+    Ok(0)
+}
+
+/// `rt_sigreturn(2)`: the program goes on where a handler interrupted it.
+pub(super) fn rt_sigreturn(call: &mut Call<'_>) -> Outcome {
+    let Ok(restored) = signals::restore(&call.process.memory, call.libos.machine, call.regs) else {
+        call.libos
+            .report_once(call.regs.rax, "the signal frame is not valid; SIGSEGV");
+        let end = hal::Next::ExitProcess(128 + i32::from(Signal::SEGV.number()));
+        return Err(Stop::Leave(end));
+    };
+    let mut signals = call.thread.signals.lock();
+    signals.mask = restored.mask;
+    // As Linux: a stack that is no longer valid is not restored, and that is no error.
+    if let Ok(stack) = signals
+        .alternate_stack
+        .replaced_by(&restored.stack, call.regs.rsp)
+    {
+        signals.alternate_stack = stack;
+    }
+    Ok(call.regs.rax)
+}
+
+/// `sigaltstack(2)`.
+pub(super) fn sigaltstack(call: &mut Call<'_>, new: Address, old: Address) -> Outcome {
+    let before = call.thread.signals.lock().alternate_stack;
+    if let Some(address) = new.non_null() {
+        let record: StackRecord = call.memory().read(address.0)?;
+        let stack = before.replaced_by(&record, call.regs.rsp)?;
+        call.thread.signals.lock().alternate_stack = stack;
+    }
+    if let Some(address) = old.non_null() {
+        call.memory()
+            .write(address.0, &before.record(call.regs.rsp))?;
+    }
+    Ok(0)
+}
+
+/// `kill(2)`: to this process, its group, or all: there is no other.
+pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
+    let own = call.process.pid.cast_signed();
+    if ![0, -1, own, -own].contains(&pid) {
+        return Err(Errno::ESRCH.into());
+    }
+    if pid == -1 {
+        // All but the caller.
+        return Err(Errno::ESRCH.into());
+    }
+    let Some(signal) = signal_to_send(number)? else {
+        return Ok(0);
+    };
+    let info = SignalInfo::from_kill(signal, call.process.pid, USER);
+    call.libos.send_to_process(call.process, signal, info)?;
+    Ok(0)
+}
+
+/// `tgkill(2)`.
+pub(super) fn tgkill(call: &mut Call<'_>, pid: i32, tid: i32, number: i32) -> Outcome {
+    if pid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if pid.cast_unsigned() != call.process.pid {
+        return Err(Errno::ESRCH.into());
+    }
+    tkill(call, tid, number)
+}
+
+/// `tkill(2)`.
+pub(super) fn tkill(call: &mut Call<'_>, tid: i32, number: i32) -> Outcome {
+    if tid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let thread = call
+        .process
+        .thread(tid.cast_unsigned())
+        .ok_or(Errno::ESRCH)?;
+    let Some(signal) = signal_to_send(number)? else {
+        return Ok(0);
+    };
+    let info = SignalInfo::from_tgkill(signal, call.process.pid, USER);
+    call.libos
+        .send_to_thread(call.process, &thread, signal, info)?;
+    Ok(0)
+}
+
+/// `rt_sigqueueinfo(2)`.
+pub(super) fn rt_sigqueueinfo(
+    call: &mut Call<'_>,
+    pid: i32,
+    number: i32,
+    info: Address,
+) -> Outcome {
+    if pid.cast_unsigned() != call.process.pid {
+        return Err(Errno::ESRCH.into());
+    }
+    let Some((signal, info)) = queued(call, number, info)? else {
+        return Ok(0);
+    };
+    call.libos.send_to_process(call.process, signal, info)?;
+    Ok(0)
+}
+
+/// `rt_tgsigqueueinfo(2)`.
+pub(super) fn rt_tgsigqueueinfo(
+    call: &mut Call<'_>,
+    pid: i32,
+    tid: i32,
+    number: i32,
+    info: Address,
+) -> Outcome {
+    if pid.cast_unsigned() != call.process.pid {
+        return Err(Errno::ESRCH.into());
+    }
+    let thread = call
+        .process
+        .thread(tid.cast_unsigned())
+        .ok_or(Errno::ESRCH)?;
+    let Some((signal, info)) = queued(call, number, info)? else {
+        return Ok(0);
+    };
+    call.libos
+        .send_to_thread(call.process, &thread, signal, info)?;
+    Ok(0)
+}
+
+fn queued(
+    call: &Call<'_>,
+    number: i32,
+    info: Address,
+) -> Result<Option<(Signal, SignalInfo)>, Errno> {
+    let info: SignalInfo = call.memory().read(info.0)?;
+    let signal = signal_to_send(number)?;
+    Ok(signal.map(|signal| (signal, info.with_signal(signal))))
+}
+
+/// The signal to send; `None` for 0, which only asks whether the target exists.
+fn signal_to_send(number: i32) -> Result<Option<Signal>, Errno> {
+    if number == 0 {
+        Ok(None)
+    } else {
+        Signal::new(number).map(Some)
+    }
+}
+
+/// Checks the size that a program says its sets have.
+pub(super) const fn check_set_bytes(set_bytes: u64) -> Result<(), Errno> {
+    if set_bytes == SET_BYTES {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
+}

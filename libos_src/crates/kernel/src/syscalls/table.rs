@@ -1,0 +1,179 @@
+//! Which function serves which number, and what its arguments are.
+
+use super::argument::{Address, Argument};
+use super::call::{Call, Outcome};
+use super::{
+    clone, descriptors, directories, futex, identity, input_output, ioctl, links, mapping,
+    metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, system, thread,
+    time, vectors,
+};
+
+macro_rules! table {
+    ($($number:literal $name:ident => $serve:path, ($($argument:ty),*);)*) => {
+        /// Decodes the arguments of call `number` and serves it.
+        pub(super) fn dispatch(call: &mut Call<'_>, number: u64, registers: [u64; 6]) -> Outcome {
+            match number {
+                $($number => {
+                    #[allow(unused_mut, unused_variables, reason = "not every call has arguments")]
+                    let mut registers = registers.into_iter();
+                    $serve(
+                        call,
+                        $(<$argument>::decode(registers.next().unwrap_or_default()),)*
+                    )
+                })*
+                _ => refused::unknown(call, number),
+            }
+        }
+
+        /// The name of a system call that is in the table.
+        pub(crate) const fn name_of(number: u64) -> Option<&'static str> {
+            match number {
+                $($number => Some(stringify!($name)),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+table! {
+    0 read => input_output::read, (i32, Address, u64);
+    1 write => input_output::write, (i32, Address, u64);
+    2 open => open::open, (Address, u32, u32);
+    3 close => descriptors::close, (i32);
+    4 stat => metadata::stat, (Address, Address);
+    5 fstat => metadata::fstat, (i32, Address);
+    6 lstat => metadata::lstat, (Address, Address);
+    7 poll => poll::poll, (Address, u32, i32);
+    8 lseek => input_output::lseek, (i32, i64, u32);
+    9 mmap => mapping::mmap, (u64, u64, u32, u32, i32, u64);
+    10 mprotect => mapping::mprotect, (u64, u64, u32);
+    11 munmap => mapping::munmap, (u64, u64);
+    12 brk => mapping::brk, (u64);
+    13 rt_sigaction => signal::rt_sigaction, (i32, Address, Address, u64);
+    14 rt_sigprocmask => signal::rt_sigprocmask, (i32, Address, Address, u64);
+    15 rt_sigreturn => signal::rt_sigreturn, ();
+    16 ioctl => ioctl::ioctl, (i32, u32, u64);
+    17 pread64 => input_output::pread64, (i32, Address, u64, i64);
+    18 pwrite64 => input_output::pwrite64, (i32, Address, u64, i64);
+    19 readv => vectors::readv, (i32, Address, u32);
+    20 writev => vectors::writev, (i32, Address, u32);
+    21 access => metadata::access, (Address, u32);
+    22 pipe => pipes::pipe, (Address);
+    23 select => poll::select, (i32, Address, Address, Address, Address);
+    24 sched_yield => thread::sched_yield, ();
+    25 mremap => mapping::mremap, (u64, u64, u64, u32, u64);
+    26 msync => mapping::msync, (u64, u64, u32);
+    28 madvise => mapping::madvise, (u64, u64, i32);
+    32 dup => descriptors::dup, (i32);
+    33 dup2 => descriptors::dup2, (i32, i32);
+    34 pause => signal_wait::pause, ();
+    35 nanosleep => time::nanosleep, (Address, Address);
+    39 getpid => identity::getpid, ();
+    40 sendfile => input_output::sendfile, (i32, i32, Address, u64);
+    41 socket => refused::network, ();
+    53 socketpair => refused::network, ();
+    56 clone => clone::clone, (u64, u64, Address, Address, u64);
+    57 fork => refused::process, ();
+    58 vfork => refused::process, ();
+    59 execve => refused::process, ();
+    60 exit => process::exit, (i32);
+    61 wait4 => process::wait4, (i32, Address, i32, Address);
+    62 kill => signal::kill, (i32, i32);
+    63 uname => system::uname, (Address);
+    72 fcntl => descriptors::fcntl, (i32, u32, u64);
+    73 flock => descriptors::flock, (i32, u32);
+    74 fsync => input_output::fsync, (i32);
+    75 fdatasync => input_output::fsync, (i32);
+    76 truncate => metadata::truncate, (Address, i64);
+    77 ftruncate => metadata::ftruncate, (i32, i64);
+    79 getcwd => directories::getcwd, (Address, u64);
+    80 chdir => directories::chdir, (Address);
+    81 fchdir => directories::fchdir, (i32);
+    82 rename => links::rename, (Address, Address);
+    83 mkdir => directories::mkdir, (Address, u32);
+    84 rmdir => directories::rmdir, (Address);
+    85 creat => open::creat, (Address, u32);
+    86 link => links::link, (Address, Address);
+    87 unlink => links::unlink, (Address);
+    88 symlink => links::symlink, (Address, Address);
+    89 readlink => links::readlink, (Address, Address, i32);
+    90 chmod => metadata::chmod, (Address, u32);
+    91 fchmod => metadata::fchmod, (i32, u32);
+    92 chown => metadata::chown, (Address, u32, u32);
+    93 fchown => metadata::fchown, (i32, u32, u32);
+    94 lchown => metadata::lchown, (Address, u32, u32);
+    95 umask => directories::umask, (u32);
+    96 gettimeofday => time::gettimeofday, (Address, Address);
+    97 getrlimit => resources::getrlimit, (u32, Address);
+    98 getrusage => resources::getrusage, (i32, Address);
+    99 sysinfo => system::sysinfo, (Address);
+    102 getuid => identity::superuser, ();
+    104 getgid => identity::superuser, ();
+    107 geteuid => identity::superuser, ();
+    108 getegid => identity::superuser, ();
+    110 getppid => identity::getppid, ();
+    111 getpgrp => identity::getpgrp, ();
+    115 getgroups => identity::getgroups, (i32, Address);
+    118 getresuid => identity::getres, (Address, Address, Address);
+    120 getresgid => identity::getres, (Address, Address, Address);
+    121 getpgid => identity::getpgid, (i32);
+    124 getsid => identity::getpgid, (i32);
+    127 rt_sigpending => signal::rt_sigpending, (Address, u64);
+    128 rt_sigtimedwait => signal_wait::rt_sigtimedwait, (Address, Address, Address, u64);
+    129 rt_sigqueueinfo => signal::rt_sigqueueinfo, (i32, i32, Address);
+    130 rt_sigsuspend => signal_wait::rt_sigsuspend, (Address, u64);
+    131 sigaltstack => signal::sigaltstack, (Address, Address);
+    137 statfs => metadata::statfs, (Address, Address);
+    138 fstatfs => metadata::fstatfs, (i32, Address);
+    157 prctl => system::prctl, (i32, u64);
+    158 arch_prctl => thread::arch_prctl, (u32, u64);
+    160 setrlimit => resources::setrlimit, (u32, Address);
+    186 gettid => identity::gettid, ();
+    200 tkill => signal::tkill, (i32, i32);
+    201 time => time::time, (Address);
+    202 futex => futex::futex, (Address, u32, u32, u64, Address, u32);
+    203 sched_setaffinity => resources::sched_setaffinity, (i32, u64, Address);
+    204 sched_getaffinity => resources::sched_getaffinity, (i32, u64, Address);
+    217 getdents64 => directories::getdents64, (i32, Address, u32);
+    218 set_tid_address => thread::set_tid_address, (Address);
+    221 fadvise64 => descriptors::fadvise64, (i32, i64, i64, i32);
+    228 clock_gettime => time::clock_gettime, (i32, Address);
+    229 clock_getres => time::clock_getres, (i32, Address);
+    230 clock_nanosleep => time::clock_nanosleep, (i32, u32, Address, Address);
+    231 exit_group => process::exit_group, (i32);
+    234 tgkill => signal::tgkill, (i32, i32, i32);
+    247 waitid => process::waitid, (u32, i32, Address, i32);
+    257 openat => open::openat, (i32, Address, u32, u32);
+    258 mkdirat => directories::mkdirat, (i32, Address, u32);
+    260 fchownat => metadata::fchownat, (i32, Address, u32, u32, u32);
+    262 newfstatat => metadata::newfstatat, (i32, Address, Address, u32);
+    263 unlinkat => links::unlinkat, (i32, Address, u32);
+    264 renameat => links::renameat, (i32, Address, i32, Address);
+    265 linkat => links::linkat, (i32, Address, i32, Address, u32);
+    266 symlinkat => links::symlinkat, (Address, i32, Address);
+    267 readlinkat => links::readlinkat, (i32, Address, Address, i32);
+    268 fchmodat => metadata::fchmodat, (i32, Address, u32);
+    269 faccessat => metadata::faccessat, (i32, Address, u32);
+    270 pselect6 => poll::pselect6, (i32, Address, Address, Address, Address, Address);
+    271 ppoll => poll::ppoll, (Address, u32, Address, Address, u64);
+    273 set_robust_list => thread::set_robust_list, (Address, u64);
+    274 get_robust_list => thread::get_robust_list, (i32, Address, Address);
+    280 utimensat => metadata::utimensat, (i32, Address, Address, u32);
+    290 eventfd2 => pipes::eventfd2, (u32, u32);
+    292 dup3 => descriptors::dup3, (i32, i32, u32);
+    293 pipe2 => pipes::pipe2, (Address, u32);
+    295 preadv => vectors::preadv, (i32, Address, u32, i64);
+    296 pwritev => vectors::pwritev, (i32, Address, u32, i64);
+    297 rt_tgsigqueueinfo => signal::rt_tgsigqueueinfo, (i32, i32, i32, Address);
+    302 prlimit64 => resources::prlimit64, (i32, u32, Address, Address);
+    309 getcpu => system::getcpu, (Address, Address);
+    316 renameat2 => links::renameat2, (i32, Address, i32, Address, u32);
+    318 getrandom => system::getrandom, (Address, u64, u32);
+    322 execveat => refused::process, ();
+    324 membarrier => thread::membarrier, (i32, u32);
+    332 statx => metadata::statx, (i32, Address, u32, u32, Address);
+    334 rseq => refused::quietly, ();
+    435 clone3 => clone::clone3, (Address, u64);
+    436 close_range => descriptors::close_range, (u32, u32, u32);
+    439 faccessat2 => metadata::faccessat2, (i32, Address, u32, u32);
+}

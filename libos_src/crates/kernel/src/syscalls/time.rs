@@ -1,0 +1,144 @@
+//! Clocks and sleeping.
+
+use core::time::Duration;
+
+use hal::{Clock, Errno};
+
+use super::argument::Address;
+use super::call::{Call, Outcome};
+use super::records::Time;
+use crate::threads::{Deadline, Wake, duration_of};
+
+/// The clock behind one of Linux's numbers (`linux/time.h`).
+fn clock_of(id: i32) -> Result<Clock, Errno> {
+    const CLOCK_REALTIME: i32 = 0;
+    const CLOCK_MONOTONIC: i32 = 1;
+    const CLOCK_PROCESS_CPUTIME_ID: i32 = 2;
+    const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
+    const CLOCK_MONOTONIC_RAW: i32 = 4;
+    const CLOCK_REALTIME_COARSE: i32 = 5;
+    const CLOCK_MONOTONIC_COARSE: i32 = 6;
+    const CLOCK_BOOTTIME: i32 = 7;
+    match id {
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE => Ok(Clock::Realtime),
+        // An enclave cannot measure the time that it really ran; elapsed time is the upper bound.
+        CLOCK_MONOTONIC
+        | CLOCK_PROCESS_CPUTIME_ID
+        | CLOCK_THREAD_CPUTIME_ID
+        | CLOCK_MONOTONIC_RAW
+        | CLOCK_MONOTONIC_COARSE
+        | CLOCK_BOOTTIME => Ok(Clock::Monotonic),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `clock_gettime(2)`.
+pub(super) fn clock_gettime(call: &mut Call<'_>, id: i32, time: Address) -> Outcome {
+    let now = call.libos.machine.clock(clock_of(id)?);
+    let now = Time {
+        seconds: now.seconds.cast_signed(),
+        fraction: now.nanoseconds.into(),
+    };
+    call.memory().write(time.0, &now)?;
+    Ok(0)
+}
+
+/// `clock_getres(2)`.
+pub(super) fn clock_getres(call: &mut Call<'_>, id: i32, resolution: Address) -> Outcome {
+    clock_of(id)?;
+    if let Some(address) = resolution.non_null() {
+        call.memory().write(
+            address.0,
+            &Time {
+                seconds: 0,
+                fraction: 1,
+            },
+        )?;
+    }
+    Ok(0)
+}
+
+/// `gettimeofday(2)`. The time zone is UTC.
+pub(super) fn gettimeofday(call: &mut Call<'_>, time: Address, zone: Address) -> Outcome {
+    let now = call.libos.machine.clock(Clock::Realtime);
+    if let Some(address) = time.non_null() {
+        let seconds = now.seconds.cast_signed();
+        let microseconds = i64::from(now.nanoseconds / 1000);
+        call.memory().write(
+            address.0,
+            &Time {
+                seconds,
+                fraction: microseconds,
+            },
+        )?;
+    }
+    if let Some(address) = zone.non_null() {
+        call.memory().write(address.0, &[0i32; 2])?;
+    }
+    Ok(0)
+}
+
+/// `time(2)`.
+pub(super) fn time(call: &mut Call<'_>, time: Address) -> Outcome {
+    let now = call.libos.machine.clock(Clock::Realtime);
+    if let Some(address) = time.non_null() {
+        call.memory().write(address.0, &now.seconds)?;
+    }
+    Ok(now.seconds)
+}
+
+/// `nanosleep(2)`.
+pub(super) fn nanosleep(call: &mut Call<'_>, time: Address, left: Address) -> Outcome {
+    let time = read_time(call, time)?;
+    let deadline = Deadline::after(call.libos.machine, time);
+    sleep_until(call, deadline, left)
+}
+
+/// `clock_nanosleep(2)`.
+pub(super) fn clock_nanosleep(
+    call: &mut Call<'_>,
+    id: i32,
+    flags: u32,
+    time: Address,
+    left: Address,
+) -> Outcome {
+    const TIMER_ABSTIME: u32 = 1;
+    let clock = clock_of(id)?;
+    let time = read_time(call, time)?;
+    if flags & TIMER_ABSTIME != 0 {
+        return sleep_until(
+            call,
+            Deadline::at(call.libos.machine, clock, time),
+            Address(0),
+        );
+    }
+    sleep_until(call, Deadline::after(call.libos.machine, time), left)
+}
+
+fn sleep_until(call: &Call<'_>, deadline: Deadline, left: Address) -> Outcome {
+    loop {
+        match call.libos.sleep(call.process, call.thread, deadline) {
+            Wake::Look => {}
+            Wake::TimedOut => return Ok(0),
+            Wake::Signal => {
+                let remaining = deadline.remaining(call.libos.machine).unwrap_or_default();
+                if let Some(address) = left.non_null() {
+                    call.memory().write(address.0, &time_of(remaining))?;
+                }
+                return Err(Errno::EINTR.into());
+            }
+        }
+    }
+}
+
+fn read_time(call: &Call<'_>, time: Address) -> Result<Duration, Errno> {
+    let time: Time = call.memory().read(time.0)?;
+    duration_of(time.seconds, time.fraction)
+}
+
+fn time_of(duration: Duration) -> Time {
+    Time {
+        seconds: duration.as_secs().cast_signed(),
+        fraction: duration.subsec_nanos().into(),
+    }
+}

@@ -1,0 +1,187 @@
+//! Futexes: words in program memory that threads wait on.
+//!
+//! The queue lives in the enclave. The host learns only which enclave thread sleeps; a wake-up that
+//! it invents makes a thread look again, one that it swallows denies service and nothing else.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hal::{Errno, Machine};
+use spin::Mutex;
+
+use super::{Deadline, Thread, Wake};
+use crate::Libos;
+use crate::process::Process;
+use crate::syscalls::Stop;
+
+/// All futex queues, by address. One address space, so private and shared are the same.
+pub(crate) struct Futexes {
+    /// One lock for all queues: a requeue touches two, and a wake must see both or none.
+    queues: Mutex<BTreeMap<u64, VecDeque<Arc<Waiter>>>>,
+}
+
+struct Waiter {
+    /// The enclave thread that sleeps.
+    number: u32,
+    /// Which wakes it takes.
+    bits: u32,
+    /// The queue that it is in now; a requeue moves it.
+    address: AtomicU64,
+    is_woken: AtomicBool,
+}
+
+/// A wait that a program asks for.
+pub(crate) struct WaitOn {
+    /// The word.
+    pub(crate) address: u64,
+    /// What it must still hold.
+    pub(crate) expected: u32,
+    /// Which wakes count; not zero.
+    pub(crate) bits: u32,
+    /// Until when.
+    pub(crate) deadline: Deadline,
+}
+
+impl Futexes {
+    /// No queue.
+    pub(crate) const fn new() -> Self {
+        Self {
+            queues: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Wakes up to `count` waiters at `address` whose bits match; returns how many.
+    pub(crate) fn wake(&self, machine: &dyn Machine, address: u64, count: u32, bits: u32) -> u32 {
+        let mut queues = self.queues.lock();
+        let Some(queue) = queues.get_mut(&address) else {
+            return 0;
+        };
+        let woken = wake_first(machine, queue, count, bits);
+        if queue.is_empty() {
+            queues.remove(&address);
+        }
+        woken
+    }
+
+    /// Wakes up to `wake` waiters of `from`, and moves up to `moved` others to `to`, provided that
+    /// `from` still holds `expected`, if that is given. Returns how many were woken, and moved.
+    pub(crate) fn requeue(
+        &self,
+        process: &Process,
+        machine: &dyn Machine,
+        [from, to]: [u64; 2],
+        [wake, moved]: [u32; 2],
+        expected: Option<u32>,
+    ) -> Result<(u32, u32), Errno> {
+        let mut queues = self.queues.lock();
+        if let Some(expected) = expected
+            && process.memory.load_u32(from)? != expected
+        {
+            return Err(Errno::EAGAIN);
+        }
+        let mut queue = queues.remove(&from).unwrap_or_default();
+        let woken = wake_first(machine, &mut queue, wake, u32::MAX);
+        if from == to {
+            let stayed = (queue.len() as u32).min(moved);
+            if !queue.is_empty() {
+                queues.insert(from, queue);
+            }
+            return Ok((woken, stayed));
+        }
+        let leaving = queue.len().min(moved as usize);
+        for waiter in queue.drain(..leaving) {
+            waiter.address.store(to, Ordering::Relaxed);
+            queues.entry(to).or_default().push_back(waiter);
+        }
+        if !queue.is_empty() {
+            queues.insert(from, queue);
+        }
+        Ok((woken, leaving as u32))
+    }
+
+    /// Joins the queue if the word holds what is expected.
+    fn enter(
+        &self,
+        process: &Process,
+        thread: &Thread,
+        wait: &WaitOn,
+    ) -> Result<Arc<Waiter>, Errno> {
+        let mut queues = self.queues.lock();
+        if process.memory.load_u32(wait.address)? != wait.expected {
+            return Err(Errno::EAGAIN);
+        }
+        let waiter = Arc::new(Waiter {
+            number: thread.number(),
+            bits: wait.bits,
+            address: AtomicU64::new(wait.address),
+            is_woken: AtomicBool::new(false),
+        });
+        queues
+            .entry(wait.address)
+            .or_default()
+            .push_back(waiter.clone());
+        Ok(waiter)
+    }
+
+    /// Leaves the queue; whether nobody had woken the waiter.
+    fn leave(&self, waiter: &Arc<Waiter>) -> bool {
+        let mut queues = self.queues.lock();
+        let address = waiter.address.load(Ordering::Relaxed);
+        if let Some(queue) = queues.get_mut(&address) {
+            queue.retain(|other| !Arc::ptr_eq(other, waiter));
+            if queue.is_empty() {
+                queues.remove(&address);
+            }
+        }
+        !waiter.is_woken.load(Ordering::Acquire)
+    }
+}
+
+fn wake_first(
+    machine: &dyn Machine,
+    queue: &mut VecDeque<Arc<Waiter>>,
+    count: u32,
+    bits: u32,
+) -> u32 {
+    let mut woken = 0;
+    queue.retain(|waiter| {
+        if woken == count || waiter.bits & bits == 0 {
+            return true;
+        }
+        waiter.is_woken.store(true, Ordering::Release);
+        machine.unpark(waiter.number);
+        woken += 1;
+        false
+    });
+    woken
+}
+
+impl Libos {
+    /// Waits on a futex.
+    pub(crate) fn futex_wait(
+        &self,
+        process: &Process,
+        thread: &Thread,
+        wait: &WaitOn,
+    ) -> Result<u64, Stop> {
+        let waiter = self.futexes.enter(process, thread, wait)?;
+        loop {
+            if waiter.is_woken.load(Ordering::Acquire) {
+                return Ok(0);
+            }
+            let stop = match self.sleep(process, thread, wait.deadline) {
+                Wake::Look => continue,
+                Wake::TimedOut => Stop::Errno(Errno::ETIMEDOUT),
+                // Linux starts a wait with a timeout again, too, but only without a handler.
+                Wake::Signal if wait.deadline.is_never() => Stop::Restart,
+                Wake::Signal => Stop::Errno(Errno::EINTR),
+            };
+            return if self.futexes.leave(&waiter) {
+                Err(stop)
+            } else {
+                Ok(0)
+            };
+        }
+    }
+}

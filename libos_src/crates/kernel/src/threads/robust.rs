@@ -1,0 +1,79 @@
+//! Robust futexes: locks whose owner died.
+//!
+//! The list is in program memory (`linux/futex.h`, `struct robust_list_head`), so it may be a
+//! cycle, or nonsense: the walk is bounded and stops at the first word that cannot be read.
+
+use hal::Machine;
+
+use super::Futexes;
+use crate::memory::AddressSpace;
+
+const FUTEX_WAITERS: u32 = 0x8000_0000;
+const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
+const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
+const ENTRIES_MAX: usize = 2048;
+
+/// Marks each lock that the thread `tid` still holds, and wakes one that waits for it.
+pub(crate) fn release_robust_list(
+    space: &AddressSpace,
+    futexes: &Futexes,
+    machine: &dyn Machine,
+    head: u64,
+    tid: u32,
+) {
+    let Ok([first, offset, pending]) = space.read::<[u64; 3]>(head) else {
+        return;
+    };
+    let mut entry = first;
+    for _ in 0..ENTRIES_MAX {
+        if untagged(entry) == head {
+            break;
+        }
+        // Read the next one first: once a lock is released, its memory may be gone.
+        let next = space.read::<u64>(untagged(entry));
+        if entry != pending {
+            release(
+                space,
+                futexes,
+                machine,
+                untagged(entry).wrapping_add(offset),
+                tid,
+            );
+        }
+        let Ok(next) = next else { break };
+        entry = next;
+    }
+    if pending != 0 {
+        release(
+            space,
+            futexes,
+            machine,
+            untagged(pending).wrapping_add(offset),
+            tid,
+        );
+    }
+}
+
+/// Bit 0 marks a priority-inheritance futex, which we do not have.
+const fn untagged(entry: u64) -> u64 {
+    entry & !1
+}
+
+fn release(space: &AddressSpace, futexes: &Futexes, machine: &dyn Machine, word: u64, tid: u32) {
+    let Ok(mut value) = space.load_u32(word) else {
+        return;
+    };
+    while value & FUTEX_TID_MASK == tid {
+        let dead = value & FUTEX_WAITERS | FUTEX_OWNER_DIED;
+        match space.compare_exchange_u32(word, value, dead) {
+            Ok(found) if found == value => {
+                if value & FUTEX_WAITERS != 0 {
+                    futexes.wake(machine, word, 1, u32::MAX);
+                }
+                return;
+            }
+            Ok(found) => value = found,
+            Err(_) => return,
+        }
+    }
+}

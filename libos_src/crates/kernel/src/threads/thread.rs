@@ -1,0 +1,55 @@
+//! One thread of a program.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use hal::UserRegs;
+use spin::Mutex;
+
+use crate::signals::{SignalSet, ThreadSignals};
+
+/// A thread of a program; it has an enclave thread of its own as long as it lives.
+pub(crate) struct Thread {
+    /// Its thread id.
+    pub(crate) tid: u32,
+    /// Where to write 0 and wake one waiter when it ends, or 0 (`CLONE_CHILD_CLEARTID`).
+    pub(crate) clear_tid: AtomicU64,
+    /// The head of its list of robust futexes, or 0.
+    pub(crate) robust_list: AtomicU64,
+    /// Its name, padded with zeros.
+    pub(crate) name: Mutex<[u8; 16]>,
+    /// Its signals.
+    pub(crate) signals: Mutex<ThreadSignals>,
+    /// How it begins.
+    start: Mutex<UserRegs>,
+    number: AtomicU32,
+}
+
+/// The thread has not begun to run.
+const NO_NUMBER: u32 = u32::MAX;
+
+impl Thread {
+    /// A thread that begins with `start` and blocks the signals of `mask`.
+    pub(crate) fn new(tid: u32, name: [u8; 16], mask: SignalSet, start: UserRegs) -> Self {
+        let signals = ThreadSignals::blocking(mask);
+        Self {
+            tid,
+            clear_tid: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            name: Mutex::new(name),
+            signals: Mutex::new(signals),
+            start: Mutex::new(start),
+            number: AtomicU32::new(NO_NUMBER),
+        }
+    }
+
+    /// The number of its enclave thread. Before it runs, one that no thread has.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// It runs now, on this enclave thread; returns how it begins.
+    pub(crate) fn begin(&self, number: u32) -> UserRegs {
+        self.number.store(number, Ordering::Release);
+        *self.start.lock()
+    }
+}
