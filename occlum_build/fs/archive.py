@@ -116,7 +116,7 @@ def _tree_path(name: bytes, origin: str) -> bytes:
         raise refusal(
             Code.BAD_PATH,
             f"`{shown_name(name)}` cannot be a path in a tree: it must be relative to the root",
-            notes=[f"from {origin}"],
+            notes=[f"it comes from {origin}"],
         )
     check_path(path, origin)
     return path

@@ -254,8 +254,7 @@ def _missing_interpreter(program: _Loaded, wanted: bytes) -> Diagnostic:
 
 def _missing_library(requester: _Loaded, name: bytes, searched: list[bytes]) -> Diagnostic:
     wanted = shown_name(name)
-    needs = [f"`{shown(requester.path)}` needs `{wanted}`"]
-    needs += [
+    needs = [
         f"`{shown(one.requester.path)}` needs `{shown_name(one.name)}`"
         for one in requester.chain()
         if one.requester is not None

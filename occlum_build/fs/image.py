@@ -86,7 +86,7 @@ def facts_path(image: Path) -> Path:
 def pack(tree: Tree, output: Path) -> ImageFacts:
     """Write the image of `tree` to `output`, and its facts beside it."""
     plan = Plan(tree)
-    with written(facts_path(output)) as facts_file, written(output) as image_file:
+    with written(output) as image_file, written(facts_path(output)) as facts_file:
         image = HashedImage(image_file.fileno(), plan.block_count)
         write_image(plan, image)
         facts = ImageFacts.of(plan.block_count, image.finish())

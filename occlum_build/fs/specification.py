@@ -88,7 +88,7 @@ def read_specification(path: Path) -> Specification:
         text = storage.read(0, min(storage.size, _MAX_BYTES)).decode()
         root = _Fields(json.loads(text, object_pairs_hook=_without_duplicates), "")
         return _specification(root)
-    except (ValueError, RecursionError) as failure:
+    except (TypeError, ValueError, RecursionError) as failure:
         raise refusal(
             Code.BAD_SPECIFICATION,
             f"the specification is wrong: {failure}",
@@ -139,7 +139,7 @@ class _Fields:
     def __init__(self, data: object, where: str) -> None:
         self._where = where
         if not isinstance(data, dict):
-            raise self._wrong("must be an object")
+            raise TypeError(f"`{where.rstrip('.') or 'it'}` must be an object")
         self._data: Mapping[str, object] = data
         self._taken: set[str] = set()
 
@@ -152,13 +152,13 @@ class _Fields:
         self._taken.add(key)
         value = self._data.get(key, default)
         if type(value) is not kind:
-            raise self._wrong(f"`{key}` must be {_KIND_NAMES[kind]}")
+            raise self._wrong(key, f"must be {_KIND_NAMES[kind]}")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         texts = self.take(key, list, [])
         if not all(isinstance(text, str) for text in texts):
-            raise self._wrong(f"`{key}` must be a list of strings")
+            raise self._wrong(key, "must be a list of strings")
         return tuple(texts)
 
     def items(self, key: str, read: "Callable[[_Fields], _T]") -> tuple[_T, ...]:
@@ -178,7 +178,7 @@ class _Fields:
     def mode(self, key: str) -> int:
         text = self.take(key, str, None)
         if text.strip("01234567") or not text or int(text, 8) > MAX_MODE:
-            raise self._wrong(f"`{key}` must be an octal string such as `0755`, not `{text}`")
+            raise self._wrong(key, f"must be an octal string such as `0755`, not `{text}`")
         return int(text, 8)
 
     def patterns(self, key: str) -> tuple[Pattern, ...]:
@@ -187,7 +187,7 @@ class _Fields:
             try:
                 patterns.append(Pattern.parse(text))
             except ValueError as failure:
-                raise self._wrong(f"`{key}` has the pattern `{text}`: {failure}") from failure
+                raise self._wrong(key, f"has the pattern `{text}`: {failure}") from failure
         return tuple(patterns)
 
     def finish(self) -> None:
@@ -195,10 +195,10 @@ class _Fields:
         if unknown:
             meant = near(unknown[0], self._taken)
             hint = f"; `{meant}` is known" if meant else ""
-            raise self._wrong(f"`{unknown[0]}` is not a known key{hint}")
+            raise self._wrong(unknown[0], f"is not a known key{hint}")
 
-    def _wrong(self, what: str) -> ValueError:
-        return ValueError(f"{self._where}{what}")
+    def _wrong(self, key: str, what: str) -> ValueError:
+        return ValueError(f"`{self._where}{key}` {what}")
 
 
 _KIND_NAMES: Final = {int: "a number", str: "a string", bool: "true or false", list: "a list"}

@@ -72,9 +72,8 @@ class Node:
         return self.content.size if self.content is not None else len(self.target)
 
     def _refused(self, why: str) -> Exception:
-        return refusal(
-            Code.BAD_NODE, f"a {self.kind.value} from {self.origin} is malformed: {why}"
-        )
+        message = f"a {self.kind.value} is malformed: {why}"
+        return refusal(Code.BAD_NODE, message, notes=[f"it comes from {self.origin}"])
 
 
 def directory(mode: int, origin: str) -> Node:
@@ -165,7 +164,7 @@ def check_path(path: bytes, origin: str) -> None:
         raise refusal(
             Code.BAD_PATH,
             f"`{shown_name(path)}` cannot be a path in a tree: {why}",
-            notes=[f"from {origin}"],
+            notes=[f"it comes from {origin}"],
         )
 
 
@@ -196,5 +195,5 @@ def _check_hard_links(names: Mapping[bytes, Node]) -> None:
             raise refusal(
                 Code.BAD_NODE,
                 f"directory `{shown(path)}` is a hard link to `{shown(seen[id(node)])}`",
-                notes=[f"from {node.origin}"],
+                notes=[f"it comes from {node.origin}"],
             )

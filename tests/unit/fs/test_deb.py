@@ -95,7 +95,9 @@ def deb_of(
     suffix: str = ".xz",
     version: bytes = b"2.0\n",
 ) -> bytes:
-    pack = {".xz": lzma.compress, ".gz": gzip.compress, "": bytes, ".zst": bytes}[suffix]
+    packers: dict[str, Callable[[bytes], bytes]]
+    packers = {".xz": lzma.compress, ".gz": gzip.compress, "": bytes, ".zst": bytes}
+    pack = packers[suffix]
     return ar_of(
         ("debian-binary", version),
         ("control.tar.gz", gzip.compress(tar_of(control=control))),
