@@ -1,0 +1,6 @@
+//! The reader against images of real tools, broken images, and a host that lies.
+
+mod hostile;
+mod images;
+mod support;
+mod verified;
