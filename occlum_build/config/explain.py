@@ -93,7 +93,7 @@ def _unknown_key(root: Node, file: str, path: Path) -> Diagnostic:
         helps.append(f"a key `{name}` exists in `{elsewhere}`")
     else:
         helps.append(f"the keys here are {_quoted(_known_keys(root, tuple(parent)))}")
-    where = f" in `{_section(tuple(parent))}`" if parent else ""
+    where = f" in `{_name(tuple(parent))}`" if parent else ""
     return error(
         UNKNOWN_KEY, f"unknown key `{name}`{where}", span, label="no such key", helps=helps
     )
@@ -106,7 +106,7 @@ def _missing_key(root: Node, file: str, path: Path) -> Diagnostic:
     if name == "type":
         helps.append("write `type: erofs` for a read-only image, or `type: tmpfs`")
     return error(
-        MISSING_KEY, f"`{_section(tuple(parent))}` lacks the key `{name}`", span, helps=helps
+        MISSING_KEY, f"`{_name(tuple(parent))}` lacks the key `{name}`", span, helps=helps
     )
 
 
@@ -121,6 +121,8 @@ def _wrong_type(root: Node, file: str, path: Path, kind: str) -> Diagnostic:
             helps.append("write `false`")
     elif kind == "string_type" and isinstance(value, bool | int):
         helps.append(f'quote it: `"{str(value).lower()}"`')
+    elif kind == "int_type" and isinstance(value, str):
+        helps += _as_decimal(value)
     elif kind == "tuple_type" and isinstance(value, str):
         helps.append(f"write `[{_shortened(value)}]`")
     label = f"this is {_described(found.node)}" if found else ""
@@ -131,6 +133,14 @@ def _wrong_type(root: Node, file: str, path: Path, kind: str) -> Diagnostic:
         label=label,
         helps=helps,
     )
+
+
+def _as_decimal(text: str) -> list[str]:
+    """How to write a number that YAML 1.1, or its author, takes for one."""
+    try:
+        return [f"write `{int(text, 0)}`"] if len(text) <= _TEXT_SHOWN else []
+    except ValueError:
+        return []
 
 
 def _wrong_value(

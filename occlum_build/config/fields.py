@@ -102,15 +102,20 @@ def _hex_half(value: str) -> str:
     return value
 
 
-def _date(value: str) -> str:
-    if value == NO_DATE:
-        return value
+def _date(value: Any) -> str:
+    text = str(value)
+    if not _is_date(text):
+        raise wrong(f"`{text}` is not a date", "write it as in `2030-01-31`")
+    return text
+
+
+def _is_date(text: str) -> bool:
+    if not re.fullmatch(_DATE, text):
+        return False
     try:
-        if re.fullmatch(_DATE, value):
-            return date.fromisoformat(value).isoformat()
+        return text == NO_DATE or date.fromisoformat(text).isoformat() == text
     except ValueError:
-        pass
-    raise wrong(f"`{value}` is not a date", "write it as in `2030-01-31`")
+        return False
 
 
 def _string_schema(pattern: str, example: str) -> WithJsonSchema:
@@ -149,5 +154,5 @@ ImageName = Annotated[str, AfterValidator(_image_name), _string_schema(_IMAGE_NA
 HexHalf = Annotated[str, AfterValidator(_hex_half), _string_schema(_HEX, "0x0")]
 """Half of a 128-bit number."""
 
-Date = Annotated[str, AfterValidator(_date), _string_schema(_DATE, "2030-01-31")]
+Date = Annotated[str, BeforeValidator(_date), _string_schema(_DATE, "2030-01-31")]
 """A calendar date, or `0000-00-00` for none."""

@@ -129,7 +129,7 @@ class Ext2Mount(BaseModel):
     )
     target: AbsolutePath = Field(description="Where the file system appears inside the enclave.")
     source: Text | None = Field(default=None, description="The disk's file on the host.")
-    options: Ext2Options = Field(description="The disk.")
+    options: Ext2Options = Field(description="How large the disk is, and how it is cached.")
 
 
 class BuiltinMount(BaseModel):

@@ -18,6 +18,7 @@ from occlum_build.diagnostic import Diagnostic, Span, error
 MAX_TEXT_CHARACTERS: Final = 1 << 18
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000
+_BAD_ESCAPE: Final = re.compile(r"\\U(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8}")
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _WORDS: Final[dict[str, bool | None]] = {
     "true": True,
@@ -211,9 +212,8 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Diagnostic]]:
     except yaml.reader.ReaderError as problem:
         builder.problems.append(_character_error(file, text, problem.position))
     except (ValueError, OverflowError):
-        # PyYAML lets escapes beyond Unicode and directives with huge numbers through to `int`.
-        message = "an escape or a number in this file is out of range"
-        builder.problems.append(error("OB0201", message, Span(file)))
+        # PyYAML asks Python for whatever character an escape names.
+        builder.problems.append(_escape_error(file, text))
     return None, builder.problems
 
 
@@ -271,11 +271,23 @@ def _syntax_error(file: str, problem: yaml.MarkedYAMLError) -> Diagnostic:
         line = problem.context_mark.line + 1
         notes.append(f"{problem.context}, which begins in line {line}")
     span = Span(file) if mark is None else Span(file, mark.line + 1, mark.column + 1)
-    return error("OB0201", f"this is not YAML: {problem.problem}", span, notes=notes)
+    helps = ["indent with spaces"] if "'\\t'" in str(problem.problem) else []
+    message = f"this is not YAML: {problem.problem}"
+    return error("OB0201", message, span, notes=notes, helps=helps)
+
+
+def _escape_error(file: str, text: str) -> Diagnostic:
+    escape = _BAD_ESCAPE.search(text)
+    span = Span(file) if escape is None else _span_at(file, text, *escape.span())
+    return error("OB0201", "an escape names a character that does not exist", span)
 
 
 def _character_error(file: str, text: str, position: int) -> Diagnostic:
-    before = text[:position]
-    line, column = before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
     message = f"the character U+{ord(text[position]):04X} is not allowed in YAML"
-    return error("OB0201", message, Span(file, line, column, column + 1))
+    return error("OB0201", message, _span_at(file, text, position, position + 1))
+
+
+def _span_at(file: str, text: str, start: int, end: int) -> Span:
+    line_start = text.rfind("\n", 0, start) + 1
+    line = text.count("\n", 0, start) + 1
+    return Span(file, line, start - line_start + 1, end - line_start + 1)
