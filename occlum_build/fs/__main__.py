@@ -26,7 +26,6 @@ _REFUSALS: Final = frozenset({Code.OTHER_PACKAGE, Code.ALTERED_IMAGE, Code.UNWRI
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit code, diagnostics on stderr."""
-    signal.signal(signal.SIGTERM, _terminated)
     parsed = _parser().parse_args(arguments)
     try:
         _COMMANDS[parsed.command](parsed)
@@ -161,4 +160,5 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

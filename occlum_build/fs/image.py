@@ -67,9 +67,11 @@ class ImageFacts:
 
     @classmethod
     def _decoded(cls, data: dict[str, Any]) -> "ImageFacts":
-        root_hash = bytes.fromhex(data["root_hash"])
-        facts = cls.of(data["data_size"] // BLOCK_BYTES, root_hash)
-        if asdict(facts) != data or len(root_hash) != DIGEST_BYTES or facts.data_size <= 0:
+        root_hash, data_size = bytes.fromhex(data["root_hash"]), data["data_size"]
+        if len(root_hash) != DIGEST_BYTES or type(data_size) is not int or data_size <= 0:
+            raise ValueError(data)
+        facts = cls.of(data_size // BLOCK_BYTES, root_hash)
+        if asdict(facts) != data:
             raise ValueError(data)
         return facts
 

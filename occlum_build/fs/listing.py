@@ -21,10 +21,12 @@ def lines(tree: Tree) -> Iterator[str]:
     first_names: dict[int, bytes] = {}
     for path, node in tree:
         first = first_names.setdefault(id(node), path)
-        suffix = f" link to {shown(first)}" if first != path else ""
+        name = shown(path)
+        if first != path:
+            name += f" link to {shown(first)}"
         if node.kind is Kind.SYMLINK:
-            suffix += f" -> {shown_name(node.target)}"
-        yield f"{_LETTERS[node.kind]}{node.mode:04o} {_extent(node):>12} {_visible(path)}{suffix}"
+            name += f" -> {shown_name(node.target)}"
+        yield f"{_LETTERS[node.kind]}{node.mode:04o} {_extent(node):>12} {_visible(name)}"
 
 
 def _extent(node: Node) -> str:
@@ -33,9 +35,9 @@ def _extent(node: Node) -> str:
     return str(node.size)
 
 
-def _visible(path: bytes) -> str:
-    """The path on one line, whatever bytes it has."""
+def _visible(text: str) -> str:
+    """The text on one line: no name in an image drives a terminal."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in shown(path)
+        for char in text
     )

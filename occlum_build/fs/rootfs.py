@@ -183,7 +183,8 @@ def _with_libraries(tree: Tree, links: Mapping[bytes, Node], candidates: list[_C
     offers: dict[bytes, list[Node]] = {}
     for path, node in candidates:
         place = _placed(all_links, path)
-        if place not in tree.names:
+        is_redirected = node.kind is Kind.DIRECTORY and place in all_links
+        if place not in tree.names and not is_redirected:
             offers.setdefault(place, []).append(node)
     names = {path: nodes[0] for path, nodes in offers.items()} | dict(tree.names)
     taken: set[bytes] = set()

@@ -122,6 +122,15 @@ def test_facts_that_are_none_are_refused(text: str, image: Path) -> None:
     assert caught.value.diagnostics[0].code == "OB0613"
 
 
+def test_facts_must_be_whole_numbers(image: Path) -> None:
+    facts = json.loads(facts_path(image).read_bytes())
+    facts["data_size"] = float(facts["data_size"])
+    facts_path(image).write_text(json.dumps(facts))
+
+    with pytest.raises(DiagnosticError, match="does not describe an image"):
+        verify(image)
+
+
 @pytest.mark.parametrize("key", ["data_size", "tree_offset", "hash_offset", "size", "block_size"])
 def test_facts_that_contradict_each_other_are_refused(key: str, image: Path) -> None:
     facts = json.loads(facts_path(image).read_bytes())

@@ -89,6 +89,24 @@ def test_libraries_land_where_the_trees_own_symlinks_lead(
     assert not [path for path in tree.names if path.startswith(b"lib/")]
 
 
+def test_libraries_are_found_through_a_symlink_that_another_package_has(
+    build: Callable[..., Tree],
+    libc_tar: str,
+    tmp_path: Path,
+) -> None:
+    links = Tree(
+        [(b"lib", symlink(b"usr/lib", "host")), (b"lib64", symlink(b"usr/lib64", "host"))]
+    )
+    with (tmp_path / "base.tar").open("wb") as file:
+        write_archive(links, file)
+
+    tree = build(closure_from=[libc_tar, str(tmp_path / "base.tar")])
+
+    assert tree.names[b"lib"].target == b"usr/lib"
+    assert b"usr/lib/x86_64-linux-gnu/libc.so.6" in tree.names
+    assert b"usr/lib64/ld-linux-x86-64.so.2" in tree.names
+
+
 def test_the_program_runs_in_its_root(
     build: Callable[..., Tree],
     libc_tar: str,
