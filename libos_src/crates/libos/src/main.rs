@@ -1,0 +1,28 @@
+//! The enclave: the LibOS kernel on the enclave runtime. Nothing else is in an enclave of this
+//! project but the sealed configuration and the program's own files.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::{boxed::Box, format};
+
+use config::Config;
+use hal::StartError;
+use kernel::Libos;
+use rt::{Boot, Program};
+
+rt::enclave!(boot);
+
+/// Builds the kernel from the configuration in the measured pages.
+fn boot(boot: &Boot) -> Result<Program, StartError> {
+    let config = Config::parse(boot.config).map_err(|error| StartError {
+        message: format!("the sealed configuration is not valid: {error}"),
+    })?;
+    let debuggable = config.debuggable;
+    let libos: &'static Libos = Box::leak(Box::new(Libos::new(boot.machine, config)));
+    Ok(Program {
+        kernel: libos,
+        patched_sites: debuggable.then_some(kernel::patched_sites),
+    })
+}
