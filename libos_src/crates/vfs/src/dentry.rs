@@ -52,6 +52,14 @@ pub(crate) struct Dentry {
     children: Mutex<Children>,
 }
 
+/// What a rename must be allowed by, apart from the shape of the tree.
+pub(crate) trait RenameChecks {
+    /// Whether the request makes sense for what is there.
+    fn check_request(&self, source: &Dentry, replaced: Option<&Dentry>) -> Result<()>;
+    /// Whether the caller may do it, and the kinds of file fit.
+    fn check_rights(&self, source: &Dentry, replaced: Option<&Dentry>) -> Result<()>;
+}
+
 /// Where a dentry hangs.
 struct Link {
     parent: Option<Arc<Dentry>>,
@@ -246,12 +254,15 @@ impl Dentry {
 
     /// Moves the entry `from` of `self` to `to` of `target`, which is of the same file system.
     /// `false` means that a name has come to mean something else and nothing was done.
+    ///
+    /// `checks` sees the source and what has the target's name, if anything has.
     pub(crate) fn rename(
         self: &Arc<Self>,
         from: Name<'_>,
         target: &Arc<Self>,
         to: Name<'_>,
         flags: RenameFlags,
+        checks: &dyn RenameChecks,
     ) -> Result<bool> {
         let shape = self.super_block.rename.lock();
         let source = self.child(from)?;
@@ -260,30 +271,32 @@ impl Dentry {
             Err(Errno::ENOENT) => None,
             Err(error) => return Err(error),
         };
+        // The order of these checks is Linux's, as far as a program can tell.
+        checks.check_request(&source, replaced.as_deref())?;
         let exchange = flags.contains(RenameFlags::EXCHANGE);
         if source.is_above(target) {
             return Err(Errno::EINVAL);
         }
-        if let Some(replaced) = &replaced {
-            if replaced.is_above(self) {
-                return Err(if exchange {
-                    Errno::EINVAL
-                } else {
-                    Errno::ENOTEMPTY
-                });
-            }
-            if replaced.is_mount_point() {
-                return Err(Errno::EBUSY);
-            }
-        }
-        if source.is_mount_point() {
-            return Err(Errno::EBUSY);
+        if replaced
+            .as_ref()
+            .is_some_and(|replaced| replaced.is_above(self))
+        {
+            return Err(if exchange {
+                Errno::EINVAL
+            } else {
+                Errno::ENOTEMPTY
+            });
         }
         if replaced
             .as_ref()
             .is_some_and(|replaced| source.is_same_file(replaced))
         {
             return Ok(true);
+        }
+        checks.check_rights(&source, replaced.as_deref())?;
+        let is_mount_point = |dentry: &Arc<Self>| dentry.is_mount_point();
+        if is_mount_point(&source) || replaced.as_ref().is_some_and(is_mount_point) {
+            return Err(Errno::EBUSY);
         }
 
         let mut source_children = self.children.lock();

@@ -25,6 +25,7 @@ mod namespace;
 mod open_file;
 mod open_flags;
 mod pseudo;
+mod rename;
 mod viewpoint;
 mod walk;
 

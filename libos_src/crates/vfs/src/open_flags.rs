@@ -57,10 +57,21 @@ impl OpenFlags {
         .union(Self::DIRECT)
         .union(Self::NO_ACCESS_TIME);
 
-    /// Flags from a system call's argument; unknown bits are ignored, as `open` does.
+    /// The flags that mean something together with `O_PATH`.
+    const WITH_PATH: Self = Self::PATH
+        .union(Self::DIRECTORY)
+        .union(Self::NO_FOLLOW)
+        .union(Self::CLOSE_ON_EXEC);
+
+    /// Flags from a system call's argument. As `open` does, it ignores unknown bits, and with
+    /// `O_PATH` all but the few that mean something then.
     #[must_use]
     pub const fn from_argument(argument: u32) -> Self {
-        Self::from_bits_truncate(argument)
+        let flags = Self::from_bits_truncate(argument);
+        if flags.contains(Self::PATH) {
+            return flags.intersection(Self::WITH_PATH);
+        }
+        flags
     }
 
     /// Whether reads are allowed.

@@ -4,11 +4,11 @@ use alloc::sync::Arc;
 
 use abi::errno::Errno;
 
-use crate::walk::Destination;
+use crate::walk::{Creates, Destination};
 use crate::{
     Access, AttributeChange, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
     Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile, OpenFlags, PATH_MAX_BYTES,
-    Parent, RenameFlags, Result,
+    Parent, Result,
 };
 
 /// Where a process stands in a namespace, and with what rights.
@@ -89,12 +89,13 @@ impl Viewpoint {
         mode: Mode,
     ) -> Result<Arc<OpenFile>> {
         let creates = flags.contains(OpenFlags::CREATE) && !flags.contains(OpenFlags::PATH);
-        if flags.contains(OpenFlags::TEMPORARY) {
-            return self.open_unnamed(base, path, flags, mode);
-        }
         if creates && flags.contains(OpenFlags::DIRECTORY) {
             return Err(Errno::EINVAL);
         }
+        if flags.contains(OpenFlags::TEMPORARY) {
+            return self.open_unnamed(base, path, flags, mode);
+        }
+        let purpose = if creates { Creates::Yes } else { Creates::No };
         let exclusive = creates && flags.contains(OpenFlags::EXCLUSIVE);
         let follow = if flags.contains(OpenFlags::NO_FOLLOW) || exclusive {
             Follow::No
@@ -102,13 +103,10 @@ impl Viewpoint {
             Follow::Yes
         };
         loop {
-            match self.walk(base, path, follow)? {
+            match self.walk(base, path, follow, purpose)? {
                 Destination::Found(_) if exclusive => return Err(Errno::EEXIST),
                 Destination::Found(location) => return self.open_location(&location, flags),
                 Destination::Missing(_) if !creates => return Err(Errno::ENOENT),
-                Destination::Missing(parent) if parent.must_be_directory => {
-                    return Err(Errno::EISDIR);
-                }
                 Destination::Missing(parent) => {
                     let node = self.new_node(FileType::Regular, mode);
                     match self.create_at(&parent, &node) {
@@ -172,7 +170,12 @@ impl Viewpoint {
         if !flags.contains(OpenFlags::DIRECTORY) || !flags.is_writable() {
             return Err(Errno::EINVAL);
         }
-        let directory = self.resolve(base, path, Follow::Yes)?;
+        let follow = if flags.contains(OpenFlags::NO_FOLLOW) {
+            Follow::No
+        } else {
+            Follow::Yes
+        };
+        let directory = self.resolve(base, path, follow)?;
         self.check_change(&directory)?;
         let node = self.new_node(FileType::Regular, mode);
         let inode = directory.inode().create_unnamed(&node)?;
@@ -313,73 +316,6 @@ impl Viewpoint {
         }
     }
 
-    /// Moves a name.
-    ///
-    /// # Errors
-    /// As `renameat2(2)`.
-    pub fn rename(
-        &self,
-        from_base: Option<&Location>,
-        from_path: &[u8],
-        to_base: Option<&Location>,
-        to_path: &[u8],
-        flags: RenameFlags,
-    ) -> Result<()> {
-        if flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
-            return Err(Errno::EINVAL);
-        }
-        let from = self.resolve_parent(from_base, from_path)?;
-        let to = self.resolve_parent(to_base, to_path)?;
-        if from.directory.mount.id() != to.directory.mount.id() {
-            return Err(Errno::EXDEV);
-        }
-        let occupied = match flags.contains(RenameFlags::NO_REPLACE) {
-            true => Errno::EEXIST,
-            false => Errno::EBUSY,
-        };
-        let from_name = name_of(&from, Errno::EBUSY)?;
-        let to_name = name_of(&to, occupied)?;
-        loop {
-            self.check_rename(&from, from_name, &to, to_name, flags)?;
-            let (directory, target) = (&from.directory.dentry, &to.directory.dentry);
-            if directory.rename(from_name, target, to_name, flags)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Checks kinds and rights of a rename. Ancestors are checked under the rename lock.
-    fn check_rename(
-        &self,
-        from: &Parent,
-        from_name: Name<'_>,
-        to: &Parent,
-        to_name: Name<'_>,
-        flags: RenameFlags,
-    ) -> Result<()> {
-        let exchange = flags.contains(RenameFlags::EXCHANGE);
-        let source = from.directory.dentry.child(from_name)?;
-        let source_is_directory = source.inode.kind() == FileType::Directory;
-        if !source_is_directory && (from.must_be_directory || (to.must_be_directory && !exchange)) {
-            return Err(Errno::ENOTDIR);
-        }
-        self.check_removal(&from.directory, &source.inode.metadata()?)?;
-        let replaced = match to.directory.dentry.child(to_name) {
-            Ok(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
-            Ok(replaced) => replaced,
-            Err(Errno::ENOENT) if !exchange => return self.check_change(&to.directory),
-            Err(error) => return Err(error),
-        };
-        self.check_removal(&to.directory, &replaced.inode.metadata()?)?;
-        let replaced_is_directory = replaced.inode.kind() == FileType::Directory;
-        match (source_is_directory, replaced_is_directory) {
-            (true, false) if !exchange => Err(Errno::ENOTDIR),
-            (false, true) if !exchange => Err(Errno::EISDIR),
-            (_, false) if to.must_be_directory => Err(Errno::ENOTDIR),
-            _ => Ok(()),
-        }
-    }
-
     /// Sets the size of a regular file.
     ///
     /// # Errors
@@ -445,7 +381,7 @@ impl Viewpoint {
     }
 
     /// Checks that names may be added to a directory.
-    fn check_change(&self, directory: &Location) -> Result<()> {
+    pub(crate) fn check_change(&self, directory: &Location) -> Result<()> {
         if directory.kind() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
@@ -458,7 +394,7 @@ impl Viewpoint {
     }
 
     /// Checks that the name of `victim` may be removed from a directory.
-    fn check_removal(&self, directory: &Location, victim: &Metadata) -> Result<()> {
+    pub(crate) fn check_removal(&self, directory: &Location, victim: &Metadata) -> Result<()> {
         directory.mount().check_writable()?;
         self.credentials
             .check_remove(&directory.metadata()?, victim)
@@ -467,8 +403,13 @@ impl Viewpoint {
 
 /// The name at the end of a path; a path that ends in no name fails with `otherwise`.
 fn name_of(parent: &Parent, otherwise: Errno) -> Result<Name<'_>> {
+    Name::new(last_of(parent, otherwise)?)
+}
+
+/// The same, not checked.
+pub(crate) fn last_of(parent: &Parent, otherwise: Errno) -> Result<&[u8]> {
     match &parent.last {
-        LastComponent::Name(name) => Name::new(name),
+        LastComponent::Name(name) => Ok(name),
         _ => Err(otherwise),
     }
 }

@@ -40,8 +40,15 @@ pub enum LastComponent {
     Dot,
     /// `..`
     DotDot,
-    /// A name, not longer than allowed.
+    /// A name, not checked: it may be too long.
     Name(Vec<u8>),
+}
+
+/// Whether a walk is for making a regular file, so that a slash at the end is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Creates {
+    Yes,
+    No,
 }
 
 /// How a walk ended.
@@ -64,7 +71,7 @@ impl Viewpoint {
         path: &[u8],
         follow: Follow,
     ) -> Result<Location> {
-        match self.walk(base, path, follow)? {
+        match self.walk(base, path, follow, Creates::No)? {
             Destination::Found(location) => Ok(location),
             Destination::Missing(_) => Err(Errno::ENOENT),
         }
@@ -73,7 +80,7 @@ impl Viewpoint {
     /// The directory of `path` and its last component, for operations on names.
     ///
     /// # Errors
-    /// As [`resolve`](Self::resolve), but for the last component only its length.
+    /// As [`resolve`](Self::resolve), but nothing about the last component.
     pub fn resolve_parent(&self, base: Option<&Location>, path: &[u8]) -> Result<Parent> {
         let mut walk = Walk::new(self, base, path)?;
         loop {
@@ -104,6 +111,7 @@ impl Viewpoint {
         base: Option<&Location>,
         path: &[u8],
         follow: Follow,
+        creates: Creates,
     ) -> Result<Destination> {
         let mut walk = Walk::new(self, base, path)?;
         loop {
@@ -121,6 +129,9 @@ impl Viewpoint {
                     name, has_slash, ..
                 } => (name, has_slash),
             };
+            if has_slash && creates == Creates::Yes {
+                return Err(Errno::EISDIR);
+            }
             let found = match walk.look_up(&name) {
                 Ok(found) => found,
                 Err(Errno::ENOENT) => {
@@ -294,7 +305,6 @@ impl<'a> Walk<'a> {
             if component != b"." && component != b".." {
                 let name = component.to_vec();
                 self.check_search()?;
-                Name::new(&name)?;
                 return Ok(Step::Name {
                     name,
                     is_last,

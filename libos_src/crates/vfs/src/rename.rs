@@ -1,0 +1,102 @@
+//! Moving a name.
+
+use abi::errno::Errno;
+
+use crate::dentry::{Dentry, RenameChecks};
+use crate::viewpoint::last_of;
+use crate::{FileType, Location, Name, Parent, RenameFlags, Result, Viewpoint};
+
+impl Viewpoint {
+    /// Moves a name.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn rename(
+        &self,
+        from_base: Option<&Location>,
+        from_path: &[u8],
+        to_base: Option<&Location>,
+        to_path: &[u8],
+        flags: RenameFlags,
+    ) -> Result<()> {
+        if flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
+            return Err(Errno::EINVAL);
+        }
+        let from = self.resolve_parent(from_base, from_path)?;
+        let to = self.resolve_parent(to_base, to_path)?;
+        if from.directory.mount.id() != to.directory.mount.id() {
+            return Err(Errno::EXDEV);
+        }
+        let no_replace = flags.contains(RenameFlags::NO_REPLACE);
+        let from_name = last_of(&from, Errno::EBUSY)?;
+        let to_name = last_of(
+            &to,
+            if no_replace {
+                Errno::EEXIST
+            } else {
+                Errno::EBUSY
+            },
+        )?;
+        from.directory.mount().check_writable()?;
+        let (directory, target) = (&from.directory.dentry, &to.directory.dentry);
+        let from_name = Name::new(from_name)?;
+        // That the source does not exist comes before that the target's name is too long.
+        directory.child(from_name)?;
+        let to_name = Name::new(to_name)?;
+        let request = Request {
+            view: self,
+            from: &from,
+            to: &to,
+            flags,
+        };
+        while !directory.rename(from_name, target, to_name, flags, &request)? {}
+        Ok(())
+    }
+}
+
+/// A rename whose directories are resolved.
+struct Request<'a> {
+    view: &'a Viewpoint,
+    from: &'a Parent,
+    to: &'a Parent,
+    flags: RenameFlags,
+}
+
+impl RenameChecks for Request<'_> {
+    fn check_request(&self, source: &Dentry, replaced: Option<&Dentry>) -> Result<()> {
+        let exchange = self.flags.contains(RenameFlags::EXCHANGE);
+        let is_directory = |dentry: &Dentry| dentry.inode.kind() == FileType::Directory;
+        match replaced {
+            Some(_) if self.flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
+            None if exchange => return Err(Errno::ENOENT),
+            Some(replaced) if exchange && self.to.must_be_directory && !is_directory(replaced) => {
+                return Err(Errno::ENOTDIR);
+            }
+            _ => {}
+        }
+        let needs_directory =
+            self.from.must_be_directory || (self.to.must_be_directory && !exchange);
+        if needs_directory && !is_directory(source) {
+            return Err(Errno::ENOTDIR);
+        }
+        Ok(())
+    }
+
+    fn check_rights(&self, source: &Dentry, replaced: Option<&Dentry>) -> Result<()> {
+        let (view, target) = (self.view, &self.to.directory);
+        view.check_removal(&self.from.directory, &source.inode.metadata()?)?;
+        let Some(replaced) = replaced else {
+            return view.check_change(target);
+        };
+        view.check_removal(target, &replaced.inode.metadata()?)?;
+        if self.flags.contains(RenameFlags::EXCHANGE) {
+            return Ok(());
+        }
+        match (source.inode.kind(), replaced.inode.kind()) {
+            (FileType::Directory, FileType::Directory) => Ok(()),
+            (FileType::Directory, _) => Err(Errno::ENOTDIR),
+            (_, FileType::Directory) => Err(Errno::EISDIR),
+            _ => Ok(()),
+        }
+    }
+}
