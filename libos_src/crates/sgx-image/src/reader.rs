@@ -338,7 +338,7 @@ fn is_addable(sec_info: SecInfo) -> bool {
 fn check_tcs(page: Page, data: &[u8]) -> Result<(), SgxsError> {
     let field = data
         .first_chunk()
-        .and_then(|page| tcs::field_that_eadd_clears(page));
+        .and_then(|page| tcs::field_that_must_be_zero(page));
     match field {
         Some(field) => Err(fault(
             page.at,
