@@ -12,9 +12,9 @@ import difflib
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 _TAB_COLUMNS: Final = 4
 _BOLD_RED: Final = "\x1b[1;31m"
@@ -71,6 +71,10 @@ class Diagnostic:
     label_under_caret: str = ""
     notes: tuple[str, ...] = ()
     helps: tuple[str, ...] = ()
+
+    def at(self, span: Span | None) -> Self:
+        """The same problem, placed at `span` unless it has a place of its own."""
+        return self if self.span is not None else replace(self, span=span)
 
     def as_json(self) -> dict[str, object]:
         """The same facts for programs; keys are stable."""

@@ -9,10 +9,11 @@ from occlum_build.action import Action, SigningKey
 from occlum_build.analysis.outputs import Outputs
 from occlum_build.analysis.target_graph import TargetGraph
 from occlum_build.attribute import Dep, LabelUse, Source, Validated
-from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error, near
 from occlum_build.label import Label
 from occlum_build.loading.loader import Loader
 from occlum_build.loading.package import Target
+from occlum_build.loading.rule_file import failure_span
 from occlum_build.provider import DefaultInfo, Provider
 from occlum_build.rule import Dependency, RuleContext
 
@@ -167,19 +168,13 @@ def _wrong_kind(
 def _rule_failed(target: Target, problem: Exception, loader: Loader) -> Diagnostic:
     """A rule's own error: where in the rule file, and for which target."""
     rule_class = target.rule_class
-    _, file = loader.sources.text(rule_class.file)
-    line = 0
-    trace = problem.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    text, file = loader.sources.text(rule_class.file)
     attributes = list(rule_class.rule.attrs.model_fields)
     guess = near(getattr(problem, "name", None) or "", attributes)
     return error(
         "OB0334",
         f"rule `{rule_class.name}` fails: {type(problem).__name__}: {problem}",
-        Span(file, line, 1) if line else Span(file),
+        failure_span(problem, file, text),
         notes=(f"while it analyses `{target.label}` ({target.span})",),
         helps=(f"an attribute `{guess}` exists",) if guess else (),
     )

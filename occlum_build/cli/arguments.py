@@ -58,6 +58,11 @@ class _Parser(argparse.ArgumentParser):
             guess = near(word, VERBS)
             message = f"no verb `{word}`"
             helps = [f"a verb `{guess}` exists"] if guess else helps
+        elif message.startswith("unrecognized arguments: "):
+            word = message.partition(": ")[2].split()[0]
+            guess = near(word, self._option_string_actions)
+            message = f"no option `{word}`"
+            helps = [f"an option `{guess}` exists"] if guess else helps
         raise DiagnosticError(error("OB0001", message.replace("'", "`"), helps=helps))
 
 
@@ -72,7 +77,10 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     if "--" in before:
         cut = before.index("--")
         before, rest = before[:cut], before[cut + 1 :]
-    parsed = make_parser().parse_args(before)
+    parser = make_parser()
+    parsed, unknown = parser.parse_known_args(before)
+    if unknown:
+        _verb_parser(parser, parsed.verb).error(f"unrecognized arguments: {' '.join(unknown)}")
     patterns = list(getattr(parsed, "patterns", ()))
     if parsed.verb in {"build", "test", "query"}:
         patterns, rest = [*patterns, *rest], []
@@ -107,6 +115,15 @@ def make_parser() -> argparse.ArgumentParser:
             verb, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
         )
         _ADDERS.get(verb, lambda _one: None)(one)
+    return parser
+
+
+def _verb_parser(parser: argparse.ArgumentParser, verb: str | None) -> argparse.ArgumentParser:
+    """The parser of a verb, which knows its options."""
+    for action in parser._actions:  # noqa: SLF001  # argparse has no other way
+        if isinstance(action, argparse._SubParsersAction) and verb in action.choices:  # noqa: SLF001
+            found: argparse.ArgumentParser = action.choices[verb]
+            return found
     return parser
 
 

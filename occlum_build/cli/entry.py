@@ -7,18 +7,37 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 from occlum_build.cli.arguments import Arguments, make_parser, parse_arguments
 from occlum_build.cli.console import Console
 from occlum_build.cli.exit_code import ExitCode
 from occlum_build.diagnostic import DiagnosticError, error
 
+_OF_THE_MACHINE: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EEXIST,
+        errno.EIO,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EMFILE,
+        errno.ENAMETOOLONG,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""Errors of the file system that no code of ours can cause."""
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code."""
     given = tuple(sys.argv[1:] if words is None else words)
     console = Console(is_json="--message-format=json" in given)
-    text_of: Callable[[str], str | None] = lambda _file: None  # noqa: E731  # replaced below
+    text_of: Callable[[str], str | None] = _text_in_workspace
     try:
         arguments = parse_arguments(given)
         if arguments.verb in {"help", "version"}:
@@ -40,14 +59,27 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except OSError as problem:
-        if problem.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+        if problem.errno not in _OF_THE_MACHINE:
             return _bug(problem)
         code = "OB0403" if problem.errno in {errno.ENOSPC, errno.EDQUOT} else "OB0412"
         why = f"{problem.strerror}: {problem.filename or ''}".removesuffix(": ")
-        console.diagnostics([error(code, "cannot write", notes=(why,))], text_of)
+        console.diagnostics(
+            [error(code, "a file cannot be read or written", notes=(why,))], text_of
+        )
         return ExitCode.FAILED
     except Exception as problem:  # noqa: BLE001  # the last resort
         return _bug(problem)
+
+
+def _text_in_workspace(file: str) -> str | None:
+    """The text of a file that is wrong before a session can be opened: the marker."""
+    for directory in (Path.cwd(), *Path.cwd().parents):
+        if (directory / "WORKSPACE.occlum").is_file():
+            try:
+                return (directory / file).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                return None
+    return None
 
 
 def _verb(name: str) -> Callable[..., int]:

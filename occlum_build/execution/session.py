@@ -10,7 +10,7 @@ from pathlib import Path
 from occlum_build.analysis.analysis import Analysis, AnalyzedTarget, analyze
 from occlum_build.artifact import Artifact
 from occlum_build.configuration import Configuration
-from occlum_build.diagnostic import DiagnosticError
+from occlum_build.diagnostic import Diagnostic, DiagnosticError
 from occlum_build.execution.failure import failures
 from occlum_build.execution.layout import Layout
 from occlum_build.execution.ninja_process import NinjaCommand, NinjaResult, run_ninja
@@ -102,7 +102,7 @@ class Session:
         """
         if self.loader.has_errors():
             self.progress.clear()
-            raise DiagnosticError(self.loader.problems)
+            raise DiagnosticError(sorted(self.loader.problems, key=_place))
 
     def build(
         self, analysis: Analysis, artifacts: Iterable[Artifact], steps: Iterable[Step] = ()
@@ -154,6 +154,12 @@ class Session:
     def target(self, analysis: Analysis, label: Label) -> AnalyzedTarget:
         """A target of the analysis, which `analyze` has checked to be there."""
         return analysis.targets[label]
+
+
+def _place(problem: Diagnostic) -> tuple[str, int, int]:
+    """Problems are shown in the order of the files."""
+    span = problem.span
+    return (span.file, span.line, span.column) if span is not None else ("", 0, 0)
 
 
 @contextmanager

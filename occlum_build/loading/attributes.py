@@ -48,7 +48,15 @@ def checked_target(
     try:
         attrs = model.model_validate_json(json.dumps(values), context=context)
     except ValidationError as problem:
-        raise DiagnosticError([_explained(call, one) for one in problem.errors()]) from None
+        found = problem.errors()
+        meant = {_meant(call, str(one["loc"][0])) for one in found if _is_unknown(one)}
+        raise DiagnosticError(
+            [
+                _explained(call, one)
+                for one in found
+                if not (one["type"] == "missing" and one["loc"][0] in meant)
+            ]
+        ) from None
     return Target(call.label, call.rule_class, attrs, label_uses(attrs), call)
 
 
@@ -66,14 +74,23 @@ def _no_match(
     )
 
 
+def _is_unknown(problem: Mapping[str, Any]) -> bool:
+    return problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1
+
+
+def _meant(call: TargetCall, attribute: str) -> str | None:
+    """The attribute that a misspelled one was meant to be: it is then not missing too."""
+    return near(attribute, call.rule_class.rule.attrs.model_fields)
+
+
 def _explained(call: TargetCall, problem: Mapping[str, Any]) -> Diagnostic:
     location = tuple(problem["loc"])
     attribute = str(location[0]) if location else ""
     known = list(call.rule_class.rule.attrs.model_fields)
     rule = call.rule_class.name
     notes = _made_by_macro(call)
-    if problem["type"] == "extra_forbidden" and len(location) == 1:
-        guess = near(attribute, known)
+    if _is_unknown(problem):
+        guess = _meant(call, attribute)
         listed = ", ".join(f"`{one}`" for one in known)
         return error(
             "OB0110",

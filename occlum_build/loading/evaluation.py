@@ -111,19 +111,7 @@ class Evaluator:
         stashed, self._stashed = self._stashed, None
         if stashed is not None:
             span = place(text)
-            placed = (
-                Diagnostic(
-                    one.code,
-                    one.severity,
-                    one.message,
-                    one.span or span,
-                    one.label_under_caret,
-                    one.notes,
-                    one.helps,
-                )
-                for one in stashed.diagnostics
-            )
-            return DiagnosticError(tuple(placed))
+            return DiagnosticError([one.at(span) for one in stashed.diagnostics])
         if "Evaluation cancelled" in text:
             problem = error(
                 "OB0123",

@@ -85,7 +85,7 @@ class Loader:
                 self.sources.check_inside(label, span)
                 return label
         except DiagnosticError as problem:
-            self.report(problem)
+            self.report(DiagnosticError([one.at(span) for one in problem.diagnostics]))
             return None
         self.report(self._no_target(label, package, span))
         return None

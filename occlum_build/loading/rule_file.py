@@ -175,8 +175,8 @@ def _refused_imports(label: Label, tree: ast.Module, source: SourceMap) -> list[
     return problems
 
 
-def _failure(problem: Exception, file: str, text: str) -> Diagnostic:
-    """The exception, at the last line of this file that took part in it."""
+def failure_span(problem: Exception, file: str, text: str) -> Span:
+    """The last line of a rule file that took part in an exception."""
     line = 0
     trace = problem.__traceback__
     while trace is not None:
@@ -186,5 +186,9 @@ def _failure(problem: Exception, file: str, text: str) -> Diagnostic:
     lines = text.split("\n")
     content = lines[line - 1] if 0 < line <= len(lines) else ""
     column = len(content) - len(content.lstrip()) + 1
-    span = Span(file, line, column, len(content) + 1) if line else Span(file)
-    return error("OB0109", f"the rule file fails: {type(problem).__name__}: {problem}", span)
+    return Span(file, line, column, len(content) + 1) if line else Span(file)
+
+
+def _failure(problem: Exception, file: str, text: str) -> Diagnostic:
+    message = f"the rule file fails: {type(problem).__name__}: {problem}"
+    return error("OB0109", message, failure_span(problem, file, text))

@@ -29,6 +29,8 @@ from occlum_build.execution.runner.sandbox import Sandbox, UndeclaredError, norm
 from occlum_build.execution.spec import EVENTS_VARIABLE, EXEC_ROOT, Spec, SpecInput
 
 _INTERRUPTED: Final = 130
+_FULL_BYTES: Final = 64 << 10
+"""With less than this left, a failure is taken to come from the full disk."""
 _KEPT_FOR_NETWORK: Final = (
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
     "all_proxy", "https_proxy", "http_proxy", "no_proxy",
@@ -140,6 +142,8 @@ class _Runner:
 
     def _command(self, sandbox: Sandbox) -> None:
         status = self._status(sandbox)
+        if status:
+            _check_space(sandbox.root)
         if status == TIMED_OUT:
             raise ActionError(f"the time of {self.spec.timeout_seconds} s is over")
         if status < 0:
@@ -251,6 +255,17 @@ class _Runner:
 
     def _path(self, path: str) -> str:
         return f"{self.spec.workspace}/{path}"
+
+
+def _check_space(directory: str) -> None:
+    """A command that fails on a full disk says so in its own words, or not at all.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    disk = os.statvfs(directory)
+    if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), directory)
 
 
 def _is_same(target: str, digest: str, source: str) -> bool:

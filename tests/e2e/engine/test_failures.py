@@ -1,0 +1,201 @@
+"""Whatever goes wrong: one diagnostic, the documented status, nothing half-written."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.support.workspace import Workspace
+
+FAILED = 1
+WRONG_INPUT = 2
+INTERRUPTED = 130
+
+
+def test_a_failing_command_is_shown_with_what_it_said(workspace: Workspace) -> None:
+    workspace.build_file(
+        'shell(name = "t", outs = ["o"], cmd = "echo partly > $OUT; echo oops; exit 3")'
+    )
+
+    outcome = workspace.run("build", "//app:t")
+
+    assert outcome.status == FAILED
+    assert (
+        "error[OB0401]: `Shell` of `//app:t` failed: the command ended with status 3"
+        in outcome.err
+    )
+    assert "--> app/BUILD:2:1" in outcome.err
+    assert "oops" in outcome.err
+    assert "runner" in outcome.err
+    assert not workspace.output("app/o").exists()
+
+
+def test_only_the_last_lines_of_a_long_output_are_shown(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "seq 1000; exit 1")')
+
+    err = workspace.run("build", "//app:t").err
+
+    assert "1000" in err
+    assert "980" not in err
+    assert "its last 20 lines" in err
+
+
+def test_a_missing_output_is_named(workspace: Workspace) -> None:
+    workspace.build_file(
+        'shell(name = "t", outs = ["a", "b"], cmd = "echo > out/default/bin/app/a")'
+    )
+
+    outcome = workspace.run("build", "//app:t")
+
+    assert outcome.status == FAILED
+    assert "did not make its output `out/default/bin/app/b`" in outcome.err
+    assert not workspace.output("app/a").exists()
+
+
+def test_a_failure_leaves_the_output_of_before(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo good > $OUT")')
+    workspace.build("//app:t")
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo bad > $OUT; false")')
+
+    assert workspace.run("build", "//app:t").status == FAILED
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo good > $OUT")')
+    workspace.build("//app:t")
+    assert workspace.output("app/o").read_text() == "good\n"
+
+
+def test_a_program_that_does_not_exist_is_named(workspace: Workspace) -> None:
+    rules = workspace.root / "tools/shell.py"
+    rules.write_text(rules.read_text().replace('"/bin/sh", "-ec"', '"/bin/no-such", "-ec"'))
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "")')
+
+    err = workspace.run("build", "//app:t").err
+
+    assert "`/bin/no-such` cannot be executed: No such file or directory" in err
+
+
+def test_a_command_that_takes_too_long_is_ended(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], timeout = 1, cmd = "sleep 60")')
+
+    outcome = workspace.run("build", "//app:t")
+
+    assert outcome.status == FAILED
+    assert "the time of 1 s is over" in outcome.err
+
+
+def test_a_command_that_a_signal_ends_is_a_failure(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "kill -SEGV $$")')
+
+    assert "ended by signal 11" in workspace.run("build", "//app:t").err
+
+
+@pytest.mark.parametrize("is_group", [True, False], ids=["from a terminal", "to the tool alone"])
+def test_an_interrupt_leaves_nothing_half_written(workspace: Workspace, *, is_group: bool) -> None:
+    workspace.build_file(
+        'shell(name = "t", outs = ["o"], cmd = "echo half > $OUT; sleep 60; echo >> $OUT")'
+    )
+    with subprocess.Popen(
+        workspace.command("build", "//app:t"),
+        cwd=workspace.root,
+        env=workspace.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        _wait_for(workspace, "sandbox")
+        if is_group:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+
+    assert process.returncode == INTERRUPTED
+    assert err.count("error[OB0404]: interrupted") == 1
+    assert "Traceback" not in err
+    assert not workspace.output("app/o").exists()
+    assert not list(workspace.root.rglob("*.sandbox"))
+
+
+def test_a_full_disk_is_one_diagnostic(workspace: Workspace) -> None:
+    workspace.build_file(
+        'shell(name = "t", outs = ["o"], cmd = "head -c 20000000 /dev/zero > $OUT")'
+    )
+    out = workspace.root / "out"
+    out.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", out], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        outcome = workspace.run("build", "//app:t")
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+    assert outcome.status == FAILED
+    assert outcome.err.count("error[") == 1
+    assert "error[OB0403]: no space is left on the device" in outcome.err
+
+
+def test_a_key_of_the_wrong_size_is_refused(workspace: Workspace) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    workspace.build_file('sign(name = "s", src = "a")')
+    workspace.write("app/a", "")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    workspace.write("bad.pem", pem.decode())
+
+    outcome = workspace.run("build", "//app:s", "--key", "development=bad.pem")
+
+    assert outcome.status == FAILED
+    assert "error[OB0410]: the key `development` cannot sign an enclave" in outcome.err
+    assert "it has 2048 bits and the exponent 65537" in outcome.err
+    assert "openssl genrsa -3" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
+def test_what_is_no_key_is_refused(workspace: Workspace, text: str) -> None:
+    workspace.build_file('sign(name = "s", src = "a")')
+    workspace.write("app/a", "")
+    workspace.write("bad.pem", text)
+
+    outcome = workspace.run("build", "//app:s", "--key", "development=bad.pem")
+
+    assert (outcome.status, outcome.err.count("error[OB0410]")) == (FAILED, 1)
+
+
+def test_one_failure_does_not_hide_another_if_asked_to_go_on(workspace: Workspace) -> None:
+    workspace.build_file(
+        'shell(name = "a", outs = ["a"], cmd = "false")\n'
+        'shell(name = "b", outs = ["b"], cmd = "false")'
+    )
+
+    err = workspace.run("build", "//...", "--keep-going").err
+
+    assert err.count("error[OB0401]") == 2
+
+
+def test_a_workspace_that_cannot_be_written_is_one_diagnostic(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "a", outs = ["a"], cmd = "true")')
+    workspace.write("out", "a file where a directory should be")
+
+    outcome = workspace.run("build", "//...")
+
+    assert outcome.status == FAILED
+    assert "Traceback" not in outcome.err
+
+
+def _wait_for(workspace: Workspace, suffix: str) -> None:
+    deadline = time.monotonic() + 20
+    while not list(workspace.root.rglob(f"*.{suffix}/root/out/*/bin/app/o")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

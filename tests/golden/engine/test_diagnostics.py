@@ -1,0 +1,210 @@
+"""Every diagnostic of loading and analysis, word for word."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from occlum_build.cli.entry import main
+from tests.support.workspace import LOAD, Workspace
+
+TEXTS = Path(__file__).parent / "diagnostics"
+Golden = Callable[[Path, str], None]
+
+# Each case: the files of a workspace. `app/BUILD` gets the `load` of the test rules in front,
+# unless it has one of its own. What is built is `//...`, or what `pattern` says.
+CASES: dict[str, dict[str, str]] = {
+    "unknown_rule": {"app/BUILD": 'shel(name = "a")\n'},
+    "unknown_attribute": {
+        "app/BUILD": 'shell(\n    name = "a",\n    otus = ["x"],\n    cmd = "",\n)\n'
+    },
+    "missing_attribute": {"app/BUILD": 'shell(name = "a")\n'},
+    "attribute_of_wrong_type": {
+        "app/BUILD": 'shell(name = "a", cmd = 7, outs = "x", network = "yes")\n'
+    },
+    "element_of_wrong_type": {"app/BUILD": 'shell(name = "a", cmd = "", outs = ["a", 1, "b"])\n'},
+    "no_name": {"app/BUILD": 'shell(cmd = "")\n'},
+    "same_name_twice": {
+        "app/BUILD": 'write(name = "a", text = "")\n\nwrite(name = "a", text = "")\n'
+    },
+    "all_problems_at_once": {
+        "app/BUILD": 'shell(name = "a", smd = "")\nwrite(name = "b", text = 1)\n',
+        "other/BUILD": 'write(name = "c", txt = "")\n',
+    },
+    "bad_label": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = ["//x:../y", "a//b"])\n'},
+    "unknown_target": {
+        "app/BUILD": 'write(name = "greeting", text = "")\n'
+        'shell(name = "a", cmd = "", outs = ["o"], srcs = [":greting"])\n'
+    },
+    "unknown_package": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["o"], srcs = ["//tolls:x"])\n'
+    },
+    "unknown_repository": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["o"], srcs = ["@zlib//:z"])\n'
+    },
+    "missing_file": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["o"], srcs = ["main.c"])\n',
+        "app/mian.c": "",
+    },
+    "glob_without_match": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = glob(["*.c"]))\n'},
+    "glob_out_of_package": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = glob(["../*.c"]))\n'},
+    "select_without_match": {
+        "app/BUILD": 'write(name = "a", text = select({"mode=fast": "f", "mode=slow": "s"}))\n'
+    },
+    "syntax_error": {"app/BUILD": 'shell(\n    name = "a"\n    cmd = "",\n)\n'},
+    "unclosed_call": {"app/BUILD": 'shell(\n    name = "a",\n'},
+    "unclosed_string": {"app/BUILD": 'shell(name = "a)\n'},
+    "statement_not_allowed": {"app/BUILD": "while True:\n    pass\n"},
+    "error_in_macro": {
+        "app/BUILD": 'load("//app:m.bzl", "twice")\n\ntwice(name = "x")\n',
+        "app/m.bzl": "def twice(name):\n    return name / 2\n",
+    },
+    "bad_attribute_in_macro": {
+        "app/BUILD": 'load("//app:m.bzl", "twice")\n\ntwice(name = "x")\n',
+        "app/m.bzl": 'load("//tools:shell.py", "write")\n\ndef twice(name):\n'
+        '    write(name = name, texts = "")\n',
+    },
+    "fail_in_macro": {
+        "app/BUILD": 'load("//app:m.bzl", "twice")\n\ntwice(name = "x")\n',
+        "app/m.bzl": 'def twice(name):\n    fail("`%s` is a bad name" % name)\n',
+    },
+    "load_of_missing_file": {"app/BUILD": 'load("//tools:shall.py", "shell")\n'},
+    "load_of_missing_symbol": {"app/BUILD": 'load("//tools:shell.py", "shel", "wriet")\n'},
+    "load_of_other_file": {"app/BUILD": 'load("//app:BUILD", "x")\n'},
+    "load_cycle": {
+        "app/BUILD": 'load("//app:a.bzl", "a")\n',
+        "app/a.bzl": 'load("//app:b.bzl", "b")\na = 1\n',
+        "app/b.bzl": 'load("//app:a.bzl", "a")\nb = 1\n',
+    },
+    "endless_computation": {
+        "app/BUILD": 'load("//app:m.bzl", "x")\n',
+        "app/m.bzl": "def f():\n    for i in range(1 << 30):\n        pass\n\nf()\nx = 1\n",
+    },
+    "endless_recursion": {
+        "app/BUILD": 'load("//app:m.bzl", "x")\n',
+        "app/m.bzl": "def f():\n    f()\n\nf()\nx = 1\n",
+    },
+    "rule_file_that_imports": {
+        "app/BUILD": 'load("//app:r.py", "r")\n',
+        "app/r.py": "import os\nfrom subprocess import run\n\nprint(open('/etc/passwd'))\n",
+    },
+    "rule_file_with_syntax_error": {
+        "app/BUILD": 'load("//app:r.py", "r")\n',
+        "app/r.py": "def f(:\n    pass\n",
+    },
+    "rule_file_that_fails": {
+        "app/BUILD": 'load("//app:r.py", "r")\n',
+        "app/r.py": "def f():\n    return 1 / 0\n\n\nf()\n",
+    },
+    "rule_that_fails": {
+        "app/BUILD": 'load("//app:r.py", "r")\nr(name = "x")\n',
+        "app/r.py": "from occlum_build.api import Attrs, Rule\n\n\nclass A(Attrs):\n"
+        '    """None."""\n\n\ndef analyze(ctx):\n    return [ctx.attrs.srcs]\n\n\n'
+        "r = Rule(attrs=A, analyze=analyze)\n",
+    },
+    "rule_that_breaks_its_promise": {
+        "app/BUILD": 'load("//app:r.py", "r")\nr(name = "x")\n',
+        "app/r.py": "from occlum_build.api import Attrs, Rule\n\n\nclass A(Attrs):\n"
+        '    """None."""\n\n\nr = Rule(attrs=A, analyze=lambda ctx: [])\n',
+    },
+    "rule_that_makes_no_action": {
+        "app/BUILD": 'load("//app:r.py", "r")\nr(name = "x")\n',
+        "app/r.py": "from occlum_build.api import Attrs, DefaultInfo, Rule\n\n\nclass A(Attrs):\n"
+        '    """None."""\n\n\ndef analyze(ctx):\n'
+        '    return [DefaultInfo((ctx.declare_file("o"),))]\n'
+        "\n\nr = Rule(attrs=A, analyze=analyze)\n",
+    },
+    "cycle": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["a.o"], srcs = ["//lib:b"])\n',
+        "lib/BUILD": LOAD + 'package(default_visibility = ["//visibility:public"])\n'
+        'shell(\n    name = "b",\n    cmd = "",\n    outs = ["b.o"],\n    srcs = [\n'
+        '        ":c",\n    ],\n)\n'
+        'shell(name = "c", cmd = "", outs = ["c.o"], srcs = ["//app:a"])\n',
+    },
+    "cycle_of_one": {"app/BUILD": 'shell(name = "a", cmd = "", outs = ["o"], srcs = [":a"])\n'},
+    "not_visible": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["o"],\n'
+        '      srcs = ["//lib:b", "//lib:f.txt"])\n',
+        "lib/BUILD": LOAD + 'write(name = "b", text = "")\n',
+        "lib/f.txt": "",
+    },
+    "testonly": {
+        "app/BUILD": 'write(name = "b", text = "", testonly = True)\n'
+        'shell(name = "a", cmd = "", outs = ["o"], srcs = [":b"])\n'
+    },
+    "missing_provider": {
+        "app/BUILD": 'write(name = "b", text = "")\nneeds_test(name = "a", dep = ":b")\n'
+    },
+    "two_makers_of_one_output": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["same"])\n'
+        'shell(name = "b", cmd = "", outs = ["same"])\n'
+    },
+    "output_inside_an_output": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["x"])\n'
+        'shell(name = "b", cmd = "", outs = ["x/y"])\n'
+    },
+    "output_out_of_its_package": {"app/BUILD": 'shell(name = "a", cmd = "", outs = ["../x"])\n'},
+    "unknown_key": {"app/BUILD": 'sign(name = "a", src = "f", key = "release")\n', "app/f": ""},
+    "workspace_with_unknown_key": {"WORKSPACE.occlum": "name: shop\nconfigration: {}\n"},
+    "workspace_with_duplicate_key": {"WORKSPACE.occlum": "name: a\nname: b\n"},
+    "workspace_that_is_no_yaml": {"WORKSPACE.occlum": "name: [\n"},
+    "unknown_configuration": {
+        "WORKSPACE.occlum": "configurations:\n  release: {mode: release}\n",
+        "arguments": "build -c relase //...",
+    },
+    "unknown_pattern": {"arguments": "build //nothing/..."},
+    "bad_pattern": {"arguments": "build //a:b:c"},
+    "unknown_verb": {"arguments": "biuld //..."},
+    "unknown_option": {"arguments": "build //... --jbos 3"},
+    "no_target": {"arguments": "build"},
+    "no_tests": {"app/BUILD": 'write(name = "a", text = "")\n', "arguments": "test //..."},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_diagnostic_says_what_it_did_when_we_last_looked(
+    workspace: Workspace,
+    golden: Golden,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = dict(CASES[name])
+    words = files.pop("arguments", "build //...").split()
+    for path, text in files.items():
+        is_bare = path == "app/BUILD" and not text.startswith("load(")
+        workspace.write(path, LOAD + text if is_bare else text)
+
+    monkeypatch.chdir(workspace.root)
+
+    status = main(words)
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert not (workspace.root / "out").exists()
+    golden(TEXTS / f"{name}.txt", f"{said.err}exit code {status}\n")
+
+
+def test_a_link_out_of_the_workspace_is_refused(workspace: Workspace, golden: Golden) -> None:
+    workspace.build_file('shell(name = "a", cmd = "", outs = ["o"], srcs = ["f"])\n')
+    (workspace.root / "app/f").symlink_to("/etc/hostname")
+
+    outcome = workspace.run("build", "//...")
+
+    err = outcome.err.replace(str((Path("/etc/hostname")).resolve()), "ELSEWHERE")
+    golden(TEXTS / "link_out_of_workspace.txt", f"{err}exit code {outcome.status}\n")
+
+
+def test_no_workspace_is_a_diagnostic(workspace: Workspace, golden: Golden) -> None:
+    (workspace.root / "WORKSPACE.occlum").unlink()
+
+    outcome = workspace.run("build", "//...")
+
+    err = outcome.err.replace(str(workspace.root), "DIRECTORY")
+    golden(TEXTS / "no_workspace.txt", f"{err}exit code {outcome.status}\n")
+
+
+def test_no_case_has_lost_its_text() -> None:
+    known = {*CASES, "link_out_of_workspace", "no_workspace"}
+
+    assert {path.stem for path in TEXTS.iterdir()} == known
