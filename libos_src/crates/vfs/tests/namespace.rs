@@ -1,0 +1,579 @@
+//! Mounts, `..`, paths of places, rights, `/dev` and `/proc`, on real file systems.
+//!
+//! What single operations do on one file system is compared with Linux in the tests of `tmpfs`.
+
+use std::sync::Arc;
+
+use devfs::{DevFs, Random};
+use procfs::{ProcFs, ProcessPlace, ProcessText, Source, SystemText};
+use tmpfs::TmpFs;
+use vfs::{
+    Access, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow, Inode, Location,
+    Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, SeekFrom, SinkState, Timestamp,
+    Viewpoint,
+};
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
+}
+
+fn tmpfs() -> Arc<TmpFs> {
+    TmpFs::new(16 << 20, mode(0o755), Arc::new(Stopped)).expect("root")
+}
+
+fn mode(bits: u32) -> Mode {
+    Mode::from_low_bits(bits)
+}
+
+fn view() -> Viewpoint {
+    Viewpoint::new(Namespace::new(tmpfs(), MountFlags::default()).expect("namespace"))
+}
+
+fn place(view: &Viewpoint, path: &str) -> Location {
+    view.resolve(None, path.as_bytes(), Follow::Yes)
+        .expect(path)
+}
+
+fn error(view: &Viewpoint, path: &str) -> Errno {
+    view.resolve(None, path.as_bytes(), Follow::Yes)
+        .expect_err(path)
+}
+
+fn make_directories(view: &Viewpoint, paths: &[&str]) {
+    for path in paths {
+        view.make_directory(None, path.as_bytes(), mode(0o777))
+            .expect(path);
+    }
+}
+
+fn make_file(view: &Viewpoint, path: &str, content: &[u8]) {
+    let flags = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
+    let file = view
+        .open(None, path.as_bytes(), flags, mode(0o666))
+        .expect(path);
+    assert_eq!(file.write(content), Ok(content.len()));
+}
+
+fn path_of(view: &Viewpoint, location: &Location) -> String {
+    String::from_utf8(view.path_of(location)).expect("text")
+}
+
+fn mount(view: &Viewpoint, path: &str, file_system: Arc<dyn FileSystem>) {
+    let point = place(view, path);
+    view.namespace
+        .mount(&point, file_system, MountFlags::default())
+        .expect(path);
+}
+
+#[test]
+fn a_mount_covers_its_point_and_dot_dot_leaves_it() {
+    let view = view();
+    make_directories(&view, &["/a", "/a/point", "/a/point/below"]);
+    mount(&view, "/a/point", tmpfs());
+    assert_eq!(error(&view, "/a/point/below"), Errno::ENOENT);
+    make_directories(&view, &["/a/point/above"]);
+    assert_eq!(
+        path_of(&view, &place(&view, "/a/point/above")),
+        "/a/point/above"
+    );
+    assert!(place(&view, "/a/point/..") == place(&view, "/a"));
+    assert!(place(&view, "/a/point/above/../../point") == place(&view, "/a/point"));
+    assert_ne!(
+        place(&view, "/a/point").device(),
+        place(&view, "/a").device()
+    );
+
+    let top = place(&view, "/a/point");
+    view.namespace.unmount(&top).expect("unmount");
+    assert!(view.resolve(None, b"/a/point/below", Follow::Yes).is_ok());
+    assert_eq!(view.namespace.unmount(&top), Err(Errno::EINVAL));
+    assert_eq!(
+        view.namespace.unmount(&place(&view, "/")),
+        Err(Errno::EBUSY)
+    );
+}
+
+#[test]
+fn the_newest_mount_is_on_top() {
+    let view = view();
+    make_directories(&view, &["/point"]);
+    for depth in 0..3 {
+        mount(&view, "/point", tmpfs());
+        make_directories(&view, &[&format!("/point/{depth}")]);
+    }
+    assert_eq!(error(&view, "/point/1"), Errno::ENOENT);
+    assert!(place(&view, "/point/2/../..") == place(&view, "/"));
+    assert_eq!(view.namespace.mounts().len(), 4);
+    view.namespace
+        .unmount(&place(&view, "/point"))
+        .expect("unmount");
+    assert_eq!(path_of(&view, &place(&view, "/point/1")), "/point/1");
+}
+
+#[test]
+fn a_bound_directory_is_the_same_under_both_names() {
+    let view = view();
+    make_directories(&view, &["/a", "/a/b", "/here"]);
+    let point = place(&view, "/here");
+    view.namespace
+        .bind(&point, &place(&view, "/a"), MountFlags::READ_ONLY)
+        .expect("bind");
+    make_file(&view, "/a/b/file", b"same");
+    assert_eq!(
+        path_of(&view, &place(&view, "/here/b/file")),
+        "/here/b/file"
+    );
+    assert!(place(&view, "/here/b/../..") == place(&view, "/"));
+    let flags = OpenFlags::CREATE | OpenFlags::READ_WRITE;
+    let refused = view.open(None, b"/here/b/file", flags, mode(0o666));
+    assert_eq!(refused.err(), Some(Errno::EROFS));
+    assert_eq!(view.unlink(None, b"/here/b/file"), Err(Errno::EROFS));
+    let link = view.link(&place(&view, "/a/b/file"), None, b"/here/x");
+    assert_eq!(link, Err(Errno::EXDEV));
+}
+
+#[test]
+fn a_mount_point_is_busy() {
+    let view = view();
+    make_directories(&view, &["/point", "/other"]);
+    mount(&view, "/point", tmpfs());
+    assert_eq!(view.remove_directory(None, b"/point"), Err(Errno::EBUSY));
+    let flags = RenameFlags::default();
+    assert_eq!(
+        view.rename(None, b"/point", None, b"/x", flags),
+        Err(Errno::EBUSY)
+    );
+    assert_eq!(
+        view.rename(None, b"/other", None, b"/point", flags),
+        Err(Errno::EBUSY)
+    );
+    make_file(&view, "/point/file", b"");
+    assert_eq!(
+        view.rename(None, b"/point/file", None, b"/x", flags),
+        Err(Errno::EXDEV)
+    );
+}
+
+#[test]
+fn dot_dot_stops_at_the_root_of_the_viewpoint() {
+    let mut view = view();
+    make_directories(&view, &["/jail", "/jail/inner", "/outside"]);
+    assert!(place(&view, "/../../jail") == place(&view, "/jail"));
+    view.root = place(&view, "/jail");
+    view.working_directory = view.root.clone();
+    assert!(place(&view, "../../inner/../..") == view.root);
+    assert_eq!(error(&view, "/../outside"), Errno::ENOENT);
+    assert_eq!(path_of(&view, &place(&view, "inner")), "/inner");
+    view.make_symlink(b"/inner", None, b"link").expect("link");
+    assert_eq!(path_of(&view, &place(&view, "link")), "/inner");
+    let outside = view.namespace.root();
+    assert_eq!(path_of(&view, &outside), "(unreachable)/");
+}
+
+#[test]
+fn a_place_follows_renames_and_outlives_its_name() {
+    let mut view = view();
+    make_directories(&view, &["/a", "/a/b", "/a/b/c", "/x"]);
+    let c = place(&view, "/a/b/c");
+    view.change_directory(&c).expect("directory");
+    view.rename(None, b"/a/b", None, b"/x/moved", RenameFlags::default())
+        .expect("rename");
+    assert_eq!(path_of(&view, &c), "/x/moved/c");
+    assert!(place(&view, "..") == place(&view, "/x/moved"));
+    view.rename(None, b"/x/moved", None, b"/a", RenameFlags::EXCHANGE)
+        .expect("exchange");
+    assert_eq!(path_of(&view, &c), "/a/c");
+    view.remove_directory(None, b"/a/c").expect("rmdir");
+    assert!(c.is_deleted());
+    assert_eq!(
+        view.make_directory(None, b"late", mode(0o777)).err(),
+        Some(Errno::ENOENT)
+    );
+    assert!(place(&view, "..") == place(&view, "/a"));
+    make_directories(&view, &["/a/c"]);
+    assert!(
+        place(&view, "/a/c") != c,
+        "a new directory with an old name"
+    );
+}
+
+#[test]
+fn forty_links_are_followed_and_not_one_more() {
+    let view = view();
+    make_directories(&view, &["/end"]);
+    view.make_symlink(b"/end", None, b"/link1").expect("link");
+    for index in 2..=41 {
+        let target = format!("link{}", index - 1);
+        let path = format!("/link{index}");
+        view.make_symlink(target.as_bytes(), None, path.as_bytes())
+            .expect("link");
+    }
+    assert!(view.resolve(None, b"/link40", Follow::Yes).is_ok());
+    assert_eq!(error(&view, "/link41"), Errno::ELOOP);
+    assert!(view.resolve(None, b"/link41", Follow::No).is_ok());
+    assert_eq!(
+        view.resolve(None, b"/link41/", Follow::No).err(),
+        Some(Errno::ELOOP)
+    );
+}
+
+#[test]
+fn rights_bind_all_but_the_superuser() {
+    let superuser = view();
+    make_directories(&superuser, &["/closed", "/open", "/sticky"]);
+    make_file(&superuser, "/closed/file", b"secret");
+    make_file(&superuser, "/sticky/file", b"theirs");
+    for (path, bits) in [("/closed", 0o700), ("/open", 0o777), ("/sticky", 0o1777)] {
+        let change = vfs::AttributeChange {
+            mode: Some(mode(bits)),
+            ..Default::default()
+        };
+        superuser
+            .set_attributes(&place(&superuser, path), &change)
+            .expect(path);
+    }
+    let mut user = superuser.clone();
+    user.credentials = Credentials {
+        user: 1000,
+        group: 1000,
+        groups: Arc::new(vec![50]),
+    };
+    assert_eq!(error(&user, "/closed/file"), Errno::EACCES);
+    assert_eq!(
+        user.make_directory(None, b"/new", mode(0o777)).err(),
+        Some(Errno::EACCES)
+    );
+    assert_eq!(user.unlink(None, b"/sticky/file"), Err(Errno::EPERM));
+    make_file(&user, "/open/own", b"mine");
+    let own = place(&user, "/open/own");
+    let metadata = own.metadata().expect("metadata");
+    assert_eq!(
+        (metadata.user, metadata.group, metadata.mode),
+        (1000, 1000, mode(0o644))
+    );
+    let give = vfs::AttributeChange {
+        user: Some(0),
+        ..Default::default()
+    };
+    assert_eq!(user.set_attributes(&own, &give), Err(Errno::EPERM));
+    let group = vfs::AttributeChange {
+        group: Some(50),
+        ..Default::default()
+    };
+    assert_eq!(user.set_attributes(&own, &group), Ok(()));
+    assert_eq!(user.check_access(&own, Access::EXECUTE), Err(Errno::EACCES));
+    assert_eq!(
+        superuser.check_access(&own, Access::EXECUTE),
+        Err(Errno::EACCES)
+    );
+    assert_eq!(superuser.check_access(&own, Access::WRITE), Ok(()));
+}
+
+#[test]
+fn appended_data_goes_to_the_end_whatever_the_offset() {
+    let view = view();
+    make_file(&view, "/log", b"one ");
+    let flags = OpenFlags::READ_WRITE | OpenFlags::APPEND;
+    let first = view.open(None, b"/log", flags, mode(0)).expect("open");
+    let second = view.open(None, b"/log", flags, mode(0)).expect("open");
+    assert_eq!(first.write(b"two "), Ok(4));
+    assert_eq!(second.write(b"three "), Ok(6));
+    assert_eq!(first.write_at(0, b"four"), Ok(4), "as Linux, not as POSIX");
+    let mut content = [0; 64];
+    assert_eq!(first.read_at(0, &mut content), Ok(18));
+    assert_eq!(&content[..18], b"one two three four");
+    assert_eq!(second.seek(SeekFrom::Current(0)), Ok(14));
+    assert_eq!(second.seek(SeekFrom::End(-4)), Ok(14));
+    assert_eq!(second.seek(SeekFrom::Start(-1)), Err(Errno::EINVAL));
+    assert_eq!(second.seek(SeekFrom::Data(18)), Err(Errno::ENXIO));
+    assert_eq!(second.seek(SeekFrom::Hole(3)), Ok(18));
+    second.set_flags(OpenFlags::empty());
+    assert_eq!(
+        second.flags(),
+        OpenFlags::READ_WRITE,
+        "only some flags can be changed"
+    );
+}
+
+#[test]
+fn a_directory_is_read_in_pieces_with_the_dots_first() {
+    let view = view();
+    make_directories(&view, &["/d"]);
+    for index in 0..20 {
+        make_file(&view, &format!("/d/{index}"), b"");
+    }
+    let file = view
+        .open(None, b"/d", OpenFlags::DIRECTORY, mode(0))
+        .expect("open");
+    let mut names = Vec::new();
+    loop {
+        let before = names.len();
+        file.read_directory(&mut |entry| {
+            if names.len() == before + 3 {
+                return SinkState::Full;
+            }
+            names.push(String::from_utf8_lossy(entry.name).into_owned());
+            SinkState::Taken
+        })
+        .expect("entries");
+        if names.len() == before {
+            break;
+        }
+    }
+    assert_eq!(names[..2], [".", ".."]);
+    assert_eq!(names.len(), 22);
+    assert_eq!(file.seek(SeekFrom::Start(0)), Ok(0));
+    let mut again = 0;
+    let count = &mut |_: &vfs::DirectoryEntry<'_>| {
+        again += 1;
+        SinkState::Taken
+    };
+    file.read_directory(count).expect("entries");
+    assert_eq!(again, 22);
+}
+
+struct Terminal;
+
+impl Inode for Terminal {
+    fn kind(&self) -> FileType {
+        FileType::CharacterDevice
+    }
+
+    fn metadata(&self) -> vfs::Result<Metadata> {
+        let metadata = Metadata::fixed(20, FileType::CharacterDevice, mode(0o620));
+        Ok(Metadata {
+            represents: DeviceNumber::new(5, 0),
+            ..metadata
+        })
+    }
+
+    fn write_at(&self, _offset: u64, data: &[u8]) -> vfs::Result<usize> {
+        Ok(data.len())
+    }
+}
+
+struct Sevens;
+
+impl Random for Sevens {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(7);
+    }
+}
+
+#[test]
+fn devices_do_what_they_are_there_for() {
+    let view = view();
+    make_directories(&view, &["/dev"]);
+    mount(
+        &view,
+        "/dev",
+        DevFs::new(Arc::new(Sevens), Arc::new(Terminal)),
+    );
+    let open = |path: &[u8]| {
+        let flags = OpenFlags::READ_WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
+        view.open(None, path, flags, mode(0)).expect("open")
+    };
+    let mut buffer = [9; 4];
+    assert_eq!(open(b"/dev/null").read(&mut buffer), Ok(0));
+    assert_eq!(open(b"/dev/null").write(b"gone"), Ok(4));
+    assert_eq!(open(b"/dev/zero").read(&mut buffer), Ok(4));
+    assert_eq!(buffer, [0; 4]);
+    assert_eq!(open(b"/dev/full").write(b"x"), Err(Errno::ENOSPC));
+    assert_eq!(open(b"/dev/urandom").read(&mut buffer), Ok(4));
+    assert_eq!(buffer, [7; 4]);
+    let terminal = open(b"/dev/tty");
+    assert_eq!(terminal.write(b"hello"), Ok(5));
+    assert_eq!(terminal.seek(SeekFrom::Start(0)), Err(Errno::ESPIPE));
+    assert_eq!(
+        place(&view, "/dev/null")
+            .metadata()
+            .expect("metadata")
+            .represents
+            .to_u64(),
+        0x103
+    );
+    let link = view.resolve(None, b"/dev/stdin", Follow::No).expect("link");
+    assert_eq!(link.inode().read_link(), Ok(b"/proc/self/fd/0".to_vec()));
+    assert_eq!(view.unlink(None, b"/dev/null"), Err(Errno::EPERM));
+}
+
+/// One process, number 7, whose descriptor 3 is `/file` and whose descriptor 4 is a pipe.
+struct Kernel {
+    view: Viewpoint,
+    file: Location,
+    pipe: Location,
+}
+
+impl Source for Kernel {
+    fn current_process(&self) -> u32 {
+        7
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        vec![1, 7]
+    }
+
+    fn process_text(&self, process: u32, text: ProcessText) -> vfs::Result<Vec<u8>> {
+        Ok(format!("{process} {text:?}").into_bytes())
+    }
+
+    fn process_place(&self, process: u32, place: ProcessPlace) -> vfs::Result<Location> {
+        match (process, place) {
+            (7, ProcessPlace::Executable | ProcessPlace::Descriptor(3)) => Ok(self.file.clone()),
+            (7, ProcessPlace::Descriptor(4)) => Ok(self.pipe.clone()),
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    fn descriptors(&self, process: u32) -> vfs::Result<Vec<u32>> {
+        Ok(if process == 7 { vec![3, 4] } else { vec![] })
+    }
+
+    fn text_of_place(&self, place: &Location) -> Vec<u8> {
+        let mut text = self.view.path_of(place);
+        if place.is_deleted() {
+            text.extend(b" (deleted)");
+        }
+        text
+    }
+
+    fn system_text(&self, text: SystemText) -> vfs::Result<Vec<u8>> {
+        Ok(format!("{text:?}").into_bytes())
+    }
+}
+
+#[test]
+fn proc_shows_the_caller_and_its_files() {
+    let view = view();
+    make_directories(&view, &["/proc"]);
+    make_file(&view, "/file", b"content");
+    let file = place(&view, "/file");
+    let pipe = view.namespace.anonymous(Arc::new(Terminal), b"pipe:[5]");
+    let kernel = Kernel {
+        view: view.clone(),
+        file: file.clone(),
+        pipe,
+    };
+    mount(&view, "/proc", ProcFs::new(Arc::new(kernel)));
+
+    let read = |path: &str| {
+        let file = view
+            .open(None, path.as_bytes(), OpenFlags::empty(), mode(0))
+            .expect(path);
+        let mut content = vec![0; 100];
+        let length = file.read(&mut content).expect(path);
+        String::from_utf8(content[..length].to_vec()).expect("text")
+    };
+    assert_eq!(read("/proc/self/status"), "7 Status");
+    assert_eq!(read("/proc/1/maps"), "1 Maps");
+    assert_eq!(read("/proc/cpuinfo"), "Processors");
+    assert_eq!(read("/proc/mounts"), "7 Mounts");
+    assert_eq!(read("/proc/self/exe"), "content");
+    assert_eq!(read("/proc/self/fd/3"), "content");
+    assert!(place(&view, "/proc/self/exe") == file);
+    assert_eq!(error(&view, "/proc/self/exe/"), Errno::ENOTDIR);
+    for absent in [
+        "/proc/2",
+        "/proc/07",
+        "/proc/+7",
+        "/proc/self/fd/5",
+        "/proc/nothing",
+    ] {
+        assert_eq!(error(&view, absent), Errno::ENOENT, "{absent}");
+    }
+
+    let link = |path: &str| {
+        let link = view.resolve(None, path.as_bytes(), Follow::No).expect(path);
+        String::from_utf8(link.inode().read_link().expect(path)).expect("text")
+    };
+    assert_eq!(link("/proc/self/fd/4"), "pipe:[5]");
+    view.unlink(None, b"/file").expect("unlink");
+    assert_eq!(link("/proc/self/exe"), "/file (deleted)");
+    assert_eq!(
+        read("/proc/self/exe"),
+        "content",
+        "a deleted program can still be opened"
+    );
+
+    let list = |path: &str| {
+        let file = view
+            .open(None, path.as_bytes(), OpenFlags::DIRECTORY, mode(0))
+            .expect(path);
+        let mut names = Vec::new();
+        let sink = &mut |entry: &vfs::DirectoryEntry<'_>| {
+            names.push(String::from_utf8_lossy(entry.name).into_owned());
+            SinkState::Taken
+        };
+        file.read_directory(sink).expect(path);
+        names.join(" ")
+    };
+    assert_eq!(list("/proc/self/fd"), ". .. 3 4");
+    assert!(
+        list("/proc").ends_with("self mounts 1 7"),
+        "{}",
+        list("/proc")
+    );
+}
+
+#[test]
+fn threads_that_change_one_tree_leave_it_whole() {
+    let view = view();
+    make_directories(&view, &["/a", "/b"]);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let view = view.clone();
+            scope.spawn(move || {
+                for step in 0..3000_u32 {
+                    let choice = step.wrapping_mul(2_654_435_761).wrapping_add(thread * 7) >> 7;
+                    let path = |number: u32| {
+                        let directory = ["a", "b", "a/d", "b/d"][(number % 4) as usize];
+                        format!(
+                            "/{directory}/{}",
+                            ["d", "e", "f"][(number / 4 % 3) as usize]
+                        )
+                    };
+                    let (one, other) = (path(choice), path(choice / 12));
+                    let (one, other) = (one.as_bytes(), other.as_bytes());
+                    let _ = match choice / 256 % 6 {
+                        0 => view.make_directory(None, one, mode(0o777)).map(|_| ()),
+                        1 => view.remove_directory(None, one),
+                        2 => view.unlink(None, one),
+                        3 => view.rename(None, one, None, other, RenameFlags::default()),
+                        4 => view.rename(None, one, None, other, RenameFlags::EXCHANGE),
+                        _ => {
+                            let flags = OpenFlags::CREATE | OpenFlags::READ_WRITE;
+                            view.open(None, one, flags, mode(0o666)).map(|_| ())
+                        }
+                    };
+                }
+            });
+        }
+    });
+    check_links(&view, &place(&view, "/"));
+}
+
+/// Each directory has two links and one for each subdirectory, and each entry can be found.
+fn check_links(view: &Viewpoint, directory: &Location) {
+    let mut names = Vec::new();
+    let sink = &mut |entry: &vfs::DirectoryEntry<'_>| {
+        names.push(entry.name.to_vec());
+        SinkState::Taken
+    };
+    directory.inode().read_directory(0, sink).expect("entries");
+    let mut links = 2;
+    for name in names {
+        let entry = view
+            .resolve(Some(directory), &name, Follow::No)
+            .expect("entry");
+        assert!(view.parent_of(&entry) == *directory);
+        if entry.kind() == FileType::Directory {
+            links += 1;
+            check_links(view, &entry);
+        }
+    }
+    assert_eq!(directory.metadata().expect("metadata").link_count, links);
+}
