@@ -18,6 +18,8 @@ STRICT: Final = ConfigDict(
 
 PAGE_BYTES: Final = 4096
 NO_DATE: Final = "0000-00-00"
+_PATH_MAX: Final = 4096
+_NAME_MAX: Final = 255
 _ABSOLUTE_PATH: Final = "^/$|^(/[^/]+)+$"
 _ENVIRONMENT_NAME: Final = "^[A-Za-z_][A-Za-z0-9_]*$"
 _IMAGE_NAME: Final = "^[a-z0-9][a-z0-9_.-]*$"
@@ -67,6 +69,8 @@ def _absolute_path(value: str) -> str:
         clean = "/" + "/".join(part for part in parts if part not in ("", "."))
         helps = "" if ".." in parts else f"write `{clean}`"
         raise wrong(f"path `{value}` has an empty part, `.` or `..`", helps)
+    if len(value.encode()) >= _PATH_MAX or any(len(one.encode()) > _NAME_MAX for one in parts):
+        raise wrong(f"a path has fewer than {_PATH_MAX} bytes, and a name at most {_NAME_MAX}")
     return _text(value)
 
 

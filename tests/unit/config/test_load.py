@@ -151,6 +151,13 @@ def test_a_program_elsewhere_is_refused(entry_point: str) -> None:
     assert message == "the program `/bin/hello` lies under no entry point"
 
 
+@pytest.mark.parametrize("path", ["/" + "n" * 256, "/n" * 2048])
+def test_a_path_that_linux_could_not_use_is_refused(path: str) -> None:
+    (message,) = problems_of(HELLO + f"entry_points: [/bin, {path}]\n")
+
+    assert message == "a path has fewer than 4096 bytes, and a name at most 255"
+
+
 def test_the_limits_are_those_of_the_layout() -> None:
     assert MAX_ENCLAVE_BYTES == layout.MAX_ENCLAVE_BYTES
     assert MAX_ADDED_BYTES == layout.MAX_ADDED_BYTES
