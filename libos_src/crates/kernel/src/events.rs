@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::Machine;
-use spin::Mutex;
+use locks::Mutex;
 
 /// The enclave threads that wait until some file of the LibOS changes its readiness.
 ///

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 
 use config::Config;
 use hal::{ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
-use spin::{Mutex, Once, RwLock};
+use locks::{Mutex, Once, RwLock};
 
 use crate::events::Events;
 use crate::process::Process;

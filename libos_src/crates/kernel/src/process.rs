@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hal::Errno;
-use spin::{Mutex, RwLock};
+use locks::{Mutex, RwLock};
 use vfs::{Location, Viewpoint};
 
 use crate::files::Descriptors;

@@ -8,7 +8,7 @@ use core::fmt::Write as _;
 
 use hal::{Clock, Errno, Machine};
 use procfs::{ProcessPlace, ProcessText, Source, SystemText};
-use spin::Once;
+use locks::Once;
 use vfs::Location;
 
 use crate::process::Process;

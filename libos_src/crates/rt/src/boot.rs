@@ -89,6 +89,7 @@ fn start(block: u64, info_address: u64) -> Refusal {
     );
     heap::init(boot);
     pages::init(boot);
+    locks::yield_by(host::yield_now);
     let Some(host_start) = take_start_info(info_address, xfrm) else {
         return Refusal::WrongArgument;
     };

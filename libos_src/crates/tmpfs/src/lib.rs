@@ -19,7 +19,7 @@ mod rename;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::Mutex;
+use locks::Mutex;
 use vfs::{Clock, FileSystem, FileType, Inode, Mode, NewNode, Result, Statistics};
 
 use budget::Budget;

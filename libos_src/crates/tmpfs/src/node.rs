@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use spin::{Mutex, MutexGuard};
+use locks::{Mutex, MutexGuard};
 use vfs::{
     AttributeChange, DeviceNumber, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name,
     NewNode, OpenFlags, RenameFlags, Result, Timestamp,

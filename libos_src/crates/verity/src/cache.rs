@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use spin::Mutex;
+use locks::Mutex;
 
 use crate::BLOCK_SIZE_BYTES;
 

@@ -14,7 +14,7 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::errno::Errno;
-use spin::{Mutex, MutexGuard};
+use locks::{Mutex, MutexGuard};
 
 use crate::{DeviceNumber, FileSystem, FileType, Inode, Name, NewNode, RenameFlags, Result};
 

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::errno::Errno;
 use bitflags::bitflags;
-use spin::RwLock;
+use locks::RwLock;
 
 use crate::anonymous::Anonymous;
 use crate::dentry::{Dentry, SuperBlock};

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::errno::Errno;
-use spin::Mutex;
+use locks::Mutex;
 
 use crate::inode::SinkState;
 use crate::{

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use hal::Errno;
-use spin::Mutex;
+use locks::Mutex;
 use vfs::{FileType, Inode, Metadata, Mode, Readiness};
 
 use crate::events::Events;

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
 use hal::Errno;
-use spin::Mutex;
+use locks::Mutex;
 use vfs::{FileType, Inode, Metadata, Mode, Readiness};
 
 use crate::events::Events;

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use hal::{Errno, Machine};
-use spin::RwLock;
+use locks::RwLock;
 
 use super::Layout;
 use super::area::{Area, Areas};

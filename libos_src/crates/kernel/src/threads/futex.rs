@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hal::{Errno, Machine};
-use spin::Mutex;
+use locks::Mutex;
 
 use super::{Deadline, Thread, Wake};
 use crate::Libos;

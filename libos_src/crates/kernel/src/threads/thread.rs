@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use hal::UserRegs;
-use spin::Mutex;
+use locks::Mutex;
 
 use crate::signals::{SignalSet, ThreadSignals};
 
