@@ -24,7 +24,7 @@ cc_binary(
 
 deb_archive(name = "libc6", package = "libc6")
 
-rootfs(name = "extra", files = {"/etc/extra": "extra"})
+rootfs(name = "extra", files = {"/etc/extra": "extra.txt"})
 
 enclave_app(
     name = "enclave",
@@ -57,7 +57,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         "hello.c": PROGRAM,
         "hello.h": '#define TEXT "hello"\n',
         "script": "#!/bin/hello\n",
-        "extra": "one\n",
+        "extra.txt": "one\n",
     }.items():
         (app / name).write_text(content, encoding="utf-8")
     for name in ("first", "second"):
@@ -168,7 +168,7 @@ def test_a_comment_in_a_source_stops_at_the_object_file(checkout: Checkout) -> N
 
 
 def test_a_changed_file_of_a_layer_measures_anew(checkout: Checkout) -> None:
-    ran = changed(checkout, lambda: replace(checkout.root / "app/extra", "one", "two"))
+    ran = changed(checkout, lambda: replace(checkout.root / "app/extra.txt", "one", "two"))
 
     assert ran == ({"Rootfs", "ErofsImage"} | AFTER_IMAGE, True)
 
@@ -183,7 +183,7 @@ def test_a_changed_mode_bit_measures_anew(checkout: Checkout) -> None:
 
 def test_a_mode_bit_that_a_umask_decides_changes_nothing(checkout: Checkout) -> None:
     def narrow() -> None:
-        for name in ("extra", "hello.c", "hello.h"):
+        for name in ("extra.txt", "hello.c", "hello.h"):
             (checkout.root / "app" / name).chmod(0o600)
 
     assert changed(checkout, narrow) == (set(), False)
@@ -204,8 +204,8 @@ def test_a_source_that_is_a_symlink_is_followed(checkout: Checkout) -> None:
     (app / "other").write_text("three\n", encoding="utf-8")
 
     def link() -> None:
-        (app / "extra").unlink()
-        (app / "extra").symlink_to("other")
+        (app / "extra.txt").unlink()
+        (app / "extra.txt").symlink_to("other")
 
     assert changed(checkout, link)[1]
     ran = changed(checkout, lambda: replace(app / "other", "three", "four"))

@@ -53,7 +53,7 @@ class Checkout:
     def run(self, *words: str, status: int = 0) -> Ended:
         """Run `occlum-build` with these words; it must end with `status`."""
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": os.environ.get("PATH", os.defpath),
             "HOME": os.environ.get("HOME", "/"),
             "OCCLUM_BUILD_CACHE": str(self.cache),
             "PYTHONDONTWRITEBYTECODE": "1",
