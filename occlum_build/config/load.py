@@ -1,6 +1,7 @@
 """From the text of an Occlum.yaml to a checked model, or to all that is wrong with it."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -10,23 +11,54 @@ from occlum_build.config.schema import OcclumConfig
 from occlum_build.config.strict_yaml import Mapping, Node, Path, parse, place, plain
 from occlum_build.diagnostic import Diagnostic, Span, error
 
+MAX_PROBLEMS: Final = 100
+_MAX_TEXT_CHARACTERS: Final = 400
+
 
 def load(text: str, filename: str) -> tuple[OcclumConfig | None, list[Diagnostic]]:
-    """The model of a right file, or None and every problem in the order of the text.
+    """The model of a right file, or None and the problems in the order of the text.
 
-    `filename` is only used to name the file in diagnostics; nothing is read.
+    All problems are there, up to `MAX_PROBLEMS`. `filename` is only used to name
+    the file in them; nothing is read.
     """
     root, found = parse(text, filename)
-    if root is None:
-        return None, found
-    if not isinstance(root, Mapping):
+    config = None
+    if isinstance(root, Mapping):
+        config, problems = _validate(root, filename)
+        found += problems
+    elif root is not None:
         message = "an Occlum.yaml is a mapping of keys to values"
-        return None, [*found, error("OB0212", message, root.span)]
-    config, problems = _validate(root, filename)
-    found += problems
-    if found:
-        return None, sorted(set(found), key=_position)
-    return config, []
+        found.append(error("OB0212", message, root.span))
+    if not found:
+        return config, []
+    return None, _presentable(found, filename)
+
+
+def _presentable(found: list[Diagnostic], filename: str) -> list[Diagnostic]:
+    """In the order of the text, each once, and no more or longer than somebody would read."""
+    ordered = sorted(set(found), key=_position)
+    more = len(ordered) - MAX_PROBLEMS
+    shown = [_shortened(one) for one in ordered[:MAX_PROBLEMS]]
+    if more > 0:
+        shown.append(error("OB0204", f"there are {more} more problems", Span(filename)))
+    return shown
+
+
+def _shortened(diagnostic: Diagnostic) -> Diagnostic:
+    return replace(
+        diagnostic,
+        message=_cut(diagnostic.message),
+        label_under_caret=_cut(diagnostic.label_under_caret),
+        notes=tuple(map(_cut, diagnostic.notes)),
+        helps=tuple(map(_cut, diagnostic.helps)),
+    )
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MAX_TEXT_CHARACTERS:
+        return text
+    half = _MAX_TEXT_CHARACTERS // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def _validate(root: Mapping, filename: str) -> tuple[OcclumConfig | None, list[Diagnostic]]:

@@ -151,6 +151,20 @@ def test_a_program_elsewhere_is_refused(entry_point: str) -> None:
     assert message == "the program `/bin/hello` lies under no entry point"
 
 
+def test_nobody_has_to_read_ten_thousand_problems() -> None:
+    _, diagnostics = load("".join(f"key{n}: 1\n" for n in range(10_000)), "Occlum.yaml")
+
+    assert len(diagnostics) == 101
+    assert diagnostics[-1].message == "there are 9902 more problems"
+
+
+def test_nobody_has_to_read_a_message_of_a_hundred_pages() -> None:
+    (message,) = problems_of(HELLO + f"{'k' * 100_000}: 1\n")
+
+    assert message.startswith("unknown key `kkk")
+    assert len(message) < 500
+
+
 @pytest.mark.parametrize("path", ["/" + "n" * 256, "/n" * 2048])
 def test_a_path_that_linux_could_not_use_is_refused(path: str) -> None:
     (message,) = problems_of(HELLO + f"entry_points: [/bin, {path}]\n")
