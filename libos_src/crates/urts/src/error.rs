@@ -3,6 +3,8 @@
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+use abi::SgxError;
+
 /// What went wrong, and whose fault it is.
 #[derive(Debug)]
 pub enum RunError {
@@ -52,7 +54,13 @@ impl fmt::Display for RunError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bundle { path, problem } => write!(formatter, "`{}`: {problem}", path.display()),
-            Self::Platform { step, error } => write!(formatter, "{step}: {error}"),
+            Self::Platform { step, error } => {
+                write!(formatter, "{step}: {error}")?;
+                match explanation(*error) {
+                    Some(lines) => write!(formatter, "\n{lines}"),
+                    None => Ok(()),
+                }
+            }
             Self::Refused(why) => write!(formatter, "the enclave refused to start: {why}"),
             Self::Enclave(what) => write!(
                 formatter,
@@ -64,3 +72,49 @@ impl fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+/// What a refusal means to the person who holds the bundle, and what to do next.
+fn explanation(error: platform::Error) -> Option<&'static str> {
+    let platform::Error::Refused(error) = error else {
+        return None;
+    };
+    Some(match error {
+        SgxError::InvalidMeasurement => {
+            "  = note: a page of `enclave.sgxs` is not what was signed: MRENCLAVE differs from ENCLAVEHASH\n  \
+             = help: `sha256sum enclave.sgxs` must print the `mrenclave` of `manifest.json`"
+        }
+        SgxError::InvalidSignature => {
+            "  = note: `enclave.sig` was changed after it was signed, or its RSA numbers do not fit together\n  \
+             = help: sign the enclave again"
+        }
+        SgxError::InvalidAttribute => {
+            "  = note: the signer does not allow this enclave to be loaded with these attributes, \
+             such as debug mode or extended CPU state"
+        }
+        SgxError::InvalidSigStruct => {
+            "  = note: `enclave.sig` is no SIGSTRUCT that a CPU would read: a constant or a reserved field is wrong"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use abi::SgxError;
+
+    use super::RunError;
+
+    #[test]
+    fn a_refusal_names_the_sdms_error_and_says_what_it_means() {
+        let error = RunError::Platform {
+            step: "EINIT",
+            error: SgxError::InvalidMeasurement.into(),
+        };
+
+        let text = error.to_string();
+
+        assert!(text.starts_with("EINIT: SGX_INVALID_MEASUREMENT\n  = note: "));
+        assert!(text.contains("\n  = help: "));
+        assert_eq!(error.exit_status(), 1);
+    }
+}
