@@ -159,9 +159,9 @@ def test_nobody_has_to_read_ten_thousand_problems() -> None:
 
 
 def test_nobody_has_to_read_a_message_of_a_hundred_pages() -> None:
-    (message,) = problems_of(HELLO + f"{'k' * 100_000}: 1\n")
+    (message,) = problems_of(HELLO + f"entry_points: [/bin, {'x' * 100_000}]\n")
 
-    assert message.startswith("unknown key `kkk")
+    assert message.startswith("path `xxx")
     assert len(message) < 500
 
 
