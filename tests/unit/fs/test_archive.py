@@ -285,3 +285,31 @@ def test_contents_are_streamed(tmp_path: Path) -> None:
 
     assert (tmp_path / "large.tar").stat().st_size > 64 << 20
     assert peak < 8 << 20
+
+
+def test_a_symlink_has_mode_0777_whatever_another_tar_says(tmp_path: Path) -> None:
+    member = info("s", tarfile.SYMTYPE, linkname="x", mode=0o600)
+
+    assert foreign(archive_with(tmp_path, member)).names[b"s"].mode == 0o777
+
+
+def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    path = archive_with(tmp_path, info("a"), form=tarfile.USTAR_FORMAT)
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(DiagnosticError, match="checksum"):
+        foreign(path)
+
+
+def test_a_long_name_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
+    path = b"\xff" * 200
+    tree = Tree([(path, regular_file(0o644, BytesContent(b"x"), "test"))])
+    with (tmp_path / "one.tar").open("wb") as file:
+        write_archive(tree, file)
+
+    assert b" hdrcharset=BINARY\n" in (tmp_path / "one.tar").read_bytes()
+    assert path in read_archive(tmp_path / "one.tar").names
+    with tarfile.open(tmp_path / "one.tar") as archive:
+        assert archive.getnames()[-1].encode("utf-8", "surrogateescape") == path
