@@ -1,0 +1,60 @@
+"""The program behind `enclave_test`: it passes only what is exactly as the test says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.toolchain.conftest import Program
+
+
+def test_a_program_that_does_what_the_test_says_passes(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "expected").write_text("hello\n", encoding="utf-8")
+
+    ended = program("check_run.py", "--stdout", "expected", "--", "/bin/echo", "hello")
+
+    assert (ended.status, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("printed", ["hallo", "hello ", ""])
+def test_another_output_fails_and_shows_the_difference(
+    tmp_path: Path, program: Program, printed: str
+) -> None:
+    (tmp_path / "expected").write_text("hello\n", encoding="utf-8")
+
+    ended = program("check_run.py", "--stdout", "expected", "--", "/bin/echo", printed)
+
+    assert ended.status == 1
+    assert "-hello\n" in ended.stderr
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("0", "3"), ("3", "0")])
+def test_another_status_fails(program: Program, wanted: str, found: str) -> None:
+    ended = program("check_run.py", "--status", wanted, "--", "/bin/sh", "-c", f"exit {found}")
+
+    assert ended.status == 1
+    assert ended.stderr.startswith(f"it ended with status {found}, not {wanted}\n")
+
+
+def test_a_program_that_must_fail_passes_when_it_does(program: Program) -> None:
+    ended = program("check_run.py", "--status", "3", "--", "/bin/sh", "-c", "exit 3")
+
+    assert ended.status == 0
+
+
+def test_a_program_reads_the_given_file_and_nothing_of_ours(
+    tmp_path: Path, program: Program
+) -> None:
+    (tmp_path / "in").write_bytes(b"\xff\n")
+
+    ended = program("check_run.py", "--stdin", "in", "--stdout", "in", "--", "/bin/cat")
+
+    assert (ended.status, ended.stderr) == (0, "")
+
+
+def test_output_that_is_no_text_is_shown_escaped(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "expected").write_bytes(b"\xfe\n")
+
+    ended = program("check_run.py", "--stdout", "expected", "--", "/bin/echo", "x")
+
+    assert ended.status == 1
+    assert r"-\xfe" in ended.stderr
