@@ -38,7 +38,7 @@ class _WrongFileError(DiagnosticError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], None] = arguments.run
     try:
         run(arguments)
@@ -105,7 +105,8 @@ def _named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m occlum_build.config",
         description="Check and seal the configuration of an enclave.",

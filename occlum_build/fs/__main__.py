@@ -26,7 +26,7 @@ _REFUSALS: Final = frozenset({Code.OTHER_PACKAGE, Code.ALTERED_IMAGE, Code.UNWRI
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit code, diagnostics on stderr."""
-    parsed = _parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     try:
         _COMMANDS[parsed.command](parsed)
         sys.stdout.flush()
@@ -107,7 +107,8 @@ _COMMANDS: Final = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m occlum_build.fs",
         description="File trees, and the verified images made of them.",

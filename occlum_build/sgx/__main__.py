@@ -39,7 +39,7 @@ _MAX_INPUT_BYTES: Final = 1 << 30
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
@@ -219,7 +219,8 @@ def _report(diagnostics: Sequence[Diagnostic]) -> int:
     return EXIT_NO if answered_no else EXIT_WRONG_INPUT
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m occlum_build.sgx",
         description="Lay out, measure, sign and check SGX enclaves.",
