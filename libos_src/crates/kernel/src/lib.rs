@@ -7,7 +7,7 @@
 //! Every value that a program passes is an allegation: addresses go through
 //! [`memory::AddressSpace`], numbers through the typed table in [`syscalls`].
 
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -23,6 +23,9 @@ mod process_files;
 mod program;
 mod signals;
 mod syscalls;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use libos::Libos;
+pub use memory::patched_sites;

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use hal::{Clock, Errno, Machine};
-use procfs::{ProcessPlace, ProcessText, Source, SystemText};
 use locks::Once;
+use procfs::{ProcessPlace, ProcessText, Source, SystemText};
 use vfs::Location;
 
 use crate::process::Process;

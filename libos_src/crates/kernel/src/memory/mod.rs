@@ -20,6 +20,7 @@ pub(crate) use advice::Advice;
 pub(crate) use area::{Backing, FileBacking, Purpose};
 pub(crate) use layout::Layout;
 pub(crate) use map::{Mapping, Placement};
+pub use patch::patched_sites;
 pub(crate) use remap::Remapping;
 pub(crate) use space::{AddressSpace, Paging};
 

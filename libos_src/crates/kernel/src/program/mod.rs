@@ -4,5 +4,7 @@ mod image;
 mod loader;
 mod stack;
 
+#[cfg(test)]
+pub(crate) use image::{BadImage, Image, Source};
 pub(crate) use loader::{Executable, load};
 pub(crate) use stack::{StackPlan, push_stack};

@@ -1,5 +1,8 @@
 //! From a CPU exception to a signal.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use hal::{ExceptionInfo, Machine, Prot, UserRegs, Vector};
 
 use super::{Signal, SignalInfo};
@@ -74,8 +77,8 @@ fn simd_code(machine: &dyn Machine) -> i32 {
     float_code((mxcsr & !(mxcsr >> 7)) as u16)
 }
 
-fn machine_state(machine: &dyn Machine) -> alloc::vec::Vec<u8> {
-    let mut state = alloc::vec![0; machine.xstate_size()];
+fn machine_state(machine: &dyn Machine) -> Vec<u8> {
+    let mut state = vec![0; machine.xstate_size()];
     machine.save_xstate(&mut state);
     state
 }

@@ -62,6 +62,8 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn add(pending: &mut Pending, signal: Signal) {
@@ -78,7 +80,7 @@ mod tests {
 
         let taken = core::iter::from_fn(|| pending.take(SignalSet::default()));
 
-        let taken: alloc::vec::Vec<Signal> = taken.map(|(signal, _)| signal).collect();
+        let taken: Vec<Signal> = taken.map(|(signal, _)| signal).collect();
         assert_eq!(taken, [Signal::USR1, real_time, real_time]);
         assert_eq!(pending.present(), SignalSet::default());
     }

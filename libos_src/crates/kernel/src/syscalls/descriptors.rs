@@ -1,5 +1,7 @@
 //! Descriptors themselves: closing, duplicating, flags.
 
+use alloc::vec::Vec;
+
 use hal::Errno;
 use vfs::OpenFlags;
 
@@ -24,8 +26,8 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
     }
     let mut descriptors = call.process.descriptors.write();
     let in_range = |fd: &i32| (first..=last).contains(&fd.cast_unsigned());
-    let numbers: alloc::vec::Vec<i32> = descriptors.numbers().filter(in_range).collect();
-    let mut closed = alloc::vec::Vec::new();
+    let numbers: Vec<i32> = descriptors.numbers().filter(in_range).collect();
+    let mut closed = Vec::new();
     for fd in numbers {
         if flags & CLOSE_RANGE_CLOEXEC != 0 {
             descriptors.get_mut(fd)?.is_closed_on_exec = true;

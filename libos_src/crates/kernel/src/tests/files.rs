@@ -1,0 +1,175 @@
+//! File calls on a root in memory.
+
+use super::*;
+
+const READ: u64 = 0;
+const WRITE: u64 = 1;
+const CLOSE: u64 = 3;
+const LSEEK: u64 = 8;
+const WRITEV: u64 = 20;
+const DUP2: u64 = 33;
+const GETCWD: u64 = 79;
+const CHDIR: u64 = 80;
+const MKDIR: u64 = 83;
+const GETDENTS64: u64 = 217;
+const OPENAT: u64 = 257;
+const PIPE2: u64 = 293;
+const CREATE_READ_WRITE: u64 = 0o102;
+/// `AT_FDCWD` as a libc passes it: the upper half of the register is whatever it was.
+const HERE: u64 = 0xdead_beef_ffff_ff9c;
+
+fn open(world: &mut World, path: &[u8], flags: u64) -> Result<u64, Errno> {
+    let path = world.put(0, path);
+    world.call(OPENAT, &[HERE, path, flags, 0o644])
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let mut world = World::new();
+    let fd = open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+    let text = world.put(0x100, b"hello");
+
+    assert_eq!(world.call(WRITE, &[fd, text, 5]), Ok(5));
+    assert_eq!(world.call(LSEEK, &[fd, 1, 0]), Ok(1));
+    assert_eq!(world.call(READ, &[fd, world.page + 0x200, 100]), Ok(4));
+
+    assert_eq!(&world.get::<4>(world.page + 0x200), b"ello");
+    assert_eq!(world.call(CLOSE, &[fd]), Ok(0));
+    assert_eq!(world.call(CLOSE, &[fd]), Err(Errno::EBADF));
+}
+
+#[test]
+fn several_buffers_go_to_the_host_whole_although_it_takes_little() {
+    let mut world = World::new();
+    world.put(0x100, b"one two three");
+    let vectors = [world.page + 0x100, 4, 0, 0, world.page + 0x104, 9];
+    let vectors = world.put(0x200, vectors.map(u64::to_le_bytes).as_flattened());
+
+    assert_eq!(world.call(WRITEV, &[1, vectors, 3]), Ok(13));
+
+    assert_eq!(
+        *world.machine.output.lock().expect("not poisoned"),
+        b"one two three"
+    );
+}
+
+#[test]
+fn bytes_of_a_stream_are_not_lost_to_a_bad_buffer() {
+    let mut world = World::new();
+    world
+        .machine
+        .input
+        .lock()
+        .expect("not poisoned")
+        .extend(b"input");
+
+    assert_eq!(world.call(READ, &[0, 0x10, 5]), Err(Errno::EFAULT));
+    assert_eq!(world.call(READ, &[0, world.page, 100]), Ok(5));
+
+    assert_eq!(&world.get::<5>(world.page), b"input");
+}
+
+#[test]
+fn a_directory_is_listed_and_entered() {
+    let mut world = World::new();
+    let path = world.put(0, b"/inner\0");
+    world.call(MKDIR, &[path, 0o755]).expect("room");
+    let root = open(&mut world, b"/\0", 0o200000).expect("a directory");
+
+    let len = world
+        .call(GETDENTS64, &[root, world.page + 0x200, 1000])
+        .expect("room");
+    assert_eq!(len, 24 + 24 + 32);
+    assert_eq!(
+        world.call(GETDENTS64, &[root, world.page + 0x200, 1000]),
+        Ok(0)
+    );
+    let path = world.put(0, b"inner\0");
+    world.call(CHDIR, &[path]).expect("a directory");
+
+    assert_eq!(
+        world.call(GETCWD, &[world.page + 0x200, 3]),
+        Err(Errno::ERANGE)
+    );
+    assert_eq!(world.call(GETCWD, &[world.page + 0x200, 100]), Ok(7));
+    assert_eq!(&world.get::<7>(world.page + 0x200), b"/inner\0");
+}
+
+#[test]
+fn a_path_without_an_end_is_too_long_and_one_outside_faults() {
+    let mut world = World::new();
+    let long = world
+        .call(9, &[0, 0x3000, 3, 0x22, u64::MAX, 0])
+        .expect("room");
+    world
+        .process
+        .memory
+        .copy_out(long, &[b'a'; 0x3000])
+        .expect("writable");
+
+    assert_eq!(
+        world.call(OPENAT, &[HERE, long, 0, 0]),
+        Err(Errno::ENAMETOOLONG)
+    );
+    assert_eq!(world.call(OPENAT, &[HERE, 0, 0, 0]), Err(Errno::EFAULT));
+    assert_eq!(
+        world.call(OPENAT, &[HERE, world.page + 0xfff, 0, 0]),
+        Err(Errno::ENOENT)
+    );
+}
+
+#[test]
+fn a_duplicate_shares_the_offset() {
+    let mut world = World::new();
+    let fd = open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+    assert_eq!(world.call(DUP2, &[fd, 40]), Ok(40));
+    let text = world.put(0x100, b"hello");
+
+    world.call(WRITE, &[fd, text, 5]).expect("room");
+
+    assert_eq!(world.call(LSEEK, &[40, 0, 1]), Ok(5));
+    assert_eq!(world.call(DUP2, &[fd, 5000]), Err(Errno::EBADF));
+    assert_eq!(
+        world.call(DUP2, &[fd, u64::from(u32::MAX)]),
+        Err(Errno::EBADF)
+    );
+}
+
+#[test]
+fn a_pipe_ends_when_its_writer_is_closed() {
+    let mut world = World::new();
+    world.call(PIPE2, &[world.page, 0]).expect("room");
+    let [reader, writer]: [u32; 2] = zerocopy::transmute!(world.get::<8>(world.page));
+    let (reader, writer) = (reader.into(), writer.into());
+    let text = world.put(0x100, b"hello");
+
+    assert_eq!(world.call(WRITE, &[writer, text, 5]), Ok(5));
+    assert_eq!(world.call(READ, &[reader, world.page + 0x200, 100]), Ok(5));
+    world.call(CLOSE, &[writer]).expect("open");
+    assert_eq!(world.call(READ, &[reader, world.page + 0x200, 100]), Ok(0));
+}
+
+#[test]
+fn a_write_to_a_pipe_without_a_reader_kills() {
+    let mut world = World::new();
+    world.call(PIPE2, &[world.page, 0]).expect("room");
+    let [reader, writer]: [u32; 2] = zerocopy::transmute!(world.get::<8>(world.page));
+    world.call(CLOSE, &[reader.into()]).expect("open");
+
+    assert_eq!(
+        world.serve(WRITE, &[writer.into(), world.page, 5]),
+        Next::ExitProcess(128 + 13)
+    );
+}
+
+#[test]
+fn an_empty_pipe_that_may_not_wait_says_so() {
+    let mut world = World::new();
+    world.call(PIPE2, &[world.page, 0o4000]).expect("room");
+    let [reader, _]: [u32; 2] = zerocopy::transmute!(world.get::<8>(world.page));
+
+    assert_eq!(
+        world.call(READ, &[reader.into(), world.page, 5]),
+        Err(Errno::EAGAIN)
+    );
+}

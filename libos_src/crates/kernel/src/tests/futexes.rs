@@ -1,0 +1,127 @@
+//! Futexes, between real threads.
+
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+const CLONE: u64 = 56;
+const EXIT: u64 = 60;
+const FUTEX: u64 = 202;
+const WAIT: u64 = 128;
+const WAKE: u64 = 129;
+const CMP_REQUEUE: u64 = 132;
+const THREAD_FLAGS: u64 = 0x3d_0f00;
+
+/// Starts a second thread of the program, which makes one system call; its result.
+fn in_thread(world: &mut World, number: u64, arguments: [u64; 4]) -> thread::JoinHandle<i64> {
+    let tid = world
+        .call(CLONE, &[THREAD_FLAGS, 0, world.page, world.page + 8, 0])
+        .expect("a TCS");
+    let token = world.machine.spawned.lock().expect("not poisoned").pop();
+    assert_eq!(token, Some(tid));
+    let libos = world.libos;
+    thread::spawn(move || {
+        become_thread(1);
+        let mut regs = libos.thread(tid);
+        regs.rax = number;
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10] = arguments;
+        assert_eq!(libos.syscall(&mut regs), Next::Return);
+        let result = regs.rax.cast_signed();
+        regs.rax = EXIT;
+        assert_eq!(libos.syscall(&mut regs), Next::ExitThread);
+        result
+    })
+}
+
+#[test]
+fn a_waiter_sleeps_until_it_is_woken() {
+    let mut world = World::new();
+    let word = world.put(0x100, &5u32.to_le_bytes());
+    let waiter = in_thread(&mut world, FUTEX, [word, WAIT, 5, 0]);
+
+    let mut woken = 0;
+    while woken == 0 {
+        thread::sleep(Duration::from_millis(1));
+        woken = world.call(FUTEX, &[word, WAKE, 10]).expect("a wake");
+    }
+
+    assert_eq!(woken, 1);
+    assert_eq!(waiter.join().expect("no panic"), 0);
+}
+
+#[test]
+fn a_word_that_has_changed_is_not_waited_for() {
+    let mut world = World::new();
+    let word = world.put(0x100, &6u32.to_le_bytes());
+
+    assert_eq!(world.call(FUTEX, &[word, WAIT, 5, 0]), Err(Errno::EAGAIN));
+    assert_eq!(
+        world.call(FUTEX, &[word + 1, WAIT, 5, 0]),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(world.call(FUTEX, &[0x10, WAIT, 5, 0]), Err(Errno::EFAULT));
+}
+
+#[test]
+fn a_wait_ends_with_its_time() {
+    let mut world = World::new();
+    let word = world.put(0x100, &5u32.to_le_bytes());
+    let time = world.put(
+        0x110,
+        [0u64, 2_000_000].map(u64::to_le_bytes).as_flattened(),
+    );
+
+    assert_eq!(
+        world.call(FUTEX, &[word, WAIT, 5, time]),
+        Err(Errno::ETIMEDOUT)
+    );
+    assert_eq!(
+        world.call(FUTEX, &[word, WAKE, 10]),
+        Ok(0),
+        "nobody is left in the queue"
+    );
+}
+
+#[test]
+fn a_moved_waiter_is_woken_at_its_new_place() {
+    let mut world = World::new();
+    let first = world.put(0x100, &5u32.to_le_bytes());
+    let second = world.put(0x200, &0u32.to_le_bytes());
+    let waiter = in_thread(&mut world, FUTEX, [first, WAIT, 5, 0]);
+
+    while world.call(FUTEX, &[first, CMP_REQUEUE, 0, 10, second, 5]) == Ok(0) {
+        thread::sleep(Duration::from_millis(1));
+    }
+
+    assert_eq!(world.call(FUTEX, &[first, WAKE, 10]), Ok(0));
+    assert_eq!(world.call(FUTEX, &[second, WAKE, 10]), Ok(1));
+    assert_eq!(waiter.join().expect("no panic"), 0);
+}
+
+#[test]
+fn the_end_of_a_thread_clears_its_id_and_wakes_who_joins_it() {
+    let mut world = World::new();
+    let clears = world.page + 8;
+    let thread = in_thread(&mut world, 39, [0; 4]);
+    thread.join().expect("no panic");
+
+    assert_eq!(world.get::<4>(clears), [0; 4]);
+    assert_eq!(world.process.thread_count(), 1);
+}
+
+#[test]
+fn a_dead_owner_leaves_its_robust_locks_marked() {
+    let mut world = World::new();
+    // head -> entry -> head; the lock word is 16 bytes behind the entry.
+    let (head, entry) = (world.page + 0x300, world.page + 0x400);
+    world.put(0x300, [entry, 16, 0].map(u64::to_le_bytes).as_flattened());
+    world.put(0x400, &head.to_le_bytes());
+    let tid = world.call(186, &[]).expect("gettid") as u32;
+    world.put(0x410, &tid.to_le_bytes());
+    world.call(273, &[head, 24]).expect("set_robust_list");
+
+    assert_eq!(world.serve(EXIT, &[3]), Next::ExitProcess(3));
+
+    assert_eq!(world.get::<4>(entry + 16), 0x4000_0000u32.to_le_bytes());
+}

@@ -1,0 +1,294 @@
+//! A machine whose user memory is a vector and whose threads are the test's own.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use hal::{
+    Clock, Errno, Fault, HostPoll, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot, Timespec,
+    WindowSize,
+};
+
+/// The user region.
+pub(super) const USER: Range<u64> = 0x1_0000..0x201_0000;
+/// TCSs.
+pub(super) const THREADS: u32 = 4;
+
+thread_local! {
+    static NUMBER: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// Makes the calling thread the enclave thread `number`.
+pub(super) fn become_thread(number: u32) {
+    NUMBER.set(number);
+}
+
+pub(super) struct TestMachine {
+    memory: Mutex<Memory>,
+    /// What was written to the host's descriptors.
+    pub(super) output: Mutex<Vec<u8>>,
+    /// What the host's standard input still holds.
+    pub(super) input: Mutex<VecDeque<u8>>,
+    /// The log.
+    pub(super) lines: Mutex<Vec<String>>,
+    /// Tokens of threads that were asked for.
+    pub(super) spawned: Mutex<Vec<u64>>,
+    permits: [(Mutex<bool>, Condvar); THREADS as usize],
+    start: Instant,
+}
+
+struct Memory {
+    bytes: Vec<u8>,
+    committed: Vec<bool>,
+    pages_left: usize,
+}
+
+impl TestMachine {
+    /// A machine that has `pages` pages to give.
+    pub(super) fn new(pages: usize) -> &'static Self {
+        let len = (USER.end - USER.start) as usize;
+        Box::leak(Box::new(Self {
+            memory: Mutex::new(Memory {
+                bytes: vec![0xcc; len],
+                committed: vec![false; len / PAGE_SIZE as usize],
+                pages_left: pages,
+            }),
+            output: Mutex::default(),
+            input: Mutex::default(),
+            lines: Mutex::default(),
+            spawned: Mutex::default(),
+            permits: Default::default(),
+            start: Instant::now(),
+        }))
+    }
+
+    /// How many pages are committed.
+    pub(super) fn committed_pages(&self) -> usize {
+        self.lock()
+            .committed
+            .iter()
+            .filter(|&&committed| committed)
+            .count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().expect("no test thread panicked here")
+    }
+
+    fn word(&self, address: u64) -> Result<u32, Fault> {
+        let mut bytes = [0; 4];
+        self.copy_in(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+}
+
+impl Memory {
+    /// The index range of a user range, all of which must be committed.
+    fn usable(&self, address: u64, len: usize) -> Result<Range<usize>, Fault> {
+        let fault = Fault { address };
+        let start = address.checked_sub(USER.start).ok_or(fault)? as usize;
+        let end = start
+            .checked_add(len)
+            .filter(|&end| end <= self.bytes.len())
+            .ok_or(fault)?;
+        let page = PAGE_SIZE as usize;
+        let is_usable = self.committed[start / page..end.div_ceil(page)]
+            .iter()
+            .all(|&is| is);
+        if is_usable {
+            Ok(start..end)
+        } else {
+            Err(fault)
+        }
+    }
+
+    fn pages(address: u64, len: u64) -> Range<usize> {
+        assert!(address.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE));
+        let start = ((address - USER.start) / PAGE_SIZE) as usize;
+        start..start + (len / PAGE_SIZE) as usize
+    }
+}
+
+impl Machine for TestMachine {
+    fn user_range(&self) -> Range<u64> {
+        USER
+    }
+
+    fn copy_in(&self, src: u64, dst: &mut [u8]) -> Result<(), Fault> {
+        let memory = self.lock();
+        dst.copy_from_slice(&memory.bytes[memory.usable(src, dst.len())?]);
+        Ok(())
+    }
+
+    fn copy_out(&self, dst: u64, src: &[u8]) -> Result<(), Fault> {
+        let mut memory = self.lock();
+        let range = memory.usable(dst, src.len())?;
+        memory.bytes[range].copy_from_slice(src);
+        Ok(())
+    }
+
+    fn fill(&self, dst: u64, len: u64, byte: u8) -> Result<(), Fault> {
+        let mut memory = self.lock();
+        let range = memory.usable(dst, len as usize)?;
+        memory.bytes[range].fill(byte);
+        Ok(())
+    }
+
+    fn load_u32(&self, address: u64) -> Result<u32, Fault> {
+        self.word(address)
+    }
+
+    fn store_u32(&self, address: u64, value: u32) -> Result<(), Fault> {
+        self.copy_out(address, &value.to_le_bytes())
+    }
+
+    fn compare_exchange_u32(&self, address: u64, current: u32, new: u32) -> Result<u32, Fault> {
+        let mut memory = self.lock();
+        let range = memory.usable(address, 4)?;
+        let word: [u8; 4] = memory.bytes[range.clone()].try_into().expect("four bytes");
+        let found = u32::from_le_bytes(word);
+        if found == current {
+            memory.bytes[range].copy_from_slice(&new.to_le_bytes());
+        }
+        Ok(found)
+    }
+
+    fn commit(&self, address: u64, len: u64, _prot: Prot) -> Result<(), NoMemory> {
+        let mut memory = self.lock();
+        let pages = Memory::pages(address, len);
+        memory.pages_left = memory.pages_left.checked_sub(pages.len()).ok_or(NoMemory)?;
+        for page in pages {
+            assert!(!memory.committed[page], "page {page} is committed twice");
+            memory.committed[page] = true;
+            let start = page * PAGE_SIZE as usize;
+            memory.bytes[start..start + PAGE_SIZE as usize].fill(0);
+        }
+        Ok(())
+    }
+
+    fn protect(&self, address: u64, len: u64, _prot: Prot) -> Result<(), NoMemory> {
+        assert!(
+            self.lock().usable(address, len as usize).is_ok(),
+            "only committed pages"
+        );
+        Ok(())
+    }
+
+    fn decommit(&self, address: u64, len: u64) {
+        let mut memory = self.lock();
+        let pages = Memory::pages(address, len);
+        memory.pages_left += pages.len();
+        for page in pages {
+            assert!(memory.committed[page], "page {page} is not committed");
+            memory.committed[page] = false;
+        }
+    }
+
+    fn host_read(&self, _fd: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        let mut input = self.input.lock().expect("not poisoned");
+        let count = buf.len().min(input.len());
+        for (to, from) in buf.iter_mut().zip(input.drain(..count)) {
+            *to = from;
+        }
+        Ok(count)
+    }
+
+    /// Takes at most three bytes at a time, as a slow pipe might.
+    fn host_write(&self, _fd: u32, buf: &[u8]) -> Result<usize, Errno> {
+        let taken = &buf[..buf.len().min(3)];
+        self.output.lock().expect("not poisoned").extend(taken);
+        Ok(taken.len())
+    }
+
+    fn host_poll(&self, fds: &mut [HostPoll], _timeout: Option<Duration>) -> Result<usize, Errno> {
+        for fd in fds.iter_mut() {
+            fd.ready = fd.events;
+        }
+        Ok(fds.len())
+    }
+
+    fn host_tty_size(&self, _fd: u32) -> Result<WindowSize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    fn read_image(&self, _index: u32, _offset: u64, _buf: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::EIO)
+    }
+
+    fn clock(&self, _clock: Clock) -> Timespec {
+        (Duration::from_secs(1000) + self.start.elapsed()).into()
+    }
+
+    fn random(&self, out: &mut [u8]) {
+        out.fill(0x5a);
+    }
+
+    fn cpu_count(&self) -> u32 {
+        2
+    }
+
+    fn hardware_capabilities(&self) -> u32 {
+        0
+    }
+
+    fn spawn_thread(&self, token: u64) -> Result<(), Errno> {
+        self.spawned.lock().expect("not poisoned").push(token);
+        Ok(())
+    }
+
+    fn this_thread(&self) -> u32 {
+        NUMBER.get()
+    }
+
+    fn park(&self, deadline: Option<Duration>) {
+        let (permit, condition) = &self.permits[self.this_thread() as usize];
+        let mut permit = permit.lock().expect("not poisoned");
+        while !*permit {
+            let now = Duration::from(self.clock(Clock::Monotonic));
+            match deadline.map(|deadline| deadline.saturating_sub(now)) {
+                Some(Duration::ZERO) => return,
+                Some(left) => {
+                    permit = condition
+                        .wait_timeout(permit, left)
+                        .expect("not poisoned")
+                        .0
+                }
+                None => permit = condition.wait(permit).expect("not poisoned"),
+            }
+        }
+        *permit = false;
+    }
+
+    fn unpark(&self, thread: u32) {
+        if let Some((permit, condition)) = self.permits.get(thread as usize) {
+            *permit.lock().expect("not poisoned") = true;
+            condition.notify_one();
+        }
+    }
+
+    fn xstate_size(&self) -> usize {
+        576
+    }
+
+    fn save_xstate(&self, out: &mut [u8]) -> usize {
+        out[..576].fill(0);
+        576
+    }
+
+    fn restore_xstate(&self, area: &[u8]) -> Result<(), Fault> {
+        if area.len() < 576 {
+            Err(Fault { address: 0 })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn syscall_entry(&self) -> u64 {
+        0x300_0000
+    }
+
+    fn log(&self, _level: LogLevel, line: &str) {
+        self.lines.lock().expect("not poisoned").push(line.into());
+    }
+}

@@ -1,0 +1,246 @@
+//! Memory calls.
+
+use hal::{Errno, Vector};
+
+use super::*;
+
+const MMAP: u64 = 9;
+const MPROTECT: u64 = 10;
+const MUNMAP: u64 = 11;
+const BRK: u64 = 12;
+const MREMAP: u64 = 25;
+const MADVISE: u64 = 28;
+const GETPID: u64 = 39;
+
+const NONE: u64 = 0;
+const READ: u64 = 1;
+const READ_WRITE: u64 = 3;
+const ANONYMOUS: u64 = 0x22;
+const FIXED: u64 = 0x10;
+
+fn mmap(world: &mut World, address: u64, len: u64, prot: u64, flags: u64) -> Result<u64, Errno> {
+    world.call(MMAP, &[address, len, prot, flags, u64::MAX, 0])
+}
+
+#[test]
+fn a_reservation_costs_no_memory_until_it_becomes_accessible() {
+    let mut world = World::new();
+    let before = world.machine.committed_pages();
+
+    let address = mmap(&mut world, 0, 4 << 20, NONE, ANONYMOUS).expect("room");
+    assert_eq!(world.machine.committed_pages(), before);
+    world
+        .call(MPROTECT, &[address + 0x1000, 0x2000, READ_WRITE])
+        .expect("mapped");
+
+    assert_eq!(world.machine.committed_pages(), before + 2);
+    world.call(MUNMAP, &[address, 4 << 20]).expect("mapped");
+    assert_eq!(world.machine.committed_pages(), before);
+}
+
+#[test]
+fn a_system_call_respects_what_the_program_may_do() {
+    let mut world = World::new();
+    let read_only = mmap(&mut world, 0, 0x1000, READ, ANONYMOUS).expect("room");
+    let unreadable = mmap(&mut world, 0, 0x1000, NONE, ANONYMOUS).expect("room");
+
+    assert_eq!(
+        world.call(63, &[read_only]),
+        Err(Errno::EFAULT),
+        "uname into a read-only page"
+    );
+    assert_eq!(world.call(1, &[1, unreadable, 5]), Err(Errno::EFAULT));
+    assert_eq!(
+        world.call(1, &[1, 0x30_0000_0000, 5]),
+        Err(Errno::EFAULT),
+        "outside"
+    );
+    assert_eq!(
+        world.call(1, &[1, u64::MAX - 2, 5]),
+        Err(Errno::EFAULT),
+        "wraps"
+    );
+}
+
+#[test]
+fn a_fixed_mapping_replaces_and_a_hint_does_not() {
+    let mut world = World::new();
+    let old = mmap(&mut world, 0, 0x3000, READ_WRITE, ANONYMOUS).expect("room");
+    world
+        .process
+        .memory
+        .write(old + 0x1000, &7u64)
+        .expect("writable");
+
+    let hinted = mmap(&mut world, old, 0x1000, READ_WRITE, ANONYMOUS).expect("room");
+    assert_ne!(hinted, old);
+    let fixed = mmap(
+        &mut world,
+        old + 0x1000,
+        0x1000,
+        READ_WRITE,
+        ANONYMOUS | FIXED,
+    );
+
+    assert_eq!(fixed, Ok(old + 0x1000));
+    assert_eq!(world.process.memory.read(old + 0x1000), Ok(0u64));
+}
+
+#[test]
+fn a_moved_mapping_keeps_its_content_and_grows_with_zeros() {
+    let mut world = World::new();
+    let old = mmap(&mut world, 0, 0x2000, READ_WRITE, ANONYMOUS).expect("room");
+    world
+        .process
+        .memory
+        .write(old + 0x1ff8, &7u64)
+        .expect("writable");
+
+    let new = world
+        .call(MREMAP, &[old, 0x2000, 0x5000, 1, 0])
+        .expect("room");
+
+    assert_eq!(world.process.memory.read(new + 0x1ff8), Ok(7u64));
+    assert_eq!(world.process.memory.read(new + 0x4ff8), Ok(0u64));
+    assert!(new == old || world.process.memory.read::<u64>(old).is_err());
+}
+
+#[test]
+fn what_is_not_needed_reads_as_zero() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let address = mmap(&mut world, 0, 0x2000, READ_WRITE, ANONYMOUS).expect("room");
+        world
+            .process
+            .memory
+            .write(address, &7u64)
+            .expect("writable");
+        world
+            .process
+            .memory
+            .write(address + 0x1000, &8u64)
+            .expect("writable");
+
+        world.call(MADVISE, &[address, 0x1000, 4]).expect("mapped");
+
+        assert_eq!(world.process.memory.read(address), Ok(0u64));
+        assert_eq!(world.process.memory.read(address + 0x1000), Ok(8u64));
+    }
+}
+
+#[test]
+fn on_demand_memory_comes_with_the_first_touch_only() {
+    let mut world = World::with(Paging::OnDemand, 4096);
+    let before = world.machine.committed_pages();
+    let address = mmap(&mut world, 0, 1 << 20, READ_WRITE, ANONYMOUS).expect("room");
+    assert_eq!(world.machine.committed_pages(), before);
+
+    let write = hal::ExceptionInfo {
+        vector: Vector::PAGE_FAULT,
+        error: 6,
+        address,
+    };
+    assert_eq!(world.libos.exception(&mut world.regs, write), Next::Return);
+
+    assert!(world.machine.committed_pages() > before);
+    assert_eq!(
+        world.libos.exception(&mut world.regs, write),
+        Next::ExitProcess(139),
+        "again"
+    );
+}
+
+#[test]
+fn the_heap_grows_and_shrinks_within_its_limit() {
+    let mut world = World::new();
+    let start = world.call(BRK, &[0]).expect("brk never fails");
+
+    assert_eq!(world.call(BRK, &[start + 0x1234]), Ok(start + 0x1234));
+    world
+        .process
+        .memory
+        .write(start + 0x1000, &7u64)
+        .expect("writable");
+    assert_eq!(
+        world.call(BRK, &[start + (2 << 20)]),
+        Ok(start + 0x1234),
+        "above the limit"
+    );
+    assert_eq!(world.call(BRK, &[start]), Ok(start));
+
+    assert!(world.process.memory.read::<u64>(start + 0x1000).is_err());
+    assert!(
+        world.log().contains("`process.default_heap_size: 3MB`"),
+        "{}",
+        world.log()
+    );
+}
+
+#[test]
+fn running_out_of_memory_is_enomem_and_one_line_that_names_the_knob() {
+    let mut world = World::new();
+
+    assert_eq!(
+        mmap(&mut world, 0, 64 << 20, READ_WRITE, ANONYMOUS),
+        Err(Errno::ENOMEM)
+    );
+    assert_eq!(
+        mmap(&mut world, 0, 64 << 20, READ_WRITE, ANONYMOUS),
+        Err(Errno::ENOMEM)
+    );
+
+    assert_eq!(
+        world.log().matches("process.default_mmap_size").count(),
+        1,
+        "{}",
+        world.log()
+    );
+}
+
+#[test]
+fn a_machine_without_pages_fails_cleanly() {
+    let mut world = World::with(Paging::Eager, 16);
+    let before = world.machine.committed_pages();
+
+    assert_eq!(
+        mmap(&mut world, 0, 64 << 12, READ_WRITE, ANONYMOUS),
+        Err(Errno::ENOMEM)
+    );
+
+    assert_eq!(world.machine.committed_pages(), before);
+    assert!(
+        world.log().contains("resource_limits.user_space_size"),
+        "{}",
+        world.log()
+    );
+    assert!(mmap(&mut world, 0, 8 << 12, READ_WRITE, ANONYMOUS).is_ok());
+}
+
+#[test]
+fn nonsense_is_refused() {
+    let mut world = World::new();
+
+    assert_eq!(mmap(&mut world, 0, 0, READ, ANONYMOUS), Err(Errno::EINVAL));
+    assert_eq!(
+        mmap(&mut world, 0, u64::MAX, READ, ANONYMOUS),
+        Err(Errno::ENOMEM)
+    );
+    assert_eq!(
+        mmap(&mut world, 0x1001, 0x1000, READ, ANONYMOUS | FIXED),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(
+        world.call(MUNMAP, &[0x1000, 0x1000]),
+        Err(Errno::EINVAL),
+        "below the region"
+    );
+    assert_eq!(
+        world.call(MPROTECT, &[world.page, u64::MAX, READ]),
+        Err(Errno::ENOMEM)
+    );
+    assert_eq!(
+        world.call(MREMAP, &[world.page, 0x1000, 0, 1, 0]),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(world.call(GETPID, &[]), Ok(1));
+}

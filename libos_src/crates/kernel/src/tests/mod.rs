@@ -1,0 +1,176 @@
+//! The kernel as a program meets it: system calls by number, on a machine made of a vector.
+
+mod files;
+mod futexes;
+mod images;
+mod machine;
+mod mappings;
+mod processes;
+mod signals;
+
+use std::sync::Arc;
+
+use config::Config;
+use hal::{Errno, Kernel, Machine, Next, PAGE_SIZE, Prot, UserRegs};
+use tmpfs::TmpFs;
+use vfs::{Mode, MountFlags, Namespace, Timestamp, Viewpoint};
+
+use crate::Libos;
+use crate::files::{Descriptor, Descriptors, HostStream};
+use crate::libos::Task;
+use crate::memory::{AddressSpace, Backing, Layout, Mapping, Paging, Placement, Purpose};
+use crate::process::{NewProcess, Process};
+use crate::signals::SignalSet;
+use crate::threads::Thread;
+
+use machine::{TestMachine, become_thread};
+
+/// A process with one thread, a root in memory and a page to pass arguments in.
+struct World {
+    /// Leaked, so that threads may outlive the world.
+    libos: &'static Libos,
+    machine: &'static TestMachine,
+    process: Arc<Process>,
+    /// A page that the program may read and write.
+    page: u64,
+    regs: UserRegs,
+}
+
+struct Noon;
+
+impl vfs::Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp {
+            seconds: 43200,
+            nanoseconds: 0,
+        }
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Paging::Eager, 4096)
+    }
+
+    fn with(paging: Paging, pages: usize) -> Self {
+        let machine = TestMachine::new(pages);
+        let config = Config::parse(config::EXAMPLE.as_bytes()).expect("the example is valid");
+        let libos: &'static Libos = Box::leak(Box::new(Libos::new(machine, config)));
+        let layout = Layout::divide(machine.user_range(), 1 << 20, 1 << 20, 16 << 20);
+        let memory = AddressSpace::new(machine, layout.expect("it fits"), paging);
+        memory.begin_heap(0x20_0000);
+        let viewpoint = Viewpoint::new(empty_root());
+        let process = Arc::new(Process::new(NewProcess {
+            pid: 1,
+            memory,
+            descriptors: host_streams(machine, &viewpoint),
+            executable: viewpoint.root.clone(),
+            viewpoint,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }));
+        let start = UserRegs {
+            rip: 0x1_0000,
+            ..UserRegs::default()
+        };
+        let thread = process
+            .add_thread(1, |tid| {
+                Thread::new(tid, [0; 16], SignalSet::default(), start)
+            })
+            .expect("the first thread");
+        become_thread(0);
+        libos.process.call_once(|| process.clone());
+        let regs = libos.occupy(Task {
+            process: process.clone(),
+            thread,
+        });
+        let page = process.memory.map(Mapping {
+            placement: Placement::Hint(0),
+            len: PAGE_SIZE,
+            prot: Prot::READ | Prot::WRITE,
+            backing: Backing::Zero,
+            purpose: Purpose::Program,
+        });
+        Self {
+            libos,
+            machine,
+            process,
+            page: page.expect("a page"),
+            regs,
+        }
+    }
+
+    /// Makes a system call and leaves the registers as it left them.
+    fn serve(&mut self, number: u64, arguments: &[u64]) -> Next {
+        self.regs.rax = number;
+        let mut all = [0xdead_beef_dead_beef; 6];
+        all[..arguments.len()].copy_from_slice(arguments);
+        [
+            self.regs.rdi,
+            self.regs.rsi,
+            self.regs.rdx,
+            self.regs.r10,
+            self.regs.r8,
+            self.regs.r9,
+        ] = all;
+        self.libos.syscall(&mut self.regs)
+    }
+
+    /// Makes a system call after which the program goes on; its result.
+    fn call(&mut self, number: u64, arguments: &[u64]) -> Result<u64, Errno> {
+        assert_eq!(self.serve(number, arguments), Next::Return);
+        match self.regs.rax.cast_signed() {
+            error @ -4095..0 => Err(Errno::from_code(-error).expect("an error of Linux")),
+            value => Ok(value.cast_unsigned()),
+        }
+    }
+
+    /// Puts bytes into the page and returns their address.
+    fn put(&self, offset: u64, bytes: &[u8]) -> u64 {
+        let address = self.page + offset;
+        self.process
+            .memory
+            .copy_out(address, bytes)
+            .expect("the page is writable");
+        address
+    }
+
+    /// Reads from program memory.
+    fn get<const N: usize>(&self, address: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.process
+            .memory
+            .copy_in(address, &mut bytes)
+            .expect("readable");
+        bytes
+    }
+
+    fn log(&self) -> String {
+        self.machine.lines.lock().expect("not poisoned").join("\n")
+    }
+}
+
+fn empty_root() -> Arc<Namespace> {
+    let root = TmpFs::new(1 << 20, Mode::from_low_bits(0o755), Arc::new(Noon)).expect("room");
+    Namespace::new(root, MountFlags::default()).expect("a directory")
+}
+
+fn host_streams(machine: &'static TestMachine, viewpoint: &Viewpoint) -> Descriptors {
+    use vfs::{OpenFile, OpenFlags};
+    let mut descriptors = Descriptors::default();
+    for (fd, flags) in [(0, OpenFlags::empty()), (1, OpenFlags::WRITE_ONLY)] {
+        let stream = Arc::new(HostStream::new(machine, fd));
+        let location = viewpoint.namespace.anonymous(stream, b"stream");
+        let file = OpenFile::new(location, flags).expect("it opens");
+        descriptors
+            .add(
+                0,
+                Descriptor {
+                    file,
+                    is_closed_on_exec: false,
+                },
+            )
+            .expect("room");
+    }
+    descriptors
+}

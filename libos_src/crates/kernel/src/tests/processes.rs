@@ -1,0 +1,95 @@
+//! Threads, their limit, and what comes in a later version.
+
+use super::*;
+
+const THREAD_FLAGS: u64 = 0x3d_0f00;
+
+#[test]
+fn a_thread_begins_with_its_parents_registers_and_its_own_stack() {
+    let mut world = World::new();
+    world.regs.r9 = 77;
+    let tls = world.page + 0x800;
+    let tid = world.call(
+        56,
+        &[THREAD_FLAGS, world.page + 0x1000, world.page, 0, tls, 77],
+    );
+    let tid = tid.expect("a TCS is free");
+
+    let regs = std::thread::scope(|scope| {
+        let libos = world.libos;
+        let begin = move || {
+            become_thread(1);
+            libos.thread(tid)
+        };
+        scope.spawn(begin).join().expect("no panic")
+    });
+
+    assert_eq!(
+        (regs.rax, regs.rsp, regs.fs_base),
+        (0, world.page + 0x1000, tls)
+    );
+    assert_eq!((regs.r9, regs.rip), (77, world.regs.rip));
+    assert_eq!(world.get::<4>(world.page), (tid as u32).to_le_bytes());
+}
+
+#[test]
+fn more_threads_than_tcss_are_eagain_and_a_line_that_names_the_knob() {
+    let mut world = World::new();
+    let limit = world.libos.config.threads.max;
+    for _ in 1..limit {
+        world
+            .call(56, &[THREAD_FLAGS, 0, world.page, world.page, 0])
+            .expect("a TCS is free");
+    }
+
+    let refused = world.call(56, &[THREAD_FLAGS, 0, world.page, world.page, 0]);
+
+    assert_eq!(refused, Err(Errno::EAGAIN));
+    assert!(
+        world.log().contains("resource_limits.max_num_of_threads"),
+        "{}",
+        world.log()
+    );
+}
+
+#[test]
+fn processes_are_refused_with_one_line() {
+    let mut world = World::new();
+
+    for number in [57, 58, 59, 57] {
+        assert_eq!(world.call(number, &[]), Err(Errno::ENOSYS));
+    }
+    assert_eq!(
+        world.call(56, &[17, 0, 0, 0, 0]),
+        Err(Errno::ENOSYS),
+        "clone as fork"
+    );
+
+    assert_eq!(world.log().matches("(fork)").count(), 1, "{}", world.log());
+}
+
+#[test]
+fn an_unknown_call_is_enosys_and_one_line() {
+    let mut world = World::new();
+
+    assert_eq!(world.call(999, &[]), Err(Errno::ENOSYS));
+    assert_eq!(world.call(999, &[]), Err(Errno::ENOSYS));
+
+    assert_eq!(world.log().lines().count(), 1, "{}", world.log());
+}
+
+#[test]
+fn the_process_ends_with_the_status_of_its_first_thread_or_of_exit_group() {
+    assert_eq!(World::new().serve(60, &[0x1ff]), Next::ExitProcess(0xff));
+    assert_eq!(World::new().serve(231, &[7]), Next::ExitProcess(7));
+}
+
+#[test]
+fn a_thread_pointer_that_the_cpu_would_refuse_is_eperm() {
+    let mut world = World::new();
+
+    assert_eq!(world.call(158, &[0x1002, 1 << 47]), Err(Errno::EPERM));
+    assert_eq!(world.call(158, &[0x1002, 0x7000]), Ok(0));
+
+    assert_eq!(world.regs.fs_base, 0x7000);
+}

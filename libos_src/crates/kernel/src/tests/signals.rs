@@ -1,0 +1,227 @@
+//! Signals: delivery, frames and defaults.
+
+use hal::{ExceptionInfo, Vector};
+
+use super::*;
+
+const SIGACTION: u64 = 13;
+const SIGPROCMASK: u64 = 14;
+const SIGRETURN: u64 = 15;
+const SIGALTSTACK: u64 = 131;
+const TGKILL: u64 = 234;
+const KILL: u64 = 62;
+const HANDLER: u64 = 0x4_0000;
+const RESTORER: u64 = 0x4_1000;
+const SA_RESTORER: u64 = 0x0400_0000;
+const SA_ONSTACK: u64 = 0x0800_0000;
+const SA_RESTART: u64 = 0x1000_0000;
+const USR1: u64 = 10;
+const SEGV: u64 = 11;
+/// `struct ucontext` and the general registers in it.
+const CONTEXT_AT: u64 = 8;
+const RIP_AT: u64 = CONTEXT_AT + 40 + 16 * 8;
+const INFO_AT: u64 = CONTEXT_AT + 304;
+
+fn handle(world: &mut World, signal: u64, flags: u64) {
+    let action = [HANDLER, flags | SA_RESTORER, RESTORER, 0].map(u64::to_le_bytes);
+    let action = world.put(0, action.as_flattened());
+    world
+        .call(SIGACTION, &[signal, action, 0, 8])
+        .expect("a valid action");
+    world.regs.rsp = world.page + 0x1000;
+}
+
+#[test]
+fn a_handler_runs_and_returns_to_where_it_came_from() {
+    let mut world = World::new();
+    handle(&mut world, USR1, 0);
+    world.regs.rip = 0x1_2345;
+    world.regs.rbx = 99;
+    let before = world.regs;
+
+    world.serve(TGKILL, &[1, 1, USR1]);
+    assert_eq!((world.regs.rip, world.regs.rdi), (HANDLER, USR1));
+    assert_eq!(world.regs.rsp % 16, 8, "as after a call");
+    assert_eq!(world.get::<8>(world.regs.rsp), RESTORER.to_le_bytes());
+    assert_eq!(
+        world.get::<8>(world.regs.rsp + RIP_AT),
+        0x1_2345u64.to_le_bytes()
+    );
+    assert_eq!(world.get::<4>(world.regs.rsi), 10u32.to_le_bytes());
+    world.regs.rbx = 0;
+    world.regs.rsp += 8;
+    world.serve(SIGRETURN, &[]);
+
+    assert_eq!(
+        (world.regs.rip, world.regs.rsp, world.regs.rbx),
+        (0x1_2345, before.rsp, 99)
+    );
+    assert_eq!(world.regs.rax, 0, "tgkill's own result");
+}
+
+#[test]
+fn a_fault_becomes_a_signal_with_the_address() {
+    let mut world = World::new();
+    handle(&mut world, SEGV, 0);
+    world.regs.rip = 0x1_2345;
+    let info = ExceptionInfo {
+        vector: Vector::PAGE_FAULT,
+        error: 6,
+        address: 0x18,
+    };
+
+    assert_eq!(world.libos.exception(&mut world.regs, info), Next::Return);
+
+    let frame = world.regs.rsp;
+    assert_eq!(world.regs.rip, HANDLER);
+    let [number, _, code, _]: [u32; 4] = zerocopy::transmute!(world.get::<16>(frame + INFO_AT));
+    assert_eq!((number, code), (11, 1), "SEGV_MAPERR");
+    assert_eq!(world.get::<8>(frame + INFO_AT + 16), 0x18u64.to_le_bytes());
+}
+
+#[test]
+fn a_fault_without_a_handler_ends_the_process_and_is_told() {
+    let mut world = World::new();
+    let info = ExceptionInfo {
+        vector: Vector::INVALID_OPCODE,
+        error: 0,
+        address: 0,
+    };
+
+    assert_eq!(
+        world.libos.exception(&mut world.regs, info),
+        Next::ExitProcess(128 + 4)
+    );
+
+    assert!(world.log().contains("SIGILL"), "{}", world.log());
+}
+
+#[test]
+fn a_blocked_fault_kills_although_there_is_a_handler() {
+    let mut world = World::new();
+    handle(&mut world, SEGV, 0);
+    let set = world.put(0, &(1u64 << 10).to_le_bytes());
+    world.call(SIGPROCMASK, &[0, set, 0, 8]).expect("valid");
+    let info = ExceptionInfo {
+        vector: Vector::PAGE_FAULT,
+        error: 4,
+        address: 0,
+    };
+
+    assert_eq!(
+        world.libos.exception(&mut world.regs, info),
+        Next::ExitProcess(139)
+    );
+}
+
+#[test]
+fn a_blocked_signal_comes_when_it_is_unblocked() {
+    let mut world = World::new();
+    handle(&mut world, USR1, 0);
+    let set = world.put(0x40, &(1u64 << 9).to_le_bytes());
+    world.call(SIGPROCMASK, &[0, set, 0, 8]).expect("valid");
+
+    assert_eq!(world.call(KILL, &[1, USR1]), Ok(0));
+    assert_ne!(world.regs.rip, HANDLER);
+    world.serve(SIGPROCMASK, &[1, set, 0, 8]);
+
+    assert_eq!(world.regs.rip, HANDLER);
+}
+
+#[test]
+fn the_alternate_stack_is_used_when_the_action_wants_it() {
+    let mut world = World::new();
+    let stack = world
+        .call(9, &[0, 0x4000, 3, 0x22, u64::MAX, 0])
+        .expect("room");
+    handle(&mut world, USR1, SA_ONSTACK);
+    let record = world.put(
+        0x80,
+        [stack, 0, 0x4000].map(u64::to_le_bytes).as_flattened(),
+    );
+    world.call(SIGALTSTACK, &[record, 0]).expect("valid");
+
+    world.serve(KILL, &[1, USR1]);
+
+    assert!((stack..stack + 0x4000).contains(&world.regs.rsp));
+    assert_eq!(
+        world.call(SIGALTSTACK, &[record, 0]),
+        Err(Errno::EPERM),
+        "while it is in use"
+    );
+}
+
+#[test]
+fn a_stack_that_cannot_hold_the_frame_kills() {
+    let mut world = World::new();
+    handle(&mut world, USR1, 0);
+    world.regs.rsp = 0x10;
+
+    assert_eq!(world.serve(KILL, &[1, USR1]), Next::ExitProcess(139));
+}
+
+#[test]
+fn a_forged_frame_cannot_set_what_a_program_may_not() {
+    let mut world = World::new();
+    handle(&mut world, USR1, 0);
+    world.serve(KILL, &[1, USR1]);
+    let flags_at = world.regs.rsp + RIP_AT + 8;
+    world
+        .process
+        .memory
+        .write(flags_at, &u64::MAX)
+        .expect("writable");
+    world.regs.rsp += 8;
+
+    world.serve(SIGRETURN, &[]);
+
+    assert_eq!(world.regs.rflags, 0x5_0dd5 | 0x202);
+}
+
+#[test]
+fn an_interrupted_call_starts_again_or_fails_as_the_action_says() {
+    for (flags, rip, rax) in [
+        (SA_RESTART, 0x1_2343, 0),
+        (0, 0x1_2345, Errno::EINTR.to_return_value()),
+    ] {
+        let mut world = World::new();
+        handle(&mut world, USR1, flags);
+        world.call(293, &[world.page + 0x80, 0]).expect("a pipe");
+        let [reader, _]: [u32; 2] = zerocopy::transmute!(world.get::<8>(world.page + 0x80));
+        let set = world.put(0x40, &(1u64 << 9).to_le_bytes());
+        world.call(SIGPROCMASK, &[0, set, 0, 8]).expect("valid");
+        world.call(KILL, &[1, USR1]).expect("pending");
+        world
+            .process
+            .thread(1)
+            .expect("it lives")
+            .signals
+            .lock()
+            .mask = SignalSet::default();
+        world.regs.rip = 0x1_2345;
+
+        world.serve(0, &[reader.into(), world.page, 1]);
+
+        assert_eq!(world.regs.rip, HANDLER);
+        assert_eq!(
+            world.get::<8>(world.regs.rsp + RIP_AT),
+            u64::to_le_bytes(rip)
+        );
+        assert_eq!(
+            world.get::<8>(world.regs.rsp + RIP_AT - 24),
+            u64::to_le_bytes(rax)
+        );
+    }
+}
+
+#[test]
+fn a_default_action_ends_the_process_with_128_and_the_number() {
+    assert_eq!(World::new().serve(KILL, &[1, 15]), Next::ExitProcess(143));
+    assert_eq!(
+        World::new().serve(KILL, &[1, 17]),
+        Next::Return,
+        "SIGCHLD is ignored"
+    );
+    assert_eq!(World::new().call(KILL, &[1, 65]), Err(Errno::EINVAL));
+    assert_eq!(World::new().call(KILL, &[2, 15]), Err(Errno::ESRCH));
+}
