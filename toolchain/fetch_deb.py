@@ -6,6 +6,8 @@ apt. The digest in the lock file decides whether what came is what was meant.
 """
 
 import argparse
+import re
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,8 @@ from lockfile import Pin
 from program import ProgramError, capture, network_environment, persist, say, start
 from store import Store
 
+_FIELDS: Final = ("Version", "SHA256")
+_FIELD: Final = re.compile(rf"^({'|'.join(_FIELDS)}): (.+)$", re.MULTILINE)
 _NO_HOOKS: Final = """\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -43,16 +47,22 @@ def download(store: Store, pin: Pin, folder: Path) -> Path:
     The lists that an earlier call fetched are tried first; an archive forgets old
     versions and learns new ones, so they are fetched anew if the version is not found.
     """
+    if shutil.which("apt-get") is None:
+        raise ProgramError(
+            f"fetching `{pin.name}` needs apt, which this machine does not have",
+            f"fetch the package elsewhere and put it at `{store.root}/sha256/{pin.sha256}`",
+        )
     with store.lock("apt"):
         apt = Apt(store.directory("apt"))
         say(f"fetching {pin.name} {pin.version} through apt")
-        if pin.version not in apt.versions(pin.name):
+        if pin.version not in apt.offers(pin.name):
             apt.update()
-        if pin.version not in apt.versions(pin.name):
+        offers = apt.offers(pin.name)
+        if pin.version not in offers:
             raise ProgramError(
                 f"no source of this machine's apt has `{pin.name}` version `{pin.version}`",
-                f"they have {_listed(apt.versions(pin.name))}; pin one of these, or add a source"
-                " that still has the version, such as a snapshot of the archive",
+                f"they have {_listed(offers)}; pin one of these, or add a source that still has"
+                " the version, such as a snapshot of the archive",
             )
         return persist(lambda: apt.download(pin, folder))
 
@@ -73,10 +83,14 @@ class Apt:
         except ProgramError as error:
             say(f"warning: {error}")
 
-    def versions(self, name: str) -> tuple[str, ...]:
-        """The versions of a package that the lists know of, newest first."""
-        lines = self._run("madison", name, program="apt-cache", cwd=self.home).splitlines()
-        return tuple(dict.fromkeys(line.split("|")[1].strip() for line in lines if "|" in line))
+    def offers(self, name: str) -> dict[str, str]:
+        """The versions of a package that the lists know of, each with its SHA-256."""
+        try:
+            text = self._run("show", name, program="apt-cache", cwd=self.home)
+        except ProgramError:
+            return {}
+        stanzas = (dict(_FIELD.findall(one)) for one in text.split("\n\n"))
+        return {one["Version"]: one["SHA256"] for one in stanzas if len(one) == len(_FIELDS)}
 
     def download(self, pin: Pin, folder: Path) -> Path:
         """Put the package into `folder`.
@@ -109,8 +123,9 @@ class Apt:
         )
 
 
-def _listed(versions: tuple[str, ...]) -> str:
-    return ", ".join(f"`{version}`" for version in versions) or "no version of it"
+def _listed(offers: dict[str, str]) -> str:
+    known = [f"`{version}` with SHA-256 {sha256}" for version, sha256 in offers.items()]
+    return ", ".join(known) or "no version of it"
 
 
 if __name__ == "__main__":

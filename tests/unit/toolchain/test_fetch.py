@@ -71,7 +71,8 @@ def test_a_damaged_file_in_the_store_is_never_delivered(
                     "--output", "out", env={"PATH": "/nothing"})  # fmt: skip
 
     assert ended.status == 1
-    assert "there is no program `apt-cache`" in ended.stderr
+    assert "fetching `thing` needs apt, which this machine does not have" in ended.stderr
+    assert f"put it at `{tmp_path}/store/sha256/{digest}`" in ended.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -79,7 +80,7 @@ def fake_apt(folder: Path, content: str) -> dict[str, str]:
     """An environment whose apt has one package, of one version, with this content."""
     folder.mkdir()
     (folder / "apt-cache").write_text(
-        "#!/bin/sh\necho 'thing | 1.0 | somewhere'\n", encoding="utf-8"
+        "#!/bin/sh\nprintf 'Package: thing\\nVersion: 1.0\\nSHA256: 12ab\\n'\n", encoding="utf-8"
     )
     (folder / "apt-get").write_text(
         f"#!/bin/sh\nprintf '%s' '{content}' > thing_1.0_amd64.deb\n", encoding="utf-8"
@@ -114,4 +115,4 @@ def test_a_version_that_no_source_has_names_those_that_exist(
 
     assert ended.status == 1
     assert "no source of this machine's apt has `thing` version `2.0`" in ended.stderr
-    assert "= help: they have `1.0`" in ended.stderr
+    assert "= help: they have `1.0` with SHA-256 12ab; pin one of these" in ended.stderr
