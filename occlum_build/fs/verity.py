@@ -173,10 +173,6 @@ def _check_level(image: Storage, start: int, blocks: int, digests_at: int, what:
             if found[at : at + DIGEST_BYTES] != stored[at : at + DIGEST_BYTES]
         )
         raise _altered(image, what, start + offset + wrong // DIGEST_BYTES * BLOCK_BYTES)
-    used = blocks * DIGEST_BYTES
-    rest = -used % BLOCK_BYTES
-    if image.read(digests_at + used, rest) != bytes(rest):
-        raise _altered(image, "the hash tree", digests_at + used)
 
 
 def _strides(size: int) -> Iterator[tuple[int, int]]:

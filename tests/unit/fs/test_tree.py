@@ -109,9 +109,10 @@ def test_a_socket_is_refused(tmp_path: Path) -> None:
     assert code_of(caught) == "OB0603"
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(sample: Path) -> None:
+@pytest.mark.parametrize("size", [7, 5001])
+def test_a_file_that_changes_while_it_is_read_is_refused(size: int, sample: Path) -> None:
     tree = read_directory(sample)
-    (sample / "etc/secret").write_bytes(b"shorter")
+    (sample / "etc/secret").write_bytes(b"x" * size)
 
     content = tree.names[b"etc/secret"].content
     assert content is not None
