@@ -176,6 +176,7 @@ impl Libos {
         if !thread.signals.lock().pending.add(signal, info) {
             return Err(hal::Errno::EAGAIN);
         }
+        thread.look_at_signals();
         self.machine.unpark(thread.number());
         Ok(())
     }
@@ -196,6 +197,7 @@ impl Libos {
         }
         drop(signals);
         for thread in process.threads() {
+            thread.look_at_signals();
             if !thread.signals.lock().mask.contains(signal) {
                 self.machine.unpark(thread.number());
             }

@@ -70,8 +70,7 @@ impl Call<'_> {
             }
             Err(Stop::Leave(next)) => return next,
         };
-        if interrupted.is_none() && !self.process.has_signal_for(self.thread) {
-            self.thread.signals.lock().restore_suspended_mask();
+        if interrupted.is_none() && !self.thread.must_look_at_signals() {
             return Next::Return;
         }
         self.libos

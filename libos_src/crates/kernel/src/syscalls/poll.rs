@@ -271,5 +271,6 @@ fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Er
     check_set_bytes(set_bytes)?;
     let set = SignalSet::blockable(call.memory().read(address.0)?);
     call.thread.signals.lock().suspend_mask(set);
+    call.thread.look_at_signals();
     Ok(())
 }

@@ -64,6 +64,7 @@ pub(super) fn rt_sigprocmask(
             SIG_SETMASK => set,
             _ => return Err(Errno::EINVAL.into()),
         };
+        call.thread.look_at_signals();
     }
     if let Some(address) = old.non_null() {
         call.memory().write(address.0, &before.bits())?;
@@ -95,6 +96,7 @@ pub(super) fn rt_sigreturn(call: &mut Call<'_>) -> Outcome {
     };
     let mut signals = call.thread.signals.lock();
     signals.mask = restored.mask;
+    call.thread.look_at_signals();
     // As Linux: a stack that is no longer valid is not restored, and that is no error.
     if let Ok(stack) = signals
         .alternate_stack

@@ -20,6 +20,7 @@ pub(super) fn rt_sigsuspend(call: &mut Call<'_>, set: Address, set_bytes: u64) -
     check_set_bytes(set_bytes)?;
     let set = SignalSet::blockable(call.memory().read(set.0)?);
     call.thread.signals.lock().suspend_mask(set);
+    call.thread.look_at_signals();
     pause(call)
 }
 
@@ -62,6 +63,7 @@ pub(super) fn rt_sigtimedwait(
         }
     };
     call.thread.signals.lock().restore_suspended_mask();
+    call.thread.look_at_signals();
     let (signal, taken) = taken?;
     if let Some(address) = info.non_null() {
         call.memory().write(address.0, &taken)?;

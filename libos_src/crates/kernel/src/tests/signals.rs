@@ -225,3 +225,41 @@ fn a_default_action_ends_the_process_with_128_and_the_number() {
     assert_eq!(World::new().call(KILL, &[1, 65]), Err(Errno::EINVAL));
     assert_eq!(World::new().call(KILL, &[2, 15]), Err(Errno::ESRCH));
 }
+
+#[test]
+fn a_mask_that_was_replaced_for_a_wait_is_back_afterwards() {
+    let mut world = World::new();
+    let nothing = world.put(0x40, &0u64.to_le_bytes());
+    let blocked = world.put(0x48, &(1u64 << 9).to_le_bytes());
+    let no_time = world.put(0x50, &[0; 16]);
+    world.call(SIGPROCMASK, &[2, blocked, 0, 8]).expect("valid");
+
+    assert_eq!(
+        world.call(271, &[world.page, 0, no_time, nothing, 8]),
+        Ok(0),
+        "ppoll"
+    );
+
+    world
+        .call(SIGPROCMASK, &[0, 0, world.page + 0x60, 8])
+        .expect("valid");
+    assert_eq!(world.get::<8>(world.page + 0x60), (1u64 << 9).to_le_bytes());
+}
+
+#[test]
+fn a_signal_that_comes_back_with_the_old_mask_is_delivered() {
+    let mut world = World::new();
+    handle(&mut world, USR1, 0);
+    world.serve(KILL, &[1, USR1]);
+    assert_eq!(
+        world.call(KILL, &[1, USR1]),
+        Ok(0),
+        "blocked while its handler runs"
+    );
+    world.regs.rsp += 8;
+
+    world.regs.rip = 0;
+    world.serve(SIGRETURN, &[]);
+
+    assert_eq!(world.regs.rip, HANDLER, "again");
+}

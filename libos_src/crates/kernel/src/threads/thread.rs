@@ -1,6 +1,6 @@
 //! One thread of a program.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hal::UserRegs;
 use locks::Mutex;
@@ -22,6 +22,8 @@ pub(crate) struct Thread {
     /// How it begins.
     start: Mutex<UserRegs>,
     number: AtomicU32,
+    /// Whether its signals or its mask have changed since they were last looked at.
+    needs_look: AtomicBool,
 }
 
 /// The thread has not begun to run.
@@ -39,12 +41,26 @@ impl Thread {
             signals: Mutex::new(signals),
             start: Mutex::new(start),
             number: AtomicU32::new(NO_NUMBER),
+            needs_look: AtomicBool::new(true),
         }
     }
 
     /// The number of its enclave thread. Before it runs, one that no thread has.
     pub(crate) fn number(&self) -> u32 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// Something about its signals has changed: they are looked at before its program goes on.
+    ///
+    /// To be called after the change, so that most system calls need no lock to see that there is
+    /// nothing to deliver.
+    pub(crate) fn look_at_signals(&self) {
+        self.needs_look.store(true, Ordering::Release);
+    }
+
+    /// Whether there was a change since this was last asked.
+    pub(crate) fn must_look_at_signals(&self) -> bool {
+        self.needs_look.load(Ordering::Relaxed) && self.needs_look.swap(false, Ordering::AcqRel)
     }
 
     /// It runs now, on this enclave thread; returns how it begins.
