@@ -2,12 +2,14 @@
 
 The compiler, its headers and its C libraries come from one wheel, so the same sources give
 the same program on every machine. Nothing of the host is seen: no header, no library, no path.
+Programs are always stripped: symbols of the C library would name the place where zig built it.
 """
 
 import posixpath
 from collections.abc import Sequence
 
 from occlum_build.api import (
+    EXEC_ROOT,
     STORE,
     Annotated,
     Artifact,
@@ -30,8 +32,11 @@ _C = (".c", ".S")
 _CXX = (".cc", ".cpp", ".cxx")
 _HEADERS = (".h", ".hh", ".hpp", ".inc")
 
-_REPRODUCIBLE = (
+_ALWAYS = (
+    "-O2",
     "-g0",
+    f"-ffile-prefix-map={EXEC_ROOT}=.",
+    f"-ffile-prefix-map={STORE}=/store",  # where the headers of the C++ library lie
     "-Werror=date-time",  # `__DATE__` would make each build another one
     "-fno-ident",
     "-fPIE",
@@ -57,12 +62,11 @@ class CcBinaryAttrs(Attrs):
         default=(), description="Macros to define, as `NAME` or `NAME=value`."
     )
     copts: tuple[str, ...] = Field(
-        default=("-O2",), description="Further options of the compiler."
+        default=(), description="Further options of the compiler; they override `-O2`."
     )
     linkopts: tuple[str, ...] = Field(
         default=(), description="Further options of the linker, such as `-lm`."
     )
-    strip: bool = Field(default=True, description="Whether to leave symbols out of the program.")
     toolchain: Annotated[Label, Dep(ZigInfo)] = Field(
         default=Label.parse("@occlum//toolchain:zig"), description="The compiler."
     )
@@ -84,8 +88,7 @@ def analyze(ctx: RuleContext[CcBinaryAttrs]) -> Sequence[Provider]:
         argv=[
             *_zig(ctx, "c++" if is_cxx else "cc"),
             "-static-pie" if is_static else "-pie",
-            *("-fPIE", "-O2", "-Wl,--build-id=none", "-Wl,-z,relro,-z,now"),
-            *(("-s",) if ctx.attrs.strip else ()),
+            *("-fPIE", "-O2", "-s", "-Wl,--build-id=none", "-Wl,-z,relro,-z,now"),
             *("-o", program),
             *objects,
             *ctx.attrs.linkopts,
@@ -106,7 +109,7 @@ def _compile(
         mnemonic="CxxCompile" if is_cxx else "CcCompile",
         argv=[
             *_zig(ctx, "c++" if is_cxx else "cc"),
-            *_REPRODUCIBLE,
+            *_ALWAYS,
             *(f"-D{one}" for one in ctx.attrs.defines),
             *(word for one in _include_folders(ctx) for word in ("-I", one)),
             *ctx.attrs.copts,

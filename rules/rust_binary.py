@@ -37,7 +37,6 @@ class RustBinaryAttrs(CargoAttrs):
     rustflags: tuple[str, ...] = Field(
         default=(), description="Further options of rustc, for the program and its crates."
     )
-    strip: bool = Field(default=True, description="Whether to leave symbols out of the program.")
 
 
 def analyze(ctx: RuleContext[RustBinaryAttrs]) -> Sequence[Provider]:
@@ -53,7 +52,7 @@ def analyze(ctx: RuleContext[RustBinaryAttrs]) -> Sequence[Provider]:
         argv=[
             *cargo.words,
             *(f"--rustflag={one}" for one in attrs.rustflags),
-            *(("--setting", 'profile.release.strip="symbols"') if attrs.strip else ()),
+            *("--setting", 'profile.release.strip="symbols"'),  # they would name this machine
             *("--binary", binary, "--output", program),
             *("build", "--release", "--bin", binary),
             *(("--package", attrs.package) if attrs.package else ()),
