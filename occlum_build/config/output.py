@@ -1,6 +1,6 @@
 """Writing a result: whole or not at all."""
 
-import tempfile
+import os
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +14,17 @@ def replace_file(path: Path, text: str) -> None:
 
     The mode does not depend on the umask.
     """
-    temporary = None
+    # The name is known before the file is there, so that an interruption leaves nothing.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix=f".{path.name}.", dir=path.parent, delete=False
-        ) as file:
-            temporary = Path(file.name)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
-        temporary.chmod(_PLAIN_FILE_MODE)
+            os.fchmod(file.fileno(), _PLAIN_FILE_MODE)
         temporary.replace(path)
     except OSError as problem:
         raise DiagnosticError(
             error("OB0291", f"cannot write `{path.name}`: {problem.strerror}", Span(str(path)))
         ) from None
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ A private key is read by the one action that signs, and by nothing else.
 """
 
 import os
-import tempfile
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
+from occlum_build.sgx.output import temporary_beside
 from occlum_build.sgx.sigstruct import EXPONENT, KEY_BITS
 
 _PRIVATE_FILE_MODE: Final = 0o600
@@ -107,18 +108,19 @@ def _new_private_pem() -> bytes:
 
 def _link_new_file(path: Path, content: bytes) -> bool:
     """Give `content` the name `path` unless somebody has taken it."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = temporary_beside(path).with_suffix(f".{threading.get_ident()}")
     try:
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), _PRIVATE_FILE_MODE)
             os.fsync(file.fileno())
-        path.hardlink_to(name)
+        path.hardlink_to(temporary)
     except FileExistsError:
         return False
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 

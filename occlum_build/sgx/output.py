@@ -1,7 +1,6 @@
 """Writing a result: whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,22 +18,26 @@ def replacing(path: Path, mode: int = _PLAIN_FILE_MODE) -> Iterator[BinaryIO]:
     Until then `path` keeps what it had; after an exception nothing is left of
     the new file. The mode does not depend on the umask.
     """
+    temporary = temporary_beside(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as problem:
-        raise _unwritable(path, problem) from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
-        Path(name).replace(path)
+        temporary.replace(path)
     except OSError as problem:
-        Path(name).unlink(missing_ok=True)
         raise _unwritable(path, problem) from None
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name for what will be renamed to `path`, known before the file is there.
+
+    Whoever is interrupted at any moment can then remove it.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def _unwritable(path: Path, problem: OSError) -> DiagnosticError:

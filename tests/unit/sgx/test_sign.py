@@ -16,7 +16,7 @@ from occlum_build.sgx.key import (
 )
 from occlum_build.sgx.metadata import read_metadata
 from occlum_build.sgx.sign import attach, sign
-from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES, SigStruct
+from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES, SigStruct, quotients
 from occlum_build.sgx.verify import faults, parse_and_check
 from tests.support.sgx_samples import metadata
 
@@ -87,6 +87,15 @@ def test_a_signature_of_somebody_else_is_not_attached(key: Path, signature: byte
 
     with pytest.raises(DiagnosticError):
         attach(metadata().identity(MRENCLAVE), modulus, signature, "raw")
+
+
+def test_a_signature_that_is_too_large_by_the_modulus_is_refused(key: Path) -> None:
+    signed = sign(metadata().identity(MRENCLAVE), read_private_key(key))
+    number = signed.signature + signed.modulus
+
+    forged = SigStruct(signed.identity, signed.modulus, number, *quotients(number, signed.modulus))
+
+    assert [one.code for one in faults(forged, "enclave.sig")] == ["OB0560"]
 
 
 def test_every_bit_of_the_file_is_bound(key: Path) -> None:
