@@ -47,6 +47,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Checkout, 
         backwards=True,
         wrapper=other_user(),
     )
+    leave_traps(second)
     labels = [f"//examples/{one}:enclave" for one in EXAMPLES]
     for checkout, jobs in ((first, "1"), (second, "4")):
         checkout.run("build", "--jobs", jobs, "--key", f"development={key}", *labels)
@@ -81,6 +82,17 @@ def make(
         "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", f"{real_home}/.rustup"),
     }
     return Checkout(root, cache, {**places, **env}, umask, wrapper)
+
+
+def leave_traps(checkout: Checkout) -> None:
+    """Settings of a user's own, where cargo would find them if it were let."""
+    home = Path(checkout.env["HOME"])
+    for folder, text in (
+        (checkout.root.parent, '[build]\nrustc = "/bin/false"\n'),
+        (home, '[build]\nrustflags = ["--cfg", "evil"]\n[profile.release]\nopt-level = 0\n'),
+    ):
+        (folder / ".cargo").mkdir()
+        (folder / ".cargo/config.toml").write_text(text, encoding="utf-8")
 
 
 def other_user() -> tuple[str, ...]:
