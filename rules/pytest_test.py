@@ -16,6 +16,9 @@ from occlum_build.api import (
     TestInfo,
 )
 
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where the host's own tools are: they may judge what was made, they make nothing."""
+
 
 class PytestTestAttrs(Attrs):
     """What a `pytest_test` may say."""
@@ -49,7 +52,7 @@ def analyze(ctx: RuleContext[PytestTestAttrs]) -> Sequence[Provider]:
             *files,
         ),
         inputs=(*files, *data),
-        env={"OCCLUM_BUILD_CACHE": STORE, **ctx.attrs.env},
+        env={"OCCLUM_BUILD_CACHE": STORE, "PATH": _PATH, **ctx.attrs.env},
         timeout_seconds=ctx.attrs.timeout_seconds,
         junit=junit,
         network=ctx.attrs.network,

@@ -4,6 +4,7 @@ from occlum_build.diagnostic import Diagnostic, Span, error
 from occlum_build.label import BadLabelError, Label
 from occlum_build.loading.loader import Loader
 from occlum_build.loading.package import Target
+from occlum_build.provider import SuiteInfo, TestInfo
 
 PUBLIC = "//visibility:public"
 PRIVATE = "//visibility:private"
@@ -14,7 +15,7 @@ def is_visible(
 ) -> Diagnostic | None:
     """None if `target` may name `label`; else what is wrong about it."""
     if isinstance(found, Target):
-        if found.attrs.testonly and not target.attrs.testonly:
+        if found.attrs.testonly and not _is_for_tests(target):
             return error(
                 "OB0307",
                 f"`{target.label}` is no test, but needs `{label}`, which is testonly",
@@ -39,6 +40,12 @@ def is_visible(
         notes=(f"its visibility is {listed}",),
         helps=helps,
     )
+
+
+def _is_for_tests(target: Target) -> bool:
+    """Whether it says so, or is a test or a suite by its rule."""
+    is_test = {TestInfo, SuiteInfo} & set(target.rule_class.rule.provides)
+    return target.attrs.testonly or bool(is_test)
 
 
 def _is_same_package(one: Label, other: Label) -> bool:

@@ -32,7 +32,7 @@ class Sandbox:
         self._base = base
         self.root = f"{base}/root"
         self.home = f"{base}/home"
-        self.temporary = f"{base}/temporary"
+        self.temporary = f"{base}/t"
 
     def __enter__(self) -> Self:
         remove(self._base)
