@@ -57,7 +57,8 @@ impl Patches {
             .collect()
     }
 
-    fn covers(&self, range: &Range<u64>) -> bool {
+    /// Whether some of `range` is patched, or was when it was mapped.
+    pub(super) fn covers(&self, range: &Range<u64>) -> bool {
         self.0
             .values()
             .any(|old| old.text.start < range.end && range.start < old.text.end)

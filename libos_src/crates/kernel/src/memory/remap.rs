@@ -42,6 +42,10 @@ impl AddressSpace {
         if area.end < old.end || matches!(area.purpose, Purpose::Stubs(_)) {
             return Err(Errno::EFAULT);
         }
+        if books.patches.covers(&old) {
+            // Its jumps lead to stubs that belong to this place.
+            return Err(Errno::EINVAL);
+        }
         let ends_here = area.end == old.end;
         if let Remapping::To(target) = remapping {
             return self.move_to(&mut books, &old, target, new_len);

@@ -244,3 +244,66 @@ fn nonsense_is_refused() {
     );
     assert_eq!(world.call(GETPID, &[]), Ok(1));
 }
+
+/// `nop; mov eax, 39; syscall; ret`, in a file that is open as the returned descriptor.
+fn text_file(world: &mut World) -> u64 {
+    let path = world.put(0, b"/text\0");
+    let fd = world
+        .call(257, &[u64::MAX - 99, path, 0o102, 0o755])
+        .expect("room");
+    let code = world.put(0x100, &[0x90, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+    world.call(1, &[fd, code, 9]).expect("room");
+    fd
+}
+
+#[test]
+fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let fd = text_file(&mut world);
+        let before = world.machine.committed_pages();
+
+        let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+        let [0x90, 0xe9, d0, d1, d2, d3, 0x0f, 0x05, 0xc3] = world.get::<9>(text) else {
+            panic!("the move is not a jump, or the syscall is gone");
+        };
+        let stub = (text + 6).wrapping_add_signed(i32::from_le_bytes([d0, d1, d2, d3]).into());
+        assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
+        assert_eq!(world.process.memory.program_address(stub + 5), text + 1);
+        assert_eq!(
+            world.call(MPROTECT, &[stub & !0xfff, 0x1000, READ_WRITE]),
+            Err(Errno::EACCES)
+        );
+        assert_eq!(
+            world.call(MREMAP, &[text, 0x1000, 0x2000, 1, 0]),
+            Err(Errno::EINVAL)
+        );
+
+        world.call(MUNMAP, &[text, 0x1000]).expect("mapped");
+        assert_eq!(world.machine.committed_pages(), before);
+        assert_eq!(world.process.memory.program_address(stub + 5), stub + 5);
+    }
+}
+
+#[test]
+fn memory_that_is_written_and_executed_is_not_patched() {
+    let mut world = World::new();
+    let fd = text_file(&mut world);
+
+    let text = world.call(MMAP, &[0, 0x1000, 7, 2, fd, 0]).expect("room");
+
+    assert_eq!(world.get::<2>(text), [0x90, 0xb8]);
+}
+
+#[test]
+fn a_shared_mapping_of_a_writable_file_is_refused_and_told() {
+    let mut world = World::new();
+    let fd = text_file(&mut world);
+
+    assert_eq!(
+        world.call(MMAP, &[0, 0x1000, 3, 1, fd, 0]),
+        Err(Errno::ENODEV)
+    );
+
+    assert!(world.log().contains("shared mappings"), "{}", world.log());
+}
