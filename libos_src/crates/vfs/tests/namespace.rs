@@ -523,11 +523,12 @@ fn proc_shows_the_caller_and_its_files() {
 fn threads_that_change_one_tree_leave_it_whole() {
     let view = view();
     make_directories(&view, &["/a", "/b"]);
+    let held = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..4_u32 {
-            let view = view.clone();
+            let (view, held) = (view.clone(), &held);
             scope.spawn(move || {
-                for step in 0..3000_u32 {
+                for step in 0..20_000_u32 {
                     let choice = step.wrapping_mul(2_654_435_761).wrapping_add(thread * 7) >> 7;
                     let path = |number: u32| {
                         let directory = ["a", "b", "a/d", "b/d"][(number % 4) as usize];
@@ -538,6 +539,15 @@ fn threads_that_change_one_tree_leave_it_whole() {
                     };
                     let (one, other) = (path(choice), path(choice / 12));
                     let (one, other) = (one.as_bytes(), other.as_bytes());
+                    // A place that is held is remembered by its directory, rightly or wrongly.
+                    if let Ok(location) = view.resolve(None, one, Follow::No) {
+                        let mut held = held.lock().expect("held");
+                        if held.len() < 64 {
+                            held.push(location);
+                        } else {
+                            held[step as usize % 64] = location;
+                        }
+                    }
                     let _ = match choice / 256 % 6 {
                         0 => view.make_directory(None, one, mode(0o777)).map(|_| ()),
                         1 => view.remove_directory(None, one),
@@ -553,6 +563,12 @@ fn threads_that_change_one_tree_leave_it_whole() {
             });
         }
     });
+    for location in held.into_inner().expect("held") {
+        if !location.is_deleted() {
+            let found = view.resolve(None, &view.path_of(&location), Follow::No);
+            assert!(found == Ok(location));
+        }
+    }
     check_links(&view, &place(&view, "/"));
 }
 
