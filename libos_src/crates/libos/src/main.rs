@@ -1,7 +1,6 @@
 //! The enclave: the LibOS kernel on the enclave runtime. Nothing else is in an enclave of this
 //! project but the sealed configuration and the program's own files.
-#![no_std]
-#![no_main]
+#![cfg_attr(enclave, no_std, no_main)]
 
 extern crate alloc;
 
@@ -25,4 +24,11 @@ fn boot(boot: &Boot) -> Result<Program, StartError> {
         kernel: libos,
         patched_sites: debuggable.then_some(kernel::patched_sites),
     })
+}
+
+/// Outside an enclave there is nothing to do.
+#[cfg(not(enclave))]
+fn main() {
+    eprintln!("this program runs in an enclave: see the workspace's README.md");
+    std::process::exit(2);
 }

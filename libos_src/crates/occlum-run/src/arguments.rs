@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value};
+use plat_sim::Interception;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -22,6 +23,8 @@ options:
                          instruction in its own copy after measuring, `trap` leaves it in
   --strict               software SGX: make CPUID and RDTSC fault inside the enclave, as hardware
                          does, and count system calls that escape from it
+  --intercept WAY        software SGX: catch system calls by `dispatch` (Linux 6.17), `dispatch-below`
+                         (Linux 5.11), `seccomp`, or `auto` (default), the first that works
   --interrupt MICROS     software SGX: interrupt the enclave this often, as a busy machine would
   --stats FILE           write what was counted, as JSON
   --help                 print this
@@ -44,6 +47,7 @@ pub(crate) struct Arguments {
     pub(crate) platform: Choice,
     pub(crate) traps_enclu: bool,
     pub(crate) is_strict: bool,
+    pub(crate) interception: Interception,
     pub(crate) interrupt_period: Option<Duration>,
     pub(crate) statistics: Option<PathBuf>,
     pub(crate) bundle: PathBuf,
@@ -64,6 +68,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
     let mut platform = Choice::Auto;
     let mut traps_enclu = false;
     let mut is_strict = false;
+    let mut interception = Interception::Automatic;
     let mut interrupt_period = None;
     let mut statistics = None;
     let mut bundle: Option<PathBuf> = None;
@@ -73,6 +78,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
             Long("platform") => platform = choice(&parser.value()?)?,
             Long("enclu") => traps_enclu = enclu(&parser.value()?)?,
             Long("strict") => is_strict = true,
+            Long("intercept") => interception = intercept(&parser.value()?)?,
             Long("interrupt") => interrupt_period = Some(period(&parser.value()?)?),
             Long("stats") => statistics = Some(parser.value()?.into()),
             Value(path) if bundle.is_none() => bundle = Some(path.into()),
@@ -84,6 +90,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
         platform,
         traps_enclu,
         is_strict,
+        interception,
         interrupt_period,
         statistics,
         bundle,
@@ -116,6 +123,20 @@ fn enclu(value: &OsString) -> Result<bool, lexopt::Error> {
         Some("patched") => Ok(false),
         Some("trap") => Ok(true),
         _ => Err(one_of("--enclu", value, "`patched` or `trap`")),
+    }
+}
+
+fn intercept(value: &OsString) -> Result<Interception, lexopt::Error> {
+    match value.to_str() {
+        Some("auto") => Ok(Interception::Automatic),
+        Some("dispatch") => Ok(Interception::DispatchInside),
+        Some("dispatch-below") => Ok(Interception::DispatchBelow),
+        Some("seccomp") => Ok(Interception::Seccomp),
+        _ => Err(one_of(
+            "--intercept",
+            value,
+            "`auto`, `dispatch`, `dispatch-below` or `seccomp`",
+        )),
     }
 }
 

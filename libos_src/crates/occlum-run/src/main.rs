@@ -65,8 +65,8 @@ fn sim_options(arguments: &Arguments) -> plat_sim::Options {
             EncluMode::Patched
         },
         strict: arguments.is_strict,
+        interception: arguments.interception,
         interrupt_period: arguments.interrupt_period,
-        ..plat_sim::Options::default()
     }
 }
 

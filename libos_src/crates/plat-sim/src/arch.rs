@@ -4,7 +4,6 @@ use std::{arch::global_asm, mem::offset_of};
 
 use abi::{GprSgx, ssa};
 
-
 /// First word of every thread block.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"simblock");
 

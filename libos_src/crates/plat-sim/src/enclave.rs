@@ -219,11 +219,13 @@ impl Enclave for SimEnclave {
         check_secinfo(secinfo)?;
         let (chunks, _) = data.as_chunks::<PAGE_BYTES>();
         for (page, content) in pages(offset, data.len() as u64).zip(chunks) {
+            let is_tcs = secinfo.page_type() == Some(PageType::Tcs);
+            let tcs = is_tcs.then(|| read_tcs(content)).transpose()?;
             if !shared.epcm.add(page, secinfo) {
                 return Err(Error::Fault("EADD of a page that is there already"));
             }
-            if secinfo.page_type() == Some(PageType::Tcs) {
-                shared.threads.insert(page, read_tcs(content)?);
+            if let Some(tcs) = tcs {
+                shared.threads.insert(page, tcs);
             }
             if measure {
                 measurement.add_measured(page, secinfo, content);

@@ -109,7 +109,7 @@ fn save_extended_state(frame: &mut Frame<'_>, ssa: u64) {
     let state = frame.context.uc_mcontext.fpregs.cast::<u8>();
     let word = |offset: usize| {
         // SAFETY: the kernel made the area, of 512 bytes at least.
-        unsafe { state.add(offset).cast::<u32>().read_unaligned() }
+        unsafe { state.wrapping_add(offset).cast::<u32>().read_unaligned() }
     };
     if word(SOFTWARE_START) != XSTATE_MAGIC {
         die("the kernel saved no XSAVE state", 0);
@@ -122,18 +122,23 @@ fn save_extended_state(frame: &mut Frame<'_>, ssa: u64) {
     // SAFETY: inside the image; Linux's own words are none of the enclave's business.
     unsafe {
         image
-            .add(SOFTWARE_START)
+            .wrapping_add(SOFTWARE_START)
             .write_bytes(0, SOFTWARE_END - SOFTWARE_START)
     };
     // SAFETY: inside the image, aligned: an SSA frame starts a page.
-    let components = unsafe { &mut *image.add(XSTATE_BV).cast::<u64>() };
+    let components = unsafe { &mut *image.wrapping_add(XSTATE_BV).cast::<u64>() };
     *components &= frame.block.xfrm;
     // SAFETY: inside the kernel's area. No component is set: all are in their initial state.
-    unsafe { state.add(XSTATE_BV).cast::<u64>().write_unaligned(0) };
+    unsafe {
+        state
+            .wrapping_add(XSTATE_BV)
+            .cast::<u64>()
+            .write_unaligned(0)
+    };
     // SAFETY: as above; MXCSR is loaded even then.
     unsafe {
         state
-            .add(MXCSR)
+            .wrapping_add(MXCSR)
             .cast::<u32>()
             .write_unaligned(MXCSR_INITIAL)
     };

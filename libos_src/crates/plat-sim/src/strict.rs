@@ -82,7 +82,7 @@ pub(crate) fn host_instruction(enclave: &Shared, frame: &mut Frame<'_>, signal: 
         return true;
     }
     // SAFETY: as above; 0F 01 is the start of an instruction of three bytes at least.
-    let last = || unsafe { rip.cast::<u8>().add(2).read() };
+    let last = || unsafe { rip.cast::<u8>().wrapping_add(2).read() };
     if bytes == [0x0f, 0x01] && last() == RDTSCP[2] {
         read_counter(frame, true);
         frame.advance(3);

@@ -1,6 +1,6 @@
 //! The kernel of the probe.
 
-use alloc::{boxed::Box, format};
+use alloc::{boxed::Box, format, string::String};
 use core::time::Duration;
 
 use hal::{
@@ -79,10 +79,7 @@ impl Kernel for Probe {
     fn start(&self, host: HostStart) -> Result<UserRegs, StartError> {
         let name = host.argv.first().map_or(&b""[..], |name| name.as_slice());
         let code = programs::find(name).ok_or_else(|| StartError {
-            message: format!(
-                "no such probe: {}",
-                alloc::string::String::from_utf8_lossy(name)
-            ),
+            message: format!("no such probe: {}", String::from_utf8_lossy(name)),
         })?;
         let count = host.argv.get(1).map_or(0, |text| {
             text.iter()

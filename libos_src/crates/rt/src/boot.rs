@@ -4,6 +4,7 @@ use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{
     arch::x86_64::_xgetbv,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use abi::{
@@ -143,15 +144,31 @@ fn program() -> &'static Program {
     unsafe { &*program }
 }
 
+/// How often, and how long each time, a new thread waits for one that is on its way out.
+const LEAVING_WAITS: u32 = 100;
+const LEAVING_WAIT: Duration = Duration::from_micros(200);
+
+/// Takes one of the enclave's threads.
+///
+/// A program that has joined a thread expects to be able to start another, but the kernel tells of
+/// a thread's end before the thread has left the enclave; so this waits a moment.
+fn reserve_thread() -> Result<(), Errno> {
+    let limit = boot_info().thread_count as u32;
+    for _ in 0..LEAVING_WAITS {
+        let reserved = THREADS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+            (count < limit).then_some(count + 1)
+        });
+        if reserved.is_ok() {
+            return Ok(());
+        }
+        host::park(Some(LEAVING_WAIT));
+    }
+    Err(Errno::EAGAIN)
+}
+
 /// Asks the host for a thread that will begin with `token`.
 pub(crate) fn spawn(token: u64) -> Result<(), Errno> {
-    let limit = boot_info().thread_count as u32;
-    let reserved = THREADS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
-        (count < limit).then_some(count + 1)
-    });
-    if reserved.is_err() {
-        return Err(Errno::EAGAIN);
-    }
+    reserve_thread()?;
     ARRIVALS.lock().push_back(token);
     host::spawn_thread().inspect_err(|_| {
         ARRIVALS.lock().retain(|waiting| *waiting != token);

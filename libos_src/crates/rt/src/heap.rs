@@ -14,7 +14,7 @@ use crate::lock::Lock;
 /// chose what an unmeasured page holds.
 struct Heap(Lock<Talc<ErrOnOom>>);
 
-#[global_allocator]
+#[cfg_attr(enclave, global_allocator)]
 static HEAP: Heap = Heap(Lock::new(Talc::new(ErrOnOom)));
 
 // SAFETY: each call goes to `Talc` under the lock; `Talc` keeps the promises of `GlobalAlloc`.

@@ -6,7 +6,7 @@ use core::arch::asm;
 
 /// # Safety
 /// As C's `memcpy`.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(destination: *mut u8, source: *const u8, size: usize) -> *mut u8 {
     // SAFETY: the caller promises that both ranges are valid and do not overlap.
     unsafe {
@@ -23,7 +23,7 @@ unsafe extern "C" fn memcpy(destination: *mut u8, source: *const u8, size: usize
 
 /// # Safety
 /// As C's `memmove`.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memmove(destination: *mut u8, source: *const u8, size: usize) -> *mut u8 {
     if (destination as usize).wrapping_sub(source as usize) >= size {
         // SAFETY: the destination does not begin inside the source, so forwards is right.
@@ -47,7 +47,7 @@ unsafe extern "C" fn memmove(destination: *mut u8, source: *const u8, size: usiz
 
 /// # Safety
 /// As C's `memset`.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memset(destination: *mut u8, byte: i32, size: usize) -> *mut u8 {
     // SAFETY: the caller promises that the range is valid.
     unsafe {
@@ -64,14 +64,14 @@ unsafe extern "C" fn memset(destination: *mut u8, byte: i32, size: usize) -> *mu
 
 /// # Safety
 /// As C's `memcmp`.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
     let mut at = 0;
     while at + 8 <= size {
         // SAFETY: the caller promises `size` readable bytes.
-        let a = unsafe { left.add(at).cast::<u64>().read_unaligned() };
+        let a = unsafe { left.wrapping_add(at).cast::<u64>().read_unaligned() };
         // SAFETY: as above.
-        let b = unsafe { right.add(at).cast::<u64>().read_unaligned() };
+        let b = unsafe { right.wrapping_add(at).cast::<u64>().read_unaligned() };
         if a != b {
             // The first byte in memory is the lowest one.
             return if a.swap_bytes() < b.swap_bytes() {
@@ -84,9 +84,9 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i
     }
     while at < size {
         // SAFETY: the caller promises `size` readable bytes.
-        let a = unsafe { *left.add(at) };
+        let a = unsafe { *left.wrapping_add(at) };
         // SAFETY: as above.
-        let b = unsafe { *right.add(at) };
+        let b = unsafe { *right.wrapping_add(at) };
         if a != b {
             return i32::from(a) - i32::from(b);
         }
@@ -97,7 +97,7 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i
 
 /// # Safety
 /// As C's `bcmp`.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
     // SAFETY: the caller's promise is the same.
     unsafe { memcmp(left, right, size) }
@@ -105,22 +105,22 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, size: usize) -> i32
 
 /// # Safety
 /// As C's `strlen`.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
     // SAFETY: the caller promises a byte string that ends in zero.
-    while unsafe { *text.add(length) } != 0 {
+    while unsafe { *text.wrapping_add(length) } != 0 {
         length += 1;
     }
     length
 }
 
 /// Named by unwind tables of the prebuilt `core`; with `panic = "abort"` nobody calls it.
-#[unsafe(no_mangle)]
+#[cfg_attr(enclave, unsafe(no_mangle))]
 extern "C" fn rust_eh_personality() {}
 
 /// As `rust_eh_personality`.
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
+#[cfg_attr(enclave, unsafe(export_name = "_Unwind_Resume"))]
+extern "C" fn unwind_resume() -> ! {
     panic!("unwinding in an enclave")
 }

@@ -7,6 +7,13 @@
 //!
 //! Who uses it names its boot function with [`enclave!`].
 #![no_std]
+#![cfg_attr(
+    not(enclave),
+    allow(
+        dead_code,
+        reason = "outside an enclave, `std` has the handlers that are defined here"
+    )
+)]
 #![expect(
     unsafe_code,
     reason = "this crate is the layer that touches the hardware"

@@ -40,7 +40,7 @@ impl Write for Message {
     }
 }
 
-#[panic_handler]
+#[cfg_attr(enclave, panic_handler)]
 fn panic(info: &PanicInfo<'_>) -> ! {
     static PANICKED: AtomicBool = AtomicBool::new(false);
     let mut message = Message::new();

@@ -22,5 +22,5 @@ mod thread;
 
 pub use bundle::Bundle;
 pub use error::RunError;
-pub use load::load;
+pub use load::{Loaded, load};
 pub use process::{Options, run};

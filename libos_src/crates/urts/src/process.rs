@@ -15,6 +15,9 @@ use crate::start::Start;
 use crate::statistics::Report;
 use crate::{Bundle, RunError, load, thread};
 
+/// How long a host thread may take from the enclave's last word to giving its seat back.
+const LEAVING_LIMIT: Duration = Duration::from_secs(10);
+
 /// What the user asked for besides the bundle.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -42,6 +45,7 @@ pub fn run<P: Platform>(
         images,
         seats: loaded.tcs_offsets.into_iter().map(Seat::new).collect(),
         free: Mutex::new(Vec::new()),
+        freed: Condvar::new(),
         ecalls: AtomicU64::new(0),
         ocalls: AtomicU64::new(0),
         enclave_words: Mutex::new(None),
@@ -118,6 +122,7 @@ pub(crate) struct Process<E> {
     pub(crate) seats: Vec<Seat>,
     /// Seats that no thread sits in.
     free: Mutex<Vec<usize>>,
+    freed: Condvar,
     pub(crate) ecalls: AtomicU64,
     pub(crate) ocalls: AtomicU64,
     enclave_words: Mutex<Option<Vec<u8>>>,
@@ -125,15 +130,21 @@ pub(crate) struct Process<E> {
 }
 
 impl<E: Enclave> Process<E> {
-    /// Takes a free seat.
+    /// Takes a free seat. The enclave asks only when one of its threads has ended, but the host
+    /// thread may still be on its way out, so this waits a moment.
     pub(crate) fn take_seat(&self) -> Option<usize> {
-        locked(&self.free).pop()
+        let free = locked(&self.free);
+        let waited = self
+            .freed
+            .wait_timeout_while(free, LEAVING_LIMIT, |free| free.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.pop()
     }
 
     /// Gives a seat back. A wake-up that nobody used does not reach its next thread.
     pub(crate) fn leave_seat(&self, seat: usize) {
         *locked(&self.seats[seat].token) = false;
         locked(&self.free).push(seat);
+        self.freed.notify_one();
     }
 
     /// Whether anybody wants to know what was counted.

@@ -1,0 +1,96 @@
+//! Programs run, whatever way the platform works.
+
+use crate::{Bundle, layout::Model};
+
+/// Ways in which software SGX can work.
+const WAYS: [&[&str]; 7] = [
+    &["--enclu", "patched"],
+    &["--enclu", "trap"],
+    &["--strict"],
+    &["--intercept", "dispatch-below"],
+    &["--intercept", "seccomp"],
+    &["--interrupt", "300"],
+    &["--enclu", "trap", "--strict", "--interrupt", "300"],
+];
+
+fn in_every_way(program: &[&str]) {
+    for model in [Model::Sgx1, Model::Edmm] {
+        let bundle = Bundle::probe(model);
+        for way in WAYS {
+            let counted = bundle.count(way, program);
+            assert_eq!(counted["host_syscalls_from_enclave"], 0, "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn the_programs_output_and_status_are_the_runners() {
+    let bundle = Bundle::probe(Model::Sgx1);
+    for way in WAYS {
+        let output = bundle.run(way, &["hello", "7"]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(output.stdout, b"hello probe");
+        assert_eq!(output.status.code(), Some(7));
+    }
+}
+
+#[test]
+fn a_trapped_system_call_keeps_what_linux_keeps() {
+    in_every_way(&["trap", "2000"]);
+}
+
+#[test]
+fn a_patched_system_call_keeps_what_linux_keeps() {
+    in_every_way(&["patched", "100000"]);
+}
+
+#[test]
+fn time_does_not_go_back() {
+    in_every_way(&["ocall", "1000"]);
+}
+
+#[test]
+fn faults_arrive_with_vector_address_and_instruction() {
+    in_every_way(&["faults"]);
+}
+
+#[test]
+fn threads_start_wake_each_other_and_end() {
+    in_every_way(&["threads", "50"]);
+}
+
+#[test]
+fn wide_vectors_survive_traps_ocalls_and_interrupts() {
+    if !std::arch::is_x86_feature_detected!("avx512bw") {
+        eprintln!("skipped: this CPU has no AVX-512");
+        return;
+    }
+    in_every_way(&["vectors", "1000"]);
+}
+
+#[test]
+fn calls_are_counted_by_the_way_they_came() {
+    let bundle = Bundle::probe(Model::Sgx1);
+    let trapped = bundle.count(&[], &["trap", "1000"]);
+    assert_eq!(trapped["trapped_syscalls"], 1001);
+    assert_eq!(trapped["patched_syscalls"], 0);
+    let patched = bundle.count(&[], &["patched", "1000"]);
+    assert_eq!(patched["trapped_syscalls"], 1);
+    assert_eq!(patched["patched_syscalls"], 1000);
+}
+
+#[test]
+fn a_busy_machine_interrupts_the_enclave() {
+    let counted = Bundle::probe(Model::Sgx1).count(&["--interrupt", "300"], &["trap", "20000"]);
+    assert!(counted["interrupt_exits"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_kernel_that_cannot_start_its_program_says_why() {
+    let output = Bundle::probe(Model::Sgx1).run(&[], &["nonsense"]);
+    assert_eq!(output.status.code(), Some(126));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "occlum: error: no such probe: nonsense\n"
+    );
+}
