@@ -11,8 +11,8 @@
 
 use core::hint::spin_loop;
 
-use spin::RelaxStrategy;
 pub use spin::Once;
+use spin::RelaxStrategy;
 
 /// A lock for one thread at a time.
 pub type Mutex<T> = spin::mutex::Mutex<T, Courteous>;
