@@ -137,6 +137,41 @@ fn values_out_of_bounds_name_their_field() {
 }
 
 #[test]
+fn a_mount_may_not_hide_an_earlier_one() {
+    let tmpfs = |target: &str| format!(r#"{{"size":4096,"target":"{target}","type":"tmpfs"}}"#);
+    let both = |first, second| {
+        let mounts = format!(r#"{},{},{{"size":1048576,"#, tmpfs(first), tmpfs(second));
+        parse(&altered(r#"{"size":1048576,"#, &mounts))
+    };
+    assert!(both("/var", "/var/log").is_ok());
+    assert!(both("/var-log", "/var").is_ok());
+    let error = both("/var/log", "/var").expect_err("hidden").to_string();
+    assert!(error.contains("`mount[2].target` would hide"), "{error}");
+}
+
+#[test]
+fn an_image_may_be_mounted_twice_but_no_two_images_share_a_number() {
+    let again = |from: &str, to: &str| {
+        let root = EXAMPLE
+            .split("\"mount\":[")
+            .nth(1)
+            .and_then(|text| text.split(",{\"size").next());
+        let copy = root
+            .expect("image")
+            .replace(r#""target":"/""#, r#""target":"/copy""#);
+        parse(&altered(
+            r#"{"size":1048576,"#,
+            &format!(r#"{},{{"size":1048576,"#, copy.replace(from, to)),
+        ))
+    };
+    assert!(again("", "").is_ok());
+    let error = again(r#""name":"root""#, r#""name":"other""#)
+        .expect_err("shared")
+        .to_string();
+    assert!(error.contains("`mount[1].image.index`"), "{error}");
+}
+
+#[test]
 fn a_root_hash_has_exactly_64_lower_case_digits() {
     let zeros = "0".repeat(64);
     for wrong in [
