@@ -127,9 +127,12 @@ def test_every_file_of_a_bundle_is_the_same(
 def test_every_step_on_the_way_is_the_same(twins: tuple[Checkout, Checkout], example: str) -> None:
     first, second = (one.output(f"examples/{example}") for one in twins)
 
-    files = [name for name in entries(first) if (first / name).is_file()]
-    assert entries(first) == entries(second)
-    assert filecmp.cmpfiles(first, second, files, shallow=False)[1:] == ([], [])
+    modes = [
+        {name: mode for name, mode in entries(root).items() if (root / name).is_file()}
+        for root in (first, second)
+    ]
+    assert modes[0] == modes[1]
+    assert filecmp.cmpfiles(first, second, list(modes[0]), shallow=False)[1:] == ([], [])
 
 
 def test_the_libos_and_the_runner_are_the_same(twins: tuple[Checkout, Checkout]) -> None:
