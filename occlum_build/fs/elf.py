@@ -189,13 +189,11 @@ class _Strings:
 
     def required(self, offset: int) -> bytes:
         """The string at `offset`, which must end inside the table."""
-        if not 0 <= offset < self._size:
-            raise ValueError("a dynamic string lies outside its table")
         length = min(self._size - offset, _MAX_STRING_BYTES)
         length = max(0, min(length, self._content.size - self._start - offset))
         text, nul, _ = self._content.read(self._start + offset, length).partition(b"\0")
         if not nul:
-            raise ValueError("a dynamic string does not end")
+            raise ValueError("a dynamic string does not end inside its table")
         return text
 
 

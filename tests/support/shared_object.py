@@ -12,6 +12,7 @@ def elf(
     rpath: str | None = None,
     runpath: str | None = None,
     machine: int = 62,
+    flags_1: int = 0,
 ) -> bytes:
     """A shared object as small as a loader accepts."""
     strings = b"\0"
@@ -21,6 +22,7 @@ def elf(
     for tag, text in named:
         tags.append((tag, len(strings)))
         strings += text.encode() + b"\0"
+    tags += [(0x6FFF_FFFB, flags_1)] if flags_1 else []
     headers = 64 + 3 * 56
     dynamic_size = (len(tags) + 3) * 16
     tags += [(5, headers + dynamic_size), (10, len(strings)), (0, 0)]

@@ -137,6 +137,38 @@ def test_a_library_that_is_loaded_already_is_not_searched_again() -> None:
     assert closure(files, "bin/app") == {*LOADER, "opt/liba.so", "opt/libb.so"}
 
 
+def test_a_library_is_asked_for_by_the_first_that_needs_it_in_breadth() -> None:
+    # liba asks before libb, and has no way to libshared; ld.so gives up there, too
+    files: dict[str, bytes | str] = {
+        "bin/app": program("liba.so", "libb.so", runpath="/opt"),
+        "opt/liba.so": elf("libshared.so"),
+        "opt/libb.so": elf("libshared.so", runpath="/opt"),
+        "opt/libshared.so": elf(),
+    }
+
+    assert "no library `libshared.so` for `/opt/liba.so`" in refused(files, "bin/app")[0]
+
+
+def test_the_rpath_of_a_program_that_has_a_runpath_is_ignored() -> None:
+    files: dict[str, bytes | str] = {
+        "bin/app": program("liba.so", rpath="/opt", runpath="/mid"),
+        "mid/liba.so": elf("libb.so"),
+        "opt/libb.so": elf(),
+    }
+
+    assert "no library `libb.so`" in refused(files, "bin/app")[0]
+
+
+def test_a_library_that_wants_no_default_directories_gets_none() -> None:
+    no_default_directories = 0x800
+    files: dict[str, bytes | str] = {
+        "bin/app": elf("liba.so", interpreter=GLIBC, flags_1=no_default_directories),
+        "lib/liba.so": elf(),
+    }
+
+    assert "searched: nowhere" in refused(files, "bin/app")[0]
+
+
 def test_a_library_for_another_machine_is_passed_over() -> None:
     files: dict[str, bytes | str] = {
         "bin/app": program("liba.so"),

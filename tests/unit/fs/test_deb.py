@@ -4,6 +4,7 @@ import lzma
 import shutil
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +180,33 @@ def test_damaged_compression_is_refused(
         unpacked(data, tmp_path)
 
     assert caught.value.diagnostics[0].code in ("OB0606", "OB0605")
+
+
+def package_with(data_xz: bytes) -> bytes:
+    return ar_of(
+        ("debian-binary", b"2.0\n"),
+        ("control.tar", tar_of(control=CONTROL)),
+        ("data.tar.xz", data_xz),
+    )
+
+
+def test_compression_that_lacks_only_its_end_is_refused(tmp_path: Path) -> None:
+    whole = lzma.compress(tar_of(file=b"hello"))
+
+    with pytest.raises(DiagnosticError, match="it is cut short"):
+        unpacked(package_with(whole[:-8]), tmp_path)
+
+
+def test_compression_that_wants_gigabytes_of_memory_is_refused(tmp_path: Path) -> None:
+    stream = bytearray(lzma.compress(tar_of(file=b"hello"), preset=0))
+    # The .xz File Format, 3.1: after 12 bytes size, flags, filter id, its size, dictionary
+    assert stream[14:16] == b"\x21\x01"
+    stream[16] = 40  # 4 GiB - 1
+    end = 12 + (stream[12] + 1) * 4
+    stream[end - 4 : end] = zlib.crc32(stream[12 : end - 4]).to_bytes(4, "little")
+
+    with pytest.raises(DiagnosticError, match="memory usage limit exceeded"):
+        unpacked(package_with(bytes(stream)), tmp_path)
 
 
 def test_a_control_member_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:

@@ -107,6 +107,23 @@ def test_libraries_are_found_through_a_symlink_that_another_package_has(
     assert b"usr/lib64/ld-linux-x86-64.so.2" in tree.names
 
 
+def test_two_packages_with_different_libraries_for_one_path_are_a_conflict(
+    build: Callable[..., Tree],
+    libc_tar: str,
+    tmp_path: Path,
+) -> None:
+    other = Tree([(LIBC[1:].encode(), from_host(LOADER))])
+    with (tmp_path / "other.tar").open("wb") as file:
+        write_archive(other, file)
+
+    with pytest.raises(DiagnosticError) as caught:
+        build(closure_from=[libc_tar, str(tmp_path / "other.tar")])
+
+    (found,) = caught.value.diagnostics
+    assert found.code == "OB0608"
+    assert LIBC in found.message
+
+
 def test_the_program_runs_in_its_root(
     build: Callable[..., Tree],
     libc_tar: str,
