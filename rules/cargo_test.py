@@ -24,7 +24,8 @@ class CargoTestAttrs(CargoAttrs):
         description="`test` runs the tests, `clippy` lets no lint pass, `fmt` checks the format.",
     )
     args: tuple[str, ...] = Field(
-        default=("--workspace",), description="Arguments of the command, such as `--workspace`."
+        default=("--workspace",),
+        description="Arguments of `test` and `clippy`, such as `--workspace`.",
     )
     timeout_seconds: int = Field(default=1800, description="After how long it has failed.", gt=0)
 
@@ -43,7 +44,7 @@ def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
         libc="x86_64-linux-gnu.2.31",
         extra_tools=extra,
     )
-    arguments = () if command == "fmt" else ctx.attrs.args
+    arguments = ("--all",) if command == "fmt" else ctx.attrs.args
     test = TestInfo(
         argv=(*cargo.words, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
         inputs=cargo.inputs,

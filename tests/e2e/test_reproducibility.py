@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkout import Checkout, copy_project, share_downloads
+from tests.support.checkout import Checkout, copy_project, make_key, share_downloads
 
 EXAMPLES = ("hello_c", "hello_glibc", "hello_rust", "hello_cpp", "custom_rule")
 
@@ -22,9 +22,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Checkout, 
     """All examples, built twice in circumstances that differ wherever two machines could."""
     keys = tmp_path_factory.mktemp("keys")
     key = keys / "key.pem"
-    subprocess.run(
-        ["openssl", "genrsa", "-3", "-out", key, "3072"], check=True, capture_output=True
-    )
+    make_key(key)
     first = make(
         tmp_path_factory.mktemp("a") / "x",
         env={"TZ": "UTC", "LANG": "C", "USER": "alice", "LOGNAME": "alice"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkout import Checkout, copy_project, machine_cache
+from tests.support.checkout import Checkout, copy_project, machine_cache, make_key
 
 pytestmark = pytest.mark.slow
 
@@ -61,11 +61,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     }.items():
         (app / name).write_text(content, encoding="utf-8")
     for name in ("first", "second"):
-        subprocess.run(
-            ["openssl", "genrsa", "-3", "-out", place / f"{name}.pem", "3072"],
-            check=True,
-            capture_output=True,
-        )
+        make_key(place / f"{name}.pem")
     made = Checkout(root, machine_cache())
     build(made)
     return made

@@ -108,6 +108,16 @@ def _files() -> Iterator[str]:
             yield from (os.path.relpath(Path(folder, name), ROOT) for name in names)
 
 
+def make_key(path: Path) -> None:
+    """Make a key that enclaves can be signed with."""
+    subprocess.run(
+        [sys.executable, "-m", "occlum_build.sgx", "development-key", "--output", path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+
+
 def machine_cache() -> Path:
     """Where this machine keeps what earlier builds downloaded and unpacked."""
     chosen = os.environ.get("OCCLUM_BUILD_CACHE")
