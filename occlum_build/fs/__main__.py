@@ -117,22 +117,28 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     deb = commands.add_parser("unpack-deb", help="a Debian package to a canonical tar")
-    deb.add_argument("package_file", type=Path, metavar="PACKAGE.deb")
+    deb.add_argument("package_file", type=Path, metavar="PACKAGE.deb", help="the package")
     deb.add_argument("--package", help="refuse a package of another name")
     deb.add_argument("--version", help="refuse a package of another version")
     deb.add_argument("--architecture", help="refuse a package of another architecture")
 
     rootfs = commands.add_parser("rootfs", help="files, links and layers to a canonical tar")
-    rootfs.add_argument("--spec", type=Path, required=True, metavar="SPEC.json")
+    rootfs.add_argument(
+        "--spec", type=Path, required=True, metavar="SPEC.json", help="what the tree holds"
+    )
 
     erofs = commands.add_parser("erofs", help="a tree to an image, with its facts beside it")
-    erofs.add_argument("--tree", type=Path, required=True, metavar="TAR|DIRECTORY")
+    erofs.add_argument(
+        "--tree", type=Path, required=True, metavar="TAR|DIRECTORY", help="what is packed"
+    )
 
     for command in (deb, rootfs, erofs):
-        command.add_argument("--output", type=Path, required=True)
+        command.add_argument(
+            "--output", type=Path, required=True, metavar="FILE", help="the file to write"
+        )
 
     verify = commands.add_parser("verify", help="check every byte of an image")
-    verify.add_argument("image", type=Path)
+    verify.add_argument("image", type=Path, metavar="IMAGE", help="the image")
     verify.add_argument(
         "--root-hash",
         type=_root_hash,
@@ -141,7 +147,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     listing = commands.add_parser("list", help="show what an image holds")
-    listing.add_argument("image", type=Path)
+    listing.add_argument("image", type=Path, metavar="IMAGE", help="the image")
     return parser
 
 

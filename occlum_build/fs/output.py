@@ -9,8 +9,9 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, BinaryIO, Final
 
 from occlum_build.fs.problem import Code, reason, refusal
@@ -26,21 +27,20 @@ def written(path: Path) -> Iterator[BinaryIO]:
 
     Its mode is 0644 whatever the umask.
     """
-    temporary: Path | None = None
+    # named before it exists: an interrupt at any point finds the name to remove
+    temporary = path.with_name(f".occlum-build.{token_hex(8)}")
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".occlum-build.")
-        temporary = Path(name)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         with open(descriptor, "w+b", buffering=_BUFFER_BYTES) as file:  # noqa: PTH123
             yield file
             file.flush()
             os.fchmod(descriptor, _MODE)
         temporary.replace(path)
-        temporary = None
     except OSError as failure:
         raise _unwritable(path, failure) from failure
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
