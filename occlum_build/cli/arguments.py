@@ -181,12 +181,19 @@ def _query_options(parser: argparse.ArgumentParser) -> None:
         metavar="QUERY",
         help="a pattern, `deps(PATTERN)`, `rdeps(UNIVERSE, PATTERN)` or `path(FROM, TO)`",
     )
-    parser.add_argument("--output", choices=("label", "kind", "json"), default="label")
+    parser.add_argument(
+        "--output",
+        choices=("label", "kind", "json"),
+        default="label",
+        help="labels, labels with the rules of their targets, or facts as JSON",
+    )
     _common_options(parser)
 
 
 def _help_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("help_of", nargs="?", choices=VERBS, metavar="VERB")
+    parser.add_argument(
+        "help_of", nargs="?", choices=VERBS, metavar="VERB", help="the verb to explain"
+    )
 
 
 _ADDERS: Final[dict[str, Any]] = {

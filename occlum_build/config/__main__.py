@@ -116,12 +116,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     text = "say everything that is wrong with an Occlum.yaml"
     check = commands.add_parser("check", help=text, description=text, allow_abbrev=False)
-    check.add_argument("config", type=Path, metavar="OCCLUM_YAML")
+    check.add_argument("config", type=Path, metavar="OCCLUM_YAML", help="the file")
     check.set_defaults(run=_check)
 
     text = "write the canonical form that is measured"
     seal = commands.add_parser("seal", help=text, description=text, allow_abbrev=False)
-    seal.add_argument("--config", type=Path, required=True, metavar="OCCLUM_YAML")
+    seal.add_argument(
+        "--config", type=Path, required=True, metavar="OCCLUM_YAML", help="what is sealed"
+    )
     seal.add_argument(
         "--image",
         type=_named_path,

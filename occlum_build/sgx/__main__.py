@@ -249,7 +249,7 @@ def make_parser() -> argparse.ArgumentParser:
         report="the JSON report to write",
     )
     measure = command("measure", _measure, "check an SGXS file and print its MRENCLAVE")
-    measure.add_argument("sgxs", type=Path, metavar="SGXS")
+    measure.add_argument("sgxs", type=Path, metavar="SGXS", help="the enclave")
     measure.add_argument("--json", action="store_true", help="print facts as JSON")
     command(
         "tbs",
@@ -279,7 +279,7 @@ def make_parser() -> argparse.ArgumentParser:
         output="the SIGSTRUCT to write",
     )
     verify_sig = command("verify-sig", _verify_sig, "check a SIGSTRUCT and print what it says")
-    verify_sig.add_argument("signature", type=Path, metavar="SIGSTRUCT")
+    verify_sig.add_argument("signature", type=Path, metavar="SIGSTRUCT", help="the signature")
     verify_sig.add_argument("--sgxs", type=Path, metavar="FILE", help="the enclave it must be for")
     verify_sig.add_argument("--json", action="store_true", help="print facts as JSON")
     command(
