@@ -48,7 +48,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let mut books = self.books.write();
-        let range = self.place(&books, mapping.placement, len)?;
+        let range = self.place(&books, mapping.placement, len, mapping.prot)?;
         if matches!(mapping.placement, Placement::Fixed(_)) {
             self.discard(&mut books, &range);
         }
@@ -68,12 +68,13 @@ impl AddressSpace {
         Ok(range.start)
     }
 
-    /// Chooses the range of a new mapping.
+    /// Chooses the range of a new mapping. `prot` is what it will be for.
     pub(super) fn place(
         &self,
         books: &Books,
         placement: Placement,
         len: u64,
+        prot: Prot,
     ) -> Result<Range<u64>, Errno> {
         match placement {
             Placement::Fixed(address) => self.fixed(address, len),
@@ -88,9 +89,9 @@ impl AddressSpace {
             Placement::Hint(address) => {
                 let wish = self.fixed(super::page_floor(address), len).ok();
                 let wish = wish.filter(|range| address != 0 && books.areas.is_free(range));
-                wish.map_or_else(|| self.find_mmap(books, len, PAGE_SIZE), Ok)
+                wish.map_or_else(|| self.find_mmap(books, len, PAGE_SIZE, prot), Ok)
             }
-            Placement::MmapAligned { align } => self.find_mmap(books, len, align),
+            Placement::MmapAligned { align } => self.find_mmap(books, len, align, prot),
             Placement::Image { align } => {
                 let images = self.layout.images();
                 let start = books
@@ -104,7 +105,13 @@ impl AddressSpace {
         }
     }
 
-    fn find_mmap(&self, books: &Books, len: u64, align: u64) -> Result<Range<u64>, Errno> {
+    fn find_mmap(
+        &self,
+        books: &Books,
+        len: u64,
+        align: u64,
+        prot: Prot,
+    ) -> Result<Range<u64>, Errno> {
         // The heap keeps its place, however little of it is in use.
         let heap_end = books.heap.start + self.layout.heap_limit_bytes;
         let mmap = &self.layout.mmap;
@@ -113,7 +120,10 @@ impl AddressSpace {
             .areas
             .find_free_high(len, align.max(PAGE_SIZE), &within);
         start.map(|start| start..start + len).ok_or_else(|| {
-            self.report_shortage(books, Knob::Mmap, len);
+            // A reservation is a question: allocators ask for a large one and do with less.
+            if !prot.is_empty() {
+                self.report_shortage(books, Knob::Mmap, len);
+            }
             Errno::ENOMEM
         })
     }

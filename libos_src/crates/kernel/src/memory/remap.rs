@@ -63,7 +63,7 @@ impl AddressSpace {
         if remapping == Remapping::InPlace {
             return Err(Errno::ENOMEM);
         }
-        let target = self.place(&books, Placement::Hint(0), new_len)?;
+        let target = self.place(&books, Placement::Hint(0), new_len, Prot::all())?;
         self.transfer(&mut books, &old, &target)
     }
 
