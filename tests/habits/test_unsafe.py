@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CRATES = ROOT / "libos_src" / "crates"
-ALLOWED = {"rt", "libos", "plat-sim", "plat-sgx", "urts"}
+ALLOWED = {"rt", "libos", "plat-sim", "plat-sgx", "urts", "probe"}
 REACH = 12
 """How many lines above an `unsafe` block its SAFETY comment may begin."""
 
