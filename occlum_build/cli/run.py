@@ -52,7 +52,7 @@ def become(argv: list[str], env: dict[str, str], rest: tuple[str, ...]) -> NoRet
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(argv[0], [*argv, *rest], {**os.environ, **env})  # noqa: S606  # no shell
+        os.execvpe(argv[0], [*argv, *rest], {**os.environ, **env})  # no shell
     except OSError as problem:
         why = problem.strerror or str(problem)
         message = f"`{argv[0]}` cannot be executed"

@@ -40,7 +40,7 @@ def replay(words: Sequence[str]) -> int | None:
     sys.stdout.flush()
     argv, variables = answer.get("argv"), answer.get("env")
     if isinstance(argv, list) and isinstance(variables, dict):
-        os.execvpe(argv[0], argv, {**os.environ, **variables})  # noqa: S606  # no shell
+        os.execvpe(argv[0], argv, {**os.environ, **variables})  # no shell
     return 0
 
 

@@ -102,8 +102,8 @@ def _become(command: Command, failed: int) -> NoReturn:
         os.closerange(failed + 1, 1024)
         program = command.argv[0]
         if "/" in program:
-            os.execve(program, command.argv, command.env)  # noqa: S606  # no shell, on purpose
-        os.execvpe(program, command.argv, command.env)  # noqa: S606
+            os.execve(program, command.argv, command.env)  # no shell, on purpose
+        os.execvpe(program, command.argv, command.env)
     except OSError as problem:
         os.write(failed, str(problem.errno or 1).encode())
     finally:
