@@ -44,7 +44,11 @@ def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
         libc="x86_64-linux-gnu.2.31",
         extra_tools=extra,
     )
-    arguments = ("--all",) if command == "fmt" else ctx.attrs.args
+    arguments = {
+        "test": ("--no-fail-fast", *ctx.attrs.args),
+        "clippy": ctx.attrs.args,
+        "fmt": ("--all",),
+    }[command]
     test = TestInfo(
         argv=(*cargo.words, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
         inputs=cargo.inputs,
