@@ -150,6 +150,8 @@ pub enum Ocall {
     RemovePages = 16,
     /// (length): [`Statistics`] in the buffer.
     Statistics = 17,
+    /// (offset, length, permissions): let the page tables allow this and no more. Only a hint.
+    MapPages = 18,
 }
 
 impl Ocall {
@@ -174,6 +176,7 @@ impl Ocall {
             15 => Self::TrimPages,
             16 => Self::RemovePages,
             17 => Self::Statistics,
+            18 => Self::MapPages,
             _ => return None,
         })
     }

@@ -38,8 +38,8 @@ pub trait Machine: Sync {
     /// Makes pages usable: zeroed, with `prot`. The range is page aligned, inside the user region,
     /// not committed now.
     fn commit(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;
-    /// Changes what programs may do with committed pages. On SGX1 a hint only: every page stays
-    /// accessible.
+    /// Changes what programs may do with committed pages. On SGX1 this is a hint that an honest host
+    /// follows when the program next runs; the methods above never depend on it.
     fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;
     /// Gives committed pages back; their content is gone.
     fn decommit(&self, address: u64, len: u64);

@@ -114,7 +114,8 @@ pub(crate) extern "C" fn handle(
     // SAFETY: the enclave outlives its attached threads, and is shared.
     let enclave = unsafe { &*block.enclave.cast::<Shared>() };
     let mut frame = Frame { context, block };
-    if !enclave.range.contains(rip, 1) {
+    // The first pages belong to the enclave, too, though none can be there.
+    if rip >= enclave.epcm.size_bytes() {
         if strict::host_instruction(enclave, &mut frame, signal) {
             return;
         }

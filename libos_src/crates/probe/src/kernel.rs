@@ -11,12 +11,16 @@ use rt::{Boot, EnclaveMachine, Program};
 use crate::programs;
 
 const SYS_WRITE: u64 = 1;
+const SYS_MMAP: u64 = 9;
+const SYS_MPROTECT: u64 = 10;
+const SYS_MUNMAP: u64 = 11;
 const SYS_GETPID: u64 = 39;
 const SYS_CLONE: u64 = 56;
 const SYS_EXIT: u64 = 60;
 const SYS_FUTEX: u64 = 202;
 const SYS_CLOCK_GETTIME: u64 = 228;
 const SYS_EXIT_GROUP: u64 = 231;
+const SYS_GETRANDOM: u64 = 318;
 
 /// Enough for each program, its data and its stacks.
 const MEMORY_SIZE: u64 = 0x2_0000;
@@ -60,6 +64,29 @@ impl Probe {
         self.machine
             .host_write(regs.rdi as u32, bytes)
             .map_or_else(hal::Errno::to_return_value, |count| count as u64)
+    }
+
+    /// Writes eight bytes, whatever the program itself may do there.
+    fn random(&self, regs: &UserRegs) -> u64 {
+        let mut bytes = [0; 8];
+        self.machine.random(&mut bytes);
+        self.machine
+            .copy_out(regs.rdi, &bytes)
+            .map_or((-14_i64) as u64, |()| 8)
+    }
+
+    /// The three calls about pages, without the books that a real kernel keeps.
+    fn pages(&self, regs: &UserRegs) -> u64 {
+        let prot = Prot::from_bits_truncate(regs.rdx as u32);
+        let done = match regs.rax {
+            SYS_MMAP => self.machine.commit(regs.rdi, regs.rsi, prot),
+            SYS_MPROTECT => self.machine.protect(regs.rdi, regs.rsi, prot),
+            _ => {
+                self.machine.decommit(regs.rdi, regs.rsi);
+                Ok(())
+            }
+        };
+        done.map_or((-12_i64) as u64, |()| 0)
     }
 
     /// Futex of one waiter: thread 0 waits, any thread wakes it.
@@ -119,6 +146,8 @@ impl Kernel for Probe {
         regs.rax = match regs.rax {
             SYS_GETPID => 1,
             SYS_WRITE => self.write(regs),
+            SYS_MMAP | SYS_MPROTECT | SYS_MUNMAP => self.pages(regs),
+            SYS_GETRANDOM => self.random(regs),
             SYS_CLONE => match self.machine.spawn_thread(regs.rdi) {
                 Ok(()) => 0,
                 Err(errno) => errno.to_return_value(),

@@ -7,12 +7,14 @@ use core::arch::global_asm;
 
 /// The code of the program with this name.
 pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
-    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 7] = [
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 9] = [
         (b"hello", probe_hello, probe_hello_end),
         (b"trap", probe_trap, probe_trap_end),
         (b"patched", probe_patched, probe_patched_end),
         (b"ocall", probe_ocall, probe_ocall_end),
         (b"faults", probe_faults, probe_faults_end),
+        (b"protection", probe_protection, probe_protection_end),
+        (b"pages", probe_pages, probe_pages_end),
         (b"threads", probe_threads, probe_threads_end),
         (b"vectors", probe_vectors, probe_vectors_end),
     ];
@@ -33,6 +35,10 @@ unsafe extern "C" {
     fn probe_ocall_end();
     fn probe_faults();
     fn probe_faults_end();
+    fn probe_protection();
+    fn probe_protection_end();
+    fn probe_pages();
+    fn probe_pages_end();
     fn probe_threads();
     fn probe_threads_end();
     fn probe_vectors();

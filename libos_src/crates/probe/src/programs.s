@@ -163,6 +163,145 @@ probe_faults:
     .globl probe_faults_end
 probe_faults_end:
 
+// What the program may not do with a page must fault there, with the page fault's vector and the
+// exact address. The exit status is the number of the first check that failed, or 0.
+    .macro PAGES number, prot
+    mov eax, \number
+    mov rdi, r12
+    mov esi, 0x2000
+    mov edx, \prot
+    syscall
+    test rax, rax
+    jnz 9f
+    .endm
+    // The instruction that follows the macro is to fault at R12 + offset.
+    .macro EXPECT_FAULT offset
+    inc ebx
+    lea r13, [r12 + \offset]
+    lea r15, [rip + 5f]
+    .endm
+    .macro FAULTED
+    jmp 9f
+5:  cmp eax, 14
+    jne 9f
+    cmp rdx, r13
+    jne 9f
+    .endm
+    .globl probe_protection
+probe_protection:
+    mov r14, rsi
+    lea r12, [rdi + 0x3f000]
+    xor ebx, ebx
+    // Not there yet.
+    EXPECT_FAULT 0
+    mov al, [r13]
+    FAULTED
+    PAGES 9, 3
+    mov byte ptr [r12 + 0x1fff], 1
+    // Data is not code.
+    mov byte ptr [r12], 0xc3
+    EXPECT_FAULT 0
+    jmp r13
+    FAULTED
+    PAGES 10, 1
+    cmp byte ptr [r12 + 0x1fff], 1
+    jne 9f
+    EXPECT_FAULT 0x1008
+    mov byte ptr [r13], 2
+    FAULTED
+    // The kernel writes there all the same under SGX1 (R14 = 0), and the page stays closed.
+    inc ebx
+    mov eax, 318
+    lea rdi, [r12 + 8]
+    syscall
+    cmp rax, 8
+    je 1f
+    cmp rax, -14
+    jne 9f
+    test r14, r14
+    jz 9f
+1:  EXPECT_FAULT 8
+    mov byte ptr [r13], 2
+    FAULTED
+    // Code is not data.
+    PAGES 10, 5
+    lea rax, [rip + 2f]
+    push rax
+    jmp r12
+2:  EXPECT_FAULT 0
+    mov byte ptr [r13], 2
+    FAULTED
+    PAGES 10, 0
+    EXPECT_FAULT 0x1ff8
+    mov rax, [r13]
+    FAULTED
+    PAGES 10, 3
+    inc ebx
+    cmp byte ptr [r12 + 0x1fff], 1
+    jne 9f
+    mov byte ptr [r12 + 0x1fff], 2
+    PAGES 11, 0
+    EXPECT_FAULT 0x1fff
+    mov byte ptr [r13], 2
+    FAULTED
+    // What comes back is empty.
+    PAGES 9, 3
+    inc ebx
+    cmp byte ptr [r12 + 0x1fff], 0
+    jne 9f
+    // There is no program at address 0.
+    inc ebx
+    lea r15, [rip + 3f]
+    xor ecx, ecx
+    jmp rcx
+3:  cmp eax, 14
+    jne 9f
+    or rcx, rdx
+    jnz 9f
+    xor ebx, ebx
+9:  mov edi, ebx
+    mov eax, 231
+    syscall
+    .globl probe_protection_end
+probe_protection_end:
+
+// Uses pages as it may, RSI times: whatever the host does about them, it must not notice.
+    .globl probe_pages
+probe_pages:
+    mov r14, rsi
+    lea r12, [rdi + 0x3f000]
+1:  PAGES 9, 3
+    cmp qword ptr [r12 + 0x1ff8], 0
+    jne 8f
+    mov [r12 + 0x1ff8], r14
+    mov byte ptr [r12], 0xc3
+    PAGES 10, 5
+    cmp [r12 + 0x1ff8], r14
+    jne 8f
+    call r12
+    PAGES 10, 3
+    mov eax, 318
+    mov rdi, r12
+    syscall
+    cmp rax, 8
+    jne 8f
+    cmp qword ptr [r12], 0
+    je 8f
+    PAGES 11, 0
+    dec r14
+    jnz 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+8:  mov edi, 8
+    mov eax, 231
+    syscall
+9:  mov edi, 9
+    mov eax, 231
+    syscall
+    .globl probe_pages_end
+probe_pages_end:
+
 // Starts RSI threads, one after the other; each adds 1 to the shared word and wakes the first.
     .globl probe_threads
 probe_threads:

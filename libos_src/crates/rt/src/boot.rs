@@ -15,7 +15,7 @@ use abi::{
 use hal::{HostStart, Kernel, StartError, UserRegs};
 
 use crate::{
-    EnclaveMachine, cpuid, entry, heap, host,
+    EnclaveMachine, cpuid, entry, heap, hints, host,
     lock::Lock,
     mailbox::Mailbox,
     pages,
@@ -90,6 +90,7 @@ fn start(block: u64, info_address: u64) -> Refusal {
     );
     heap::init(boot);
     pages::init(boot);
+    hints::init(boot);
     locks::yield_by(host::yield_now);
     let Some(host_start) = take_start_info(info_address, xfrm) else {
         return Refusal::WrongArgument;
@@ -200,6 +201,7 @@ pub(crate) fn cpu_count() -> u32 {
 
 fn run(registers: UserRegs) -> ! {
     let registers = sanitized(registers);
+    hints::settle();
     // SAFETY: the registers are the kernel's; the stack below them is given up.
     unsafe { entry::enter_user(&registers) }
 }

@@ -32,7 +32,10 @@ pub(crate) extern "C" fn handle() {
     // SAFETY: every enclave of this project has MISCSELECT.EXINFO, so the CPU wrote it.
     let info = unsafe { info.read() };
     let boot = boot_info();
-    if registers.rip.wrapping_sub(boot.user_start) < boot.user_size_bytes {
+    let in_libos = registers.rip.wrapping_sub(boot.libos_start) < boot.libos_size_bytes;
+    if !in_libos {
+        // The LibOS never jumps out of itself, so it is the program that did, even where there is
+        // no program, such as at address 0.
         redirect(thread, registers, vector, info);
     } else if let Some(landing) = landing(registers.rip) {
         registers.rip = landing;

@@ -174,6 +174,11 @@ pub(crate) fn remove_pages(address: u64, size: u64) -> Result<(), Errno> {
     command(Ocall::RemovePages, &[address, size], &[])
 }
 
+/// Asks for other page tables. The reply is worth nothing, so it is not looked at.
+pub(crate) fn map_pages(address: u64, size: u64, bits: u8) {
+    let _ = command(Ocall::MapPages, &[address, size, u64::from(bits)], &[]);
+}
+
 pub(crate) fn statistics(counted: &Statistics) {
     let Ok(mailbox) = mailbox() else { return };
     let words = [

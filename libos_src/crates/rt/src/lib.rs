@@ -27,6 +27,7 @@ mod enclu;
 mod entry;
 mod exception;
 mod heap;
+mod hints;
 mod host;
 mod intrinsics;
 mod lock;

@@ -12,7 +12,9 @@ use hal::{
     Timespec, UserRegs, Vector, WindowSize,
 };
 
-use crate::{boot, cpuid, entry, host, pages, random, thread::ThreadPage, user_memory, xstate};
+use crate::{
+    boot, cpuid, entry, hints, host, pages, random, thread::ThreadPage, user_memory, xstate,
+};
 
 /// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
 pub struct EnclaveMachine;
@@ -105,6 +107,7 @@ fn read_counter(registers: &mut UserRegs, with_processor: bool) {
 
 /// Does what the kernel says about the calling thread.
 fn follow(next: Next, registers: &mut UserRegs) {
+    hints::settle();
     match next {
         Next::Return => *registers = boot::sanitized(*registers),
         Next::ExitThread => boot::end_thread(),

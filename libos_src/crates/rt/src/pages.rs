@@ -1,7 +1,7 @@
 //! The program's pages under both memory models.
 //!
 //! SGX1: all pages were added before EINIT, readable, writable and executable. To commit is to
-//! zero; permissions are the kernel's books only. EDMM: a page is accepted when it is committed and
+//! zero; permissions are the kernel's books and a hint to the host ([`hints`]). EDMM: a page is accepted when it is committed and
 //! trimmed when it is given back, with the permissions that the program asked for.
 
 use alloc::{boxed::Box, vec};
@@ -9,7 +9,7 @@ use alloc::{boxed::Box, vec};
 use abi::{BootInfo, PAGE_SIZE, PageType, Permissions, SecInfo};
 use hal::{NoMemory, Prot};
 
-use crate::{enclu, host, lock::Lock, thread::boot_info, user_memory};
+use crate::{enclu, hints, host, lock::Lock, thread::boot_info, user_memory};
 
 /// What the enclave knows about each of its dynamic pages. It never asks the host.
 static BOOKS: Lock<Option<Books>> = Lock::new(None);
@@ -44,7 +44,12 @@ pub(crate) fn init(boot: &BootInfo) {
 pub(crate) fn commit(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
     let mut books = BOOKS.lock();
     let Some(books) = books.as_mut() else {
-        return user_memory::fill(address, size, 0).map_err(|_| NoMemory);
+        // Until it is zeroed it must be writable, also when another thread settles the hints.
+        hints::want(address, size, Permissions::RW);
+        hints::prepare(address, size);
+        let zeroed = user_memory::fill(address, size, 0);
+        hints::want(address, size, permissions(prot));
+        return zeroed.map_err(|_| NoMemory);
     };
     let wanted = permissions(prot);
     let (mut at, pages) = books.range(address, size).ok_or(NoMemory)?;
@@ -65,6 +70,7 @@ pub(crate) fn commit(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory
 pub(crate) fn protect(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
     let mut books = BOOKS.lock();
     let Some(books) = books.as_mut() else {
+        hints::want(address, size, permissions(prot));
         return Ok(());
     };
     let wanted = permissions(prot);
@@ -82,6 +88,7 @@ pub(crate) fn protect(address: u64, size: u64, prot: Prot) -> Result<(), NoMemor
 pub(crate) fn decommit(address: u64, size: u64) {
     let mut books = BOOKS.lock();
     let Some(books) = books.as_mut() else {
+        hints::want(address, size, Permissions::NONE);
         return;
     };
     let Some((start, pages)) = books.range(address, size) else {

@@ -6,6 +6,7 @@ use hal::Fault;
 
 use crate::{
     entry::{self, Access},
+    hints,
     thread::boot_info,
 };
 
@@ -38,43 +39,73 @@ fn check_word(address: u64) -> Result<(), Fault> {
 
 pub(crate) fn copy_in(source: u64, out: &mut [u8]) -> Result<(), Fault> {
     check(source, out.len() as u64)?;
-    // SAFETY: the destination is a live slice, the source is outside all Rust objects, and a fault
-    // at the source ends the copy.
-    let left = unsafe { entry::user_copy(out.as_mut_ptr() as u64, source, out.len() as u64) };
-    complete(left, source)
+    let length = out.len() as u64;
+    reach(source, length, || {
+        // SAFETY: the destination is a live slice, the source is outside all Rust objects, and a
+        // fault at the source ends the copy.
+        let left = unsafe { entry::user_copy(out.as_mut_ptr() as u64, source, length) };
+        complete(left, source)
+    })
 }
 
 pub(crate) fn copy_out(destination: u64, bytes: &[u8]) -> Result<(), Fault> {
     check(destination, bytes.len() as u64)?;
-    // SAFETY: as in `copy_in`, with the roles exchanged.
-    let left = unsafe { entry::user_copy(destination, bytes.as_ptr() as u64, bytes.len() as u64) };
-    complete(left, destination)
+    let length = bytes.len() as u64;
+    reach(destination, length, || {
+        // SAFETY: as in `copy_in`, with the roles exchanged.
+        let left = unsafe { entry::user_copy(destination, bytes.as_ptr() as u64, length) };
+        complete(left, destination)
+    })
 }
 
 pub(crate) fn fill(destination: u64, size: u64, byte: u8) -> Result<(), Fault> {
     check(destination, size)?;
-    // SAFETY: the range is the program's, where no Rust object is; a fault ends the loop.
-    let left = unsafe { entry::user_fill(destination, u64::from(byte), size) };
-    complete(left, destination)
+    reach(destination, size, || {
+        // SAFETY: the range is the program's, where no Rust object is; a fault ends the loop.
+        let left = unsafe { entry::user_fill(destination, u64::from(byte), size) };
+        complete(left, destination)
+    })
 }
 
 pub(crate) fn load_u32(address: u64) -> Result<u32, Fault> {
     check_word(address)?;
-    // SAFETY: an aligned word of the program's memory; a fault is reported.
-    word(unsafe { entry::user_load(address) }, address)
+    reach(address, 4, || {
+        // SAFETY: an aligned word of the program's memory; a fault is reported.
+        word(unsafe { entry::user_load(address) }, address)
+    })
 }
 
 pub(crate) fn store_u32(address: u64, value: u32) -> Result<(), Fault> {
     check_word(address)?;
-    // SAFETY: as in `load_u32`.
-    word(unsafe { entry::user_store(address, value) }, address).map(drop)
+    reach(address, 4, || {
+        // SAFETY: as in `load_u32`.
+        word(unsafe { entry::user_store(address, value) }, address).map(drop)
+    })
 }
 
 pub(crate) fn compare_exchange_u32(address: u64, current: u32, new: u32) -> Result<u32, Fault> {
     check_word(address)?;
-    // SAFETY: as in `load_u32`.
-    let access = unsafe { entry::user_compare_exchange(address, current, new) };
-    word(access, address)
+    reach(address, 4, || {
+        // SAFETY: as in `load_u32`.
+        let access = unsafe { entry::user_compare_exchange(address, current, new) };
+        word(access, address)
+    })
+}
+
+/// Makes an access, and once more if it met a fault and the host can be asked to open the pages.
+/// What the program may do with them is the kernel's question; it asked before.
+fn reach<T>(
+    address: u64,
+    size: u64,
+    mut access: impl FnMut() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    access().or_else(|fault| {
+        if hints::open(address, size) {
+            access()
+        } else {
+            Err(fault)
+        }
+    })
 }
 
 fn complete(left: u64, address: u64) -> Result<(), Fault> {

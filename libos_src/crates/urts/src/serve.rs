@@ -89,6 +89,11 @@ fn answer<E: Enclave>(
                 .modify_type(first, second, PageType::Trimmed),
         ),
         Ocall::RemovePages => whole(second, process.enclave.remove_pages(first, second)),
+        Ocall::MapPages => {
+            let permissions = Permissions::from_bits_truncated(third as u8);
+            let mapped = process.enclave.map(first, second, permissions);
+            mapped.map(|()| 0).map_err(|_| libc::EIO)
+        }
         Ocall::Statistics => {
             process.keep_enclave_words(mailbox.buffer(first));
             Ok(0)

@@ -14,6 +14,18 @@ const FAULT_AROUND_PAGES: u64 = 16;
 /// How much of a file is moved at a time through the kernel's heap.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
+/// What became of a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageFault {
+    /// The page is there now.
+    Served,
+    /// The access is allowed and the page is there: another thread brought it in or was changing it
+    /// when this one touched it, or the host keeps it away.
+    Present,
+    /// The program may not do that.
+    Refused,
+}
+
 impl AddressSpace {
     /// Backs what must be backed now that `range` has become accessible or has changed.
     pub(super) fn settle(&self, books: &mut Books, range: &Range<u64>) -> Result<(), NoMemory> {
@@ -41,23 +53,29 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Serves a fault at `address`: whether the program may try again.
-    pub(crate) fn fault_in(&self, address: u64, access: Prot) -> bool {
+    /// Serves a fault at `address`.
+    pub(crate) fn fault_in(&self, address: u64, access: Prot) -> PageFault {
         let mut books = self.books.write();
         let Some((start, area)) = books.areas.find(address) else {
-            return false;
+            return PageFault::Refused;
         };
-        if !area.prot.contains(access) {
-            return false;
+        // As on Linux, what can be written or executed can be read.
+        let is_allowed =
+            area.prot.contains(access) || access == Prot::READ && !area.prot.is_empty();
+        if !is_allowed {
+            return PageFault::Refused;
         }
         let window = FAULT_AROUND_PAGES * PAGE_SIZE;
         let floor = address & !(window - 1);
         let around = start.max(floor)..area.end.min(floor + window);
         let page = super::page_floor(address)..super::page_floor(address) + PAGE_SIZE;
         if books.committed.missing(&page).is_empty() {
-            return false;
+            return PageFault::Present;
         }
-        self.populate(&mut books, &around).is_ok()
+        match self.populate(&mut books, &around) {
+            Ok(()) => PageFault::Served,
+            Err(NoMemory) => PageFault::Refused,
+        }
     }
 
     fn back(&self, start: u64, area: &Area, run: &Range<u64>) -> Result<(), NoMemory> {

@@ -18,6 +18,7 @@ mod space;
 
 pub(crate) use advice::Advice;
 pub(crate) use area::{Backing, FileBacking, Purpose};
+pub(crate) use commit::PageFault;
 pub(crate) use layout::Layout;
 pub(crate) use map::{Mapping, Placement};
 pub use patch::patched_sites;

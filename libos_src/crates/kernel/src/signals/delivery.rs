@@ -63,9 +63,11 @@ impl Libos {
         regs: &mut UserRegs,
         info: ExceptionInfo,
     ) -> Next {
-        let is_page_fault = info.vector == Vector::PAGE_FAULT;
-        if is_page_fault && process.memory.fault_in(info.address, access_of(info.error)) {
-            return Next::Return;
+        if info.vector == Vector::PAGE_FAULT {
+            let fault = process.memory.fault_in(info.address, access_of(info.error));
+            if thread.may_try_again(fault, info.address) {
+                return Next::Return;
+            }
         }
         let (signal, signal_info) = signal_of(&process.memory, self.machine, regs, &info);
         if info.vector == Vector::BREAKPOINT {

@@ -145,9 +145,14 @@ fn on_demand_memory_comes_with_the_first_touch_only() {
     assert!(world.machine.committed_pages() > before);
     assert_eq!(
         world.libos.exception(&mut world.regs, write),
-        Next::ExitProcess(139),
-        "again"
+        Next::Return,
+        "another thread may have brought it in"
     );
+    let end = (0..2000).find_map(|_| {
+        let next = world.libos.exception(&mut world.regs, write);
+        (next != Next::Return).then_some(next)
+    });
+    assert_eq!(end, Some(Next::ExitProcess(139)), "a host keeps it away");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::UserRegs;
 use locks::Mutex;
 
+use crate::memory::PageFault;
 use crate::signals::{SignalSet, ThreadSignals};
 
 /// A thread of a program; it has an enclave thread of its own as long as it lives.
@@ -24,7 +25,13 @@ pub(crate) struct Thread {
     number: AtomicU32,
     /// Whether its signals or its mask have changed since they were last looked at.
     needs_look: AtomicBool,
+    /// Its latest fault at a page that is there, and how often in a row it met that one.
+    stuck: Mutex<(u64, u32)>,
 }
+
+/// How often in a row a thread may meet a fault at the same address of a page that is there, before
+/// it is told. Other threads cause a few; a host that keeps the page away would cause any number.
+const PATIENCE: u32 = 1000;
 
 /// The thread has not begun to run.
 const NO_NUMBER: u32 = u32::MAX;
@@ -42,6 +49,7 @@ impl Thread {
             start: Mutex::new(start),
             number: AtomicU32::new(NO_NUMBER),
             needs_look: AtomicBool::new(true),
+            stuck: Mutex::new((0, 0)),
         }
     }
 
@@ -61,6 +69,18 @@ impl Thread {
     /// Whether there was a change since this was last asked.
     pub(crate) fn must_look_at_signals(&self) -> bool {
         self.needs_look.load(Ordering::Relaxed) && self.needs_look.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether it runs the instruction again that met a page fault.
+    pub(crate) fn may_try_again(&self, fault: PageFault, address: u64) -> bool {
+        let mut stuck = self.stuck.lock();
+        let (before, times) = *stuck;
+        *stuck = match fault {
+            PageFault::Present if before == address => (address, times + 1),
+            PageFault::Present => (address, 1),
+            PageFault::Served | PageFault::Refused => (0, 0),
+        };
+        fault != PageFault::Refused && stuck.1 <= PATIENCE
     }
 
     /// It runs now, on this enclave thread; returns how it begins.

@@ -55,6 +55,33 @@ fn faults_arrive_with_vector_address_and_instruction() {
 }
 
 #[test]
+fn a_page_faults_when_it_is_used_as_it_may_not_be() {
+    for (model, number) in [(Model::Sgx1, "0"), (Model::Edmm, "1")] {
+        let bundle = Bundle::probe(model);
+        for way in WAYS {
+            bundle.count(way, &["protection", number]);
+        }
+    }
+}
+
+#[test]
+fn pages_come_empty_and_keep_what_is_in_them() {
+    in_every_way(&["pages", "100"]);
+}
+
+#[test]
+fn the_host_is_told_once_for_a_range_and_never_without_a_change() {
+    let bundle = Bundle::probe(Model::Sgx1);
+    let count = |program: &str, rounds| {
+        let counted = bundle.count(&[], &[program, rounds]);
+        counted["ocalls"].as_u64().expect("a number")
+    };
+    // Each round: opened for the LibOS and the program at once, then code, data, and closed.
+    assert_eq!(count("pages", "110") - count("pages", "10"), 100 * 4);
+    assert_eq!(count("patched", "1000"), count("patched", "10"));
+}
+
+#[test]
 fn threads_start_wake_each_other_and_end() {
     in_every_way(&["threads", "50"]);
 }
