@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hal::{Errno, Machine};
@@ -57,11 +58,12 @@ impl Futexes {
         let Some(queue) = queues.get_mut(&address) else {
             return 0;
         };
-        let woken = wake_first(machine, queue, count, bits);
+        let woken = take_first(queue, count, bits);
         if queue.is_empty() {
             queues.remove(&address);
         }
-        woken
+        drop(queues);
+        unpark(machine, &woken)
     }
 
     /// Wakes up to `wake` waiters of `from`, and moves up to `moved` others to `to`, provided that
@@ -74,6 +76,19 @@ impl Futexes {
         [wake, moved]: [u32; 2],
         expected: Option<u32>,
     ) -> Result<(u32, u32), Errno> {
+        let (woken, moved) = self.divide(process, [from, to], [wake, moved], expected)?;
+        Ok((unpark(machine, &woken), moved))
+    }
+
+    /// The part of a requeue that happens under the lock: gives those who are woken, and how many
+    /// others were moved.
+    fn divide(
+        &self,
+        process: &Process,
+        [from, to]: [u64; 2],
+        [wake, moved]: [u32; 2],
+        expected: Option<u32>,
+    ) -> Result<(Vec<u32>, u32), Errno> {
         let mut queues = self.queues.lock();
         if let Some(expected) = expected
             && process.memory.load_u32(from)? != expected
@@ -81,7 +96,7 @@ impl Futexes {
             return Err(Errno::EAGAIN);
         }
         let mut queue = queues.remove(&from).unwrap_or_default();
-        let woken = wake_first(machine, &mut queue, wake, u32::MAX);
+        let woken = take_first(&mut queue, wake, u32::MAX);
         if from == to {
             let stayed = (queue.len() as u32).min(moved);
             if !queue.is_empty() {
@@ -138,23 +153,29 @@ impl Futexes {
     }
 }
 
-fn wake_first(
-    machine: &dyn Machine,
-    queue: &mut VecDeque<Arc<Waiter>>,
-    count: u32,
-    bits: u32,
-) -> u32 {
-    let mut woken = 0;
+/// Takes the first waiters out of a queue and marks them as woken; gives their enclave threads.
+fn take_first(queue: &mut VecDeque<Arc<Waiter>>, count: u32, bits: u32) -> Vec<u32> {
+    let mut woken = Vec::new();
     queue.retain(|waiter| {
-        if woken == count || waiter.bits & bits == 0 {
+        if woken.len() == count as usize || waiter.bits & bits == 0 {
             return true;
         }
         waiter.is_woken.store(true, Ordering::Release);
-        machine.unpark(waiter.number);
-        woken += 1;
+        woken.push(waiter.number);
         false
     });
     woken
+}
+
+/// Lets threads look again, and says how many.
+///
+/// To be called without the lock, as each may cost an OCALL. By then a thread may have looked by
+/// itself, and even ended: a new one with its number looks once for nothing.
+fn unpark(machine: &dyn Machine, threads: &[u32]) -> u32 {
+    for &thread in threads {
+        machine.unpark(thread);
+    }
+    threads.len() as u32
 }
 
 impl Libos {
