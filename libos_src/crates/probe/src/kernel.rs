@@ -10,6 +10,7 @@ use rt::{Boot, EnclaveMachine, Program};
 
 use crate::programs;
 
+const SYS_READ: u64 = 0;
 const SYS_WRITE: u64 = 1;
 const SYS_MMAP: u64 = 9;
 const SYS_MPROTECT: u64 = 10;
@@ -51,6 +52,21 @@ impl Probe {
 
     fn stack_top(&self, thread: u64) -> u64 {
         self.start_address() + MEMORY_SIZE - thread * STACK_SIZE
+    }
+
+    fn read(&self, regs: &UserRegs) -> u64 {
+        let mut bytes = [0; 256];
+        let Some(bytes) = bytes.get_mut(..regs.rdx as usize) else {
+            return (-22_i64) as u64;
+        };
+        let got = match self.machine.host_read(regs.rdi as u32, bytes) {
+            Ok(got) => got,
+            Err(errno) => return errno.to_return_value(),
+        };
+        let bytes = bytes.get(..got).unwrap_or_default();
+        self.machine
+            .copy_out(regs.rsi, bytes)
+            .map_or((-14_i64) as u64, |()| got as u64)
     }
 
     fn write(&self, regs: &UserRegs) -> u64 {
@@ -145,6 +161,7 @@ impl Kernel for Probe {
     fn syscall(&self, regs: &mut UserRegs) -> Next {
         regs.rax = match regs.rax {
             SYS_GETPID => 1,
+            SYS_READ => self.read(regs),
             SYS_WRITE => self.write(regs),
             SYS_MMAP | SYS_MPROTECT | SYS_MUNMAP => self.pages(regs),
             SYS_GETRANDOM => self.random(regs),

@@ -7,7 +7,7 @@ use core::arch::global_asm;
 
 /// The code of the program with this name.
 pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
-    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 9] = [
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 11] = [
         (b"hello", probe_hello, probe_hello_end),
         (b"trap", probe_trap, probe_trap_end),
         (b"patched", probe_patched, probe_patched_end),
@@ -15,6 +15,8 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
         (b"faults", probe_faults, probe_faults_end),
         (b"protection", probe_protection, probe_protection_end),
         (b"pages", probe_pages, probe_pages_end),
+        (b"lengths", probe_lengths, probe_lengths_end),
+        (b"leaver", probe_leaver, probe_leaver_end),
         (b"threads", probe_threads, probe_threads_end),
         (b"vectors", probe_vectors, probe_vectors_end),
     ];
@@ -39,6 +41,10 @@ unsafe extern "C" {
     fn probe_protection_end();
     fn probe_pages();
     fn probe_pages_end();
+    fn probe_lengths();
+    fn probe_lengths_end();
+    fn probe_leaver();
+    fn probe_leaver_end();
     fn probe_threads();
     fn probe_threads_end();
     fn probe_vectors();

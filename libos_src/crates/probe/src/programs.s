@@ -302,6 +302,75 @@ probe_pages:
     .globl probe_pages_end
 probe_pages_end:
 
+// Writes and reads RSI times: never more than was asked for, never an error that the call cannot
+// give, and no byte behind the buffer.
+    .macro JUDGE_LENGTH max
+    cmp rax, \max
+    jbe 3f
+    cmp rax, -4
+    je 3f
+    cmp rax, -5
+    je 3f
+    cmp rax, -9
+    je 3f
+    cmp rax, -11
+    je 3f
+    cmp rax, -28
+    je 3f
+    cmp rax, -32
+    jne 8f
+3:
+    .endm
+    .globl probe_lengths
+probe_lengths:
+    mov r14, rsi
+    mov r12, rdi
+    mov rbx, 0x1122334455667788
+    mov [r12 + 16], rbx
+1:  mov eax, 1
+    mov edi, 1
+    mov rsi, r12
+    mov edx, 16
+    syscall
+    JUDGE_LENGTH 16
+    xor eax, eax
+    xor edi, edi
+    mov rsi, r12
+    mov edx, 16
+    syscall
+    JUDGE_LENGTH 16
+    cmp [r12 + 16], rbx
+    jne 8f
+    dec r14
+    jnz 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+8:  mov edi, 8
+    mov eax, 231
+    syscall
+    .globl probe_lengths_end
+probe_lengths_end:
+
+// Starts two threads and ends the process with RSI while they are on their way.
+    .globl probe_leaver
+probe_leaver:
+    mov r13, rsi
+    lea rdi, [rip + 5f]
+    mov eax, 56
+    syscall
+    lea rdi, [rip + 5f]
+    mov eax, 56
+    syscall
+    mov rdi, r13
+    mov eax, 231
+    syscall
+5:  mov eax, 60
+    syscall
+    ud2
+    .globl probe_leaver_end
+probe_leaver_end:
+
 // Starts RSI threads, one after the other; each adds 1 to the shared word and wakes the first.
     .globl probe_threads
 probe_threads:

@@ -18,6 +18,8 @@ mod serve;
 mod signals;
 mod start;
 mod statistics;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod thread;
 
 pub use bundle::Bundle;

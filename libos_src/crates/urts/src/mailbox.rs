@@ -62,6 +62,20 @@ impl Mailbox {
         unsafe { field.write_volatile(reply) };
     }
 
+    /// The whole block.
+    #[cfg(feature = "testing")]
+    pub(crate) fn block(&self) -> OcallBlock {
+        // SAFETY: as in `request`.
+        unsafe { self.block.read_volatile() }
+    }
+
+    /// Replaces the whole block.
+    #[cfg(feature = "testing")]
+    pub(crate) fn replace_block(&mut self, block: OcallBlock) {
+        // SAFETY: the block is ours and alive; the enclave thread that reads it is not running.
+        unsafe { self.block.write_volatile(block) };
+    }
+
     /// The first `length` bytes of the buffer, while the enclave does not run; fewer if it is
     /// shorter.
     pub(crate) fn buffer(&mut self, length: u64) -> &mut [u8] {

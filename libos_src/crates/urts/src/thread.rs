@@ -63,8 +63,12 @@ fn stay<E: Enclave>(
     // Between an exception and the enclave's word that it is dealt with.
     let mut in_handler = false;
     loop {
+        #[cfg(feature = "testing")]
+        let (leaf_now, registers) = crate::testing::entry(leaf, registers);
+        #[cfg(not(feature = "testing"))]
+        let leaf_now = leaf;
         let exit = thread
-            .enter(leaf, registers)
+            .enter(leaf_now, registers)
             .map_err(|error| RunError::Platform {
                 step: "entering the enclave",
                 error,
@@ -95,7 +99,7 @@ fn stay<E: Enclave>(
                     serve::serve(process, seat, &mut mailbox)?;
                     EnterLeaf::Enter
                 }
-                Some(ExitKind::Done) => return done(rsi),
+                Some(ExitKind::Done) => return done(command, rsi),
                 None => {
                     return Err(RunError::Enclave(format!(
                         "the enclave left with kind {rdi:#x}"
@@ -106,9 +110,11 @@ fn stay<E: Enclave>(
     }
 }
 
-fn done(argument: u64) -> Result<(), RunError> {
+fn done(command: Command, argument: u64) -> Result<(), RunError> {
     match Refusal::from_argument(argument) {
         None => Ok(()),
+        // The process ended while this thread was on its way: whoever ended it says so.
+        Some(Refusal::ProcessOver) if command == Command::Thread => Ok(()),
         Some(refusal) => Err(RunError::Refused(refusal.description().to_owned())),
     }
 }

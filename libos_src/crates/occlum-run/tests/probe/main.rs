@@ -6,6 +6,7 @@
 mod elf;
 mod image;
 mod layout;
+mod liars;
 mod programs;
 mod refusals;
 // One signer for the tests of all crates.

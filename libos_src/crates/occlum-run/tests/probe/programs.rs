@@ -87,6 +87,16 @@ fn threads_start_wake_each_other_and_end() {
 }
 
 #[test]
+fn a_process_that_ends_while_threads_arrive_ends_quietly() {
+    let bundle = Bundle::probe(Model::Sgx1);
+    for _ in 0..50 {
+        let output = bundle.run(&[], &["leaver", "7"]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(output.status.code(), Some(7));
+    }
+}
+
+#[test]
 fn wide_vectors_survive_traps_ocalls_and_interrupts() {
     if !std::arch::is_x86_feature_detected!("avx512bw") {
         eprintln!("skipped: this CPU has no AVX-512");

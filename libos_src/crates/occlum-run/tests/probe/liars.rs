@@ -1,0 +1,299 @@
+//! A host that lies can stop the enclave, and nothing else.
+//!
+//! Each case runs in a process of its own, which is this test binary once more: see [`liar`].
+
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use abi::ocall::{Ocall, OcallBlock, StartInfo};
+use plat_sim::SimPlatform;
+use platform::{EnterLeaf, EntryRegisters};
+use urts::testing::{self, Meddler};
+
+use crate::{Bundle, layout::Model};
+
+const LIE: &str = "OCCLUM_TEST_LIE";
+const SEED: &str = "OCCLUM_TEST_SEED";
+const BUNDLE: &str = "OCCLUM_TEST_BUNDLE";
+const PROGRAM: &str = "OCCLUM_TEST_PROGRAM";
+/// More than enough for one run on a busy machine. A lie may also make the enclave wait for ever.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Numbers that a host may find interesting: inside the enclave, around its end and around the end
+/// of the address space, misaligned, and around the sizes and errors that calls know.
+const NUMBERS: [u64; 20] = [
+    0,
+    1,
+    8,
+    15,
+    17,
+    4096,
+    0x1_0000,
+    0x20_0000,
+    0x41_4000,
+    0x60_0000,
+    0x7f_fff8,
+    0x80_0001,
+    i64::MAX as u64,
+    i64::MIN as u64,
+    u64::MAX,
+    u64::MAX - 6,
+    u64::MAX - 4094,
+    u64::MAX - 4095,
+    0x8000_0000_0000,
+    0x7fff_ffff_fff8,
+];
+
+/// One way to lie, with random numbers of its own.
+struct Liar {
+    lie: Lie,
+    state: AtomicU64,
+    entries: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// Replies, block and buffer are changed in every fourth call.
+    Replies,
+    /// Page tables stay as they are.
+    NoPageTables,
+    /// Nothing about pages is done, and all of it is said to be done.
+    NoPages,
+    /// The first entry has other arguments.
+    Arguments,
+    /// The first entry names a block or start information with other pointers and sizes.
+    Structures,
+    /// Later entries have other arguments, and come once too often or as the other leaf.
+    Entries,
+}
+
+const LIES: [Lie; 6] = [
+    Lie::Replies,
+    Lie::NoPageTables,
+    Lie::NoPages,
+    Lie::Arguments,
+    Lie::Structures,
+    Lie::Entries,
+];
+
+impl Liar {
+    /// splitmix64.
+    fn random(&self) -> u64 {
+        let step = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self
+            .state
+            .fetch_add(step, Ordering::SeqCst)
+            .wrapping_add(step);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn one_in(&self, count: u64) -> bool {
+        self.random().is_multiple_of(count)
+    }
+
+    fn number(&self) -> u64 {
+        match self.random() % 4 {
+            0 => self.random(),
+            1 => (self.random() % 4200).wrapping_neg(),
+            _ => NUMBERS[self.random() as usize % NUMBERS.len()],
+        }
+    }
+
+    /// A block or start information of the liar's own making, with one field that is no good.
+    fn structures(&self, registers: EntryRegisters) -> EntryRegisters {
+        let memory: &'static mut [u64] = Box::leak(vec![0; 4096].into_boxed_slice());
+        memory[0] = u64::from_le_bytes(*b"hello\x007\0");
+        let address = memory.as_ptr() as u64;
+        let bad = self.random() % 8;
+        let field = |index, good| if index == bad { self.number() } else { good };
+        if self.one_in(4) {
+            let block = Box::leak(Box::new(OcallBlock {
+                buffer: field(bad & !1, address),
+                buffer_size_bytes: field(bad | 1, 4096 * 8),
+                ..OcallBlock::default()
+            }));
+            let rsi = std::ptr::from_mut(block) as u64;
+            return EntryRegisters { rsi, ..registers };
+        }
+        let info = Box::leak(Box::new(StartInfo {
+            arguments: field(0, address),
+            arguments_size_bytes: field(1, 8),
+            environment: field(2, address),
+            environment_size_bytes: field(3, 8),
+            cpuid: field(4, address),
+            cpuid_count: field(5, 100),
+            cpu_count: field(6, 1),
+            flags: field(7, 1),
+        }));
+        let rdx = std::ptr::from_mut(info) as u64;
+        EntryRegisters { rdx, ..registers }
+    }
+}
+
+impl Meddler for Liar {
+    fn entry(&self, leaf: EnterLeaf, registers: EntryRegisters) -> (EnterLeaf, EntryRegisters) {
+        let mut changed = registers;
+        let is_first = self.entries.fetch_add(1, Ordering::SeqCst) == 0;
+        match self.lie {
+            Lie::Structures if is_first => return (leaf, self.structures(registers)),
+            Lie::Arguments if is_first => match self.random() % 3 {
+                0 => changed.rdi = self.number(),
+                1 => changed.rsi = self.number(),
+                _ => changed.rdx = self.number(),
+            },
+            Lie::Entries if !is_first => {
+                changed.rdi = self.number();
+                changed.rsi = self.number();
+                changed.rdx = self.number();
+                // The second is refused by the CPU or seen by the runner, unless nothing was to be done.
+                match leaf {
+                    EnterLeaf::Resume if self.one_in(3) => return (EnterLeaf::Enter, changed),
+                    EnterLeaf::Enter if self.one_in(500) => return (EnterLeaf::Resume, changed),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        (leaf, changed)
+    }
+
+    fn serves(&self, call: Ocall) -> bool {
+        let about_pages = matches!(
+            call,
+            Ocall::MapPages | Ocall::RestrictPermissions | Ocall::TrimPages | Ocall::RemovePages
+        );
+        match self.lie {
+            Lie::NoPageTables => call != Ocall::MapPages,
+            Lie::NoPages => !about_pages,
+            _ => true,
+        }
+    }
+
+    fn reply(&self, _call: Ocall, block: &mut OcallBlock, buffer: &mut [u8]) {
+        if self.lie != Lie::Replies || !self.one_in(4) {
+            return;
+        }
+        block.reply = self.number() as i64;
+        if self.one_in(2) {
+            block.number = self.number();
+            block.arguments = [self.number(); 6];
+            block.buffer = self.number();
+            block.buffer_size_bytes = self.number();
+        }
+        for byte in buffer.iter_mut().take(64) {
+            *byte = self.random() as u8;
+        }
+    }
+}
+
+/// Not a test by itself: the process that a case runs in.
+#[test]
+fn liar() {
+    let Ok(name) = std::env::var(LIE) else { return };
+    let value = |name| std::env::var(name).expect("the case says it");
+    let lie = LIES.into_iter().find(|lie| format!("{lie:?}") == name);
+    testing::install(Box::new(Liar {
+        lie: lie.expect("a lie"),
+        state: AtomicU64::new(value(SEED).parse().expect("a number")),
+        entries: AtomicU64::new(0),
+    }));
+    let bundle = urts::Bundle::open(value(BUNDLE).as_ref()).expect("a bundle");
+    let options = urts::Options {
+        arguments: value(PROGRAM).split(' ').map(Into::into).collect(),
+        statistics: None,
+    };
+    let platform = SimPlatform::new(plat_sim::Options::default());
+    let Err(error) = urts::run(&platform, &bundle, &options);
+    eprintln!("error: {error}");
+    std::process::exit(error.exit_status().into());
+}
+
+/// How a run ended; nothing if it did not.
+fn run(bundle: &Bundle, lie: Lie, seed: u64, program: &str) -> Option<Output> {
+    let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["liars::liar", "--exact", "--nocapture", "--test-threads=1"])
+        .env(LIE, format!("{lie:?}"))
+        .env(SEED, seed.to_string())
+        .env(BUNDLE, bundle.directory.path())
+        .env(PROGRAM, program)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this test runs");
+    let end = Instant::now() + LIMIT;
+    while child.try_wait().expect("a child").is_none() {
+        if Instant::now() > end {
+            child.kill().expect("a child");
+            child.wait().expect("a child");
+            return None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Some(child.wait_with_output().expect("a child"))
+}
+
+/// Runs `program` under a lie with many seeds. It must end with one of `statuses`, by its own doing.
+fn endure(model: Model, lie: Lie, program: &str, seeds: u64, statuses: &[i32]) {
+    let bundle = Bundle::probe(model);
+    for seed in 0..seeds {
+        let Some(output) = run(&bundle, lie, seed, program) else {
+            continue;
+        };
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let status = output.status.code();
+        assert!(
+            status.is_some_and(|status| statuses.contains(&status)),
+            "{lie:?} {seed} {program}: {:?}: {stderr}",
+            output.status
+        );
+        assert!(!stderr.contains("the host process faulted"), "{stderr}");
+    }
+}
+
+/// Refused by the platform or the enclave, ended by the enclave itself.
+const REFUSED: i32 = 1;
+const ABORTED: i32 = 70;
+
+#[test]
+fn a_length_is_never_the_hosts_choice() {
+    endure(Model::Sgx1, Lie::Replies, "lengths 200", 20, &[0]);
+}
+
+#[test]
+fn time_does_not_go_back_whatever_the_host_says() {
+    endure(Model::Sgx1, Lie::Replies, "ocall 200", 20, &[0]);
+}
+
+#[test]
+fn pages_are_what_the_enclave_made_them_or_it_ends() {
+    let sgx1 = |lie, seeds| endure(Model::Sgx1, lie, "pages 50", seeds, &[0]);
+    sgx1(Lie::NoPageTables, 1);
+    sgx1(Lie::NoPages, 1);
+    sgx1(Lie::Replies, 10);
+    // 9: the program was told that there is no memory.
+    let edmm = |lie, seeds| endure(Model::Edmm, lie, "pages 50", seeds, &[0, 9, ABORTED]);
+    edmm(Lie::NoPages, 2);
+    edmm(Lie::Replies, 20);
+}
+
+#[test]
+fn the_first_entry_is_judged() {
+    // 126: the program's name is among what the host says.
+    let ends = [0, 7, 126, REFUSED, ABORTED];
+    endure(Model::Sgx1, Lie::Arguments, "hello 7", 40, &ends);
+    endure(Model::Sgx1, Lie::Structures, "hello 7", 60, &ends);
+}
+
+#[test]
+fn an_entry_at_the_wrong_time_changes_nothing() {
+    let ends = [0, REFUSED, ABORTED];
+    for program in ["trap 300", "ocall 300", "pages 30", "faults"] {
+        endure(Model::Sgx1, Lie::Entries, program, 8, &ends);
+        endure(Model::Edmm, Lie::Entries, program, 4, &ends);
+    }
+}
