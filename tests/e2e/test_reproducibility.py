@@ -78,6 +78,8 @@ def make(
         "HOME": str(home),
         "TMPDIR": str(temporary),
         "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", f"{real_home}/.rustup"),
+        # rustup is a prerequisite and not of this home; where it lies is not part of any output.
+        "PATH": f"{os.environ.get('PATH', os.defpath)}:{real_home}/.cargo/bin",
     }
     return Checkout(root, cache, {**places, **env}, umask, wrapper)
 

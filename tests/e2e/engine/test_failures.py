@@ -90,8 +90,11 @@ def test_a_command_that_a_signal_ends_is_a_failure(workspace: Workspace) -> None
     assert "ended by signal 11" in workspace.run("build", "//app:t").err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("is_group", [True, False], ids=["from a terminal", "to the tool alone"])
-def test_an_interrupt_leaves_nothing_half_written(workspace: Workspace, *, is_group: bool) -> None:
+def test_an_interrupt_leaves_nothing_half_written(
+    workspace: Workspace, number: signal.Signals, *, is_group: bool
+) -> None:
     workspace.build_file(
         'shell(name = "t", outs = ["o"], cmd = "echo half > $OUT; sleep 60; echo >> $OUT")'
     )
@@ -105,9 +108,9 @@ def test_an_interrupt_leaves_nothing_half_written(workspace: Workspace, *, is_gr
     ) as process:
         _wait_for(workspace, "sandbox")
         if is_group:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
         else:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         _, err = process.communicate(timeout=20)
 
     assert process.returncode == INTERRUPTED

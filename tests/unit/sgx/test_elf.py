@@ -1,14 +1,9 @@
 """The LibOS's ELF file: what is taken from it, and what is refused."""
 
 import dataclasses
-import io
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from elftools.elf.elffile import ELFFile
 
 from occlum_build.diagnostic import DiagnosticError
 from occlum_build.sgx.elf import read_libos
@@ -168,63 +163,3 @@ def test_what_an_enclave_cannot_hold_is_refused(elf: ElfFile | bytes, reason: st
 @pytest.mark.parametrize("length", [4, 64, 100, 300, 1100, 4200, 8190])
 def test_a_file_that_was_cut_short_is_refused(length: int) -> None:
     assert refusal_of(small_libos().to_bytes()[:length])
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A static PIE as a real linker makes it."""
-    pytest.importorskip("ziglang")
-    folder = tmp_path_factory.mktemp("elf")
-    (folder / "libos.c").write_text(
-        """
-        extern char message[];
-        const char *const table[] = {message, message + 1};
-        char message[32] = "hi";
-        char *pointer = message + 4;
-        char zeros[20000];
-        void enclave_entry(void) {
-            for (;;) zeros[5] = **(const char *const volatile *)&table[zeros[1] & 1] + *pointer;
-        }
-        """
-    )
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-none", "-O1"),
-            *("-nostdlib", "-ffreestanding", "-fPIE", "-static-pie", "-Wl,-e,enclave_entry"),
-            *("-o", folder / "libos.elf", folder / "libos.c"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return folder / "libos.elf"
-
-
-def test_a_linked_file_gives_the_pages_that_pyelftools_sees(compiled: Path) -> None:
-    data = compiled.read_bytes()
-    elf = ELFFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
-    loads = [one for one in elf.iter_segments() if one["p_type"] == "PT_LOAD"]
-    (dynamic,) = [one for one in elf.iter_segments() if one["p_type"] == "PT_DYNAMIC"]
-    relocations = dynamic.get_relocation_tables()["RELA"]
-    memory = bytearray(max(one["p_vaddr"] + one["p_memsz"] for one in loads))
-    for one in loads:
-        memory[one["p_vaddr"] : one["p_vaddr"] + one["p_filesz"]] = one.data()
-    for one in relocations.iter_relocations():
-        struct.pack_into("<Q", memory, one["r_offset"], BASE + one["r_addend"])
-
-    libos = read_libos(data, "libos.elf")
-
-    assert relocations.num_relocations() > 0
-    assert libos.entry == elf["e_entry"]
-    for run in libos.page_runs(BASE):
-        expected = bytes(memory[run.offset - BASE : run.end - BASE]).ljust(run.size_bytes, b"\0")
-        assert run.data.ljust(run.size_bytes, b"\0") == expected
-
-
-def test_readelf_counts_the_same_relocations(compiled: Path) -> None:
-    listing = subprocess.run(
-        ["readelf", "-rW", compiled], capture_output=True, text=True, check=True
-    ).stdout
-
-    libos = read_libos(compiled.read_bytes(), "libos.elf")
-
-    assert listing.count("R_X86_64_RELATIVE") == len(libos.relocations) > 0

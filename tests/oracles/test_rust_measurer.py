@@ -1,7 +1,5 @@
 """The runner's measurer, written in Rust and apart from ours, agrees about every stream."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,27 +9,15 @@ from hypothesis import strategies as st
 
 from occlum_build.diagnostic import DiagnosticError
 from occlum_build.sgx.sgxs import SgxsReader
+from tests.support.built import built
 from tests.support.naive_stream import naive_stream
-from tests.support.sgx_samples import ROOT, small_layout
+from tests.support.sgx_samples import small_layout
 
 
 @pytest.fixture(scope="session")
-def measurer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measurer() -> Path:
     """`sgxs-measure` of crate `sgx-image`."""
-    if shutil.which("cargo") is None:
-        pytest.skip("cargo is not installed")
-    target = tmp_path_factory.mktemp("cargo")
-    built = subprocess.run(
-        ["cargo", "build", "--locked", "--package", "sgx-image", "--bin", "sgxs-measure"],
-        cwd=ROOT / "libos_src",
-        env=os.environ | {"CARGO_TARGET_DIR": str(target)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if built.returncode != 0:
-        pytest.skip(f"sgxs-measure cannot be built here: {built.stderr[-300:]}")
-    return target / "debug" / "sgxs-measure"
+    return built("sgxs_measure")
 
 
 def ours(path: Path) -> str | None:
@@ -50,7 +36,6 @@ def theirs(measurer: Path, path: Path) -> str | None:
     return done.stdout.split()[0] if done.returncode == 0 else None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["sgx1", "edmm"])
 def test_both_measure_a_layout_alike(measurer: Path, tmp_path: Path, model: str) -> None:
     layout = small_layout(model=model, threads=3)
@@ -60,7 +45,6 @@ def test_both_measure_a_layout_alike(measurer: Path, tmp_path: Path, model: str)
     assert ours(path) == theirs(measurer, path) is not None
 
 
-@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=8)), max_size=2),
