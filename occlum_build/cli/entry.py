@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -38,6 +39,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given = tuple(sys.argv[1:] if words is None else words)
     console = Console(is_json="--message-format=json" in given)
     text_of: Callable[[str], str | None] = _text_in_workspace
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         arguments = parse_arguments(given)
         if arguments.verb in {"help", "version"}:

@@ -32,19 +32,32 @@ class Sandbox:
         self._base = base
         self.root = f"{base}/root"
         self.home = f"{base}/home"
-        self.temporary = f"{base}/t"
+        self.temporary = ""
 
     def __enter__(self) -> Self:
+        try:
+            self._fill()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._discard()
+
+    def _fill(self) -> None:
         remove(self._base)
-        for directory in (self.root, self.home, self.temporary):
-            os.makedirs(directory)
+        os.makedirs(self.root)
+        os.makedirs(self.home)
+        self.temporary = _temporary_directory()
         for one in self._spec.inputs:
             self._place(one)
         for output in self._spec.outputs:
             make_parents(f"{self.root}/{output.path}")
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def _discard(self) -> None:
+        if self.temporary:
+            remove(self.temporary)
         if not self._keep:
             remove(self._base)
 
@@ -62,6 +75,14 @@ class Sandbox:
         _copy(source, target)
         os.chmod(target, 0o755 if is_executable(status) else 0o644)
         os.utime(target, (_TIME_SECONDS, _TIME_SECONDS))
+
+
+def _temporary_directory() -> str:
+    """A directory outside of every workspace: what runs in it must not find ours above it."""
+    parent = os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # the name is random, the mode 0700
+    path = f"{parent}/occlum-build-{os.urandom(8).hex()}"
+    os.mkdir(path, 0o700)
+    return path
 
 
 def normalize(path: str) -> None:
