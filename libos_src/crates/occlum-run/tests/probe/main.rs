@@ -9,6 +9,7 @@ mod layout;
 mod liars;
 mod programs;
 mod refusals;
+mod text;
 // One signer for the tests of all crates.
 #[path = "../../../einit/tests/einit/signer.rs"]
 #[allow(dead_code, reason = "the tests of `einit` need more of it")]
