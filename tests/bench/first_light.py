@@ -82,7 +82,7 @@ def _one_line_edit(checkout: Path) -> float:
 
 
 def _build(checkout: Path, target: str) -> None:
-    """Through the launcher, by the interpreter itself: a shim in its place would be measured too."""
+    """Through the launcher, and by the interpreter itself: a shim would be measured too."""
     _run([*PYTHON, "./occlum-build", "build", target], cwd=checkout)
 
 
