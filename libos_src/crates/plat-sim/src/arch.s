@@ -123,24 +123,21 @@ sim_leaf_gate:
     push r9
     push r10
     push r11
-    and rsp, -16
-    sub rsp, 256
-    movaps [rsp], xmm0
-    movaps [rsp + 16], xmm1
-    movaps [rsp + 32], xmm2
-    movaps [rsp + 48], xmm3
-    movaps [rsp + 64], xmm4
-    movaps [rsp + 80], xmm5
-    movaps [rsp + 96], xmm6
-    movaps [rsp + 112], xmm7
-    movaps [rsp + 128], xmm8
-    movaps [rsp + 144], xmm9
-    movaps [rsp + 160], xmm10
-    movaps [rsp + 176], xmm11
-    movaps [rsp + 192], xmm12
-    movaps [rsp + 208], xmm13
-    movaps [rsp + 224], xmm14
-    movaps [rsp + 240], xmm15
+    // The host's code may use any vector register, in its memory functions at the latest, and the
+    // program's are live: x87, SSE, AVX and AVX-512, whose standard image ends at 2688.
+    and rsp, -64
+    sub rsp, 2688
+    mov r10, rax
+    mov r11, rdx
+    xor eax, eax
+    .irp offset, 512, 520, 528, 536, 544, 552, 560, 568
+    mov [rsp + \offset], rax
+    .endr
+    mov eax, 0xe7
+    xor edx, edx
+    xsave64 [rsp]
+    mov rax, r10
+    mov rdx, r11
     mov rdi, rax
     mov rsi, rbx
     xchg rdx, rcx               // the operands in RBX, RCX, RDX become arguments 2, 3, 4
@@ -154,22 +151,11 @@ sim_leaf_gate:
     jz 1f
     sub qword ptr [rbp + 8], 5
     mov rax, rcx
-1:  movaps xmm0, [rsp]
-    movaps xmm1, [rsp + 16]
-    movaps xmm2, [rsp + 32]
-    movaps xmm3, [rsp + 48]
-    movaps xmm4, [rsp + 64]
-    movaps xmm5, [rsp + 80]
-    movaps xmm6, [rsp + 96]
-    movaps xmm7, [rsp + 112]
-    movaps xmm8, [rsp + 128]
-    movaps xmm9, [rsp + 144]
-    movaps xmm10, [rsp + 160]
-    movaps xmm11, [rsp + 176]
-    movaps xmm12, [rsp + 192]
-    movaps xmm13, [rsp + 208]
-    movaps xmm14, [rsp + 224]
-    movaps xmm15, [rsp + 240]
+1:  mov r10, rax
+    mov eax, 0xe7
+    xor edx, edx
+    xrstor64 [rsp]
+    mov rax, r10
     lea rsp, [rbp - 64]
     pop r11
     pop r10

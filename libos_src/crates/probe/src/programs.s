@@ -409,20 +409,31 @@ probe_threads:
     .globl probe_threads_end
 probe_threads_end:
 
-// Keeps a value in ZMM31, YMM15 and an opmask while it spins RSI times and traps now and then.
+// Keeps a value in vectors (those that memory functions use, too) and an opmask while it spins RSI times, traps now and then, and gets
+// and gives back pages.
     .globl probe_vectors
 probe_vectors:
-    mov r12, rsi
+    mov r14, rsi
+    lea r12, [rdi + 0x3f000]
     mov rbx, 0x5aa55aa5deadbeef
     vpbroadcastq zmm31, rbx
     vpbroadcastq zmm15, rbx
+    vmovdqa64 zmm1, zmm31
+    vmovdqa64 zmm16, zmm31
+    vmovdqa64 zmm17, zmm31
     kmovq k5, rbx
 1:  mov ecx, 20000
 2:  dec ecx
     jnz 2b
     mov eax, 228
     syscall
+    PAGES 9, 3
+    PAGES 11, 0
     vpcmpeqq k1, zmm31, zmm15
+    .irp register, zmm1, zmm16, zmm17
+    vpcmpeqq k2, zmm31, \register
+    kandq k1, k1, k2
+    .endr
     kmovq rax, k1
     cmp eax, 0xff
     jne 9f
@@ -433,7 +444,7 @@ probe_vectors:
     vmovq rax, xmm0
     cmp rax, rbx
     jne 9f
-    dec r12
+    dec r14
     jnz 1b
     xor edi, edi
     mov eax, 231
