@@ -55,6 +55,17 @@ pub(crate) enum Purpose {
     Stubs(u64),
 }
 
+impl Area {
+    /// Whether two neighbours could be one area. Files stay apart: what was patched in their text
+    /// is known by where the area starts.
+    fn is_like(&self, other: &Self) -> bool {
+        let is_plain = matches!(self.backing, Backing::Zero)
+            && matches!(other.backing, Backing::Zero)
+            && !matches!(self.purpose, Purpose::Stubs(_));
+        is_plain && self.prot == other.prot && self.purpose == other.purpose
+    }
+}
+
 impl Backing {
     /// The backing of a part that starts `bytes` later.
     fn advanced(&self, bytes: u64) -> Self {
@@ -134,6 +145,28 @@ impl Areas {
         self.0
             .range_mut(range.clone())
             .map(|(&start, area)| (start, area))
+    }
+
+    /// Joins the areas that touch `range` with their neighbours where nothing tells them apart, as
+    /// Linux does: a program may resize or move memory that it mapped or protected in parts.
+    pub(crate) fn join(&mut self, range: &Range<u64>) {
+        let before = range.start.saturating_sub(1);
+        let first = self.find(before).map_or(range.start, |(start, _)| start);
+        let mut starts: Vec<u64> = self.0.range(first..=range.end).map(|(&at, _)| at).collect();
+        // From the top, so that what was joined can be joined again.
+        while let Some(upper) = starts.pop() {
+            let lower = starts.last().and_then(|start| self.0.get(start));
+            let Some((lower, area)) = lower.zip(self.0.get(&upper)) else {
+                return;
+            };
+            let end = area.end;
+            if lower.end == upper && lower.is_like(area) {
+                self.0.remove(&upper);
+                if let Some(lower) = starts.last().and_then(|start| self.0.get_mut(start)) {
+                    lower.end = end;
+                }
+            }
+        }
     }
 
     /// The highest free run of `len` bytes in `within`, aligned to `align`, a power of two.
@@ -224,6 +257,22 @@ mod tests {
         assert!(areas.find(0x13fff).is_some());
         assert!(areas.find(0x14000).is_none());
         assert!(areas.find(0x15000).is_some());
+    }
+
+    #[test]
+    fn neighbours_that_differ_in_nothing_become_one() {
+        let mut areas = three();
+        areas.insert(0x30000, area(0x40000, Prot::READ));
+        for (_, area) in areas.isolate(&(0x20000..0x30000)) {
+            area.prot = Prot::READ;
+        }
+
+        areas.join(&(0x20000..0x30000));
+
+        let all: Vec<_> = areas.iter().map(|(start, area)| start..area.end).collect();
+        assert_eq!(all, [0x10000..0x40000, 0x40000..0x50000]);
+        areas.join(&(0x30000..0x40000));
+        assert_eq!(areas.find(0x4ffff).map(|(start, _)| start), Some(0x10000));
     }
 
     #[test]

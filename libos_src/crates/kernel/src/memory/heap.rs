@@ -61,6 +61,7 @@ impl AddressSpace {
             self.report_shortage(books, Knob::UserSpace, new - old);
             return false;
         }
+        books.areas.join(&range);
         true
     }
 }

@@ -65,6 +65,7 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         self.patch_text(&mut books, &range);
+        books.areas.join(&range);
         Ok(range.start)
     }
 

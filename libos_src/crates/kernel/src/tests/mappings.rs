@@ -312,3 +312,25 @@ fn a_shared_mapping_of_a_writable_file_is_refused_and_told() {
 
     assert!(world.log().contains("shared mappings"), "{}", world.log());
 }
+
+#[test]
+fn memory_that_was_protected_in_parts_is_resized_as_one() {
+    let mut world = World::new();
+    let start = mmap(&mut world, 0, 0x3000, READ_WRITE, ANONYMOUS).expect("room");
+    world
+        .call(MPROTECT, &[start + 0x1000, 0x1000, READ])
+        .expect("mapped");
+    assert_eq!(
+        world.call(MREMAP, &[start, 0x3000, 0x8000, 1]),
+        Err(Errno::EFAULT),
+        "three parts that differ"
+    );
+
+    world
+        .call(MPROTECT, &[start + 0x1000, 0x1000, READ_WRITE])
+        .expect("mapped");
+
+    world
+        .call(MREMAP, &[start, 0x3000, 0x8000, 1])
+        .expect("one mapping again");
+}
