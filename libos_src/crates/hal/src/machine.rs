@@ -100,6 +100,10 @@ pub trait Machine: Sync {
     /// nothing.
     fn restore_xstate(&self, area: &[u8]) -> Result<(), Fault>;
 
+    /// Whether the kernel's own heap could give `bytes` in one piece now. Other threads may take
+    /// them before the caller does.
+    fn has_heap_room(&self, bytes: usize) -> bool;
+
     /// Where a patched system call jumps to, with `rcx` = the address after the patched `syscall`.
     fn syscall_entry(&self) -> u64;
     /// Prints one line for the operator, on the host's standard error. It is not secret from the

@@ -1,5 +1,6 @@
 //! The enclave as [`hal::Machine`], and the calls into the kernel.
 
+use alloc::vec::Vec;
 use core::{
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
@@ -241,6 +242,14 @@ impl Machine for EnclaveMachine {
 
     fn restore_xstate(&self, area: &[u8]) -> Result<(), Fault> {
         xstate::restore(area)
+    }
+
+    fn has_heap_room(&self, bytes: usize) -> bool {
+        let mut room = Vec::<u8>::new();
+        let is_there = room.try_reserve_exact(bytes).is_ok();
+        // Without this the compiler may leave the reservation out and call it a success.
+        core::hint::black_box(&room);
+        is_there
     }
 
     fn syscall_entry(&self) -> u64 {

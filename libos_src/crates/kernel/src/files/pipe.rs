@@ -111,6 +111,7 @@ impl Inode for WriteEnd {
                 return Err(Errno::EAGAIN);
             }
             let count = room.min(data.len());
+            state.bytes.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
             state.bytes.extend(&data[..count]);
             Ok(count)
         })

@@ -1,6 +1,6 @@
 //! Giving pages memory and their first content.
 
-use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{NoMemory, PAGE_SIZE, Prot};
@@ -99,7 +99,10 @@ impl AddressSpace {
 
     /// Copies a file's bytes to committed pages; what lies behind the end of the file stays zero.
     fn load(&self, file: &FileBacking, offset: u64, run: &Range<u64>) -> Result<(), NoMemory> {
-        let mut chunk = vec![0; CHUNK_BYTES.min(run.end - run.start) as usize];
+        let mut chunk = Vec::new();
+        let chunk_len = CHUNK_BYTES.min(run.end - run.start) as usize;
+        chunk.try_reserve_exact(chunk_len).map_err(|_| NoMemory)?;
+        chunk.resize(chunk_len, 0u8);
         let mut done = 0;
         while done < run.end - run.start {
             let wanted = CHUNK_BYTES.min(run.end - run.start - done) as usize;

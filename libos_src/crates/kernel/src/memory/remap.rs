@@ -1,6 +1,6 @@
 //! `mremap`.
 
-use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Errno, PAGE_SIZE, Prot};
@@ -136,7 +136,12 @@ impl AddressSpace {
         target: &Range<u64>,
     ) -> Result<(), hal::NoMemory> {
         let len = (old.end - old.start).min(target.end - target.start);
-        let mut chunk = vec![0; CHUNK_BYTES.min(len) as usize];
+        let mut chunk = Vec::new();
+        let chunk_len = CHUNK_BYTES.min(len) as usize;
+        chunk
+            .try_reserve_exact(chunk_len)
+            .map_err(|_| hal::NoMemory)?;
+        chunk.resize(chunk_len, 0u8);
         for run in books.committed.present(&(old.start..old.start + len)) {
             let to = target.start + (run.start - old.start);
             let bytes = run.end - run.start;

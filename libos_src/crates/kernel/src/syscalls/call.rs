@@ -7,7 +7,7 @@ use hal::{Errno, Next, UserRegs};
 use vfs::{Location, PATH_MAX_BYTES};
 
 use super::argument::Address;
-use super::table;
+use super::{room, table};
 use crate::Libos;
 use crate::memory::AddressSpace;
 use crate::process::Process;
@@ -59,7 +59,9 @@ impl Call<'_> {
             r9,
             ..
         } = *self.regs;
-        let outcome = table::dispatch(&mut self, number, [rdi, rsi, rdx, r10, r8, r9]);
+        let outcome = self
+            .check_room(number)
+            .and_then(|()| table::dispatch(&mut self, number, [rdi, rsi, rdx, r10, r8, r9]));
         let mut interrupted = None;
         self.regs.rax = match outcome {
             Ok(value) => value,
@@ -75,6 +77,22 @@ impl Call<'_> {
         }
         self.libos
             .deliver_signals(self.process, self.thread, self.regs, interrupted)
+    }
+
+    /// Refuses a call that would leave something in a kernel heap that is nearly full.
+    fn check_room(&self, number: u64) -> Result<(), Stop> {
+        if !room::is_needed(number) {
+            return Ok(());
+        }
+        Ok(room::check(self.libos.machine).inspect_err(|_| self.report_full_heap())?)
+    }
+
+    /// Says once what to do about a full heap.
+    pub(super) fn report_full_heap(&self) {
+        self.libos.report_once(
+            self.regs.rax,
+            "the LibOS heap is nearly full; ENOMEM: raise `kernel_space_heap_size`",
+        );
     }
 
     /// The memory of the process.

@@ -1,13 +1,14 @@
 //! Reading and writing.
 
 use alloc::sync::Arc;
-use alloc::vec;
+use alloc::vec::Vec;
 
 use hal::Errno;
 use vfs::{OpenFile, OpenFlags, Readiness, SeekFrom};
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
+use super::room;
 use crate::files::HostStream;
 use crate::signals::{Signal, SignalInfo};
 use crate::threads::{Deadline, Wake};
@@ -97,7 +98,8 @@ pub(super) fn sendfile(
         Some(address) => Some(call.memory().read::<u64>(address.0)?),
         None => None,
     };
-    let mut chunk = vec![0; CHUNK_BYTES.min(len) as usize];
+    call.check_room_of(&output)?;
+    let mut chunk = buffer_of(CHUNK_BYTES.min(len) as usize)?;
     let mut done = 0;
     while done < len.min(MOVED_MAX_BYTES) {
         let part = (len - done).min(CHUNK_BYTES) as usize;
@@ -145,7 +147,7 @@ impl Call<'_> {
             let mut bytes = [0; SMALL_BYTES as usize];
             return self.read_chunk(file, buffer.0, &mut bytes[..len as usize], read);
         }
-        let mut chunk = vec![0; CHUNK_BYTES.min(len) as usize];
+        let mut chunk = buffer_of(CHUNK_BYTES.min(len) as usize)?;
         let mut done = 0;
         while done < len {
             let part = &mut chunk[..CHUNK_BYTES.min(len - done) as usize];
@@ -183,15 +185,13 @@ impl Call<'_> {
         write: Writer<'_>,
     ) -> Outcome {
         let len = len.min(MOVED_MAX_BYTES);
+        self.check_room_of(file)?;
         let mut small = [0; SMALL_BYTES as usize];
-        let mut large = vec![
-            0;
-            if len > SMALL_BYTES {
-                CHUNK_BYTES.min(len) as usize
-            } else {
-                0
-            }
-        ];
+        let mut large = if len > SMALL_BYTES {
+            buffer_of(CHUNK_BYTES.min(len) as usize)?
+        } else {
+            Vec::new()
+        };
         let chunk = if len > SMALL_BYTES {
             &mut large[..]
         } else {
@@ -216,6 +216,15 @@ impl Call<'_> {
                 return Ok(done);
             }
         }
+    }
+
+    /// Refuses to add to a file of ours while the kernel's heap is nearly full. What goes to the
+    /// host stays nowhere.
+    fn check_room_of(&self, file: &OpenFile) -> Result<(), Errno> {
+        if is_host(file) {
+            return Ok(());
+        }
+        room::check(self.libos.machine).inspect_err(|_| self.report_full_heap())
     }
 
     /// Writes all bytes that the kernel holds.
@@ -273,6 +282,14 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// A buffer of zeros; `ENOMEM` when the kernel's heap has none.
+pub(super) fn buffer_of(len: usize) -> Result<Vec<u8>, Errno> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    buffer.resize(len, 0);
+    Ok(buffer)
 }
 
 fn is_host(file: &OpenFile) -> bool {

@@ -22,6 +22,7 @@ mod process;
 mod records;
 mod refused;
 mod resources;
+mod room;
 mod signal;
 mod signal_wait;
 mod system;

@@ -107,6 +107,7 @@ table! {
     97 getrlimit => resources::getrlimit, (u32, Address);
     98 getrusage => resources::getrusage, (i32, Address);
     99 sysinfo => system::sysinfo, (Address);
+    100 times => time::times, (Address);
     102 getuid => identity::superuser, ();
     104 getgid => identity::superuser, ();
     107 geteuid => identity::superuser, ();
@@ -125,6 +126,8 @@ table! {
     131 sigaltstack => signal::sigaltstack, (Address, Address);
     137 statfs => metadata::statfs, (Address, Address);
     138 fstatfs => metadata::fstatfs, (i32, Address);
+    140 getpriority => resources::getpriority, (u32, i32);
+    145 sched_getscheduler => resources::sched_getscheduler, (i32);
     157 prctl => system::prctl, (i32, u64);
     158 arch_prctl => thread::arch_prctl, (u32, u64);
     160 setrlimit => resources::setrlimit, (u32, Address);
@@ -171,6 +174,7 @@ table! {
     273 set_robust_list => thread::set_robust_list, (Address, u64);
     274 get_robust_list => thread::get_robust_list, (i32, Address, Address);
     280 utimensat => metadata::utimensat, (i32, Address, Address, u32);
+    285 fallocate => refused::attributes, ();
     290 eventfd2 => pipes::eventfd2, (u32, u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);
     293 pipe2 => pipes::pipe2, (Address, u32);
@@ -183,6 +187,7 @@ table! {
     318 getrandom => system::getrandom, (Address, u64, u32);
     322 execveat => refused::process, ();
     324 membarrier => thread::membarrier, (i32, u32);
+    326 copy_file_range => refused::quietly, ();
     332 statx => metadata::statx, (i32, Address, u32, u32, Address);
     334 rseq => refused::quietly, ();
     435 clone3 => clone::clone3, (Address, u64);

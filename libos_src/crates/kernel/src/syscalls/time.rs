@@ -87,6 +87,17 @@ pub(super) fn time(call: &mut Call<'_>, time: Address) -> Outcome {
     Ok(now.seconds)
 }
 
+/// `times(2)`, in hundredths of a second. As for `getrusage`, elapsed time is the upper bound.
+pub(super) fn times(call: &mut Call<'_>, buffer: Address) -> Outcome {
+    let now = call.libos.machine.clock(Clock::Monotonic);
+    let ticks = now.seconds * 100 + u64::from(now.nanoseconds / 10_000_000);
+    if let Some(address) = buffer.non_null() {
+        // User time; system time and those of children are zero.
+        call.memory().write(address.0, &[ticks, 0, 0, 0])?;
+    }
+    Ok(ticks)
+}
+
 /// `nanosleep(2)`.
 pub(super) fn nanosleep(call: &mut Call<'_>, time: Address, left: Address) -> Outcome {
     let time = read_time(call, time)?;

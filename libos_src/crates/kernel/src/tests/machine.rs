@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(super) struct TestMachine {
     pub(super) lines: Mutex<Vec<String>>,
     /// Tokens of threads that were asked for.
     pub(super) spawned: Mutex<Vec<u64>>,
+    /// What is left of the kernel's heap.
+    pub(super) heap_left: AtomicUsize,
     permits: [(Mutex<bool>, Condvar); THREADS as usize],
     start: Instant,
 }
@@ -58,6 +61,7 @@ impl TestMachine {
             input: Mutex::default(),
             lines: Mutex::default(),
             spawned: Mutex::default(),
+            heap_left: AtomicUsize::new(usize::MAX),
             permits: Default::default(),
             start: Instant::now(),
         }))
@@ -282,6 +286,10 @@ impl Machine for TestMachine {
         } else {
             Ok(())
         }
+    }
+
+    fn has_heap_room(&self, bytes: usize) -> bool {
+        bytes <= self.heap_left.load(Ordering::Relaxed)
     }
 
     fn syscall_entry(&self) -> u64 {

@@ -6,6 +6,7 @@ mod images;
 mod machine;
 mod mappings;
 mod processes;
+mod room;
 mod signals;
 
 use std::sync::Arc;

@@ -1,0 +1,37 @@
+//! Room in the kernel's heap.
+//!
+//! The heap has a fixed size, and an allocation that fails in the middle of the kernel ends the
+//! enclave. So a call that leaves something behind is refused while little is left, as Linux
+//! refuses it with `ENOMEM`; calls that give something back, wait, or only look go on.
+
+use hal::{Errno, Machine};
+
+/// More than all calls need together that are under way at a time: buffers of 64 KiB and what a
+/// path, a mapping or a listing takes.
+const RESERVE_BYTES: usize = 512 * 1024;
+
+/// Whether call `number` may leave something in the kernel's heap: a descriptor, a file, a mapping,
+/// a thread, a queued signal. Writing is not among them: it is judged by what is written to.
+pub(super) const fn is_needed(number: u64) -> bool {
+    matches!(
+        number,
+        // open mmap mprotect pipe mremap madvise dup dup2 clone fcntl; not brk, which cannot say
+        // ENOMEM and only moves an end
+        2 | 9 | 10 | 22 | 25 | 28 | 32 | 33 | 56 | 72
+            // chdir fchdir rename mkdir creat link symlink rt_sigqueueinfo
+            | 80 | 81 | 82 | 83 | 85 | 86 | 88 | 129
+            // openat mkdirat renameat linkat symlinkat eventfd2 dup3 pipe2
+            | 257 | 258 | 264 | 265 | 266 | 290 | 292 | 293
+            // rt_tgsigqueueinfo renameat2 clone3
+            | 297 | 316 | 435
+    )
+}
+
+/// `ENOMEM` while too little is left.
+pub(super) fn check(machine: &dyn Machine) -> Result<(), Errno> {
+    if machine.has_heap_room(RESERVE_BYTES) {
+        Ok(())
+    } else {
+        Err(Errno::ENOMEM)
+    }
+}
