@@ -4,15 +4,16 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from occlum_build.diagnostic import Diagnostic
 from occlum_build.label import Label
 from occlum_build.provider import Provider
 
 Check = Callable[[str, str], tuple[object | None, list[Diagnostic]]]
+VISIBILITIES: Final = ("//visibility:public", "//visibility:private")
 _Kind = TypeVar("_Kind")
 
 
@@ -46,6 +47,17 @@ class Attrs(BaseModel):
         default=False,
         description="Whether only tests and other testonly targets may depend on it.",
     )
+
+    @field_validator("visibility")
+    @classmethod
+    def _visibility_means_something(cls, grants: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for one in grants or ():
+            if one not in VISIBILITIES and not one.endswith((":__pkg__", ":__subpackages__")):
+                raise ValueError(
+                    f"`{one}` grants nothing; there are `//visibility:public`,"
+                    " `//visibility:private`, `//package:__pkg__` and `//package:__subpackages__`"
+                )
+        return grants
 
 
 @dataclass(frozen=True, slots=True)

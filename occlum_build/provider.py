@@ -1,12 +1,15 @@
 """Providers: what a target promises to the targets that depend on it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 from occlum_build.action import Tool
 from occlum_build.artifact import Artifact
 from occlum_build.label import Label
+
+_LONGEST_SECONDS: Final = 7 * 24 * 3600
 
 
 class Provider:
@@ -17,11 +20,47 @@ class Provider:
     """
 
 
+def need(what: str, values: Iterable[object], *kinds: type) -> None:
+    """Refuse values that are of none of `kinds`, where a rule file hands them over.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for one in values:
+        if not isinstance(one, kinds):
+            named = " or ".join(f"`{kind.__name__}`" for kind in kinds)
+            raise TypeError(f"`{what}`: {one!r} is no {named}")
+
+
+def need_class(what: str, value: object, base: type) -> None:
+    """Refuse what is no class derived from `base`.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, type) or not issubclass(value, base):
+        raise TypeError(f"`{what}`: {value!r} is no class derived from `{base.__name__}`")
+
+
+def check_timeout(seconds: object) -> None:
+    """Refuse what is no number of seconds that a clock can wait for.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(seconds, int) or not 0 <= seconds <= _LONGEST_SECONDS:
+        raise ValueError(f"a timeout is 0 (none) to {_LONGEST_SECONDS} seconds, not {seconds!r}")
+
+
 @dataclass(frozen=True)
 class DefaultInfo(Provider):
     """The files that `occlum-build build` makes for a target, and `srcs` of others get."""
 
     files: tuple[Artifact, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no artifact."""
+        need("files", self.files, Artifact)
 
 
 @dataclass(frozen=True)
@@ -35,6 +74,11 @@ class RunInfo(Provider):
     argv: tuple[str | Artifact | Tool, ...]
     inputs: tuple[Artifact, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be executed."""
+        _check_command(self.argv, self.inputs)
+        need("env", (*self.env, *self.env.values()), str)
 
 
 @dataclass(frozen=True)
@@ -58,6 +102,14 @@ class TestInfo(Provider):
 
     __test__ = False  # pytest collects classes named Test…
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be executed."""
+        _check_command(self.argv, self.inputs)
+        need("env", self.env, str)
+        need("env", self.env.values(), str, Artifact, Tool)
+        need("tools", self.tools, Tool)
+        check_timeout(self.timeout_seconds)
+
 
 @dataclass(frozen=True)
 class ReportInfo(Provider):
@@ -65,9 +117,21 @@ class ReportInfo(Provider):
 
     files: tuple[Artifact, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what is no artifact."""
+        need("files", self.files, Artifact)
+
 
 @dataclass(frozen=True)
 class SuiteInfo(Provider):
     """The targets that stand for this one in `test` and `build`; made by `test_suite`."""
 
     members: tuple[Label, ...] = ()
+
+
+def _check_command(argv: Iterable[object], inputs: Iterable[object]) -> None:
+    words = list(argv)
+    if not words:
+        raise ValueError("`argv` is empty: there is no program to execute")
+    need("argv", words, str, Artifact, Tool)
+    need("inputs", inputs, Artifact)

@@ -1,9 +1,10 @@
 """Rules: attributes, and the pure function from them to providers and actions."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from occlum_build.action import Action, ExternalTool, PythonScript, PythonTool, SigningKey, Tool
 from occlum_build.artifact import Artifact
@@ -11,8 +12,9 @@ from occlum_build.attribute import Attrs
 from occlum_build.configuration import Configuration
 from occlum_build.diagnostic import DiagnosticError, Span, error
 from occlum_build.label import Label
-from occlum_build.provider import DefaultInfo, Provider
+from occlum_build.provider import DefaultInfo, Provider, check_timeout, need, need_class
 
+_MNEMONIC: Final = re.compile(r"\w+")
 AttrsT = TypeVar("AttrsT", bound=Attrs)
 ProviderT = TypeVar("ProviderT", bound=Provider)
 Argument = str | Artifact | Tool
@@ -30,6 +32,14 @@ class Rule(Generic[AttrsT]):
     attrs: type[AttrsT]
     analyze: Callable[["RuleContext[AttrsT]"], Sequence[Provider]]
     provides: tuple[type[Provider], ...] = (DefaultInfo,)
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be used; the message points into the rule file."""
+        need_class("attrs", self.attrs, Attrs)
+        if not callable(self.analyze):
+            raise TypeError(f"`analyze` is a function, not {self.analyze!r}")
+        for one in self.provides:
+            need_class("provides", one, Provider)
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,16 @@ class RuleContext(Generic[AttrsT]):
         action makes must be verified by digest. `stdout` is an output that gets the
         command's standard output. A timeout of 0 is none.
         """
+        inputs, tools = tuple(inputs), tuple(tools)
+        need("inputs", inputs, Artifact)
+        need("outputs", outputs if stdout is None else (*outputs, stdout), Artifact)
+        need("tools", tools, Tool)
+        need("env", env or (), str)
+        if not argv or not (outputs or stdout):
+            raise ValueError("an action has a command and an output")
+        if not _MNEMONIC.fullmatch(mnemonic):
+            raise ValueError(f"a mnemonic is one word, not {mnemonic!r}")
+        check_timeout(timeout_seconds)
         environment = env or {}
         named: list[Argument] = [*argv, *environment.values()]
         made = (*outputs, *(() if stdout is None else (stdout,)))
@@ -182,6 +202,8 @@ class RuleContext(Generic[AttrsT]):
 
     def write(self, artifact: Artifact, text: str, *, executable: bool = False) -> None:
         """Declare that `artifact` holds exactly `text`."""
+        need("text", (text,), str)
+        text.encode()  # a lone surrogate fails here, where the rule's author sees it
         self.actions.append(
             Action(
                 owner=self.label,
@@ -222,6 +244,8 @@ class RuleContext(Generic[AttrsT]):
     def _declare(self, name: str, *, is_directory: bool) -> Artifact:
         if any(part in {"", ".", ".."} for part in name.split("/")):
             self.fail(f"output `{name}` is no clean relative path")
+        if not name.isprintable() or "%{" in name:
+            self.fail(f"output `{name}` has characters that no path here can have")
         if name in self.declared:
             self.fail(f"output `{name}` is declared twice")
         artifact = Artifact.output(

@@ -14,7 +14,7 @@ from occlum_build.label import Label
 from occlum_build.loading.loader import Loader
 from occlum_build.loading.package import Target
 from occlum_build.loading.rule_file import failure_span
-from occlum_build.provider import DefaultInfo, Provider
+from occlum_build.provider import DefaultInfo, Provider, need
 from occlum_build.rule import Dependency, RuleContext
 
 KeyRing = Callable[[str], SigningKey | None]
@@ -90,10 +90,11 @@ def _analyzed(target: Target, analysis: Analysis, key_ring: KeyRing) -> Analyzed
     )
     rule = target.rule_class.rule
     try:
-        returned = list(rule.analyze(context))
-    except DiagnosticError:
+        returned = list(rule.analyze(context) or ())
+        need("analyze", returned, Provider)
+    except (DiagnosticError, KeyboardInterrupt):
         raise
-    except Exception as problem:
+    except BaseException as problem:  # `SystemExit` too: the rule fails, not the build
         raise DiagnosticError(_rule_failed(target, problem, loader)) from problem
     providers = {type(one): one for one in returned}
     missing = [one.__name__ for one in rule.provides if one not in providers]
@@ -165,7 +166,7 @@ def _wrong_kind(
         )
 
 
-def _rule_failed(target: Target, problem: Exception, loader: Loader) -> Diagnostic:
+def _rule_failed(target: Target, problem: BaseException, loader: Loader) -> Diagnostic:
     """A rule's own error: where in the rule file, and for which target."""
     rule_class = target.rule_class
     text, file = loader.sources.text(rule_class.file)

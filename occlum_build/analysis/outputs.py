@@ -29,6 +29,9 @@ class Outputs:
         """
         problems = [found for action in actions for found in self._conflicts(target, action)]
         problems += _conflicts_inside(target, actions)
+        if _has_cycle(actions):
+            message = f"rule `{target.rule_class.name}` makes actions that need each other"
+            problems.append(error("OB0301", message, target.span, label=f"in `{target.label}`"))
         made = {output.path for action in actions for output in action.outputs}
         problems += [
             error(
@@ -39,6 +42,18 @@ class Outputs:
             )
             for one in declared
             if one.path not in made
+        ]
+        problems += [
+            error(
+                "OB0332",
+                f"rule `{target.rule_class.name}` makes `{output.path}`, which it did not declare",
+                target.span,
+                label=f"in `{target.label}`",
+                helps=("an action makes what `declare_file` and `declare_directory` return",),
+            )
+            for action in actions
+            for output in action.outputs
+            if output not in declared
         ]
         if problems:
             raise DiagnosticError(problems)
@@ -86,6 +101,19 @@ def _conflicts_inside(target: Target, actions: Sequence[Action]) -> list[Diagnos
             problems.append(error("OB0305", message, target.span, label=f"in `{target.label}`"))
         seen.add(output.path)
     return problems
+
+
+def _has_cycle(actions: Sequence[Action]) -> bool:
+    """Whether an action needs what can only be made after it; between targets none does."""
+    missing = {output for action in actions for output in action.outputs}
+    waiting = list(actions)
+    while waiting:
+        stuck = [action for action in waiting if not missing.isdisjoint(action.inputs)]
+        if len(stuck) == len(waiting):
+            return True
+        missing = {output for action in stuck for output in action.outputs}
+        waiting = stuck
+    return False
 
 
 def _folders_of(path: str) -> list[str]:

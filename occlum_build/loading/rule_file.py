@@ -87,9 +87,9 @@ class RuleFiles:
         sys.modules[str(label)] = module  # dataclasses and pydantic look the module up
         try:
             exec(compile(tree, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102  # this is the loader
-        except DiagnosticError:
+        except (DiagnosticError, KeyboardInterrupt):
             raise
-        except Exception as problem:
+        except BaseException as problem:  # `SystemExit` too: the file fails, not the build
             raise DiagnosticError(_failure(problem, file, text)) from problem
         return module
 
@@ -111,7 +111,12 @@ class RuleFiles:
         allowed = {
             name: value for name, value in vars(builtins).items() if name not in _REFUSED_BUILTINS
         }
-        return {**allowed, "__import__": import_module}
+        return {**allowed, "__import__": import_module, "print": _print}
+
+
+def _print(*values: object) -> None:
+    """`print` in a rule file: for its author's eyes, never among a command's results."""
+    sys.stderr.write(" ".join(map(str, values)) + "\n")
 
 
 def _imported_label(importer: Label, name: str, level: int) -> Label | None:
@@ -175,7 +180,7 @@ def _refused_imports(label: Label, tree: ast.Module, source: SourceMap) -> list[
     return problems
 
 
-def failure_span(problem: Exception, file: str, text: str) -> Span:
+def failure_span(problem: BaseException, file: str, text: str) -> Span:
     """The last line of a rule file that took part in an exception."""
     line = 0
     trace = problem.__traceback__
@@ -189,6 +194,6 @@ def failure_span(problem: Exception, file: str, text: str) -> Span:
     return Span(file, line, column, len(content) + 1) if line else Span(file)
 
 
-def _failure(problem: Exception, file: str, text: str) -> Diagnostic:
+def _failure(problem: BaseException, file: str, text: str) -> Diagnostic:
     message = f"the rule file fails: {type(problem).__name__}: {problem}"
     return error("OB0109", message, failure_span(problem, file, text))
