@@ -1,5 +1,6 @@
 """Evaluates BUILD and .bzl files: Starlark runs, and calls of rules are recorded."""
 
+import inspect
 import re
 import warnings
 from collections.abc import Mapping
@@ -81,6 +82,8 @@ class Evaluator:
     def _run(self, label: Label, file: str, text: str) -> starlark.Module:
         """Evaluate one file."""
         source = self._maps[file] = SourceMap(file, text)
+        if source.is_too_deep:
+            raise DiagnosticError(error("OB0105", "this file is nested too deeply", Span(file)))
         module = starlark.Module()
         for name, function in (
             ("glob", self._glob),
@@ -199,9 +202,16 @@ class Evaluator:
 
     def _guarded(self, function: Any) -> Any:
         """Keep our own exceptions: Starlark turns them into text."""
+        shape = inspect.signature(function)
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             try:
+                try:
+                    shape.bind(*arguments, **keywords)
+                except TypeError as problem:
+                    name = function.__name__.strip("_")
+                    message = f"`{name}`: {problem}".replace("'", "`")
+                    raise DiagnosticError(error("OB0105", message)) from None
                 return function(*arguments, **keywords)
             except DiagnosticError as problem:
                 self._stashed = problem
@@ -259,6 +269,8 @@ class Evaluator:
         self, include: list[str], exclude: list[str] | None = None, *, allow_empty: bool = False
     ) -> list[str]:
         scope = self._current("glob")
+        _need_strings("glob", include)
+        _need_strings("glob", exclude or [])
         if scope.files is None:
             label = scope.package.label
             scope.files = PackageFiles(
@@ -269,7 +281,7 @@ class Evaluator:
         try:
             found = scope.files.glob(include, exclude or ())
             empty = [one for one in include if not scope.files.glob([one])]
-        except (BadGlobError, AttributeError) as problem:
+        except BadGlobError as problem:
             raise DiagnosticError(error("OB0117", f"bad glob: {problem}")) from None
         if not allow_empty and (empty or not found):
             listed = ", ".join(f"`{one}`" for one in empty or include)
@@ -291,13 +303,22 @@ class Evaluator:
     ) -> None:
         package = self._current("package").package
         if default_visibility is not None:
+            _need_strings("package", default_visibility)
             package.default_visibility = tuple(default_visibility)
         package.default_testonly = default_testonly
 
     def _exports_files(self, srcs: list[str], visibility: list[str] | None = None) -> None:
         package = self._current("exports_files").package
+        _need_strings("exports_files", srcs)
+        _need_strings("exports_files", visibility or [])
         for one in srcs:
             package.exported[one] = tuple(visibility or ("//visibility:public",))
+
+
+def _need_strings(function: str, values: object) -> None:
+    if not isinstance(values, list | tuple) or not all(isinstance(one, str) for one in values):
+        message = f"`{function}` takes a list of strings, not `{values!r}`"
+        raise DiagnosticError(error("OB0105", message))
 
 
 def _exports(source: SourceMap) -> tuple[str, ...]:

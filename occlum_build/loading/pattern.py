@@ -16,7 +16,7 @@ from occlum_build.loading.workspace import (
     STATE_DIRECTORY,
 )
 
-_ALL_NAMES: Final = ("all", "*")
+_ALL: Final = "all"
 MANUAL_TAG: Final = "manual"
 
 
@@ -88,7 +88,7 @@ def _labels(text: str, loader: Loader, directory: Path) -> Iterator[tuple[Label,
     except BadLabelError as problem:
         helps = ("patterns look like `//pkg:name`, `//pkg:all`, `//pkg/...` or `:name`",)
         raise DiagnosticError(error("OB0121", str(problem), helps=helps)) from None
-    if label.name in _ALL_NAMES and ":" in text:
+    if label.name == _ALL and ":" in text:
         yield from _all_of(label, loader)
     elif loader.find(label) is not None:
         yield label, True

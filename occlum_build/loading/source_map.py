@@ -82,10 +82,24 @@ class SourceMap:
     @cached_property
     def tree(self) -> ast.Module:
         """The syntax tree; empty where Python cannot read the file."""
+        return self._parsed[0]
+
+    @property
+    def is_too_deep(self) -> bool:
+        """Whether the text is nested so deeply that Starlark's parser would crash."""
+        return self._parsed[1]
+
+    @cached_property
+    def _parsed(self) -> tuple[ast.Module, bool]:
+        empty = ast.Module(body=[], type_ignores=[])
         try:
-            return ast.parse(self.text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return ast.Module(body=[], type_ignores=[])
+            return ast.parse(self.text), False
+        except SyntaxError as problem:
+            return empty, str(problem.msg).startswith("too many nested")
+        except (RecursionError, MemoryError):
+            return empty, True
+        except ValueError:
+            return empty, False
 
     def span(self, node: ast.AST) -> Span:
         """The node's place, up to the end of its first line."""

@@ -38,8 +38,10 @@ class Sources:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise DiagnosticError(self.missing(label, span)) from None
             except UnicodeDecodeError as problem:
-                message = f"`{shown}` is no UTF-8 text (byte {problem.start})"
-                raise DiagnosticError(error("OB0120", message, span)) from None
+                before = problem.object[: problem.start].decode("utf-8").split("\n")
+                at = Span(shown, len(before), len(before[-1]) + 1)
+                message = f"`{shown}` is no UTF-8 text"
+                raise DiagnosticError(error("OB0120", message, at)) from None
             self._texts[label] = (text, shown)
             self._shown[shown] = text
         return self._texts[label]

@@ -9,7 +9,8 @@ from occlum_build.loading.source_map import SourceMap
 _ARROW: Final = re.compile(r"^\s*--> (?P<file>.+):(?P<line>\d+):(?P<column>\d+)$", re.MULTILINE)
 _FRAME: Final = re.compile(r"^  \* (?P<file>.+):(?P<line>\d+), in (?P<function>.+)$", re.MULTILINE)
 _CARETS: Final = re.compile(r"^\s*\|\s(?P<indent>\s*)(?P<carets>\^+)", re.MULTILINE)
-_MESSAGE: Final = re.compile(r"^error: (?P<message>.*)$", re.MULTILINE)
+_MESSAGE: Final = re.compile(r"^error: (?P<message>.*?)(?=\n\s*-->|\Z)", re.MULTILINE | re.DOTALL)
+_NO_VALUE: Final = re.compile(r"not supported on type `(?P<kind>\w+)`")
 _NOT_FOUND: Final = re.compile(r"Variable `(?P<name>\w+)` not found")
 
 
@@ -32,13 +33,13 @@ def place(text: str) -> Span | None:
 def explained(text: str, source: SourceMap, known: tuple[str, ...]) -> Diagnostic:
     """A diagnostic of an error's text; `known` are the names that the file could mean."""
     match = _MESSAGE.search(text)
-    message = match["message"] if match else text.strip().split("\n")[0]
+    message, *more = (match["message"] if match else text).strip().split("\n")
     span = place(text) or Span(source.file)
-    notes = tuple(
-        f"called at {file}:{line}"
-        for file, line in reversed(frames(text))
-        if (file, line) != (span.file, span.line)
-    )
+    calls = [one for one in reversed(frames(text)) if one != (span.file, span.line)]
+    if span.file.startswith(("//", "@")) and calls:  # in the text that stands for a rule file
+        file, line = calls.pop(0)
+        span = source.call(line, "").span if file == source.file else Span(file, line, 1)
+    notes = (*more, *(f"called at {file}:{line}" for file, line in calls))
     missing = _NOT_FOUND.search(message)
     if missing:
         guess = near(missing["name"], known)
@@ -50,6 +51,10 @@ def explained(text: str, source: SourceMap, known: tuple[str, ...]) -> Diagnosti
         return _syntax_error(message, span, source)
     if message.startswith("fail: "):
         return error("OB0105", message.removeprefix("fail: "), span, notes=notes)
+    kind = _NO_VALUE.search(message)
+    if "serde::serialize" in message and kind:
+        message = f"a value of type `{kind['kind']}` is nothing that an attribute can hold"
+    message = message.removeprefix("TypeError: ").removeprefix("StarlarkError: ")
     message = message[:1].lower() + message[1:].rstrip(".")
     return error("OB0105", message, span, notes=notes)
 

@@ -52,8 +52,9 @@ def parse_workspace_file(text: str, file: str) -> WorkspaceFile:
         raise DiagnosticError(
             error("OB0102", f"this is no YAML: {problem.problem}", span)
         ) from None
-    except yaml.YAMLError as problem:
-        raise DiagnosticError(error("OB0102", f"this is no YAML: {problem}", Span(file))) from None
+    except (yaml.YAMLError, RecursionError) as problem:
+        why = getattr(problem, "reason", None) or "it is nested too deeply"
+        raise DiagnosticError(error("OB0102", f"this is no YAML: {why}", Span(file))) from None
     reader = _Reader(file)
     result = reader.workspace(root)
     if reader.problems:
