@@ -34,7 +34,8 @@ def failures(analysis: Analysis, plan: Plan, result: NinjaResult) -> list[Diagno
     if found:
         return found
     notes = tuple(result.output.strip().split("\n")) or (f"its status is {result.status}",)
-    return [error("OB0409", "ninja failed for a reason of its own", notes=notes)]
+    helps = ("`occlum-build clean` deletes all outputs",)
+    return [error("OB0409", "ninja failed for a reason of its own", notes=notes, helps=helps)]
 
 
 def _failure(analysis: Analysis, plan: Plan, step: Step, message: str) -> Diagnostic:

@@ -1,5 +1,6 @@
 """Runs ninja, and listens to the action runners that it starts."""
 
+import fcntl
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from occlum_build.execution.spec import EVENTS_VARIABLE
 _STATUS: Final = "%s %f %t@"
 _STATUS_LINE: Final = re.compile(r"^(?P<started>\d+) (?P<finished>\d+) (?P<total>\d+)@")
 _TICK_SECONDS: Final = 0.25
+_MTIME: Final = 2
+"""Which field of a line of ninja's log is a time stamp: start, end, mtime, output, command."""
 
 
 @dataclass
@@ -41,7 +45,8 @@ class NinjaCommand:
 
     root: Path
     ninja_file: str
-    nodes: tuple[str, ...]
+    guard: Path
+    """A file that stays locked until the last action of a run has ended."""
     jobs: int | None = None
     keep_going: bool = False
 
@@ -53,7 +58,7 @@ def ninja_program() -> str:
 
 
 def run_ninja(command: NinjaCommand, titles: Mapping[str, str], progress: Progress) -> NinjaResult:
-    """Build the nodes; `titles` name actions, by record file, for people."""
+    """Build all that the file knows; `titles` name actions, by record file, for people."""
     return _Listener(command, titles, progress).run()
 
 
@@ -69,8 +74,10 @@ class _Listener:
         self.result = NinjaResult(status=0)
 
     def run(self) -> NinjaResult:
+        self._forget_future()
         events_read, events_write = os.pipe()
         environment = {**os.environ, EVENTS_VARIABLE: str(events_write), "NINJA_STATUS": _STATUS}
+        guard = self._guard()
         with subprocess.Popen(
             self._argv(),
             cwd=self.command.root,
@@ -78,9 +85,10 @@ class _Listener:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(events_write,),
+            pass_fds=(events_write, guard),
         ) as process:
             os.close(events_write)
+            os.close(guard)
             try:
                 self._listen(process, events_read)
             except KeyboardInterrupt:
@@ -91,12 +99,35 @@ class _Listener:
             self.result.status = process.wait()
         return self.result
 
+    def _forget_future(self) -> None:
+        """Take from ninja what it knows if the clock was set back: it would miss changes."""
+        log = (self.command.root / self.command.ninja_file).parent / ".ninja" / ".ninja_log"
+        try:
+            text = log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return
+        times = [
+            line.split("\t")[_MTIME] for line in text.split("\n") if line.count("\t") > _MTIME
+        ]
+        if any(int(one) > time.time_ns() for one in times if one.isdecimal()):
+            log.unlink()
+
+    def _guard(self) -> int:
+        """A lock that ninja and its actions hold: a killed driver leaves them behind."""
+        guard = os.open(self.command.guard, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.progress.message("waiting for the actions of a build that was killed")
+            fcntl.flock(guard, fcntl.LOCK_EX)
+        return guard
+
     def _argv(self) -> Sequence[str]:
         command = self.command
         argv = [ninja_program(), "-f", command.ninja_file]
         argv += ["-j", str(command.jobs)] if command.jobs else []
         argv += ["-k", "0"] if command.keep_going else []
-        return [*argv, *command.nodes]
+        return argv
 
     def _listen(self, process: subprocess.Popen[bytes], events: int) -> None:
         assert process.stdout is not None  # noqa: S101  # it was asked for

@@ -40,13 +40,6 @@ class Plan:
     layout: Layout
     steps: dict[str, Step] = field(default_factory=dict)
 
-    def nodes(self, artifacts: Iterable[Artifact]) -> list[str]:
-        """What ninja is asked for, so that `artifacts` exist."""
-        makers = self._makers()
-        return sorted(
-            {self.layout.node(makers[one.path], one) for one in artifacts if one.path in makers}
-        )
-
     def records(self) -> list[str]:
         """The record file of each step."""
         return sorted(self.steps)
@@ -54,13 +47,6 @@ class Plan:
     def step_of(self, record: str) -> Step:
         """The step whose record file this is."""
         return self.steps[record]
-
-    def _makers(self) -> dict[str, Action]:
-        return {
-            output.path: step.action
-            for step in self.steps.values()
-            for output in step.action.outputs
-        }
 
 
 def make_plan(

@@ -5,6 +5,7 @@ Standard library only: the action runner imports it.
 
 import json
 import os
+import stat
 from dataclasses import dataclass, field
 
 from occlum_build.execution.files import (
@@ -16,6 +17,7 @@ from occlum_build.execution.files import (
 )
 
 _VERSION = 1
+_MODE_BITS = 0o170000 | stat.S_IXUSR  # the kind of a file, and whether it can be executed
 
 
 @dataclass
@@ -54,10 +56,15 @@ class Record:
 
     def is_intact(self, root: str) -> bool:
         """Whether every output below `root` still is what the action made."""
-        return all(
-            current_digest(f"{root}/{path}", made) == made.digest
-            for path, made in self.outputs.items()
-        )
+        return all(_is_as_made(f"{root}/{path}", made) for path, made in self.outputs.items())
+
+
+def _is_as_made(path: str, made: Made) -> bool:
+    """Whether content and execute bit are what they were."""
+    now = identity_of(path)
+    if now is None or not made.identity or (now[-1] ^ made.identity[-1]) & _MODE_BITS:
+        return False
+    return current_digest(path, made) == made.digest
 
 
 def current_digest(path: str, known: Made | None = None) -> str | None:

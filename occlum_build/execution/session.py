@@ -10,7 +10,7 @@ from pathlib import Path
 from occlum_build.analysis.analysis import Analysis, AnalyzedTarget, analyze
 from occlum_build.artifact import Artifact
 from occlum_build.configuration import Configuration
-from occlum_build.diagnostic import Diagnostic, DiagnosticError
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
 from occlum_build.execution.failure import failures
 from occlum_build.execution.layout import Layout
 from occlum_build.execution.ninja_process import NinjaCommand, NinjaResult, run_ninja
@@ -76,6 +76,14 @@ class Session:
         if set(members) - set(analysis.targets):
             analysis = analyze([*labels, *members], self.loader, self._keys.find)
         self.check()
+        sources = [one for one in labels if one not in analysis.targets]
+        if sources:
+            raise DiagnosticError(
+                [
+                    error("OB0121", f"`{one}` is a source file: it is there already")
+                    for one in sources
+                ]
+            )
         return analysis
 
     def members(self, labels: Iterable[Label], analysis: Analysis) -> list[Label]:
@@ -120,15 +128,13 @@ class Session:
         finally:
             self.digests.save()
         writer.distrust()
-        made = [output for step in extra for output in step.action.outputs]
-        nodes = plan.nodes([*wanted, *made])
-        if not nodes:
+        if not plan.steps:
             self.progress.clear()
             return plan, NinjaResult(status=0)
         command = NinjaCommand(
             root=self.workspace.root,
             ninja_file=self.layout.ninja_file,
-            nodes=tuple(nodes),
+            guard=self.layout.state / "actions.lock",
             jobs=self._options.jobs,
             keep_going=self._options.keep_going or bool(extra),
         )

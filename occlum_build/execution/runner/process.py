@@ -1,6 +1,7 @@
 """Runs one command in a process group of its own, and ends all of it."""
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -106,5 +107,7 @@ def _become(command: Command, failed: int) -> NoReturn:
         os.execvpe(program, command.argv, command.env)
     except OSError as problem:
         os.write(failed, str(problem.errno or 1).encode())
+    except ValueError:  # a NUL in an argument, a `=` in the name of a variable
+        os.write(failed, str(errno.EINVAL).encode())
     finally:
         os._exit(127)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Final
 
@@ -92,6 +93,9 @@ class _Runner:
             if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
                 return self._failed("no space left on the device", "full")
             return self._failed(f"{problem.strerror or problem}: {problem.filename or ''}")
+        except Exception as problem:  # noqa: BLE001  # the driver must not take it for ninja's own failure
+            write_atomically(self._path(spec.log), traceback.format_exc().encode())
+            return self._failed(f"its runner failed: {type(problem).__name__}: {problem}")
         self._tell("done", milliseconds=int((time.monotonic() - started) * 1000))
         return 0
 
@@ -184,10 +188,21 @@ class _Runner:
             timeout_seconds=spec.timeout_seconds,
         )
         try:
-            return run(command)
+            status = run(command)
         except OSError as problem:
             message = f"`{command.argv[0]}` cannot be executed: {problem.strerror}"
             raise ActionError(message) from None
+        self._check_inputs(sandbox)
+        return status
+
+    def _check_inputs(self, sandbox: Sandbox) -> None:
+        """Notice writes to inputs that the sandbox only links to; what made them runs again."""
+        changed = sandbox.changed_links()
+        for one in changed:
+            if one.record is not None:
+                remove(self._path(one.record))
+        if changed:
+            raise ActionError(f"the command changed its input `{changed[0].path}`")
 
     def _environment(self, sandbox: Sandbox) -> dict[str, str]:
         env = {
@@ -216,7 +231,10 @@ class _Runner:
             if os.path.isdir(path) != output.is_directory:
                 kind = "a directory" if output.is_directory else "a file"
                 raise ActionError(f"the output `{output.path}` is not {kind}")
-            normalize(path)
+            odd = normalize(path)
+            if odd is not None:
+                name = odd.removeprefix(f"{sandbox.root}/")
+                raise ActionError(f"the output `{name}` is neither a file nor a directory")
         made: dict[str, Made] = {}
         for output in self.spec.outputs:
             source, target = f"{sandbox.root}/{output.path}", self._path(output.path)

@@ -8,7 +8,15 @@ import os
 import stat
 from typing import Self
 
-from occlum_build.execution.files import is_executable, make_parents, remove
+from occlum_build.execution.files import (
+    Identity,
+    identity,
+    identity_of,
+    is_executable,
+    make_parents,
+    remove,
+    tree,
+)
 from occlum_build.execution.spec import Spec, SpecInput
 
 _LINK_FROM_BYTES = 16 << 20
@@ -33,6 +41,7 @@ class Sandbox:
         self.root = f"{base}/root"
         self.home = f"{base}/home"
         self.temporary = ""
+        self._links: list[tuple[SpecInput, str, list[Identity | None]]] = []
 
     def __enter__(self) -> Self:
         try:
@@ -61,6 +70,10 @@ class Sandbox:
         if not self._keep:
             remove(self._base)
 
+    def changed_links(self) -> list[SpecInput]:
+        """The inputs that are links, not copies, and were written to since they were placed."""
+        return [one for one, source, known in self._links if _identities(source) != known]
+
     def _place(self, one: SpecInput) -> None:
         target = f"{self.root}/{one.path}"
         source = one.place if one.place.startswith("/") else f"{self._spec.workspace}/{one.place}"
@@ -71,6 +84,7 @@ class Sandbox:
             raise UndeclaredError(one.path) from None
         if one.is_directory or status.st_size > _LINK_FROM_BYTES:
             os.symlink(source, target)
+            self._links.append((one, source, _identities(source)))
             return
         _copy(source, target)
         os.chmod(target, 0o755 if is_executable(status) else 0o644)
@@ -79,23 +93,36 @@ class Sandbox:
 
 def _temporary_directory() -> str:
     """A directory outside of every workspace: what runs in it must not find ours above it."""
-    parent = os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # the name is random, the mode 0700
+    chosen = os.environ.get("TMPDIR", "")
+    is_usable = os.path.isabs(chosen) and os.path.isdir(chosen)
+    parent = chosen if is_usable else "/tmp"  # noqa: S108  # a random name, mode 0700
     path = f"{parent}/occlum-build-{os.urandom(8).hex()}"
     os.mkdir(path, 0o700)
     return path
 
 
-def normalize(path: str) -> None:
-    """Give an output, or every file of an output tree, a mode that no umask decides."""
+def normalize(path: str) -> str | None:
+    """Give an output, or every file of an output tree, a mode that no umask decides.
+
+    A device, pipe or socket among them is returned: reading it might never end.
+    """
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
-        return
+        return None
     if stat.S_ISDIR(status.st_mode):
         os.chmod(path, 0o755)  # noqa: S103  # as a checkout has it
-        for name in os.listdir(path):
-            normalize(f"{path}/{name}")
-        return
+        found = (normalize(f"{path}/{name}") for name in sorted(os.listdir(path)))
+        return next((one for one in found if one is not None), None)
+    if not stat.S_ISREG(status.st_mode):
+        return path
     os.chmod(path, 0o555 if is_executable(status) else 0o444)
+    return None
+
+
+def _identities(path: str) -> list[Identity | None]:
+    """The identity of a file, or of all that a directory holds."""
+    below = tree(path) if os.path.isdir(path) else ()
+    return [identity_of(path), *(identity(os.lstat(one)) for _, one in below)]
 
 
 def _copy(source: str, target: str) -> None:
