@@ -2,6 +2,6 @@
 
 import sys
 
-from occlum_build.cli.entry import main
+from occlum_build.cli.start import main
 
 sys.exit(main())

@@ -1,6 +1,7 @@
 """The grammar of the command line."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ VERBS: Final = {
     "help": "show this text, or that of a verb",
 }
 
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _EPILOG: Final = """\
 target patterns:
   //pkg:name  one target         //pkg       the same as //pkg:pkg
@@ -53,7 +55,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         helps = [f"`{self.prog} --help` shows what there is"]
-        if "invalid choice: " in message:
+        if message.startswith("argument VERB: invalid choice: "):
             word = message.partition("invalid choice: ")[2].partition("'")[2].partition("'")[0]
             guess = near(word, VERBS)
             message = f"no verb `{word}`"
@@ -61,7 +63,8 @@ class _Parser(argparse.ArgumentParser):
         elif message.startswith("unrecognized arguments: "):
             word = message.partition(": ")[2].split()[0]
             guess = near(word, self._option_string_actions)
-            message = f"no option `{word}`"
+            is_option = word.startswith("-")
+            message = f"no option `{word}`" if is_option else f"`{word}` is one argument too many"
             helps = [f"an option `{guess}` exists"] if guess else helps
         raise DiagnosticError(error("OB0001", message.replace("'", "`"), helps=helps))
 
@@ -79,6 +82,8 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         before, rest = before[:cut], before[cut + 1 :]
     parser = make_parser()
     parsed, unknown = parser.parse_known_args(before)
+    if parsed.verb is None and rest:
+        parser.error("there is no verb before `--`")
     if unknown:
         _verb_parser(parser, parsed.verb).error(f"unrecognized arguments: {' '.join(unknown)}")
     patterns = list(getattr(parsed, "patterns", ()))
@@ -99,6 +104,12 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     )
 
 
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether diagnostics are wanted as JSON, asked before it is known what else is right."""
+    options = " ".join(words[: words.index("--")] if "--" in words else words)
+    return "--message-format=json" in options or "--message-format json" in options
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser, for help texts and completions too."""
     parser = _Parser(
@@ -108,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="store_const", const="version", dest="version")
+    parser.add_argument("--version", action="store_const", const="version", dest="verb")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
     for verb, text in VERBS.items():
         one = verbs.add_parser(
@@ -216,8 +227,8 @@ def _keys(words: Sequence[str]) -> dict[str, Path]:
     keys: dict[str, Path] = {}
     for word in words:
         name, equals, file = word.partition("=")
-        if not name or not equals or not file:
-            helps = ("write `--key NAME=FILE`",)
+        if not _KEY_NAME.fullmatch(name) or not equals or not file:
+            helps = ("write `--key NAME=FILE`; a name has letters, digits, `.`, `_` and `-`",)
             raise DiagnosticError(error("OB0001", f"`{word}` names no key file", helps=helps))
         keys[name] = Path(file).absolute()
     return keys

@@ -44,7 +44,11 @@ class Command:
         Raises:
             DiagnosticError: there is none, or its marker or the configuration is wrong.
         """
-        directory = Path(os.path.realpath(Path.cwd()))
+        try:
+            directory = Path(os.path.realpath(Path.cwd()))
+        except FileNotFoundError:
+            message = "no workspace: the current directory has been deleted"
+            raise DiagnosticError(error("OB0101", message)) from None
         workspace = current_workspace(directory)
         configuration = workspace.configuration(arguments.configuration)
         progress = Progress(sys.stderr)

@@ -6,11 +6,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from occlum_build.cli.arguments import Arguments, make_parser, parse_arguments
+from occlum_build.cli.arguments import Arguments, make_parser, parse_arguments, wants_json
 from occlum_build.cli.console import Console
 from occlum_build.cli.exit_code import ExitCode
 from occlum_build.diagnostic import DiagnosticError, error
@@ -36,11 +37,46 @@ _OF_THE_MACHINE: Final = frozenset(
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code."""
-    given = tuple(sys.argv[1:] if words is None else words)
-    console = Console(is_json="--message-format=json" in given)
+    _stop_for_any_signal()
+    try:
+        status = _outcome(tuple(sys.argv[1:] if words is None else words))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as problem:
+        _forsake(sys.stdout)
+        if not isinstance(problem, BrokenPipeError):
+            text = f"error[OB0412]: standard output cannot be written: {problem.strerror}\n"
+            with suppress(OSError):
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        _forsake(sys.stderr)
+        return ExitCode.FAILED
+    return status
+
+
+def _stop_for_any_signal() -> None:
+    """Let a closed terminal and `kill` end a build as Ctrl-C does: with all that it started."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _forsake(stream: TextIO) -> None:
+    """Lead a stream that takes nothing any more to nowhere: Python flushes it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _outcome(given: tuple[str, ...]) -> int:
+    """Do what a command line says, and turn every ending into an exit code.
+
+    Raises:
+        OSError: standard output or standard error takes nothing any more.
+    """
+    console = Console(is_json=wants_json(given))
     text_of: Callable[[str], str | None] = _text_in_workspace
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     try:
         arguments = parse_arguments(given)
         if arguments.verb in {"help", "version"}:
@@ -59,8 +95,7 @@ def main(words: Sequence[str] | None = None) -> int:
         console.diagnostics([problem_found], text_of)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
+        raise
     except OSError as problem:
         if problem.errno not in _OF_THE_MACHINE:
             return _bug(problem)

@@ -41,7 +41,9 @@ def _answer(command: Command, graph: TargetGraph, text: str) -> Iterable[Label]:
     words = [one.strip() for one in match["arguments"].split(",")]
     name = match["name"]
     if len(words) != _ARGUMENT_COUNTS[name] or not all(words):
-        message = f"`{name}` takes {_ARGUMENT_COUNTS[name]} patterns"
+        message = (
+            f"`{name}` takes {'one pattern' if _ARGUMENT_COUNTS[name] == 1 else 'two patterns'}"
+        )
         raise DiagnosticError(error("OB0126", message))
     sets = [command.session.select([one], command.directory).labels for one in words]
     graph.add(label for labels in sets for label in labels)
@@ -50,6 +52,9 @@ def _answer(command: Command, graph: TargetGraph, text: str) -> Iterable[Label]:
         return graph.dependencies(sets[0])
     if name == "rdeps":
         return graph.dependents(sets[1])
+    if not all(sets):
+        message = "`path` needs a target on either side"
+        raise DiagnosticError(error("OB0126", message))
     return graph.path(sets[0][0], sets[1][0])
 
 

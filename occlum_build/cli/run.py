@@ -41,18 +41,18 @@ def run(command: Command) -> NoReturn:
         session.check_built(analysis, plan, result)
         if command.arguments.is_json:
             show_reports(command, [label], analysis)
-        argv = _argv(command, info)
+        argv = [*_argv(command, info), *command.arguments.rest]
         env = {name: _text(command, value) for name, value in info.env.items()}
         command.remember(plan, argv=argv, env=env)
-    become(argv, env, command.arguments.rest)
+    become(argv, env)
 
 
-def become(argv: list[str], env: dict[str, str], rest: tuple[str, ...]) -> NoReturn:
+def become(argv: list[str], env: dict[str, str]) -> NoReturn:
     """Replace this process."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(argv[0], [*argv, *rest], {**os.environ, **env})  # no shell
+        os.execvpe(argv[0], argv, {**os.environ, **env})  # no shell
     except OSError as problem:
         why = problem.strerror or str(problem)
         message = f"`{argv[0]}` cannot be executed"

@@ -11,6 +11,7 @@ from occlum_build.execution.fingerprint import fingerprint_path, recall
 
 _MARKER = "WORKSPACE.occlum"
 _STATE = ".occlum-build"
+_INTERRUPTED = 130
 _VERBS = frozenset({"build", "run", "test"})
 
 
@@ -20,15 +21,31 @@ def main() -> int:
     answered = replay(words)
     if answered is not None:
         return answered
-    from occlum_build.cli.entry import main as work
-
     return work(words)
+
+
+def work(words: Sequence[str]) -> int:
+    """Do the work. The user may want to stop while the modules of the tool still load."""
+    try:
+        from occlum_build.cli.entry import main as entry
+
+        return entry(words)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def replay(words: Sequence[str]) -> int | None:
     """Do what the same command did, if nothing it read or made has changed; else None."""
+    _open_streams()
     if not words or words[0] not in _VERBS:
         return None
+    try:
+        return _replayed(words)
+    except OSError:  # the tool itself finds words for what is wrong
+        return None
+
+
+def _replayed(words: Sequence[str]) -> int | None:
     directory = os.path.realpath(".")
     root = _workspace(directory)
     if root is None:
@@ -42,6 +59,23 @@ def replay(words: Sequence[str]) -> int | None:
     if isinstance(argv, list) and isinstance(variables, dict):
         os.execvpe(argv[0], argv, {**os.environ, **variables})  # no shell
     return 0
+
+
+def _open_streams() -> None:
+    """Lead standard streams that the caller closed to nowhere.
+
+    The next file that is opened would otherwise become one of them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+            os.set_inheritable(number, True)  # noqa: FBT003  # takes no keyword
+            mode = "w" if number else "r"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # stays
+            setattr(sys, name, stream)
 
 
 def _workspace(directory: str) -> str | None:
