@@ -181,8 +181,8 @@ def test_diagnostics_can_be_read_by_programs(workspace: Workspace) -> None:
     lines = workspace.run("build", "//...", "--message-format=json").err.splitlines()
 
     found = [json.loads(line) for line in lines]
-    assert [one["code"] for one in found] == ["OB0110", "OB0111"]
-    assert found[0]["span"] == {"file": "app/BUILD", "line": 2, "column": 19, "end_column": 27}
+    assert [one["code"] for one in found] == ["OB0111", "OB0110"]
+    assert found[1]["span"] == {"file": "app/BUILD", "line": 2, "column": 19, "end_column": 27}
 
 
 _RUNNABLE = 'shell(name = "r", outs = ["r"], cmd = "echo made > $OUT")\n'

@@ -11,6 +11,52 @@ from tests.support.workspace import LOAD, Workspace
 TEXTS = Path(__file__).parent / "diagnostics"
 Golden = Callable[[Path, str], None]
 
+RULE_FILE = """from occlum_build.api import (
+    Annotated, Artifact, Attrs, DefaultInfo, Label, Rule, RunInfo, Source,
+)
+
+
+class A(Attrs):
+    src: Annotated[Label, Source()]
+
+
+def analyze(ctx):
+    {body}
+    return [DefaultInfo()]
+
+
+r = Rule(attrs={attrs}, analyze=analyze)
+"""
+
+# Rules that hand over nonsense: their attributes, and how `analyze` begins.
+RULES = (
+    ("rule_that_exits", "A", "raise SystemExit(3)"),
+    ("rule_that_returns_no_provider", "A", "return [1]"),
+    ("rule_with_attributes_of_nothing", "dict", "return []"),
+    ("rule_with_files_that_are_none", "A", 'return [DefaultInfo("x")]'),
+    ("rule_with_an_empty_command", "A", "return [DefaultInfo(), RunInfo(())]"),
+    (
+        "rule_that_makes_a_source",
+        "A",
+        'ctx.run(mnemonic="M", argv=["x"], outputs=[ctx.file(ctx.attrs.src)])',
+    ),
+    (
+        "rule_that_makes_what_it_did_not_declare",
+        "A",
+        'ctx.write(Artifact.output("../../x", ctx.label), "")',
+    ),
+    (
+        "rule_with_a_cycle_of_actions",
+        "A",
+        'o = ctx.declare_file("o"); ctx.run(mnemonic="M", argv=["x"], inputs=[o], outputs=[o])',
+    ),
+    (
+        "rule_with_two_lines_for_a_mnemonic",
+        "A",
+        'ctx.run(mnemonic="M\\nN", argv=["x"], outputs=[ctx.declare_file("o")])',
+    ),
+)
+
 # Each case: the files of a workspace. `app/BUILD` gets the `load` of the test rules in front,
 # unless it has one of its own. What is built is `//...`, or what `pattern` says.
 CASES: dict[str, dict[str, str]] = {
@@ -157,6 +203,50 @@ CASES: dict[str, dict[str, str]] = {
     "unknown_verb": {"arguments": "biuld //..."},
     "unknown_option": {"arguments": "build //... --jbos 3"},
     "no_target": {"arguments": "build"},
+    "no_verb_before_dashes": {"arguments": "-- build //..."},
+    "unexpected_argument": {"arguments": "clean //app:a"},
+    "unknown_choice": {"arguments": "query //... --output xml"},
+    "json_in_two_words": {"arguments": "build //nothing --message-format json"},
+    "key_outside_of_the_keys": {"arguments": "build //... --key ../../x=key.pem"},
+    "source_file_as_a_target": {
+        "app/BUILD": "",
+        "app/f.txt": "",
+        "arguments": "build //app:f.txt",
+    },
+    "path_from_nowhere": {
+        "app/BUILD": "",
+        "arguments": "query path(//app:all,//tools:all)",
+    },
+    "glob_of_a_string": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = glob("*.c"))\n'},
+    "glob_with_unknown_argument": {
+        "app/BUILD": 'shell(name = "a", cmd = "", srcs = glob(["*.c"], exlude = ["x"]))\n'
+    },
+    "visibility_that_grants_nothing": {
+        "app/BUILD": 'write(name = "a", text = "", visibility = ["//lib:__pgk__"])\n'
+    },
+    "visibility_of_a_package_as_a_string": {
+        "app/BUILD": 'package(default_visibility = "//visibility:public")\n'
+    },
+    "attribute_that_no_data_is": {"app/BUILD": 'write(name = "a", text = len)\n'},
+    "fail_with_several_lines": {"app/BUILD": 'fail("first\\nsecond")\n'},
+    "nested_too_deeply": {"app/BUILD": f"x = {'[' * 3000}{']' * 3000}\n"},
+    "workspace_nested_too_deeply": {"WORKSPACE.occlum": "[" * 3000},
+    "workspace_with_control_character": {"WORKSPACE.occlum": "name: a\x01\n"},
+    "output_with_a_line_break": {"app/BUILD": 'shell(name = "a", cmd = "", outs = ["x\\ny"])\n'},
+    "output_with_a_placeholder": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["%{store}"])\n'
+    },
+    "timeout_that_never_ends": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = ["x"], timeout = 1 << 62)\n'
+    },
+    **{
+        name: {
+            "app/BUILD": 'load("//app:r.py", "r")\nr(name = "x", src = "f.txt")\n',
+            "app/f.txt": "",
+            "app/r.py": RULE_FILE.format(body=body, attrs=attrs),
+        }
+        for name, attrs, body in RULES
+    },
     "no_tests": {"app/BUILD": 'write(name = "a", text = "")\n', "arguments": "test //..."},
 }
 
