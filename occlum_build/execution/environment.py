@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+INSTALL_RUSTUP = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+
 
 class SetUpError(Exception):
     """Set-up cannot go on; `help` is what the user can do."""
@@ -67,7 +69,7 @@ def missing_programs() -> list[str]:
         return []
     return [
         "rustup and cargo are missing, and building the LibOS needs them; install them with",
-        "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh",
+        f"  {INSTALL_RUSTUP}",
     ]
 
 

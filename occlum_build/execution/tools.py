@@ -6,13 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from occlum_build.action import ExternalTool, PythonScript, PythonTool, Tool
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
-from occlum_build.execution.environment import SetUpError, environment
+from occlum_build.execution.environment import INSTALL_RUSTUP, SetUpError, environment
 from occlum_build.execution.layout import Layout
 from occlum_build.execution.python_sources import python_sources
 from occlum_build.execution.source_digests import SourceDigests
@@ -106,7 +106,10 @@ class Tools:
         path = os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])
         program = shutil.which(tool.locate[0], path=path)
         if program is None:
-            raise DiagnosticError(_missing(tool, f"`{tool.locate[0]}` is not on the PATH"))
+            problem = _missing(tool, f"`{tool.locate[0]}` is not on the PATH")
+            first = f" with `{INSTALL_RUSTUP}`" if tool.locate[0] == "rustup" else ""
+            helps = (f"first install `{tool.locate[0]}`{first}", *problem.helps)
+            raise DiagnosticError(replace(problem, helps=helps))
         try:
             result = subprocess.run(
                 [program, *tool.locate[1:]],

@@ -194,6 +194,25 @@ def test_what_a_rule_prints_is_no_result(workspace: Workspace) -> None:
     assert (outcome.out, outcome.err) == ("//app:a\n", "7\n")
 
 
+def test_a_tool_whose_installer_is_missing_says_how_to_get_that_first(
+    workspace: Workspace,
+) -> None:
+    workspace.write(
+        "app/BUILD",
+        'load("@occlum//rules:defs.bzl", "rust_binary")\n'
+        'rust_binary(name = "r", srcs = ["m.rs"], lock = "Cargo.lock")\n',
+    )
+    for name in ("m.rs", "Cargo.lock"):
+        workspace.write(f"app/{name}", "")
+
+    nowhere = {"PATH": "/usr/bin:/bin", "HOME": str(workspace.root)}
+    outcome = workspace.run("build", "//app:r", env=nowhere)
+
+    assert outcome.status == FAILED
+    assert "error[OB0405]: the tool `rust` is missing" in outcome.err
+    assert "= help: first install `rustup` with `curl " in outcome.err
+
+
 def _started(workspace: Workspace, command: str) -> "subprocess.Popen[str]":
     """A build of `//app:t` whose action runs."""
     workspace.build_file(f'shell(name = "t", outs = ["o"], cmd = "{command}")')
