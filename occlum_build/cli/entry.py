@@ -14,7 +14,7 @@ from typing import Final, TextIO
 from occlum_build.cli.arguments import Arguments, make_parser, parse_arguments, wants_json
 from occlum_build.cli.console import Console
 from occlum_build.cli.exit_code import ExitCode
-from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
 
 _OF_THE_MACHINE: Final = frozenset(
     {
@@ -54,6 +54,11 @@ def main(words: Sequence[str] | None = None) -> int:
     return status
 
 
+def _is_of_the_build(problem: Diagnostic) -> bool:
+    """Whether an action or the machine failed; a key that cannot sign is wrong input."""
+    return problem.code.startswith("OB04") and problem.code != "OB0410"
+
+
 def _stop_for_any_signal() -> None:
     """Let a closed terminal and `kill` end a build as Ctrl-C does: with all that it started."""
     for number in (signal.SIGHUP, signal.SIGTERM):
@@ -88,7 +93,7 @@ def _outcome(given: tuple[str, ...]) -> int:
         return _verb(arguments.verb)(command)
     except DiagnosticError as problem:
         console.diagnostics(problem.diagnostics, text_of)
-        is_build = any(one.code.startswith("OB04") for one in problem.diagnostics)
+        is_build = any(map(_is_of_the_build, problem.diagnostics))
         return ExitCode.FAILED if is_build else ExitCode.WRONG_INPUT
     except KeyboardInterrupt:
         problem_found = error("OB0404", "interrupted", notes=("nothing is left half-written",))

@@ -157,7 +157,7 @@ def test_a_key_of_the_wrong_size_is_refused(workspace: Workspace) -> None:
 
     outcome = workspace.run("build", "//app:s", "--key", "development=bad.pem")
 
-    assert outcome.status == FAILED
+    assert outcome.status == WRONG_INPUT
     assert "error[OB0410]: the key `development` cannot sign an enclave" in outcome.err
     assert "it has 2048 bits and the exponent 65537" in outcome.err
     assert "openssl genrsa -3" in outcome.err
@@ -173,7 +173,7 @@ def test_what_is_no_key_is_refused(workspace: Workspace, text: str) -> None:
 
     outcome = workspace.run("build", "//app:s", "--key", "development=bad.pem")
 
-    assert (outcome.status, outcome.err.count("error[OB0410]")) == (FAILED, 1)
+    assert (outcome.status, outcome.err.count("error[OB0410]")) == (WRONG_INPUT, 1)
 
 
 def test_one_failure_does_not_hide_another_if_asked_to_go_on(workspace: Workspace) -> None:
