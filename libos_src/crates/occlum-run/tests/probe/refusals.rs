@@ -1,6 +1,9 @@
 //! What EINIT refuses, it refuses with the error that the CPU would give.
 
-use abi::Attributes;
+use abi::{Attributes, Secs, SgxError, attributes};
+use plat_sim::{Options, SimPlatform};
+use platform::{Enclave as _, Error, Platform as _};
+use sgx_image::SgxsReader;
 
 use crate::{
     Bundle,
@@ -55,6 +58,37 @@ fn a_field_that_was_not_signed_is_refused() {
 fn a_structure_of_another_kind_is_refused() {
     let bundle = with_signature(|bytes| bytes[0] ^= 1);
     assert!(refusal(&bundle).contains("EINIT: SGX_INVALID_SIG_STRUCT"));
+}
+
+#[test]
+fn debug_mode_that_the_signer_does_not_allow_is_refused() {
+    let mut signed = enclave();
+    signed.attributes.flags = Attributes::MODE64BIT;
+    let mut reader = SgxsReader::new(&signed.stream[..]).expect("a legal stream");
+    // The runner takes ATTRIBUTES from SIGSTRUCT; this host asks for one bit more.
+    let secs = Secs {
+        size_bytes: reader.enclave().size_bytes,
+        ssa_frame_pages: reader.enclave().ssa_frame_pages,
+        misc_select: attributes::MISC_EXINFO,
+        attributes: Attributes {
+            flags: Attributes::MODE64BIT | Attributes::DEBUG,
+            ..signed.attributes
+        },
+        ..Secs::ZERO
+    };
+    let platform = SimPlatform::new(Options::default());
+    let mut built = platform.create(&secs).expect("a legal SECS");
+    while let Some(run) = reader.next_run().expect("a legal stream") {
+        match run.data {
+            Some(data) => built.add_pages(run.offset, data, run.sec_info, true),
+            None => built.add_zero_pages(run.offset, run.size_bytes(), run.sec_info),
+        }
+        .expect("legal pages");
+    }
+
+    let refused = built.init(&signed.sigstruct());
+
+    assert_eq!(refused, Err(Error::Refused(SgxError::InvalidAttribute)));
 }
 
 #[test]
