@@ -9,7 +9,8 @@ from tests.support.workspace import Workspace
 
 def test_an_action_sees_only_what_it_declares(workspace: Workspace) -> None:
     workspace.build_file(
-        'shell(name = "t", srcs = ["a"], outs = ["o"], cmd = ": > $OUT; find . -type f | sort > $OUT")'
+        'shell(name = "t", srcs = ["a"], outs = ["o"],'
+        ' cmd = ": > $OUT; find . -type f | sort > $OUT")'
     )
     workspace.write("app/a", "")
     workspace.write("app/secret", "")
