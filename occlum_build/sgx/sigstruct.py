@@ -5,15 +5,17 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
+from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.sgx.attributes import Attributes
 
 SIGSTRUCT_BYTES: Final = 1808
+SIGNED_BYTES: Final = 256
 KEY_BYTES: Final = 384
 KEY_BITS: Final = KEY_BYTES * 8
 EXPONENT: Final = 3
 VENDOR_NONE: Final = 0
 VENDOR_INTEL: Final = 0x8086
+_VENDORS: Final = (VENDOR_NONE, VENDOR_INTEL)
 
 # Intel SDM vol. 3D, table "Layout of Enclave Signature Structure (SIGSTRUCT)". The signed
 # bytes are [0, 128) and [900, 1028).
@@ -53,6 +55,41 @@ class EnclaveIdentity:
     software_defined: int = 0
     cet_attributes: int = 0
     cet_attributes_mask: int = 0
+
+    @classmethod
+    def parse(cls, signed: bytes) -> Self:
+        """Read the signed bytes, the block that `sgx_sign gendata` writes too.
+
+        Raises `DiagnosticError` with every constant that is wrong.
+        """
+        if len(signed) != SIGNED_BYTES:
+            raise DiagnosticError(
+                error("OB0510", f"a signer signs {SIGNED_BYTES} bytes, not {len(signed)}")
+            )
+        _refuse_wrong_constants("these are not a SIGSTRUCT's signed bytes", _signed_faults(signed))
+        return cls.read(signed)
+
+    @classmethod
+    def read(cls, signed: bytes) -> Self:
+        """Read the signed bytes, whatever the constants among them are."""
+        _, vendor, date, _, software_defined, _ = _FIRST.unpack_from(signed)
+        second = _SECOND.unpack_from(signed, _FIRST.size)
+        return cls(
+            mrenclave=second[8],
+            attributes=Attributes.parse(second[6]),
+            attribute_mask=Attributes.parse(second[7]),
+            misc_select=second[0],
+            misc_mask=second[1],
+            date=date[::-1].hex(),
+            isv_prod_id=second[11],
+            isv_svn=second[12],
+            family_id=second[5],
+            ext_prod_id=second[10],
+            vendor=vendor,
+            software_defined=software_defined,
+            cet_attributes=second[2],
+            cet_attributes_mask=second[3],
+        )
 
     def signed_bytes(self) -> bytes:
         """What the signature covers; the signer hashes exactly this."""
@@ -113,40 +150,58 @@ class SigStruct:
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Read 1808 bytes; raises `DiagnosticError` with every constant that is wrong."""
+        sigstruct = cls.read(data)
+        _refuse_wrong_constants("this is no SIGSTRUCT", constant_faults(data))
+        return sigstruct
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """Read 1808 bytes, whatever is in them; raises `DiagnosticError` for another number.
+
+        Constants that are wrong are not kept: `constant_faults` names them, and
+        `pack` gives other bytes than these if there are any.
+        """
         if len(data) != SIGSTRUCT_BYTES:
             raise DiagnosticError(
                 error("OB0510", f"a SIGSTRUCT has {SIGSTRUCT_BYTES} bytes, not {len(data)}")
             )
-        header, vendor, date, header2, software_defined, reserved = _FIRST.unpack_from(data)
-        modulus, exponent, signature = _KEY.unpack_from(data, _KEY_START)
-        second = _SECOND.unpack_from(data, _SECOND_START)
-        reserved_end, q1, q2 = _QUOTIENTS.unpack_from(data, _QUOTIENTS_START)
-        _refuse_wrong_constants(
-            ("HEADER is not the constant of the manual", header != _HEADER),
-            ("HEADER2 is not the constant of the manual", header2 != _HEADER2),
-            (f"VENDOR is {vendor:#x}, not 0 or 0x8086", vendor not in (0, VENDOR_INTEL)),
-            (f"EXPONENT is {exponent}, not {EXPONENT}", exponent != EXPONENT),
-            (f"DATE {date[::-1].hex()} is not eight digits", not date.hex().isdecimal()),
-            ("reserved bytes are not zero", any(reserved + second[4] + second[9] + reserved_end)),
-        )
-        identity = EnclaveIdentity(
-            mrenclave=second[8],
-            attributes=Attributes.parse(second[6]),
-            attribute_mask=Attributes.parse(second[7]),
-            misc_select=second[0],
-            misc_mask=second[1],
-            date=date[::-1].hex(),
-            isv_prod_id=second[11],
-            isv_svn=second[12],
-            family_id=second[5],
-            ext_prod_id=second[10],
-            vendor=vendor,
-            software_defined=software_defined,
-            cet_attributes=second[2],
-            cet_attributes_mask=second[3],
-        )
+        modulus, _, signature = _KEY.unpack_from(data, _KEY_START)
+        _, q1, q2 = _QUOTIENTS.unpack_from(data, _QUOTIENTS_START)
         numbers = (int.from_bytes(one, "little") for one in (modulus, signature, q1, q2))
-        return cls(identity, *numbers)
+        return cls(EnclaveIdentity.read(signed_part(data)), *numbers)
+
+
+def signed_part(sigstruct: bytes) -> bytes:
+    """The 256 of its bytes that the signature covers, as they are."""
+    return sigstruct[:_KEY_START] + sigstruct[_SECOND_START:_QUOTIENTS_START]
+
+
+def constant_faults(sigstruct: bytes) -> list[tuple[str, str]]:
+    """The fields whose bytes the manual fixes and that have others, each with what is wrong."""
+    _, exponent, _ = _KEY.unpack_from(sigstruct, _KEY_START)
+    end, _, _ = _QUOTIENTS.unpack_from(sigstruct, _QUOTIENTS_START)
+    checks = (
+        ("EXPONENT", f"EXPONENT is {exponent}, not {EXPONENT}", exponent != EXPONENT),
+        ("RESERVED", f"reserved bytes at {_QUOTIENTS_START} are not zero", any(end)),
+    )
+    found = [(name, message) for name, message, is_wrong in checks if is_wrong]
+    return _signed_faults(signed_part(sigstruct)) + found
+
+
+def _signed_faults(signed: bytes) -> list[tuple[str, str]]:
+    header, vendor, date, header2, _, reserved = _FIRST.unpack_from(signed)
+    second = _SECOND.unpack_from(signed, _FIRST.size)
+    constant = "is not the constant of the manual"
+    checks = (
+        ("HEADER", f"HEADER {constant}", header != _HEADER),
+        ("HEADER2", f"HEADER2 {constant}", header2 != _HEADER2),
+        ("VENDOR", f"VENDOR is {vendor:#x}, not 0 or 0x8086", vendor not in _VENDORS),
+        ("DATE", f"DATE {date[::-1].hex()} is not eight digits", not date.hex().isdecimal()),
+        ("RESERVED", "reserved bytes at 44 are not zero", any(reserved)),
+        ("RESERVED", "reserved bytes at 910 are not zero", any(second[4])),
+        ("RESERVED", "reserved bytes at 992 are not zero", any(second[9])),
+    )
+    return [(name, message) for name, message, is_wrong in checks if is_wrong]
 
 
 def mrsigner(modulus: int) -> bytes:
@@ -167,9 +222,6 @@ def _number(value: int) -> bytes:
     return value.to_bytes(KEY_BYTES, "little")
 
 
-def _refuse_wrong_constants(*checks: tuple[str, bool]) -> None:
-    found: list[Diagnostic] = [
-        error("OB0511", f"this is no SIGSTRUCT: {message}") for message, wrong in checks if wrong
-    ]
-    if found:
-        raise DiagnosticError(found)
+def _refuse_wrong_constants(what: str, faults: list[tuple[str, str]]) -> None:
+    if faults:
+        raise DiagnosticError([error("OB0511", f"{what}: {message}") for _, message in faults])
