@@ -1,126 +1,104 @@
-"""Fetch one Debian package by name, version and SHA-256, without root.
+"""Fetch Debian packages by name, version and SHA-256, without root.
 
-apt does the talking, with the machine's own sources, keys and proxies, but with lists and
-caches of its own in the store, and without running anything that the machine hooks into
-apt. The digest in the lock file decides whether what came is what was meant.
+apt does the talking. The digest in the lock file decides whether what came is what was
+meant. One package becomes a file; several, with all that the lock file says they depend
+on, become a directory that holds `NAME.deb` for each.
 """
 
 import argparse
-import re
-import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
 
+import apt
 import lockfile
+from apt import Apt
 from lockfile import Pin
-from program import ProgramError, capture, network_environment, persist, say, start
-from store import Store
-
-_FIELDS: Final = ("Version", "SHA256")
-_FIELD: Final = re.compile(rf"^({'|'.join(_FIELDS)}): (.+)$", re.MULTILINE)
-_NO_HOOKS: Final = """\
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-#clear DPkg::Pre-Invoke;
-#clear DPkg::Post-Invoke;
-"""
+from program import ProgramError, persist, say, start
+from store import Store, sha256_of
 
 
 def main() -> int:
-    """Write the package that the lock file pins to `--output`."""
+    """Write what the lock file pins to `--output` or into `--directory`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, required=True)
-    parser.add_argument("--package", required=True)
+    parser.add_argument("--package", action="append", required=True)
     parser.add_argument("--store", type=Store.at, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--output", type=Path)
+    place.add_argument("--directory", type=Path)
     options = parser.parse_args()
-    pin = lockfile.find(options.lock, options.package)
     store: Store = options.store
-    store.deliver(pin.sha256, options.output, lambda folder: download(store, pin, folder))
+    if options.output is not None:
+        (name,) = options.package
+        pin = lockfile.find(options.lock, name)
+        store.deliver(pin.sha256, options.output, lambda folder: download(store, pin, folder))
+        return 0
+    pins = lockfile.closure(options.lock, options.package)
+    fill(store, pins)
+    for pin in pins:
+        output = options.directory / f"{pin.name}.deb"
+        store.deliver(pin.sha256, output, lambda folder, pin=pin: download(store, pin, folder))
     return 0
 
 
+def fill(store: Store, pins: Sequence[Pin]) -> None:
+    """Fetch what the store lacks, all of it with one call of apt."""
+    kept = store.directory("sha256")
+    missing = [pin for pin in pins if not (kept / pin.sha256).exists()]
+    if len(missing) <= 1:
+        return
+    with store.scratch() as folder, _machine(store, missing) as machine:
+        say(f"fetching {len(missing)} packages through apt")
+        check_offers(machine, missing)
+        files = machine.download(missing, folder)
+        for pin in missing:
+            file = files[pin.name]
+            if sha256_of(file) == pin.sha256:
+                file.chmod(0o444)
+                file.replace(kept / pin.sha256)
+
+
 def download(store: Store, pin: Pin, folder: Path) -> Path:
-    """The package as an archive of Debian has it, in `folder`.
+    """The package as an archive of Debian has it, in `folder`."""
+    with _machine(store, [pin]) as machine:
+        say(f"fetching {pin.name} {pin.version} through apt")
+        check_offers(machine, [pin])
+        return persist(lambda: machine.download([pin], folder)[pin.name])
+
+
+def check_offers(machine: Apt, pins: Sequence[Pin]) -> None:
+    """Make sure that apt can fetch each version.
 
     The lists that an earlier call fetched are tried first; an archive forgets old
-    versions and learns new ones, so they are fetched anew if the version is not found.
+    versions and learns new ones, so they are fetched anew if a version is not found.
+
+    Raises:
+        ProgramError: no source has one of them.
     """
-    if shutil.which("apt-get") is None:
-        raise ProgramError(
-            f"fetching `{pin.name}` needs apt, which this machine does not have",
-            f"fetch the package elsewhere and put it at `{store.root}/sha256/{pin.sha256}`",
-        )
-    with store.lock("apt"):
-        apt = Apt(store.directory("apt"))
-        say(f"fetching {pin.name} {pin.version} through apt")
-        if pin.version not in apt.offers(pin.name):
-            apt.update()
-        offers = apt.offers(pin.name)
-        if pin.version not in offers:
+    names = [pin.name for pin in pins]
+    offers = machine.offers(names)
+    if all(pin.version in offers[pin.name] for pin in pins):
+        return
+    machine.update()
+    offers = machine.offers(names)
+    for pin in pins:
+        if pin.version not in offers[pin.name]:
             raise ProgramError(
                 f"no source of this machine's apt has `{pin.name}` version `{pin.version}`",
-                f"they have {_listed(offers)}; pin one of these, or add a source that still has"
-                " the version, such as a snapshot of the archive",
+                f"they have {_listed(offers[pin.name])}; pin one of these, or add a source that"
+                " still has the version, such as a snapshot of the archive",
             )
-        return persist(lambda: apt.download(pin, folder))
 
 
-class Apt:
-    """The machine's apt, with every place that it writes to moved below `home`."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home.absolute()
-        for part in ("lists/partial", "cache/archives/partial"):
-            (self.home / part).mkdir(parents=True, exist_ok=True)
-        (self.home / "no-hooks.conf").write_text(_NO_HOOKS, encoding="utf-8")
-
-    def update(self) -> None:
-        """Fetch the lists of packages; a source that fails is apt's warning, not our error."""
-        try:
-            self._run("update", cwd=self.home)
-        except ProgramError as error:
-            say(f"warning: {error}")
-
-    def offers(self, name: str) -> dict[str, str]:
-        """The versions of a package that the lists know of, each with its SHA-256."""
-        try:
-            text = self._run("show", name, program="apt-cache", cwd=self.home)
-        except ProgramError:
-            return {}
-        stanzas = (dict(_FIELD.findall(one)) for one in text.split("\n\n"))
-        return {one["Version"]: one["SHA256"] for one in stanzas if len(one) == len(_FIELDS)}
-
-    def download(self, pin: Pin, folder: Path) -> Path:
-        """Put the package into `folder`.
-
-        Raises:
-            ProgramError: the network failed, or apt did.
-        """
-        self._run("download", f"{pin.name}={pin.version}", cwd=folder)
-        archives = sorted(folder.glob("*.deb"))
-        if len(archives) != 1:
-            raise ProgramError(f"apt left {len(archives)} archives for `{pin.name}`")
-        return archives[0]
-
-    def _run(self, *words: str, cwd: Path, program: str = "apt-get") -> str:
-        settings = {
-            "Dir::State::lists": str(self.home / "lists"),
-            "Dir::Cache": str(self.home / "cache"),
-            "Acquire::Languages": "none",
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-            "Acquire::Retries": "3",
-            "APT::Architecture": "amd64",
-            "APT::Sandbox::User": "root",
-        }
-        options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
-        return capture(
-            [program, "--config-file", self.home / "no-hooks.conf", *options, *words],
-            env=network_environment(),
-            cwd=cwd,
-            name=f"{program} {words[0]}",
-        )
+def _machine(store: Store, pins: Sequence[Pin]) -> AbstractContextManager[Apt]:
+    names = ", ".join(f"`{pin.name}`" for pin in pins)
+    places = ", ".join(f"`{store.root}/sha256/{pin.sha256}`" for pin in pins[:3])
+    if len(pins) == 1:
+        how = f"fetch the package elsewhere and put it at {places}"
+    else:
+        how = f"fetch the packages elsewhere and put each at the place of its digest: {places}, …"
+    return apt.opened(store, f"fetching {names}", how)
 
 
 def _listed(offers: dict[str, str]) -> str:

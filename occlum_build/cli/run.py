@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from occlum_build.action import ExternalTool, PythonScript, PythonTool, Tool
+from occlum_build.action import STORE, ExternalTool, PythonScript, PythonTool, Tool
 from occlum_build.artifact import Artifact
 from occlum_build.cli.build import show_reports
 from occlum_build.cli.command import Command
@@ -80,4 +80,5 @@ def _argv(command: Command, info: RunInfo) -> list[str]:
 
 
 def _text(command: Command, text: str) -> str:
-    return text.replace(EXEC_ROOT, str(command.session.workspace.root))
+    root = command.session.workspace.root
+    return text.replace(EXEC_ROOT, str(root)).replace(STORE, str(command.session.layout.cache))

@@ -59,14 +59,20 @@ def _unpack_deb(parsed: argparse.Namespace) -> None:
 
 
 def _rootfs(parsed: argparse.Namespace) -> None:
+    import dataclasses
+
     from occlum_build.fs.archive import write_archive
-    from occlum_build.fs.output import written
+    from occlum_build.fs.output import scratch_directory, written
+    from occlum_build.fs.packages import package_layers
     from occlum_build.fs.rootfs import assemble
     from occlum_build.fs.specification import read_specification
 
-    tree = assemble(read_specification(parsed.spec))
-    with written(parsed.output) as output:
-        write_archive(tree, output)
+    specification = read_specification(parsed.spec)
+    with scratch_directory(parsed.output) as folder:
+        layers = specification.layers + package_layers(specification, folder)
+        tree = assemble(dataclasses.replace(specification, layers=layers))
+        with written(parsed.output) as output:
+            write_archive(tree, output)
 
 
 def _erofs(parsed: argparse.Namespace) -> None:

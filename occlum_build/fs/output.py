@@ -53,6 +53,16 @@ def scratch(beside: Path) -> Iterator[IO[bytes]]:
         raise _unwritable(beside, failure) from failure
 
 
+@contextmanager
+def scratch_directory(beside: Path) -> Iterator[Path]:
+    """An empty directory on the file system of `beside`, gone when the block ends."""
+    try:
+        with tempfile.TemporaryDirectory(dir=beside.parent, prefix=".occlum-build.") as folder:
+            yield Path(folder)
+    except OSError as failure:
+        raise _unwritable(beside, failure) from failure
+
+
 def _unwritable(path: Path, failure: OSError) -> Exception:
     helps = []
     if failure.errno in _FULL:

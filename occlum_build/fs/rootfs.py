@@ -6,7 +6,7 @@ that the order of layers means nothing. As `dpkg` does, what a layer has in
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, near
 from occlum_build.fs.archive import read_archive
@@ -14,7 +14,7 @@ from occlum_build.fs.closure import library_closure
 from occlum_build.fs.content import HostContent, Storage, same_bytes
 from occlum_build.fs.glob import os_bytes
 from occlum_build.fs.problem import Code, refusal, shown
-from occlum_build.fs.specification import Layer, Specification
+from occlum_build.fs.specification import CopyItem, Layer, Specification
 from occlum_build.fs.tree import (
     IMPLIED_DIRECTORY_MODE,
     ROOT_PATH,
@@ -48,8 +48,24 @@ def assemble(specification: Specification) -> Tree:
             claim for tar in sorted(specification.closure_from) for claim in archives.tree(tar)
         ]
         tree = _with_libraries(tree, links, candidates)
+    tree = _with_copies(tree, specification.copies)
     check_symlinks_stay_inside(tree)
     return tree
+
+
+def _with_copies(tree: Tree, copies: Iterable[CopyItem]) -> Tree:
+    """The tree with files that are copies of others, which links may lead to."""
+    added: list[_Claim] = []
+    for item in copies:
+        node = tree.names.get(walk(tree.names, item.of).path)
+        if node is None or node.kind is not Kind.FILE:
+            message = f"`{shown(item.path)}` cannot be a copy of `{shown(item.of)}`"
+            raise refusal(Code.BAD_SPECIFICATION, f"{message}: there is no such file")
+        place = _placed(tree.names, item.path)
+        if place in tree.names:
+            raise DiagnosticError([_conflict(place, tree.names[place], node)])
+        added.append((place, replace(node, origin=f"the copy of `{shown(item.of)}`")))
+    return Tree([*tree, *added])
 
 
 class _Archives:

@@ -6,7 +6,12 @@
      "symlinks": [{"path": "/bin/sh", "target": "bash"}],
      "layers": [{"tar": "libc6.tar", "label": "//deb:libc6",
                  "include": ["usr/lib/**"], "exclude": ["**/*.a"]}],
+     "debs": "packages", "debs_exclude": ["usr/share/doc/**"],
+     "copies": [{"path": "/etc/passwd", "of": "/usr/share/base-passwd/passwd.master"}],
      "closure": true, "closure_from": ["libc6.tar"]}
+
+`debs` is a directory of Debian packages, each of which is a layer without what
+`debs_exclude` matches. `copies` are made of the finished tree.
 
 Modes are octal strings; a file's may be left out, and so may every part but
 `version`. The order of lists means nothing. A key that is not known is refused.
@@ -59,6 +64,14 @@ class SymlinkItem:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyItem:
+    """A regular file that is there a second time, as a file of its own."""
+
+    path: bytes
+    of: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A canonical tar of which all, or what the patterns choose, goes into the tree."""
 
@@ -77,6 +90,9 @@ class Specification:
     directories: tuple[DirectoryItem, ...]
     symlinks: tuple[SymlinkItem, ...]
     layers: tuple[Layer, ...]
+    debs: str | None
+    debs_exclude: tuple[Pattern, ...]
+    copies: tuple[CopyItem, ...]
     closure: bool
     closure_from: tuple[str, ...]
 
@@ -106,6 +122,9 @@ def _specification(root: "_Fields") -> Specification:
         directories=root.items("directories", _directory),
         symlinks=root.items("symlinks", _symlink),
         layers=root.items("layers", _layer),
+        debs=root.take("debs", str, None) if root.has("debs") else None,
+        debs_exclude=root.patterns("debs_exclude"),
+        copies=root.items("copies", _copy),
         closure=root.take("closure", bool, default=False),
         closure_from=root.texts("closure_from"),
     )
@@ -124,6 +143,10 @@ def _directory(item: "_Fields") -> DirectoryItem:
 
 def _symlink(item: "_Fields") -> SymlinkItem:
     return SymlinkItem(item.path("path"), os_bytes(item.take("target", str, None)))
+
+
+def _copy(item: "_Fields") -> CopyItem:
+    return CopyItem(item.path("path"), item.path("of"))
 
 
 def _layer(item: "_Fields") -> Layer:

@@ -74,6 +74,8 @@ RULES = (
     "cargo_test",
     "cc_binary",
     "deb_archive",
+    "deb_lock",
+    "deb_rootfs",
     "enclave_app",
     "enclave_test",
     "filegroup",

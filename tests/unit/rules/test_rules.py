@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.action import EXEC_ROOT
 from occlum_build.label import Label
 from occlum_build.loading.rule_file import RuleFiles
 from occlum_build.loading.sources import Sources
@@ -42,14 +43,15 @@ def test_only_actions_that_check_a_digest_have_a_network(analyzed: Analyze) -> N
     found = analyzed(
         'cc_binary(name = "a", srcs = ["a.c"])\n'
         'deb_archive(name = "libc6", package = "libc6")\n'
+        'deb_rootfs(name = "debian", packages = ["bash"], lock = "d.lock")\n'
         'rust_binary(name = "r", srcs = ["Cargo.toml"], lock = "Cargo.lock")\n'
         'enclave_app(name = "enclave", config = "o.yaml", files = {"/bin/a": ":a"})',
-        {"a.c": "", "o.yaml": YAML, "Cargo.toml": "", "Cargo.lock": ""},
+        {"a.c": "", "o.yaml": YAML, "d.lock": "", "Cargo.toml": "", "Cargo.lock": ""},
     )
 
     actions = [one for target in found.analysis.targets.values() for one in target.actions]
     networked = {one.mnemonic for one in actions if one.network}
-    assert networked == {"FetchCrates", "FetchDeb", "FetchWheel"}
+    assert networked == {"FetchCrates", "FetchDeb", "FetchDebs", "FetchWheel"}
 
 
 def test_no_argument_names_a_place_of_this_machine(analyzed: Analyze, tmp_path: Path) -> None:
@@ -162,6 +164,27 @@ def test_the_order_of_files_in_a_build_file_means_nothing(analyzed: Analyze) -> 
     for spec in specs:
         del spec["label"]
     assert specs[0] == specs[1]
+
+
+def test_a_lock_is_written_beside_its_build_file_by_run_alone(analyzed: Analyze) -> None:
+    found = analyzed('deb_lock(name = "l", packages = ["bash", "git"], lock = "d.lock")', {})
+
+    run = found.provider("l", "RunInfo")
+    assert isinstance(run, RunInfo)
+    assert run.argv[1:5] == ("--package", "bash", "--package", "git")
+    assert run.argv[-2:] == ("--output", f"{EXEC_ROOT}/app/d.lock")
+    assert not found.actions("l")
+
+
+def test_the_order_of_packages_means_nothing(analyzed: Analyze) -> None:
+    found = analyzed(
+        'deb_rootfs(name = "a", packages = ["bash", "git"], lock = "d.lock")\n'
+        'deb_rootfs(name = "b", packages = ["git", "bash"], lock = "d.lock")',
+        {"d.lock": ""},
+    )
+
+    fetches = [found.actions(name)["FetchDebs"].argv[1:-1] for name in ("a", "b")]
+    assert fetches[0] == fetches[1]
 
 
 GENERATE = 'python_script(name = "tool", main = "tool.py")\ngenrule(name = "g", tool = ":tool", '
