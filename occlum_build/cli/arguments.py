@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -16,9 +17,13 @@ VERBS: Final = {
     "run": "make a target, then run it in this terminal",
     "clean": "delete everything that was made",
     "query": "show targets and what they need",
+    "sign": "sign an enclave: with a key in a file, on a device, or elsewhere",
     "version": "show the version",
     "help": "show this text, or that of a verb",
 }
+
+FILE_VERBS: Final = ("sign",)
+"""Verbs that take files and need no workspace: `occlum_build.identity` has them."""
 
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _EPILOG: Final = """\
@@ -126,6 +131,19 @@ def make_parser() -> argparse.ArgumentParser:
             verb, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
         )
         _ADDERS.get(verb, lambda _one: None)(one)
+    return parser
+
+
+def make_file_parser(verb: str) -> argparse.ArgumentParser:
+    """The parser of one of `FILE_VERBS`."""
+    parser = _Parser(
+        prog=f"occlum-build {verb}",
+        description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.",
+        allow_abbrev=False,
+    )
+    module = import_module(f"occlum_build.identity.{verb}")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
     return parser
 
 

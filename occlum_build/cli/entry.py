@@ -11,7 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, TextIO
 
-from occlum_build.cli.arguments import Arguments, make_parser, parse_arguments, wants_json
+from occlum_build.cli.arguments import (
+    FILE_VERBS,
+    Arguments,
+    make_file_parser,
+    make_parser,
+    parse_arguments,
+    wants_json,
+)
 from occlum_build.cli.console import Console
 from occlum_build.cli.exit_code import ExitCode
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
@@ -35,6 +42,10 @@ _OF_THE_MACHINE: Final = frozenset(
 """Errors of the file system that no code of ours can cause."""
 
 
+_UNWRITABLE: Final = frozenset({"OB0591"})
+"""What programs say that know no codes of the engine, and that is no fault of the input."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code."""
     _stop_for_any_signal()
@@ -56,7 +67,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _is_of_the_build(problem: Diagnostic) -> bool:
     """Whether an action or the machine failed; a key that cannot sign is wrong input."""
-    return problem.code.startswith("OB04") and problem.code != "OB0410"
+    return problem.code in _UNWRITABLE or (
+        problem.code.startswith("OB04") and problem.code != "OB0410"
+    )
 
 
 def _stop_for_any_signal() -> None:
@@ -83,6 +96,9 @@ def _outcome(given: tuple[str, ...]) -> int:
     console = Console(is_json=wants_json(given))
     text_of: Callable[[str], str | None] = _text_in_workspace
     try:
+        if given and given[0] in FILE_VERBS:
+            parsed = make_file_parser(given[0]).parse_args(given[1:])
+            return int(parsed.run(parsed))
         arguments = parse_arguments(given)
         if arguments.verb in {"help", "version"}:
             return _about(arguments)
@@ -137,10 +153,10 @@ def _about(arguments: Arguments) -> ExitCode:
     if arguments.verb == "version":
         sys.stdout.write(f"occlum-build {_version()}\n")
     elif arguments.help_of:
-        try:
+        with suppress(SystemExit):
+            if arguments.help_of in FILE_VERBS:
+                make_file_parser(arguments.help_of).parse_args(["--help"])
             make_parser().parse_args([arguments.help_of, "--help"])
-        except SystemExit:
-            return ExitCode.DONE
     else:
         make_parser().print_help()
     return ExitCode.DONE

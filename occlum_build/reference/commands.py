@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from occlum_build.cli.arguments import make_parser
+from occlum_build.cli.arguments import FILE_VERBS, make_file_parser, make_parser
 from occlum_build.config import __main__ as config
 from occlum_build.fs import __main__ as fs
 from occlum_build.reference.markdown import block, code, page, sentence, table
@@ -45,10 +45,18 @@ the top of a checkout. Diagnostics go to standard error. An output is written wh
 """
 
 
+_FILE_VERBS: Final = """
+## Verbs that take files
+
+They need no workspace, no key but where one signs, no SDK and no SGX, and run
+nothing of what they read.
+"""
+
+
 def commands_page(root: Path) -> str:
     """The page."""
     parser = make_parser()
-    verbs = list(_commands(parser, "###"))
+    verbs = [one for one in _commands(parser, "###") if one[0][4:] not in FILE_VERBS]
     common = _common_rows([one for _, _, one in verbs])
     sections = [
         "## occlum-build",
@@ -57,6 +65,12 @@ def commands_page(root: Path) -> str:
         "### Options of every verb but `version` and `help`",
         table(_TITLES, common),
         *(_command(*one, known=common) for one in verbs),
+        _FILE_VERBS.strip(),
+        *(
+            _command(heading, about, make_file_parser(heading[4:]))
+            for heading, about, _ in _commands(parser, "###")
+            if heading[4:] in FILE_VERBS
+        ),
         "## Environment variables",
         "None of them reaches an output.",
         table(("variable", "meaning"), _VARIABLES),

@@ -92,28 +92,12 @@ def _measure(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _tbs(arguments: argparse.Namespace) -> int:
-    _write(arguments.output, _identity(arguments).signed_bytes())
-    return EXIT_DONE
-
-
 def _sign(arguments: argparse.Namespace) -> int:
     from occlum_build.sgx.key import read_private_key
     from occlum_build.sgx.sign import sign
 
     key = read_private_key(arguments.key)
     _write(arguments.output, sign(_identity(arguments), key).pack())
-    return EXIT_DONE
-
-
-def _attach(arguments: argparse.Namespace) -> int:
-    from occlum_build.sgx.key import read_public_key
-    from occlum_build.sgx.sign import attach
-
-    modulus = read_public_key(arguments.public_key).public_numbers().n
-    signature = _read(arguments.signature)
-    sigstruct = attach(_identity(arguments), modulus, signature, str(arguments.signature))
-    _write(arguments.output, sigstruct.pack())
     return EXIT_DONE
 
 
@@ -252,30 +236,12 @@ def make_parser() -> argparse.ArgumentParser:
     measure.add_argument("sgxs", type=Path, metavar="SGXS", help="the enclave")
     measure.add_argument("--json", action="store_true", help="print facts as JSON")
     command(
-        "tbs",
-        _tbs,
-        "write the 256 bytes that a signer signs",
-        sgxs=sgxs,
-        metadata=metadata,
-        output="the file to write",
-    )
-    command(
         "sign",
         _sign,
         "sign an enclave with a private key",
         sgxs=sgxs,
         metadata=metadata,
         key="private key, RSA-3072 with exponent 3, in PEM",
-        output="the SIGSTRUCT to write",
-    )
-    command(
-        "attach",
-        _attach,
-        "make a SIGSTRUCT from a signature that was made elsewhere",
-        sgxs=sgxs,
-        metadata=metadata,
-        public_key="public key in PEM",
-        signature="the raw signature, 384 bytes, big endian",
         output="the SIGSTRUCT to write",
     )
     verify_sig = command("verify-sig", _verify_sig, "check a SIGSTRUCT and print what it says")

@@ -43,13 +43,13 @@ def read_private_key(path: Path) -> RSAPrivateKey:
         raise _refusal(
             path,
             "it is encrypted",
-            "sign outside with `tbs` and `attach`, or give an unencrypted key",
+            "sign in two steps with `--emit-tbs` and `--attach`, or give an unencrypted key",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise _refusal(path, "it is not a private key in PEM", _MAKE_A_KEY) from None
     if not isinstance(key, RSAPrivateKey):
         raise _refusal(path, "it is not an RSA key", _MAKE_A_KEY)
-    _check_numbers(path, key.key_size, key.public_key().public_numbers().e)
+    check_numbers(path, key.key_size, key.public_key().public_numbers().e)
     return key
 
 
@@ -64,7 +64,7 @@ def read_public_key(path: Path) -> RSAPublicKey:
         raise _refusal(path, "it is not a public key in PEM") from None
     if not isinstance(key, RSAPublicKey):
         raise _refusal(path, "it is not an RSA key", _MAKE_A_KEY)
-    _check_numbers(path, key.key_size, key.public_numbers().e)
+    check_numbers(path, key.key_size, key.public_numbers().e)
     return key
 
 
@@ -134,7 +134,8 @@ def _read_pem(path: Path) -> bytes:
         ) from None
 
 
-def _check_numbers(path: Path, bits: int, exponent: int) -> None:
+def check_numbers(path: Path, bits: int, exponent: int) -> None:
+    """Raises `DiagnosticError` unless SGX takes a key with these; `path` is what it is called."""
     if bits != KEY_BITS:
         raise _refusal(path, f"it has {bits} bits, and SGX takes {KEY_BITS}", _MAKE_A_KEY)
     if exponent != EXPONENT:

@@ -7,7 +7,7 @@ from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error
 from occlum_build.sgx.sigstruct import EXPONENT, KEY_BITS, KEY_BYTES, SigStruct, quotients
 
 # RFC 8017, section 9.2, note 1: DER of DigestInfo for SHA-256, before the digest.
-_DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")
+DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")
 
 
 def faults(sigstruct: SigStruct, file: str, mrenclave: bytes | None = None) -> list[Diagnostic]:
@@ -58,9 +58,15 @@ def parse_and_check(data: bytes, file: str, mrenclave: bytes | None = None) -> S
 
 def padded(digest: bytes) -> int:
     """The number whose cube root modulo N signs `digest` (RFC 8017, EMSA-PKCS1-v1_5)."""
-    payload = _DIGEST_INFO + digest
+    payload = DIGEST_INFO + digest
     padding = b"\xff" * (KEY_BYTES - len(payload) - 3)
     return int.from_bytes(b"\x00\x01" + padding + b"\x00" + payload, "big")
+
+
+def unpadded(number: int) -> bytes | None:
+    """The digest that `padded` made this number of; None if it made no such number."""
+    digest = (number & (1 << 256) - 1).to_bytes(32, "big")
+    return digest if padded(digest) == number else None
 
 
 def _is_signature(sigstruct: SigStruct) -> bool:

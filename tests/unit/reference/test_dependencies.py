@@ -24,6 +24,7 @@ def python_packages() -> Iterator[str]:
     wanted = [
         *project["build-system"]["requires"],
         *project["project"]["dependencies"],
+        *(one for extra in project["project"]["optional-dependencies"].values() for one in extra),
         *project["dependency-groups"]["dev"],
     ]
     for requirement in wanted:

@@ -78,24 +78,6 @@ def test_an_enclave_is_signed_and_verified(folder: Path, command: Run, key: Path
     assert facts["date"] == "00000000"
 
 
-def test_a_signature_can_be_made_where_the_key_is(folder: Path, command: Run, key: Path) -> None:
-    command(*enclave(folder))
-    command("sign", *signing(folder), "--key", key, "--output", folder / "here.sig")
-    command("tbs", *signing(folder), "--output", folder / "tbs")
-    command("public-key", "--key", key, "--output", folder / "public.pem")
-    subprocess.run(
-        ["openssl", "dgst", "-sha256", "-sign", key, "-out", folder / "raw", folder / "tbs"],
-        check=True,
-    )
-
-    command(
-        *("attach", *signing(folder), "--public-key", folder / "public.pem"),
-        *("--signature", folder / "raw", "--output", folder / "there.sig"),
-    )
-
-    assert (folder / "there.sig").read_bytes() == (folder / "here.sig").read_bytes()
-
-
 def test_the_same_inputs_give_the_same_files_anywhere(
     folder: Path, command: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
