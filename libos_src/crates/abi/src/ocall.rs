@@ -119,7 +119,8 @@ pub enum Ocall {
     /// (descriptor, length): write from the buffer. Reply: bytes written.
     Write = 2,
     /// (count, timeout in nanoseconds or `u64::MAX`): wait for the [`PollEntry`]s in the buffer.
-    /// Reply: how many are ready.
+    /// Reply: how many are ready. Unless the timeout is zero, [`Ocall::Unpark`] ends it as it ends
+    /// [`Ocall::Park`].
     Poll = 3,
     /// (descriptor): size of the terminal. Reply: rows << 16 | columns.
     TerminalSize = 4,

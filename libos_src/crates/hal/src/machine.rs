@@ -51,7 +51,8 @@ pub trait Machine: Sync {
     /// less than asked for.
     fn host_write(&self, fd: u32, buf: &[u8]) -> Result<usize, Errno>;
     /// Waits until a descriptor is ready, or for `timeout` (for ever without one). Fills in
-    /// `ready`; returns how many are ready.
+    /// `ready`; returns how many are ready. Unless `timeout` is zero, [`Machine::unpark`] ends it as
+    /// it ends [`Machine::park`].
     fn host_poll(&self, fds: &mut [HostPoll], timeout: Option<Duration>) -> Result<usize, Errno>;
     /// The size of the terminal behind a descriptor; `ENOTTY` when there is none.
     fn host_tty_size(&self, fd: u32) -> Result<WindowSize, Errno>;

@@ -13,7 +13,6 @@
 extern crate alloc;
 
 mod boot;
-mod events;
 mod files;
 mod libos;
 mod memory;

@@ -9,7 +9,6 @@ use config::Config;
 use hal::{ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
 use locks::{Mutex, Once, RwLock};
 
-use crate::events::Events;
 use crate::process::Process;
 use crate::syscalls::{self, Call};
 use crate::threads::{Futexes, Thread};
@@ -19,7 +18,6 @@ pub struct Libos {
     pub(crate) machine: &'static dyn Machine,
     pub(crate) config: Config,
     pub(crate) futexes: Futexes,
-    pub(crate) events: Arc<Events>,
     pub(crate) process: Once<Arc<Process>>,
     /// Who runs on each enclave thread. Only that thread changes its slot.
     slots: Box<[RwLock<Option<Task>>]>,
@@ -43,7 +41,6 @@ impl Libos {
         Self {
             machine,
             futexes: Futexes::new(),
-            events: Arc::new(Events::new(machine)),
             process: Once::new(),
             slots: (0..config.threads.max).map(|_| RwLock::new(None)).collect(),
             reported: Mutex::new(BTreeSet::new()),

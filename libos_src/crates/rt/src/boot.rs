@@ -194,6 +194,11 @@ pub(crate) fn end_process(status: i32) -> ! {
     host::exit_process(status)
 }
 
+/// How many threads are in the enclave, or on their way.
+pub(crate) fn thread_count() -> u32 {
+    THREADS.load(Ordering::Relaxed)
+}
+
 /// How many CPUs the program should count on.
 pub(crate) fn cpu_count() -> u32 {
     CPU_COUNT.load(Ordering::Relaxed)

@@ -35,6 +35,7 @@ mod machine;
 mod mailbox;
 mod pages;
 mod panic;
+mod parking;
 mod random;
 mod thread;
 mod untrusted;

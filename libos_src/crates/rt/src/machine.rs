@@ -14,16 +14,12 @@ use hal::{
 };
 
 use crate::{
-    boot, cpuid, entry, hints, host, pages, random, thread::ThreadPage, user_memory, xstate,
+    boot, cpuid, entry, hints, host, pages, parking, random, thread::ThreadPage, user_memory,
+    xstate,
 };
 
 /// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
 pub struct EnclaveMachine;
-
-/// Parking word: the thread runs, was unparked before it parked, or is parked.
-const RUNNING: u32 = 0;
-const UNPARKED: u32 = 1;
-const PARKED: u32 = 2;
 
 /// The latest monotonic time that anyone saw.
 static LATEST: AtomicU64 = AtomicU64::new(0);
@@ -172,7 +168,12 @@ impl Machine for EnclaveMachine {
     }
 
     fn host_poll(&self, fds: &mut [HostPoll], timeout: Option<Duration>) -> Result<usize, Errno> {
-        host::poll(fds, timeout)
+        if timeout == Some(Duration::ZERO) {
+            return host::poll(fds, timeout);
+        }
+        let mut found = Ok(0);
+        parking::park(|| found = host::poll(fds, timeout));
+        found
     }
 
     fn host_tty_size(&self, fd: u32) -> Result<WindowSize, Errno> {
@@ -212,24 +213,14 @@ impl Machine for EnclaveMachine {
     }
 
     fn park(&self, deadline: Option<Duration>) {
-        let word = ThreadPage::current().parking();
-        let relaxed = Ordering::SeqCst;
-        if word
-            .compare_exchange(RUNNING, PARKED, relaxed, relaxed)
-            .is_ok()
-        {
-            let now = || Duration::from_nanos(monotonic());
-            host::park(deadline.map(|deadline| deadline.saturating_sub(now())));
+        if !parking::spin() {
+            let left = || deadline.map(|at| at.saturating_sub(Duration::from_nanos(monotonic())));
+            parking::park(|| host::park(left()));
         }
-        word.store(RUNNING, Ordering::SeqCst);
     }
 
     fn unpark(&self, thread: u32) {
-        if let Some(page) = ThreadPage::of(thread)
-            && page.parking().swap(UNPARKED, Ordering::SeqCst) == PARKED
-        {
-            host::unpark(thread);
-        }
+        parking::unpark(thread);
     }
 
     fn xstate_size(&self) -> usize {

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use abi::ocall::Command;
@@ -73,6 +75,9 @@ pub(crate) struct Seat {
     /// A wake-up that came and was not yet used.
     token: Mutex<bool>,
     arrival: Condvar,
+    /// Rings while a wake-up is there, for a thread that waits for descriptors too. Made when first
+    /// needed.
+    bell: OnceLock<Bell>,
     counted: Mutex<Counters>,
 }
 
@@ -82,6 +87,7 @@ impl Seat {
             tcs_offset,
             token: Mutex::new(false),
             arrival: Condvar::new(),
+            bell: OnceLock::new(),
             counted: Mutex::new(Counters::default()),
         }
     }
@@ -108,11 +114,56 @@ impl Seat {
         *token = false;
     }
 
+    /// What becomes readable when a wake-up comes while the thread [listens](Self::listen).
+    pub(crate) fn bell(&self) -> io::Result<&UnixStream> {
+        if let Some(bell) = self.bell.get() {
+            return Ok(&bell.ear);
+        }
+        // Only the thread itself gets here, so nobody else sets it meanwhile.
+        let (ear, hand) = UnixStream::pair()?;
+        ear.set_nonblocking(true)?;
+        hand.set_nonblocking(true)?;
+        let bell = Bell {
+            ear,
+            hand,
+            is_heard: AtomicBool::new(false),
+        };
+        Ok(&self.bell.get_or_init(|| bell).ear)
+    }
+
+    /// Runs `wait`, which waits for the bell among others; it is told if a wake-up came already.
+    /// The wake-up is then used up.
+    pub(crate) fn listen<T>(&self, wait: impl FnOnce(bool) -> T) -> T {
+        let Some(bell) = self.bell.get() else {
+            return wait(true);
+        };
+        bell.is_heard.store(true, Ordering::SeqCst);
+        let is_rung = *locked(&self.token);
+        let result = wait(is_rung);
+        bell.is_heard.store(false, Ordering::SeqCst);
+        *locked(&self.token) = false;
+        while (&bell.ear).read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+        result
+    }
+
     /// Wakes the thread, or lets its next `park` return at once.
     pub(crate) fn unpark(&self) {
         *locked(&self.token) = true;
         self.arrival.notify_one();
+        if let Some(bell) = self.bell.get()
+            && bell.is_heard.load(Ordering::SeqCst)
+        {
+            // When it cannot take another byte it rings already.
+            let _ = (&bell.hand).write(&[0]);
+        }
     }
+}
+
+#[derive(Debug)]
+struct Bell {
+    ear: UnixStream,
+    hand: UnixStream,
+    is_heard: AtomicBool,
 }
 
 /// Everything that the threads of one enclave share.
@@ -208,6 +259,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Read};
     use std::time::{Duration, Instant};
 
     use super::Seat;
@@ -218,6 +270,28 @@ mod tests {
 
         seat.unpark();
         seat.park(None);
+    }
+
+    #[test]
+    fn a_wake_up_rings_the_bell_of_a_thread_that_listens() {
+        let seat = Seat::new(0);
+        let mut byte = [0];
+        let ring = |seat: &Seat, byte: &mut [u8]| {
+            let mut ear = seat.bell().expect("descriptors");
+            ear.read(byte).map_err(|error| error.kind())
+        };
+
+        seat.unpark();
+        seat.bell().expect("descriptors");
+        assert!(seat.listen(|is_rung| is_rung));
+        let heard = seat.listen(|is_rung| {
+            assert!(!is_rung);
+            seat.unpark();
+            ring(&seat, &mut byte)
+        });
+
+        assert_eq!(heard, Ok(1));
+        assert_eq!(ring(&seat, &mut byte), Err(ErrorKind::WouldBlock));
     }
 
     #[test]

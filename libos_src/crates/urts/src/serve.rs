@@ -1,6 +1,7 @@
 //! Serving OCALLs: what each one does on this host.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use platform::Enclave;
 
 use crate::RunError;
 use crate::mailbox::{Mailbox, Request};
-use crate::process::Process;
+use crate::process::{Process, Seat};
 #[cfg(feature = "testing")]
 use crate::testing;
 use crate::thread;
@@ -59,7 +60,7 @@ fn answer<E: Enclave>(
     Ok(match call {
         Ocall::Read => read(first, mailbox.buffer(second)),
         Ocall::Write => write(first, mailbox.buffer(second)),
-        Ocall::Poll => poll(mailbox, first, second),
+        Ocall::Poll => poll(&process.seats[seat], mailbox, first, second),
         Ocall::TerminalSize => terminal_size(first),
         Ocall::ReadImage => read_image(process, first, second, mailbox.buffer(third)),
         Ocall::Clock => clock(first),
@@ -195,7 +196,7 @@ fn clock(number: u64) -> Reply {
 }
 
 /// Waits for the descriptors that are listed in the buffer, and marks there which are ready.
-fn poll(mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
+fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
     let size = count
         .checked_mul(size_of::<PollEntry>() as u64)
         .ok_or(libc::EINVAL)?;
@@ -217,9 +218,20 @@ fn poll(mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
         // Rounded up: to wake early would make the enclave ask again and again.
         Some(limit) => i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
     };
-    // SAFETY: `list` is valid for reads and writes of its length.
-    let ready = unsafe { libc::poll(list.as_mut_ptr(), list.len() as libc::nfds_t, limit) };
-    let ready = u64::try_from(ready).map_err(|_| last_errno())?;
+    let ready = if limit == 0 {
+        poll_list(&mut list, 0)?
+    } else {
+        // A wake-up rings the bell, which is one more descriptor to wait for.
+        let bell = seat.bell().map_err(|_| libc::ENOMEM)?;
+        list.push(libc::pollfd {
+            fd: bell.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        });
+        let ready = seat.listen(|is_rung| poll_list(&mut list, if is_rung { 0 } else { limit }))?;
+        let rung = list.pop().is_some_and(|bell| bell.revents != 0);
+        ready - u64::from(rung)
+    };
     for (entry, item) in entries.as_chunks_mut::<8>().0.iter_mut().zip(&list) {
         let [low @ .., _, _] = *entry;
         let [first, second] = item.revents.to_le_bytes();
@@ -227,6 +239,12 @@ fn poll(mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
         *entry = [a, b, c, d, e, f, first, second];
     }
     Ok(ready)
+}
+
+fn poll_list(list: &mut [libc::pollfd], limit: i32) -> Reply {
+    // SAFETY: `list` is valid for reads and writes of its length.
+    let ready = unsafe { libc::poll(list.as_mut_ptr(), list.len() as libc::nfds_t, limit) };
+    u64::try_from(ready).map_err(|_| last_errno())
 }
 
 fn log(level: u64, line: &[u8]) {

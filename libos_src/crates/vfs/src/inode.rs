@@ -9,6 +9,7 @@ use bitflags::bitflags;
 
 use crate::{
     AttributeChange, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags, Result,
+    Watchers,
 };
 
 /// A file of any kind, apart from its names and from who has it open.
@@ -75,6 +76,12 @@ pub trait Inode: Any + Send + Sync {
     /// What a reader or writer would not have to wait for.
     fn readiness(&self) -> Readiness {
         Readiness::READABLE | Readiness::WRITABLE
+    }
+
+    /// Who is told when [`readiness`](Self::readiness) changes. `None` if it never does, or if only
+    /// the host knows.
+    fn watchers(&self) -> Option<&Watchers> {
+        None
     }
 
     /// A device's `ioctl`, with the request's argument already copied in: `argument` is as long as
@@ -228,6 +235,8 @@ bitflags! {
         const ERROR = 0x8;
         /// The other side is gone (`POLLHUP`).
         const HANG_UP = 0x10;
+        /// The other side writes no more (`POLLRDHUP`).
+        const READ_HANG_UP = 0x2000;
     }
 
     /// How `renameat2` treats an existing target.

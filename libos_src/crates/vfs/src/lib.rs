@@ -5,7 +5,7 @@
 //! performs the operations that take a path; an [`OpenFile`] is what a descriptor refers to.
 //!
 //! Nothing here waits: an operation that cannot go on says `EAGAIN`, and the kernel parks the thread
-//! until [`Inode::readiness`] changes. Nothing here trusts a file system to check its caller: name
+//! until the file's [`Watchers`] are told that [`Inode::readiness`] may have changed. Nothing here trusts a file system to check its caller: name
 //! lengths, read-only mounts, file types, ancestors and permissions are checked before it is asked.
 
 #![no_std]
@@ -28,6 +28,7 @@ mod pseudo;
 mod rename;
 mod viewpoint;
 mod walk;
+mod watch;
 
 pub use abi::errno::Errno;
 pub use credentials::{Access, Credentials};
@@ -42,6 +43,7 @@ pub use open_flags::OpenFlags;
 pub use pseudo::{StaticDirectory, StaticLink};
 pub use viewpoint::Viewpoint;
 pub use walk::{Follow, LastComponent, Parent, SYMLINK_FOLLOW_MAX};
+pub use watch::{Watcher, Watchers};
 
 /// What every operation of a file system gives: a value or a Linux error number.
 pub type Result<T, E = Errno> = core::result::Result<T, E>;

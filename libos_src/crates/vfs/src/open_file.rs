@@ -9,7 +9,7 @@ use locks::Mutex;
 use crate::inode::SinkState;
 use crate::{
     DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags, Readiness,
-    Result,
+    Result, Watchers,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -273,6 +273,12 @@ impl OpenFile {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         self.object.readiness()
+    }
+
+    /// Who is told when that changes, see [`Inode::watchers`].
+    #[must_use]
+    pub fn watchers(&self) -> Option<&Watchers> {
+        self.object.watchers()
     }
 
     fn check_readable(&self) -> Result<()> {

@@ -1,18 +1,14 @@
 //! `eventfd`.
 
-use alloc::sync::Arc;
-
 use hal::Errno;
 use locks::Mutex;
-use vfs::{FileType, Inode, Metadata, Mode, Readiness};
-
-use crate::events::Events;
+use vfs::{FileType, Inode, Metadata, Mode, Readiness, Watchers};
 
 /// A counter to wait on (eventfd(2)).
 pub(crate) struct EventCounter {
     count: Mutex<u64>,
     is_semaphore: bool,
-    events: Arc<Events>,
+    watchers: Watchers,
 }
 
 /// The highest count; one more would not be writable.
@@ -20,11 +16,11 @@ const COUNT_MAX: u64 = u64::MAX - 1;
 
 impl EventCounter {
     /// A counter that starts at `count`. A semaphore gives 1 to each read, others give all.
-    pub(crate) const fn new(count: u64, is_semaphore: bool, events: Arc<Events>) -> Self {
+    pub(crate) const fn new(count: u64, is_semaphore: bool) -> Self {
         Self {
             count: Mutex::new(count),
             is_semaphore,
-            events,
+            watchers: Watchers::new(),
         }
     }
 }
@@ -56,7 +52,7 @@ impl Inode for EventCounter {
         *count -= taken;
         *out = taken.to_le_bytes();
         drop(count);
-        self.events.notify();
+        self.watchers.notify(Readiness::WRITABLE);
         Ok(8)
     }
 
@@ -69,8 +65,12 @@ impl Inode for EventCounter {
         let sum = count.checked_add(added).filter(|&sum| sum <= COUNT_MAX);
         *count = sum.ok_or(Errno::EAGAIN)?;
         drop(count);
-        self.events.notify();
+        self.watchers.notify(Readiness::READABLE);
         Ok(8)
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.watchers)
     }
 
     fn readiness(&self) -> Readiness {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use hal::{Errno, HostEvents, HostPoll, Machine};
-use vfs::{DeviceNumber, FileType, Inode, Metadata, Mode, Readiness};
+use vfs::{DeviceNumber, FileType, Inode, Metadata, Mode, OpenFile, Readiness};
 
 use crate::syscalls::terminal::{self, TCGETS, TIOCGWINSZ};
 
@@ -33,11 +33,17 @@ impl HostStream {
         self.is_terminal
     }
 
-    /// What to ask the host for when waiting for this stream.
-    pub(crate) const fn poll(&self, events: HostEvents) -> HostPoll {
+    /// The stream that an open file reads and writes, if it is one.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// What to ask the host for when waiting until this stream is ready for any of `wanted`.
+    pub(crate) fn poll(&self, wanted: Readiness) -> HostPoll {
         HostPoll {
             fd: self.fd,
-            events,
+            events: HostEvents::from_bits_truncate(wanted.bits() as u16)
+                & (HostEvents::IN | HostEvents::OUT),
             ready: HostEvents::empty(),
         }
     }
@@ -84,7 +90,7 @@ impl Inode for HostStream {
     }
 
     fn readiness(&self) -> Readiness {
-        let mut fds = [self.poll(HostEvents::IN | HostEvents::OUT)];
+        let mut fds = [self.poll(Readiness::READABLE | Readiness::WRITABLE)];
         match self.machine.host_poll(&mut fds, Some(Duration::ZERO)) {
             Ok(_) => Readiness::from_bits_truncate(fds[0].ready.bits().into()),
             Err(_) => Readiness::ERROR,

@@ -5,9 +5,7 @@ use alloc::sync::Arc;
 
 use hal::Errno;
 use locks::Mutex;
-use vfs::{FileType, Inode, Metadata, Mode, Readiness};
-
-use crate::events::Events;
+use vfs::{FileType, Inode, Metadata, Mode, Readiness, Watchers};
 
 /// Bytes that a pipe holds, as Linux's default.
 const CAPACITY_BYTES: usize = 65536;
@@ -15,10 +13,11 @@ const CAPACITY_BYTES: usize = 65536;
 const ATOMIC_BYTES: usize = 4096;
 
 /// A new pipe: the end to read from and the end to write to.
-pub(crate) fn pipe(events: &Arc<Events>, inode: u64) -> (Arc<dyn Inode>, Arc<dyn Inode>) {
+pub(crate) fn pipe(inode: u64) -> (Arc<dyn Inode>, Arc<dyn Inode>) {
     let shared = Arc::new(Shared {
         inode,
-        events: events.clone(),
+        readers: Watchers::new(),
+        writers: Watchers::new(),
         state: Mutex::new(State {
             bytes: VecDeque::new(),
             has_reader: true,
@@ -33,7 +32,8 @@ pub(crate) fn pipe(events: &Arc<Events>, inode: u64) -> (Arc<dyn Inode>, Arc<dyn
 
 struct Shared {
     inode: u64,
-    events: Arc<Events>,
+    readers: Watchers,
+    writers: Watchers,
     state: Mutex<State>,
 }
 
@@ -52,11 +52,7 @@ impl Shared {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
-        let changed = change(&mut self.state.lock());
-        if changed.is_ok() {
-            self.events.notify();
-        }
-        changed
+        change(&mut self.state.lock())
     }
 }
 
@@ -70,7 +66,7 @@ impl Inode for ReadEnd {
     }
 
     fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.0.change(|state| {
+        let count = self.0.change(|state| {
             if state.bytes.is_empty() && state.has_writer && !buffer.is_empty() {
                 return Err(Errno::EAGAIN);
             }
@@ -79,7 +75,13 @@ impl Inode for ReadEnd {
                 *to = from;
             }
             Ok(count)
-        })
+        })?;
+        self.0.writers.notify(Readiness::WRITABLE);
+        Ok(count)
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.0.readers)
     }
 
     fn readiness(&self) -> Readiness {
@@ -101,7 +103,7 @@ impl Inode for WriteEnd {
     }
 
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize, Errno> {
-        self.0.change(|state| {
+        let count = self.0.change(|state| {
             if !state.has_reader {
                 return Err(Errno::EPIPE);
             }
@@ -114,7 +116,13 @@ impl Inode for WriteEnd {
             state.bytes.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
             state.bytes.extend(&data[..count]);
             Ok(count)
-        })
+        })?;
+        self.0.readers.notify(Readiness::READABLE);
+        Ok(count)
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.0.writers)
     }
 
     fn readiness(&self) -> Readiness {
@@ -132,13 +140,13 @@ impl Inode for WriteEnd {
 impl Drop for ReadEnd {
     fn drop(&mut self) {
         self.0.state.lock().has_reader = false;
-        self.0.events.notify();
+        self.0.writers.notify(Readiness::ERROR);
     }
 }
 
 impl Drop for WriteEnd {
     fn drop(&mut self) {
         self.0.state.lock().has_writer = false;
-        self.0.events.notify();
+        self.0.readers.notify(Readiness::HANG_UP);
     }
 }

@@ -11,7 +11,6 @@ use super::call::{Call, Outcome, Stop};
 use super::room;
 use crate::files::HostStream;
 use crate::signals::{Signal, SignalInfo};
-use crate::threads::{Deadline, Wake};
 
 /// The most that one call moves (`MAX_RW_COUNT`).
 const MOVED_MAX_BYTES: u64 = 0x7fff_f000;
@@ -248,40 +247,6 @@ impl Call<'_> {
         }
         stop
     }
-
-    /// Repeats `action` until it does not say `EAGAIN`, unless the file may not wait.
-    pub(super) fn until_ready<T>(
-        &self,
-        file: &OpenFile,
-        wanted: Readiness,
-        mut action: impl FnMut() -> Result<T, Errno>,
-    ) -> Result<T, Stop> {
-        let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
-        if !may_wait && is_host(file) {
-            // The host would wait, so ask first.
-            let ends = Readiness::ERROR | Readiness::HANG_UP;
-            if !file.readiness().intersects(wanted | ends) {
-                return Err(Errno::EAGAIN.into());
-            }
-        }
-        let first = action();
-        if !may_wait || !matches!(first, Err(Errno::EAGAIN)) {
-            return Ok(first?);
-        }
-        let (events, number) = (&self.libos.events, self.thread.number());
-        loop {
-            events.register(number);
-            let again = action();
-            if !matches!(again, Err(Errno::EAGAIN)) {
-                events.unregister(number);
-                return Ok(again?);
-            }
-            if self.libos.sleep(self.process, self.thread, Deadline::NEVER) == Wake::Signal {
-                events.unregister(number);
-                return Err(Stop::Restart);
-            }
-        }
-    }
 }
 
 /// A buffer of zeros; `ENOMEM` when the kernel's heap has none.
@@ -293,7 +258,7 @@ pub(super) fn buffer_of(len: usize) -> Result<Vec<u8>, Errno> {
 }
 
 fn is_host(file: &OpenFile) -> bool {
-    file.object().downcast::<HostStream>().is_some()
+    HostStream::behind(file).is_some()
 }
 
 fn is_pipe(file: &OpenFile) -> bool {

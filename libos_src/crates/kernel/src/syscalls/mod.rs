@@ -31,6 +31,7 @@ pub(crate) mod terminal;
 mod thread;
 mod time;
 mod vectors;
+mod waiting;
 
 pub(crate) use call::{Call, Stop};
 pub(crate) use table::name_of;

@@ -18,7 +18,7 @@ pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
         // Packet mode.
         return Err(Errno::EINVAL.into());
     }
-    let (read_end, write_end) = new_pipe(&call.libos.events, 1);
+    let (read_end, write_end) = new_pipe(1);
     let reader = open(call, read_end, b"pipe:[1]", flags)?;
     let writer = open(call, write_end, b"pipe:[1]", flags | OpenFlags::WRITE_ONLY)?;
     let mut descriptors = call.process.descriptors.write();
@@ -53,7 +53,7 @@ pub(super) fn eventfd2(call: &mut Call<'_>, count: u32, flags: u32) -> Outcome {
         .filter(|&flags| known.contains(flags))
         .ok_or(Errno::EINVAL)?;
     let is_semaphore = flags & EFD_SEMAPHORE != 0;
-    let counter = EventCounter::new(count.into(), is_semaphore, call.libos.events.clone());
+    let counter = EventCounter::new(count.into(), is_semaphore);
     let flags = open_flags | OpenFlags::READ_WRITE;
     let descriptor = open(call, Arc::new(counter), b"anon_inode:[eventfd]", flags)?;
     Ok(call.process.descriptors.write().add(0, descriptor)? as u64)

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use hal::{Errno, HostEvents, HostPoll};
+use hal::{Errno, HostPoll};
 use vfs::{OpenFile, Readiness};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -25,9 +25,7 @@ const POLLHUP: i16 = 16;
 const POLLNVAL: i16 = 32;
 const POLLRDNORM: i16 = 64;
 const POLLWRNORM: i16 = 256;
-
-/// How often a wait for the host and for the LibOS's own files looks at both.
-const MIXED_WAIT: Duration = Duration::from_millis(5);
+const POLLRDHUP: i16 = 0x2000;
 
 /// `poll(2)`.
 pub(super) fn poll(call: &mut Call<'_>, records: Address, count: u32, timeout_ms: i32) -> Outcome {
@@ -156,22 +154,50 @@ fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Ou
         .iter()
         .map(|record| call.file(record.fd).ok())
         .collect();
-    let (events, number) = (&call.libos.events, call.thread.number());
+    let ready = look(asked, &files);
+    if ready > 0 {
+        return Ok(ready);
+    }
+    let alarm = call.alarm();
+    let watched = || {
+        asked
+            .iter()
+            .zip(&files)
+            .filter(|(record, _)| record.fd >= 0)
+    };
+    for (record, file) in watched() {
+        if let Some(watchers) = file.as_ref().and_then(|file| file.watchers()) {
+            watchers.add(&alarm, wanted(record));
+        }
+    }
+    let mut streams = host_streams(asked, &files);
     let outcome = loop {
-        events.register(number);
         let ready = look(asked, &files);
         if ready > 0 {
             break Ok(ready);
         }
-        match wait_once(call, asked, &files, deadline) {
+        match call.sleep_for_host(&mut streams, deadline) {
             Ok(Wake::Look) => {}
             Ok(Wake::TimedOut) => break Ok(0),
             Ok(Wake::Signal) => break Err(Stop::Errno(Errno::EINTR)),
             Err(errno) => break Err(errno.into()),
         }
     };
-    events.unregister(number);
+    for file in files.iter().flatten() {
+        if let Some(watchers) = file.watchers() {
+            watchers.remove(&alarm);
+        }
+    }
     outcome
+}
+
+/// The readiness that a record asks for.
+fn wanted(record: &PollRecord) -> Readiness {
+    let mut wanted = Readiness::empty();
+    for (bit, events) in EVENTS {
+        wanted.set(bit, record.events & events != 0);
+    }
+    wanted
 }
 
 /// Fills in what is ready now; returns how many records are.
@@ -188,13 +214,17 @@ fn look(asked: &mut [PollRecord], files: &[Option<Arc<OpenFile>>]) -> u64 {
     count
 }
 
+/// Which events stand for which readiness.
+const EVENTS: [(Readiness, i16); 4] = [
+    (Readiness::READABLE, POLLIN | POLLRDNORM),
+    (Readiness::WRITABLE, POLLOUT | POLLWRNORM),
+    (Readiness::PRIORITY, POLLPRI),
+    (Readiness::READ_HANG_UP, POLLRDHUP),
+];
+
 fn ready_events(readiness: Readiness, asked: i16) -> i16 {
     let mut ready = 0;
-    for (bit, events) in [
-        (Readiness::READABLE, POLLIN | POLLRDNORM),
-        (Readiness::WRITABLE, POLLOUT | POLLWRNORM),
-        (Readiness::PRIORITY, POLLPRI),
-    ] {
+    for (bit, events) in EVENTS {
         if readiness.contains(bit) {
             ready |= events & asked;
         }
@@ -208,46 +238,11 @@ fn ready_events(readiness: Readiness, asked: i16) -> i16 {
     ready
 }
 
-/// Sleeps until something may have changed. Only the host knows when its streams change, and only
-/// we know when our files do.
-fn wait_once(
-    call: &Call<'_>,
-    asked: &[PollRecord],
-    files: &[Option<Arc<OpenFile>>],
-    deadline: Deadline,
-) -> Result<Wake, Errno> {
-    let mut streams = host_streams(asked, files);
-    let watched = asked.iter().filter(|record| record.fd >= 0).count();
-    let machine = call.libos.machine;
-    if streams.is_empty() {
-        return Ok(call.libos.sleep(call.process, call.thread, deadline));
-    }
-    if call.process.has_signal_for(call.thread) {
-        return Ok(Wake::Signal);
-    }
-    let remaining = deadline.remaining(machine);
-    if remaining == Some(Duration::ZERO) {
-        return Ok(Wake::TimedOut);
-    }
-    let is_alone = streams.len() == watched && call.process.thread_count() == 1;
-    let patience = if is_alone {
-        remaining
-    } else {
-        Some(remaining.map_or(MIXED_WAIT, |time| time.min(MIXED_WAIT)))
-    };
-    machine.host_poll(&mut streams, patience)?;
-    Ok(Wake::Look)
-}
-
 fn host_streams(asked: &[PollRecord], files: &[Option<Arc<OpenFile>>]) -> Vec<HostPoll> {
     let mut streams = Vec::new();
     for (record, file) in asked.iter().zip(files).filter(|(record, _)| record.fd >= 0) {
-        let stream = file
-            .as_ref()
-            .and_then(|file| file.object().downcast::<HostStream>());
-        if let Some(stream) = stream {
-            let events = HostEvents::from_bits_truncate(record.events.cast_unsigned());
-            streams.push(stream.poll(events & (HostEvents::IN | HostEvents::OUT)));
+        if let Some(stream) = file.as_deref().and_then(HostStream::behind) {
+            streams.push(stream.poll(wanted(record)));
         }
     }
     streams

@@ -1,8 +1,10 @@
 //! Waiting, with an end that is a time or a signal.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
-use hal::{Clock, Errno, Machine};
+use hal::{Clock, Errno, HostPoll, Machine};
+use vfs::{Readiness, Watcher};
 
 use super::Thread;
 use crate::Libos;
@@ -60,14 +62,64 @@ fn now(machine: &dyn Machine, clock: Clock) -> Duration {
 impl Libos {
     /// Lets this thread sleep until something wakes it. Whoever calls it looks again afterwards.
     pub(crate) fn sleep(&self, process: &Process, thread: &Thread, deadline: Deadline) -> Wake {
-        if process.has_signal_for(thread) {
-            return Wake::Signal;
-        }
-        if deadline.remaining(self.machine) == Some(Duration::ZERO) {
-            return Wake::TimedOut;
+        if let Some(wake) = self.sees_end(process, thread, deadline) {
+            return wake;
         }
         self.machine.park(deadline.0);
         Wake::Look
+    }
+
+    /// The same, until one of `streams` is ready, too; that is filled in.
+    ///
+    /// # Errors
+    /// `ENOMEM` and the like, if the host cannot wait for them.
+    pub(crate) fn sleep_for_host(
+        &self,
+        process: &Process,
+        thread: &Thread,
+        streams: &mut [HostPoll],
+        deadline: Deadline,
+    ) -> Result<Wake, Errno> {
+        if let Some(wake) = self.sees_end(process, thread, deadline) {
+            return Ok(wake);
+        }
+        match self
+            .machine
+            .host_poll(streams, deadline.remaining(self.machine))
+        {
+            Ok(_) | Err(Errno::EINTR) => Ok(Wake::Look),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// What wakes a thread when a file that it watches changes.
+    pub(crate) fn alarm(&self, thread: &Thread) -> Arc<dyn Watcher> {
+        Arc::new(Alarm {
+            machine: self.machine,
+            number: thread.number(),
+        })
+    }
+
+    /// Whether there is nothing to wait for.
+    fn sees_end(&self, process: &Process, thread: &Thread, deadline: Deadline) -> Option<Wake> {
+        if process.has_signal_for(thread) {
+            return Some(Wake::Signal);
+        }
+        let is_over = deadline.remaining(self.machine) == Some(Duration::ZERO);
+        is_over.then_some(Wake::TimedOut)
+    }
+}
+
+/// Wakes an enclave thread.
+struct Alarm {
+    machine: &'static dyn Machine,
+    number: u32,
+}
+
+impl Watcher for Alarm {
+    fn notify(&self, _now: Readiness) -> bool {
+        self.machine.unpark(self.number);
+        true
     }
 }
 

@@ -1,0 +1,119 @@
+//! Waiting for files.
+
+use alloc::sync::Arc;
+
+use hal::{Errno, HostPoll};
+use vfs::{OpenFile, OpenFlags, Readiness, Watcher};
+
+use super::call::{Call, Stop};
+use crate::files::HostStream;
+use crate::threads::{Deadline, Wake};
+
+impl Call<'_> {
+    /// Repeats `action` until it does not say `EAGAIN`, unless the file may not wait.
+    pub(super) fn until_ready<T>(
+        &self,
+        file: &OpenFile,
+        wanted: Readiness,
+        action: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Stop> {
+        if file.flags().contains(OpenFlags::NON_BLOCKING) {
+            return self.without_waiting(file, wanted, action);
+        }
+        self.until(file, wanted, Deadline::NEVER, action)
+    }
+
+    /// Does `action` once; `EAGAIN` if it would have to wait.
+    pub(super) fn without_waiting<T>(
+        &self,
+        file: &OpenFile,
+        wanted: Readiness,
+        mut action: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Stop> {
+        // The host would wait, so ask first.
+        let ends = Readiness::ERROR | Readiness::HANG_UP;
+        if HostStream::behind(file).is_some() && !file.readiness().intersects(wanted | ends) {
+            return Err(Errno::EAGAIN.into());
+        }
+        Ok(action()?)
+    }
+
+    /// Repeats `action` until it does not say `EAGAIN`; gives `EAGAIN` itself when `deadline` has
+    /// passed.
+    pub(super) fn until<T>(
+        &self,
+        file: &OpenFile,
+        wanted: Readiness,
+        deadline: Deadline,
+        mut action: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Stop> {
+        if let Some(stream) = HostStream::behind(file) {
+            // A read waits here, where a signal can end it. A write seldom waits, and asks at once.
+            while wanted == Readiness::READABLE && !self.may_host(stream, wanted, deadline)? {}
+            return Ok(action()?);
+        }
+        let first = action();
+        let (Err(Errno::EAGAIN), Some(watchers)) = (&first, file.watchers()) else {
+            return Ok(first?);
+        };
+        let alarm = self.alarm();
+        watchers.add(&alarm, wanted);
+        let outcome = loop {
+            match action() {
+                Err(Errno::EAGAIN) => {}
+                done => break done.map_err(Stop::from),
+            }
+            match self.libos.sleep(self.process, self.thread, deadline) {
+                Wake::Look => {}
+                Wake::TimedOut => break Err(Errno::EAGAIN.into()),
+                Wake::Signal => break Err(interrupted(deadline)),
+            }
+        };
+        watchers.remove(&alarm);
+        outcome
+    }
+
+    /// What wakes this thread when a file that it watches changes.
+    pub(super) fn alarm(&self) -> Arc<dyn Watcher> {
+        self.libos.alarm(self.thread)
+    }
+
+    /// Waits for a stream of the host once; whether it can go on.
+    fn may_host(
+        &self,
+        stream: &HostStream,
+        wanted: Readiness,
+        deadline: Deadline,
+    ) -> Result<bool, Stop> {
+        let mut streams = [stream.poll(wanted)];
+        match self.sleep_for_host(&mut streams, deadline) {
+            Ok(Wake::Look) => Ok(!streams[0].ready.is_empty()),
+            Ok(Wake::TimedOut) => Err(Errno::EAGAIN.into()),
+            Ok(Wake::Signal) => Err(interrupted(deadline)),
+            // A host that cannot poll may still read and write.
+            Err(_) => Ok(true),
+        }
+    }
+
+    /// Lets this thread sleep until something wakes it, or a stream of the host is ready.
+    pub(super) fn sleep_for_host(
+        &self,
+        streams: &mut [HostPoll],
+        deadline: Deadline,
+    ) -> Result<Wake, Errno> {
+        if streams.is_empty() {
+            return Ok(self.libos.sleep(self.process, self.thread, deadline));
+        }
+        self.libos
+            .sleep_for_host(self.process, self.thread, streams, deadline)
+    }
+}
+
+/// Linux starts a call again whose wait has no end, and tells of others.
+const fn interrupted(deadline: Deadline) -> Stop {
+    if deadline.is_never() {
+        Stop::Restart
+    } else {
+        Stop::Errno(Errno::EINTR)
+    }
+}

@@ -1,0 +1,147 @@
+//! Who wants to know when a file becomes ready.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use locks::Mutex;
+
+use crate::Readiness;
+
+/// Somebody who waits for files: a thread that sleeps, or an `epoll` that collects.
+pub trait Watcher: Send + Sync {
+    /// A file that it watches may be ready for `now`; it looks for itself. Whether it goes on
+    /// watching that file.
+    ///
+    /// It may be called for no reason, and once more after it was removed. It is called with no
+    /// lock of the file held and must not wait.
+    fn notify(&self, now: Readiness) -> bool;
+}
+
+/// Everybody who watches one file.
+///
+/// To wait without missing anything: [`add`](Self::add), look at the file's readiness, and only
+/// then sleep. To change a file: change it, release its lock, [`notify`](Self::notify).
+#[derive(Default)]
+pub struct Watchers {
+    /// How many there are, so that a change that nobody watches costs one load.
+    count: AtomicUsize,
+    watches: Mutex<Vec<Watch>>,
+}
+
+#[derive(Clone)]
+struct Watch {
+    wanted: Readiness,
+    watcher: Arc<dyn Watcher>,
+}
+
+impl Watchers {
+    /// Nobody watches.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            watches: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// `watcher` wants to know when the file becomes ready for any of `wanted`. Of errors and
+    /// hang-ups it is told in any case.
+    pub fn add(&self, watcher: &Arc<dyn Watcher>, wanted: Readiness) {
+        let mut watches = self.watches.lock();
+        watches.push(Watch {
+            wanted: wanted | Readiness::ERROR | Readiness::HANG_UP | Readiness::READ_HANG_UP,
+            watcher: watcher.clone(),
+        });
+        self.count.store(watches.len(), Ordering::SeqCst);
+    }
+
+    /// `watcher` wants to know nothing more.
+    pub fn remove(&self, watcher: &Arc<dyn Watcher>) {
+        let mut watches = self.watches.lock();
+        watches.retain(|watch| !Arc::ptr_eq(&watch.watcher, watcher));
+        self.count.store(watches.len(), Ordering::SeqCst);
+    }
+
+    /// The file may have become ready for `now`.
+    pub fn notify(&self, now: Readiness) {
+        // The change and the look of a watcher happen under the file's lock, one before the other:
+        // either the watcher has been counted here, or it sees the change.
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let watches = self.watches.lock();
+        let mut due = watches.iter().filter(|watch| watch.wanted.intersects(now));
+        let Some(first) = due.next().map(|watch| watch.watcher.clone()) else {
+            return;
+        };
+        let others: Vec<_> = due.map(|watch| watch.watcher.clone()).collect();
+        drop(watches);
+        for watcher in core::iter::once(&first).chain(&others) {
+            if !watcher.notify(now) {
+                self.remove(watcher);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count {
+        told: AtomicU32,
+        is_tired: bool,
+    }
+
+    impl Watcher for Count {
+        fn notify(&self, _now: Readiness) -> bool {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            !self.is_tired
+        }
+    }
+
+    fn told(count: &Count) -> u32 {
+        count.told.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_watcher_is_told_of_what_it_wants_and_of_errors() {
+        let (watchers, count) = (Watchers::new(), Arc::new(Count::default()));
+        let watcher: Arc<dyn Watcher> = count.clone();
+        watchers.add(&watcher, Readiness::READABLE);
+
+        watchers.notify(Readiness::WRITABLE);
+        assert_eq!(told(&count), 0);
+        watchers.notify(Readiness::READABLE | Readiness::WRITABLE);
+        watchers.notify(Readiness::ERROR);
+        assert_eq!(told(&count), 2);
+
+        watchers.remove(&watcher);
+        watchers.notify(Readiness::READABLE);
+        assert_eq!(told(&count), 2);
+    }
+
+    #[test]
+    fn a_watcher_that_says_so_is_forgotten() {
+        let watchers = Watchers::new();
+        let tired = Arc::new(Count {
+            is_tired: true,
+            ..Count::default()
+        });
+        let awake = Arc::new(Count::default());
+        for count in [&tired, &awake] {
+            let watcher: Arc<dyn Watcher> = count.clone();
+            watchers.add(&watcher, Readiness::READABLE);
+        }
+
+        watchers.notify(Readiness::READABLE);
+        watchers.notify(Readiness::READABLE);
+
+        assert_eq!((told(&tired), told(&awake)), (1, 2));
+        assert_eq!(Arc::strong_count(&tired), 1);
+    }
+}
