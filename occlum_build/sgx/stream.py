@@ -4,7 +4,7 @@ The bytes are at the same time an SGXS file, so `sha256sum enclave.sgxs` *is* th
 MRENCLAVE (Fortanix, "SGXS: SGX stream format").
 
 An enclave has millions of pages and a record for each, so records are not built
-one by one. A `_Window` holds the records of many consecutive pages; to move it
+one by one. A `RecordWindow` holds the records of many consecutive pages; to move it
 to another address only the high bytes of its offsets change, each of them by
 one strided slice assignment. Hashing then costs more than making what is hashed.
 """
@@ -13,7 +13,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from occlum_build.sgx.page import CHUNK_BYTES, PAGE_BYTES
 from occlum_build.sgx.secinfo import SecInfo
@@ -41,13 +41,30 @@ Sink = Callable[[memoryview], object]
 """Takes the next bytes of the stream. They are valid only until it returns."""
 
 
+class Content(Protocol):
+    """Bytes of a run that are fetched when they are needed."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many there are."""
+
+    def read(self, start: int, size_bytes: int) -> bytes:
+        """Exactly so many bytes from `start` on; beyond the end they are zero."""
+
+
 @dataclass(frozen=True, slots=True)
 class PageRun:
     """Consecutive pages that are added alike.
 
-    A measured run has `data`, followed by zeros up to the run's end. An
-    unmeasured run has none: its pages start as zero, and the measurement says
-    nothing about their content.
+    A measured run has `data`, followed up to the run's end by pages that all
+    hold `fill`, or zeros where there is none. The measurement says nothing about
+    the content of an unmeasured run: its pages start as zero, unless a loader is
+    given `data` for them too.
+
+    What no loader of ours does, but a stream can: `chunks` are the numbers of
+    the 256-byte chunks of each page that are measured, in that order, where it is
+    not all of them in their order; and where `added` is false, an earlier run added
+    the page and this one only measures it.
     """
 
     name: str
@@ -55,7 +72,10 @@ class PageRun:
     page_count: int
     secinfo: SecInfo
     measured: bool
-    data: bytes = b""
+    data: bytes | Content = b""
+    fill: bytes = b""
+    chunks: tuple[int, ...] | None = None
+    added: bool = True
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +90,28 @@ class PageRun:
     @property
     def stream_bytes(self) -> int:
         """Length of the run's records in the stream."""
-        return self.page_count * (MEASURED_PAGE_BYTES if self.measured else RECORD_BYTES)
+        chunk_count = CHUNKS_PER_PAGE if self.chunks is None else len(self.chunks)
+        added = RECORD_BYTES if self.added else 0
+        measured = chunk_count * (RECORD_BYTES + CHUNK_BYTES) if self.measured else 0
+        return self.page_count * (added + measured)
+
+    @property
+    def data_pages(self) -> int:
+        """How many pages `data` reaches into."""
+        size = len(self.data) if isinstance(self.data, bytes) else self.data.size_bytes
+        return -(-size // PAGE_BYTES)
+
+    def page(self, index: int) -> bytes:
+        """What the run's page of this number holds when it is added."""
+        if index >= self.data_pages:
+            return self.fill or bytes(PAGE_BYTES)
+        return self.read_data(index * PAGE_BYTES, PAGE_BYTES)
+
+    def read_data(self, start: int, size_bytes: int) -> bytes:
+        """So many bytes of `data`, zeros beyond its end."""
+        if isinstance(self.data, bytes):
+            return self.data[start : start + size_bytes].ljust(size_bytes, b"\0")
+        return self.data.read(start, size_bytes)
 
 
 def write_stream(
@@ -79,17 +120,22 @@ def write_stream(
     """Feed the whole stream of an enclave to `sink`, in the order of `runs`."""
     create = ECREATE_FORMAT.pack(ECREATE_TAG, ssa_frame_pages, size_bytes)
     sink(memoryview(create))
-    unmeasured = _Window(_UNMEASURED_WINDOW_PAGES, measured=False)
-    measured = _Window(_MEASURED_WINDOW_PAGES, measured=True)
+    unmeasured = RecordWindow(_UNMEASURED_WINDOW_PAGES, measured=False)
+    measured = RecordWindow(_MEASURED_WINDOW_PAGES, measured=True)
+    filled = measured
     for run in runs:
-        if run.measured:
-            data_pages = -(-len(run.data) // PAGE_BYTES)
-            _write_data(measured, run, data_pages, sink)
-            measured.write(
-                run.offset + data_pages * PAGE_BYTES, run.page_count - data_pages, run, sink
-            )
-        else:
+        if run.chunks is not None or not run.added:
+            for index in range(run.page_count):
+                sink(memoryview(page_records(run, index)))
+            continue
+        if not run.measured:
             unmeasured.write(run.offset, run.page_count, run, sink)
+            continue
+        data_pages = min(run.data_pages, run.page_count)
+        _write_data(measured, run, data_pages, sink)
+        if run.fill != filled.fill and data_pages < run.page_count:
+            filled = RecordWindow(_MEASURED_WINDOW_PAGES, measured=True, fill=run.fill)
+        filled.write(run.offset + data_pages * PAGE_BYTES, run.page_count - data_pages, run, sink)
 
 
 def measure(size_bytes: int, ssa_frame_pages: int, runs: Iterable[PageRun]) -> bytes:
@@ -99,15 +145,29 @@ def measure(size_bytes: int, ssa_frame_pages: int, runs: Iterable[PageRun]) -> b
     return hasher.digest()
 
 
-class _Window:
-    """The records of `pages` consecutive pages, with zero as every page's content.
+def page_records(run: PageRun, index: int) -> bytes:
+    """The records of one page, made one by one."""
+    offset = run.offset + index * PAGE_BYTES
+    added = EADD_FORMAT.pack(EADD_TAG, offset, run.secinfo.flags) if run.added else b""
+    if not run.measured:
+        return added
+    chunks = range(CHUNKS_PER_PAGE) if run.chunks is None else run.chunks
+    return added + _chunk_records(offset, chunks, run.page(index))
+
+
+class RecordWindow:
+    """The records of `pages` consecutive pages, with `fill` as every page's content.
 
     `pages` is a power of two, so that a page's place in the window is the low
     part of its offset and never changes; `_aim` rewrites the rest.
     """
 
-    def __init__(self, pages: int, *, measured: bool) -> None:
+    def __init__(
+        self, pages: int, *, measured: bool, fill: bytes = b"", tag: bytes = EEXTEND_TAG
+    ) -> None:
         self.pages = pages
+        self.fill = fill
+        content = fill or bytes(PAGE_BYTES)
         self.size_bytes = pages * PAGE_BYTES
         self._page_stride = MEASURED_PAGE_BYTES if measured else RECORD_BYTES
         chunks = range(CHUNKS_PER_PAGE if measured else 0)
@@ -115,7 +175,11 @@ class _Window:
             RECORD_BYTES + chunk * (RECORD_BYTES + CHUNK_BYTES) for chunk in chunks
         ]
         self._buffer = bytearray(
-            b"".join(_zero_page(page * PAGE_BYTES, chunks) for page in range(pages))
+            b"".join(
+                EADD_FORMAT.pack(EADD_TAG, offset, 0)
+                + _chunk_records(offset, chunks, content, tag)
+                for offset in range(0, self.size_bytes, PAGE_BYTES)
+            )
         )
         self._view = memoryview(self._buffer)
         self._base = 0
@@ -167,13 +231,12 @@ class _Window:
                 self._buffer[column] = bytes((after,)) * self.pages
 
 
-def _write_data(window: _Window, run: PageRun, data_pages: int, sink: Sink) -> None:
+def _write_data(window: RecordWindow, run: PageRun, data_pages: int, sink: Sink) -> None:
     """The records of pages with content: headers from the window, chunks from the data."""
-    data = memoryview(run.data.ljust(data_pages * PAGE_BYTES, b"\0"))
     offset, end = run.offset, run.offset + data_pages * PAGE_BYTES
     while offset < end:
         records, stop = window.next_records(offset, end, run.secinfo.flags)
-        content = data[offset - run.offset : stop - run.offset]
+        content = run.read_data(offset - run.offset, stop - offset)
         chunk_count = len(content) // CHUNK_BYTES
         pieces = [b""] * (2 * chunk_count)
         pieces[0::2] = window.headers(records)
@@ -182,12 +245,15 @@ def _write_data(window: _Window, run: PageRun, data_pages: int, sink: Sink) -> N
         offset = stop
 
 
-def _zero_page(offset: int, chunks: range) -> bytes:
-    records = [EADD_FORMAT.pack(EADD_TAG, offset, 0)]
+def _chunk_records(
+    offset: int, chunks: Iterable[int], content: bytes, tag: bytes = EEXTEND_TAG
+) -> bytes:
+    records: list[bytes] = []
     for chunk in chunks:
+        start = chunk * CHUNK_BYTES
         records += [
-            EEXTEND_FORMAT.pack(EEXTEND_TAG, offset + chunk * CHUNK_BYTES),
-            bytes(CHUNK_BYTES),
+            EEXTEND_FORMAT.pack(tag, offset + start),
+            content[start : start + CHUNK_BYTES],
         ]
     return b"".join(records)
 

@@ -1,0 +1,105 @@
+"""Finds out which layout a file has, and reads it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from occlum_build.enclave_file.content import FileBytes, Place, refuse
+from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
+from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES
+
+_ELF_MAGIC: Final = b"\x7fELF"
+_BUNDLE_STREAM: Final = "enclave.sgxs"
+_BUNDLE_SIGSTRUCT: Final = "enclave.sig"
+_KNOWN_BUT_REFUSED: Final = (
+    (b"MZ", "a Windows PE file", "enclaves for Windows are not read; give the Linux build"),
+    (b"\x7fELF", "an ELF file", ""),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it and give the enclave in it"),
+    (b"\x1f\x8b", "a gzip archive", "unpack it and give the enclave in it"),
+    (b"\xfd7zXZ", "an xz archive", "unpack it and give the enclave in it"),
+    (b"!<arch>\n", "an ar archive or a Debian package", "unpack it and give the enclave in it"),
+    (b"\x06\x00\x00\x00\xe1\x00\x00\x00", "a SIGSTRUCT alone", "give the enclave it belongs to"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """Files that belong to an enclave and were given beside it; None for those to look for.
+
+    `sigstruct` is a SIGSTRUCT, `libpal` the loader that a Gramine manifest is
+    measured with, and `payload` the program that an EGo enclave was signed with.
+    """
+
+    sigstruct: str | None = None
+    libpal: str | None = None
+    payload: str | None = None
+
+
+def read_enclave(
+    path: str | os.PathLike[str], companions: Companions | None = None
+) -> EnclaveImage:
+    """The enclave in a file, or in a directory that is a bundle.
+
+    Raises:
+        DiagnosticError: it cannot be read, is broken, or has no layout that is known;
+            then with what was found instead.
+    """
+    given = companions or Companions()
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        return _bundle(name, given)
+    file = FileBytes(name)
+    image = _reader(file)(file)
+    return _signed(image, given.sigstruct) if given.sigstruct is not None else image
+
+
+def _reader(file: FileBytes) -> Callable[[FileBytes], EnclaveImage]:
+    start = file.prefix(64)
+    if start[:8] in (b"ECREATE\0", b"UNSIZED\0"):
+        from occlum_build.enclave_file.sgxs_file import read_sgxs
+
+        return read_sgxs
+    for magic, found, help_text in _KNOWN_BUT_REFUSED:
+        if start.startswith(magic):
+            return refuse(
+                "OB0541",
+                f"this is no enclave that can be measured: it is {found}",
+                file.path,
+                helps=(help_text,) if help_text else (),
+            )
+    return refuse(
+        "OB0541",
+        "this is no enclave that can be measured: its layout is not known",
+        file.path,
+        notes=(f"it begins with {start[:16].hex(' ')}",) if start else ("it is empty",),
+    )
+
+
+def _bundle(directory: str, given: Companions) -> EnclaveImage:
+    from occlum_build.enclave_file.sgxs_file import read_sgxs
+
+    stream = os.path.join(directory, _BUNDLE_STREAM)
+    if not os.path.isfile(stream):
+        refuse(
+            "OB0541",
+            "this directory is no bundle of an enclave",
+            directory,
+            notes=(f"a bundle has a file `{_BUNDLE_STREAM}`",),
+        )
+    image = replace(read_sgxs(FileBytes(stream)), format=EnclaveFormat.BUNDLE, file=directory)
+    sigstruct = given.sigstruct or os.path.join(directory, _BUNDLE_SIGSTRUCT)
+    return _signed(image, sigstruct)
+
+
+def _signed(image: EnclaveImage, path: str) -> EnclaveImage:
+    """The enclave with a SIGSTRUCT from a file of its own."""
+    file = FileBytes(path)
+    if file.size_bytes != SIGSTRUCT_BYTES:
+        refuse("OB0510", f"a SIGSTRUCT has {SIGSTRUCT_BYTES} bytes, not {file.size_bytes}", path)
+    return replace(
+        image,
+        sigstruct_bytes=file.read(0, SIGSTRUCT_BYTES),
+        sigstruct_place=Place(path, 0),
+        files=(*image.files, path),
+    )
