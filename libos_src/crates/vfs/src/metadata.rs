@@ -90,6 +90,8 @@ pub enum FileType {
     Symlink,
     /// Socket.
     Socket,
+    /// None of these: an eventfd, an epoll and the like, which `stat` shows without a type.
+    Unnamed,
 }
 
 impl FileType {
@@ -110,6 +112,7 @@ impl FileType {
             Self::Regular => 8,
             Self::Symlink => 10,
             Self::Socket => 12,
+            Self::Unnamed => 0,
         }
     }
 

@@ -27,13 +27,13 @@ impl EventCounter {
 
 impl Inode for EventCounter {
     fn kind(&self) -> FileType {
-        FileType::CharacterDevice
+        FileType::Unnamed
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(Metadata::fixed(
             1,
-            FileType::Regular,
+            FileType::Unnamed,
             Mode::from_low_bits(0o600),
         ))
     }

@@ -1,5 +1,6 @@
 //! Standard input, output and error: streams of the host.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use hal::{Errno, HostEvents, HostPoll, Machine};
@@ -12,6 +13,8 @@ pub(crate) struct HostStream {
     machine: &'static dyn Machine,
     fd: u32,
     is_terminal: bool,
+    /// How often it was read, written or asked whether it is ready.
+    uses: AtomicU64,
 }
 
 /// `/dev/pts/0`.
@@ -25,12 +28,32 @@ impl HostStream {
             machine,
             fd,
             is_terminal,
+            uses: AtomicU64::new(0),
         }
     }
 
     /// Whether a person may be at the other end.
     pub(crate) const fn is_terminal(&self) -> bool {
         self.is_terminal
+    }
+
+    /// How often a program has used it. Who was told that it is ready, and wants to know of changes
+    /// only, is told again after the next use: nobody but the host sees the change itself.
+    pub(crate) fn uses(&self) -> u64 {
+        self.uses.load(Ordering::SeqCst)
+    }
+
+    /// What it is ready for.
+    pub(crate) fn look(&self) -> Readiness {
+        let mut fds = [self.poll(Readiness::READABLE | Readiness::WRITABLE)];
+        match self.machine.host_poll(&mut fds, Some(Duration::ZERO)) {
+            Ok(_) => Readiness::from_bits_truncate(fds[0].ready.bits().into()),
+            Err(_) => Readiness::ERROR,
+        }
+    }
+
+    fn note_use(&self) {
+        self.uses.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The stream that an open file reads and writes, if it is one.
@@ -71,11 +94,13 @@ impl Inode for HostStream {
     /// Unlike other inodes it waits: the host does. A read that must not wait asks
     /// [`readiness`](Inode::readiness) first.
     fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.note_use();
         self.machine.host_read(self.fd, buffer)
     }
 
     /// Writes all of it: a host that takes a part is asked again.
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize, Errno> {
+        self.note_use();
         let mut done = 0;
         while done < data.len() {
             match self.machine.host_write(self.fd, &data[done..]) {
@@ -90,11 +115,8 @@ impl Inode for HostStream {
     }
 
     fn readiness(&self) -> Readiness {
-        let mut fds = [self.poll(Readiness::READABLE | Readiness::WRITABLE)];
-        match self.machine.host_poll(&mut fds, Some(Duration::ZERO)) {
-            Ok(_) => Readiness::from_bits_truncate(fds[0].ready.bits().into()),
-            Err(_) => Readiness::ERROR,
-        }
+        self.note_use();
+        self.look()
     }
 
     fn control(&self, request: u32, argument: &mut [u8]) -> Result<u64, Errno> {

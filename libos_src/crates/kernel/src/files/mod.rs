@@ -1,11 +1,15 @@
-//! Descriptors, and the files that only the kernel can make: the host's streams, pipes, counters.
+//! Descriptors, and the files that only the kernel can make: the host's streams, pipes, counters,
+//! sets of files to wait for.
 
 mod descriptors;
 mod event_counter;
+mod event_poll;
 mod host_stream;
 mod pipe;
+pub(crate) mod poll_events;
 
 pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
+pub(crate) use event_poll::{EventPoll, Wish};
 pub(crate) use host_stream::HostStream;
 pub(crate) use pipe::pipe;

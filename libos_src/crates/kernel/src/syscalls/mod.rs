@@ -8,6 +8,7 @@ mod call;
 mod clone;
 mod descriptors;
 mod directories;
+mod event_poll;
 mod futex;
 mod identity;
 mod input_output;

@@ -55,8 +55,25 @@ pub(super) fn eventfd2(call: &mut Call<'_>, count: u32, flags: u32) -> Outcome {
     let is_semaphore = flags & EFD_SEMAPHORE != 0;
     let counter = EventCounter::new(count.into(), is_semaphore);
     let flags = open_flags | OpenFlags::READ_WRITE;
-    let descriptor = open(call, Arc::new(counter), b"anon_inode:[eventfd]", flags)?;
-    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+    call.add_anonymous(Arc::new(counter), b"anon_inode:[eventfd]", flags)
+}
+
+/// `eventfd(2)`.
+pub(super) fn eventfd(call: &mut Call<'_>, count: u32) -> Outcome {
+    eventfd2(call, count, 0)
+}
+
+impl Call<'_> {
+    /// Opens something that has no path; its descriptor.
+    pub(super) fn add_anonymous(
+        &self,
+        inode: Arc<dyn Inode>,
+        name: &[u8],
+        flags: OpenFlags,
+    ) -> Outcome {
+        let descriptor = open(self, inode, name, flags)?;
+        Ok(self.process.descriptors.write().add(0, descriptor)? as u64)
+    }
 }
 
 fn open(

@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use hal::{Errno, HostPoll};
-use vfs::{OpenFile, Readiness};
+use vfs::OpenFile;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use super::records::{PollRecord, Time};
 use super::signal::check_set_bytes;
-use crate::files::{DESCRIPTORS_MAX, HostStream};
+use crate::files::DESCRIPTORS_MAX;
+use crate::files::poll_events::{self, wanted};
 use crate::signals::SignalSet;
 use crate::threads::{Deadline, Wake, duration_of};
 
@@ -23,9 +24,6 @@ const POLLOUT: i16 = 4;
 const POLLERR: i16 = 8;
 const POLLHUP: i16 = 16;
 const POLLNVAL: i16 = 32;
-const POLLRDNORM: i16 = 64;
-const POLLWRNORM: i16 = 256;
-const POLLRDHUP: i16 = 0x2000;
 
 /// `poll(2)`.
 pub(super) fn poll(call: &mut Call<'_>, records: Address, count: u32, timeout_ms: i32) -> Outcome {
@@ -167,7 +165,7 @@ fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Ou
     };
     for (record, file) in watched() {
         if let Some(watchers) = file.as_ref().and_then(|file| file.watchers()) {
-            watchers.add(&alarm, wanted(record));
+            watchers.add(&alarm, wanted(events_of(record)));
         }
     }
     let mut streams = host_streams(asked, &files);
@@ -191,15 +189,6 @@ fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Ou
     outcome
 }
 
-/// The readiness that a record asks for.
-fn wanted(record: &PollRecord) -> Readiness {
-    let mut wanted = Readiness::empty();
-    for (bit, events) in EVENTS {
-        wanted.set(bit, record.events & events != 0);
-    }
-    wanted
-}
-
 /// Fills in what is ready now; returns how many records are.
 fn look(asked: &mut [PollRecord], files: &[Option<Arc<OpenFile>>]) -> u64 {
     let mut count = 0;
@@ -207,49 +196,33 @@ fn look(asked: &mut [PollRecord], files: &[Option<Arc<OpenFile>>]) -> u64 {
         record.ready = match file {
             _ if record.fd < 0 => 0,
             None => POLLNVAL,
-            Some(file) => ready_events(file.readiness(), record.events),
+            Some(file) => poll_events::events(file.readiness(), events_of(record)) as i16,
         };
         count += u64::from(record.ready != 0);
     }
     count
 }
 
-/// Which events stand for which readiness.
-const EVENTS: [(Readiness, i16); 4] = [
-    (Readiness::READABLE, POLLIN | POLLRDNORM),
-    (Readiness::WRITABLE, POLLOUT | POLLWRNORM),
-    (Readiness::PRIORITY, POLLPRI),
-    (Readiness::READ_HANG_UP, POLLRDHUP),
-];
-
-fn ready_events(readiness: Readiness, asked: i16) -> i16 {
-    let mut ready = 0;
-    for (bit, events) in EVENTS {
-        if readiness.contains(bit) {
-            ready |= events & asked;
-        }
-    }
-    // Errors are told unasked.
-    for (bit, event) in [(Readiness::ERROR, POLLERR), (Readiness::HANG_UP, POLLHUP)] {
-        if readiness.contains(bit) {
-            ready |= event;
-        }
-    }
-    ready
+fn events_of(record: &PollRecord) -> u32 {
+    record.events.cast_unsigned().into()
 }
 
 fn host_streams(asked: &[PollRecord], files: &[Option<Arc<OpenFile>>]) -> Vec<HostPoll> {
     let mut streams = Vec::new();
     for (record, file) in asked.iter().zip(files).filter(|(record, _)| record.fd >= 0) {
-        if let Some(stream) = file.as_deref().and_then(HostStream::behind) {
-            streams.push(stream.poll(wanted(record)));
+        if let Some(file) = file {
+            poll_events::add_host_streams(file, wanted(events_of(record)), &mut streams);
         }
     }
     streams
 }
 
 /// Reads a timeout whose fraction has units of `unit_ns` nanoseconds.
-fn read_deadline(call: &Call<'_>, timeout: Address, unit_ns: i64) -> Result<Deadline, Errno> {
+pub(super) fn read_deadline(
+    call: &Call<'_>,
+    timeout: Address,
+    unit_ns: i64,
+) -> Result<Deadline, Errno> {
     let Some(address) = timeout.non_null() else {
         return Ok(Deadline::NEVER);
     };
@@ -259,7 +232,7 @@ fn read_deadline(call: &Call<'_>, timeout: Address, unit_ns: i64) -> Result<Dead
     Ok(Deadline::after(call.libos.machine, time))
 }
 
-fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Errno> {
+pub(super) fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Errno> {
     let Some(address) = mask.non_null() else {
         return Ok(());
     };

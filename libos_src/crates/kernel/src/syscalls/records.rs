@@ -29,6 +29,14 @@ pub(super) struct PollRecord {
     pub(super) ready: i16,
 }
 
+/// `struct epoll_event`, which has no padding.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C, packed)]
+pub(super) struct EventRecord {
+    pub(super) events: u32,
+    pub(super) data: u64,
+}
+
 /// `struct rlimit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]

@@ -3,9 +3,9 @@
 use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::{
-    clone, descriptors, directories, futex, identity, input_output, ioctl, links, mapping,
-    metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, system, thread,
-    time, vectors,
+    clone, descriptors, directories, event_poll, futex, identity, input_output, ioctl, links,
+    mapping, metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, system,
+    thread, time, vectors,
 };
 
 macro_rules! table {
@@ -149,6 +149,7 @@ table! {
     202 futex => futex::futex, (Address, u32, u32, u64, Address, u32);
     203 sched_setaffinity => resources::sched_setaffinity, (i32, u64, Address);
     204 sched_getaffinity => resources::sched_getaffinity, (i32, u64, Address);
+    213 epoll_create => event_poll::epoll_create, (i32);
     217 getdents64 => directories::getdents64, (i32, Address, u32);
     218 set_tid_address => thread::set_tid_address, (Address);
     221 fadvise64 => descriptors::fadvise64, (i32, i64, i64, i32);
@@ -156,6 +157,8 @@ table! {
     229 clock_getres => time::clock_getres, (i32, Address);
     230 clock_nanosleep => time::clock_nanosleep, (i32, u32, Address, Address);
     231 exit_group => process::exit_group, (i32);
+    232 epoll_wait => event_poll::epoll_wait, (i32, Address, i32, i32);
+    233 epoll_ctl => event_poll::epoll_ctl, (i32, u32, i32, Address);
     234 tgkill => signal::tgkill, (i32, i32, i32);
     247 waitid => process::waitid, (u32, i32, Address, i32);
     257 openat => open::openat, (i32, Address, u32, u32);
@@ -174,8 +177,11 @@ table! {
     273 set_robust_list => thread::set_robust_list, (Address, u64);
     274 get_robust_list => thread::get_robust_list, (i32, Address, Address);
     280 utimensat => metadata::utimensat, (i32, Address, Address, u32);
+    281 epoll_pwait => event_poll::epoll_pwait, (i32, Address, i32, i32, Address, u64);
+    284 eventfd => pipes::eventfd, (u32);
     285 fallocate => refused::attributes, ();
     290 eventfd2 => pipes::eventfd2, (u32, u32);
+    291 epoll_create1 => event_poll::epoll_create1, (u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);
     293 pipe2 => pipes::pipe2, (Address, u32);
     295 preadv => vectors::preadv, (i32, Address, u32, i64);
@@ -193,4 +199,5 @@ table! {
     435 clone3 => clone::clone3, (Address, u64);
     436 close_range => descriptors::close_range, (u32, u32, u32);
     439 faccessat2 => metadata::faccessat2, (i32, Address, u32, u32);
+    441 epoll_pwait2 => event_poll::epoll_pwait2, (i32, Address, i32, Address, Address, u64);
 }

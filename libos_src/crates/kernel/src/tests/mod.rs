@@ -8,6 +8,7 @@ mod mappings;
 mod processes;
 mod room;
 mod signals;
+mod waiting;
 
 use std::sync::Arc;
 

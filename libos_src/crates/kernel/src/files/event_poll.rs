@@ -1,0 +1,434 @@
+//! `epoll`: a set of files, and a queue of those that may be ready.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bitflags::bitflags;
+use hal::{Errno, HostPoll};
+use locks::Mutex;
+use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watcher, Watchers};
+
+use super::{HostStream, poll_events};
+
+/// An `epoll` object (epoll(7)).
+pub(crate) struct EventPoll {
+    this: Weak<Self>,
+    interests: Mutex<Interests>,
+    /// Those that became ready since somebody last looked. Each is in it at most once.
+    queue: Mutex<VecDeque<Arc<Interest>>>,
+    /// Other `epoll`s that this one was added to.
+    parents: Mutex<Vec<Weak<Self>>>,
+    watchers: Watchers,
+}
+
+/// A file and the number under which it was added: one file may be added under several.
+type Key = (i32, usize);
+
+#[derive(Default)]
+struct Interests {
+    by_key: BTreeMap<Key, Arc<Interest>>,
+    /// At this size the files that were closed meanwhile are looked for.
+    purge_at: usize,
+}
+
+/// One file that is watched.
+struct Interest {
+    this: Weak<Self>,
+    poll: Weak<EventPoll>,
+    /// Closing the file ends the interest, so it does not keep it open.
+    file: Weak<OpenFile>,
+    wish: Mutex<Wish>,
+    /// Whether it must be looked at each time: its file is a stream of the host, or another `epoll`,
+    /// which may hold one. The queue is for the others.
+    is_pulled: bool,
+    is_queued: AtomicBool,
+    is_gone: AtomicBool,
+    /// For edges of what is pulled: something has happened since it was reported.
+    has_edge: AtomicBool,
+    /// For edges of a stream of the host: how often it had been used when it was reported.
+    uses_seen: AtomicU64,
+}
+
+/// What a program wants to know, and how it wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// The events, and the flags of [`EventFlags`].
+    pub(crate) events: u32,
+    /// What it is told with.
+    pub(crate) data: u64,
+}
+
+bitflags! {
+    /// The flags among the events of a wish.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct EventFlags: u32 {
+        /// Wake one of several `epoll`s. All are woken here, as the flag allows.
+        const EXCLUSIVE = 1 << 28;
+        /// Keep the system awake: it does not sleep.
+        const WAKE_UP = 1 << 29;
+        /// Tell once, and then not until the wish is changed.
+        const ONE_SHOT = 1 << 30;
+        /// Tell of changes only.
+        const EDGE = 1 << 31;
+    }
+}
+
+/// As many `epoll`s may be in one another, the outermost counted.
+const DEPTH_MAX: usize = 5;
+/// The smallest set in which closed files are looked for.
+const PURGE_MIN: usize = 64;
+
+/// Held while one `epoll` is added to another, so that no two make a circle together.
+static NESTING: Mutex<()> = Mutex::new(());
+
+impl EventPoll {
+    /// An empty set.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            interests: Mutex::default(),
+            queue: Mutex::default(),
+            parents: Mutex::default(),
+            watchers: Watchers::new(),
+        })
+    }
+
+    /// The `epoll` that an open file is, if it is one.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// `EPERM` if its readiness never changes, `EEXIST` if it is there, `ELOOP` if it would be
+    /// inside itself or too deep, `EINVAL` for flags that do not go together.
+    pub(crate) fn add(&self, number: i32, file: &Arc<OpenFile>, wish: Wish) -> Result<(), Errno> {
+        if !poll_events::can_wait_for(file) {
+            return Err(Errno::EPERM);
+        }
+        let inner = Self::behind(file);
+        if wish.flags().contains(EventFlags::EXCLUSIVE)
+            && (wish.flags().contains(EventFlags::ONE_SHOT) || inner.is_some())
+        {
+            return Err(Errno::EINVAL);
+        }
+        let nesting = inner.map(|_| NESTING.lock());
+        if let Some(inner) = inner {
+            let depth = self.height() + inner.depth_without(self)?;
+            if depth > DEPTH_MAX {
+                return Err(Errno::ELOOP);
+            }
+        }
+        let interest = Arc::new_cyclic(|this| Interest {
+            this: this.clone(),
+            poll: self.this.clone(),
+            file: Arc::downgrade(file),
+            wish: Mutex::new(wish),
+            is_pulled: inner.is_some() || HostStream::behind(file).is_some(),
+            is_queued: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            has_edge: AtomicBool::new(true),
+            uses_seen: AtomicU64::new(0),
+        });
+        self.interests.lock().add(key(number, file), &interest)?;
+        if let Some(inner) = inner {
+            inner.parents.lock().push(self.this.clone());
+        }
+        drop(nesting);
+        let watcher: Arc<dyn Watcher> = interest.clone();
+        if let Some(watchers) = file.watchers() {
+            watchers.add(&watcher, Readiness::all());
+        }
+        interest.look();
+        Ok(())
+    }
+
+    /// Changes what is wanted of a file, and looks at it anew.
+    ///
+    /// # Errors
+    /// `ENOENT` if it is not there; `EINVAL` for flags that do not go together.
+    pub(crate) fn change(
+        &self,
+        number: i32,
+        file: &Arc<OpenFile>,
+        wish: Wish,
+    ) -> Result<(), Errno> {
+        let interests = self.interests.lock();
+        let interest = interests.by_key.get(&key(number, file));
+        let interest = interest.ok_or(Errno::ENOENT)?.clone();
+        drop(interests);
+        let mut present = interest.wish.lock();
+        let either = present.flags() | wish.flags();
+        if either.contains(EventFlags::EXCLUSIVE) {
+            return Err(Errno::EINVAL);
+        }
+        *present = wish;
+        drop(present);
+        interest.has_edge.store(true, Ordering::SeqCst);
+        interest.look();
+        Ok(())
+    }
+
+    /// Takes a file out.
+    ///
+    /// # Errors
+    /// `ENOENT` if it is not there.
+    pub(crate) fn remove(&self, number: i32, file: &Arc<OpenFile>) -> Result<(), Errno> {
+        let removed = self.interests.lock().by_key.remove(&key(number, file));
+        let interest = removed.ok_or(Errno::ENOENT)?;
+        interest.leave();
+        if let Some(inner) = Self::behind(file) {
+            let mut parents = inner.parents.lock();
+            let place = parents.iter().position(|parent| parent.ptr_eq(&self.this));
+            place.map(|place| parents.swap_remove(place));
+        }
+        Ok(())
+    }
+
+    /// Gives up to `limit` events that are there now.
+    pub(crate) fn collect(&self, limit: usize) -> Vec<Wish> {
+        let mut found = Vec::new();
+        // Each is looked at once, although one that stays ready goes back into the queue.
+        let mut left = self.queue.lock().len();
+        while left > 0 && found.len() < limit {
+            left -= 1;
+            let Some(interest) = self.queue.lock().pop_front() else {
+                break;
+            };
+            // First, so that a change from now on puts it back.
+            interest.is_queued.store(false, Ordering::SeqCst);
+            let Some(event) = interest.take() else {
+                continue;
+            };
+            found.push(event);
+            if !interest.wish.lock().flags().contains(EventFlags::EDGE) {
+                self.enqueue(&interest);
+            }
+        }
+        for interest in self.pulled() {
+            if found.len() >= limit {
+                break;
+            }
+            found.extend(interest.take());
+        }
+        found
+    }
+
+    /// Adds the streams of the host in this set and in those inside it.
+    pub(crate) fn add_host_streams(&self, streams: &mut Vec<HostPoll>) {
+        for interest in self.pulled() {
+            let wish = *interest.wish.lock();
+            if let Some(file) = interest.file.upgrade()
+                && wish.is_active()
+                && interest.may_tell(&file, wish)
+            {
+                poll_events::add_host_streams(&file, poll_events::wanted(wish.events), streams);
+            }
+        }
+    }
+
+    fn pulled(&self) -> Vec<Arc<Interest>> {
+        let interests = self.interests.lock();
+        let pulled = interests.by_key.values().filter(|it| it.is_pulled);
+        pulled.cloned().collect()
+    }
+
+    fn enqueue(&self, interest: &Arc<Interest>) {
+        if !interest.is_queued.swap(true, Ordering::SeqCst) {
+            self.queue.lock().push_back(interest.clone());
+        }
+    }
+
+    /// How many `epoll`s there are in one another from here on inwards.
+    ///
+    /// # Errors
+    /// `ELOOP` if `other` is one of them, or there are too many.
+    fn depth_without(&self, other: &Self) -> Result<usize, Errno> {
+        self.depth_below(other, DEPTH_MAX)
+    }
+
+    fn depth_below(&self, other: &Self, limit: usize) -> Result<usize, Errno> {
+        if core::ptr::eq(self, other) || limit == 0 {
+            return Err(Errno::ELOOP);
+        }
+        let mut deepest = 0;
+        for interest in self.pulled() {
+            if let Some(file) = interest.file.upgrade()
+                && let Some(inner) = Self::behind(&file)
+            {
+                deepest = deepest.max(inner.depth_below(other, limit - 1)?);
+            }
+        }
+        Ok(deepest + 1)
+    }
+
+    /// How many there are in one another from here on outwards. They were checked when they were
+    /// added, so this ends.
+    fn height(&self) -> usize {
+        let parents = self.parents.lock().clone();
+        let above = parents.iter().filter_map(Weak::upgrade);
+        1 + above.map(|parent| parent.height()).max().unwrap_or(0)
+    }
+}
+
+impl Interests {
+    fn add(&mut self, key: Key, interest: &Arc<Interest>) -> Result<(), Errno> {
+        if self.by_key.len() >= self.purge_at.max(PURGE_MIN) {
+            self.by_key.retain(|_, it| it.file.strong_count() > 0);
+            self.purge_at = self.by_key.len() * 2;
+        }
+        // The address of a file that was closed may be in use again, not so the interest in it.
+        if let Some(present) = self.by_key.get(&key)
+            && present.file.strong_count() > 0
+        {
+            return Err(Errno::EEXIST);
+        }
+        self.by_key.insert(key, interest.clone());
+        Ok(())
+    }
+}
+
+impl Interest {
+    /// Puts itself into the queue if its file is ready now.
+    fn look(self: &Arc<Self>) {
+        if let Some(file) = self.file.upgrade() {
+            self.tell(file.readiness());
+        }
+    }
+
+    /// Its file is ready for `now`.
+    fn tell(self: &Arc<Self>, now: Readiness) {
+        let wish = *self.wish.lock();
+        let Some(poll) = self.poll.upgrade() else {
+            return;
+        };
+        if wish.is_active() && poll_events::events(now, wish.events) != 0 {
+            self.has_edge.store(true, Ordering::SeqCst);
+            if !self.is_pulled {
+                poll.enqueue(self);
+            }
+            poll.watchers.notify(Readiness::READABLE);
+        }
+    }
+
+    /// Whether an edge, if only edges are wanted, is there to be told.
+    fn may_tell(&self, file: &OpenFile, wish: Wish) -> bool {
+        if !self.is_pulled || !wish.flags().contains(EventFlags::EDGE) {
+            return true;
+        }
+        let is_used = HostStream::behind(file)
+            .is_some_and(|stream| stream.uses() != self.uses_seen.load(Ordering::SeqCst));
+        is_used || self.has_edge.load(Ordering::SeqCst)
+    }
+
+    /// What there is to tell, without telling it.
+    fn present(&self) -> Option<Wish> {
+        let wish = *self.wish.lock();
+        if self.is_gone.load(Ordering::SeqCst) || !wish.is_active() {
+            return None;
+        }
+        let file = self.file.upgrade()?;
+        if !self.may_tell(&file, wish) {
+            return None;
+        }
+        let readiness = match HostStream::behind(&file) {
+            // Not as a use of the stream.
+            Some(stream) => stream.look(),
+            None => file.readiness(),
+        };
+        let events = poll_events::events(readiness, wish.events);
+        (events != 0).then_some(Wish { events, ..wish })
+    }
+
+    /// Takes what there is to tell.
+    fn take(&self) -> Option<Wish> {
+        let event = self.present()?;
+        self.has_edge.store(false, Ordering::SeqCst);
+        if let Some(stream) = self.file.upgrade().as_deref().and_then(HostStream::behind) {
+            self.uses_seen.store(stream.uses(), Ordering::SeqCst);
+        }
+        let mut wish = self.wish.lock();
+        if wish.flags().contains(EventFlags::ONE_SHOT) {
+            // Nothing is wanted until the wish is changed.
+            wish.events = wish.flags().bits();
+        }
+        Some(event)
+    }
+
+    fn leave(self: &Arc<Self>) {
+        self.is_gone.store(true, Ordering::SeqCst);
+        let watcher: Arc<dyn Watcher> = self.clone();
+        if let Some(file) = self.file.upgrade()
+            && let Some(watchers) = file.watchers()
+        {
+            watchers.remove(&watcher);
+        }
+    }
+}
+
+impl Watcher for Interest {
+    fn notify(&self, now: Readiness) -> bool {
+        let stays = !self.is_gone.load(Ordering::SeqCst) && self.file.strong_count() > 0;
+        if let Some(this) = self.this.upgrade().filter(|_| stays) {
+            this.tell(now);
+        }
+        stays
+    }
+}
+
+impl Wish {
+    fn flags(self) -> EventFlags {
+        EventFlags::from_bits_truncate(self.events)
+    }
+
+    /// Whether a one-shot wish is still to be fulfilled.
+    fn is_active(self) -> bool {
+        self.events & !EventFlags::all().bits() != 0 || !self.flags().contains(EventFlags::ONE_SHOT)
+    }
+}
+
+impl Inode for EventPoll {
+    fn kind(&self) -> FileType {
+        FileType::Unnamed
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(Metadata::fixed(
+            1,
+            FileType::Unnamed,
+            Mode::from_low_bits(0o600),
+        ))
+    }
+
+    fn readiness(&self) -> Readiness {
+        let queued = self.queue.lock().clone();
+        let mut all = queued
+            .iter()
+            .chain(&self.pulled())
+            .cloned()
+            .collect::<Vec<_>>();
+        all.retain(|interest| interest.present().is_some());
+        let mut readiness = Readiness::empty();
+        readiness.set(Readiness::READABLE, !all.is_empty());
+        readiness
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.watchers)
+    }
+}
+
+impl Drop for EventPoll {
+    fn drop(&mut self) {
+        for interest in self.interests.get_mut().by_key.values() {
+            interest.leave();
+        }
+    }
+}
+
+fn key(number: i32, file: &Arc<OpenFile>) -> Key {
+    (number, Arc::as_ptr(file).addr())
+}

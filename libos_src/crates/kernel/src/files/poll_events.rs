@@ -1,0 +1,67 @@
+//! Readiness in the bits of `poll` and `epoll`.
+
+use alloc::vec::Vec;
+
+use hal::HostPoll;
+use vfs::{OpenFile, Readiness};
+
+use super::{EventPoll, HostStream};
+
+const POLLRDNORM: u32 = 0x40;
+const POLLWRNORM: u32 = 0x100;
+
+/// The readiness that `events` ask for.
+pub(crate) fn wanted(events: u32) -> Readiness {
+    let mut wanted = Readiness::from_bits_truncate(events);
+    wanted.set(
+        Readiness::READABLE,
+        events & (Readiness::READABLE.bits() | POLLRDNORM) != 0,
+    );
+    wanted.set(
+        Readiness::WRITABLE,
+        events & (Readiness::WRITABLE.bits() | POLLWRNORM) != 0,
+    );
+    wanted
+}
+
+/// The events that a readiness is, of those that are asked for. Errors are told unasked.
+pub(crate) fn events(readiness: Readiness, asked: u32) -> u32 {
+    let mut events = readiness.bits();
+    if readiness.contains(Readiness::READABLE) {
+        events |= POLLRDNORM;
+    }
+    if readiness.contains(Readiness::WRITABLE) {
+        events |= POLLWRNORM;
+    }
+    events & (asked | (Readiness::ERROR | Readiness::HANG_UP).bits())
+}
+
+/// Whether waiting for a file means anything. A regular file, for one, is always ready.
+pub(crate) fn can_wait_for(file: &OpenFile) -> bool {
+    file.watchers().is_some() || HostStream::behind(file).is_some()
+}
+
+/// Adds the streams of the host that somebody who waits for a file must ask the host for.
+pub(crate) fn add_host_streams(file: &OpenFile, wanted: Readiness, streams: &mut Vec<HostPoll>) {
+    if let Some(stream) = HostStream::behind(file) {
+        streams.push(stream.poll(wanted));
+    } else if let Some(poll) = EventPoll::behind(file) {
+        poll.add_host_streams(streams);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_names_of_reading_and_writing_mean_the_same() {
+        assert_eq!(
+            wanted(0x140),
+            Readiness::READABLE.union(Readiness::WRITABLE)
+        );
+        assert_eq!(wanted(0x2000), Readiness::READ_HANG_UP);
+        assert_eq!(events(Readiness::READABLE | Readiness::HANG_UP, 0x40), 0x50);
+        assert_eq!(events(Readiness::WRITABLE, 0x1), 0);
+    }
+}
