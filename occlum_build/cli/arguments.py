@@ -17,13 +17,17 @@ VERBS: Final = {
     "run": "make a target, then run it in this terminal",
     "clean": "delete everything that was made",
     "query": "show targets and what they need",
+    "conformance": "compare what programs do in an enclave with what they do on the host",
     "sign": "sign an enclave: with a key in a file, on a device, or elsewhere",
     "version": "show the version",
     "help": "show this text, or that of a verb",
 }
 
-FILE_VERBS: Final = ("sign",)
-"""Verbs that take files and need no workspace: `occlum_build.identity` has them."""
+FILE_VERBS: Final = {
+    "conformance": "occlum_build.conformance.verb",
+    "sign": "occlum_build.identity.sign",
+}
+"""Verbs that take files and need no workspace, and the modules that have them."""
 
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _EPILOG: Final = """\
@@ -141,7 +145,7 @@ def make_file_parser(verb: str) -> argparse.ArgumentParser:
         description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.",
         allow_abbrev=False,
     )
-    module = import_module(f"occlum_build.identity.{verb}")
+    module = import_module(FILE_VERBS[verb])
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
     return parser

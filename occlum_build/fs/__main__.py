@@ -58,6 +58,16 @@ def _unpack_deb(parsed: argparse.Namespace) -> None:
     )
 
 
+def _import_tar(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.archive import read_foreign_archive, write_archive
+    from occlum_build.fs.content import Storage
+    from occlum_build.fs.output import written
+
+    tree = read_foreign_archive(Storage.open(parsed.archive))
+    with written(parsed.output) as output:
+        write_archive(tree, output)
+
+
 def _rootfs(parsed: argparse.Namespace) -> None:
     import dataclasses
 
@@ -106,6 +116,7 @@ def _list(parsed: argparse.Namespace) -> None:
 
 _COMMANDS: Final = {
     "unpack-deb": _unpack_deb,
+    "import-tar": _import_tar,
     "rootfs": _rootfs,
     "erofs": _erofs,
     "verify": _verify,
@@ -128,6 +139,9 @@ def make_parser() -> argparse.ArgumentParser:
     deb.add_argument("--version", help="refuse a package of another version")
     deb.add_argument("--architecture", help="refuse a package of another architecture")
 
+    foreign = commands.add_parser("import-tar", help="any tar to a canonical one")
+    foreign.add_argument("archive", type=Path, metavar="TAR", help="the tar")
+
     rootfs = commands.add_parser("rootfs", help="files, links and layers to a canonical tar")
     rootfs.add_argument(
         "--spec", type=Path, required=True, metavar="SPEC.json", help="what the tree holds"
@@ -138,7 +152,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--tree", type=Path, required=True, metavar="TAR|DIRECTORY", help="what is packed"
     )
 
-    for command in (deb, rootfs, erofs):
+    for command in (deb, foreign, rootfs, erofs):
         command.add_argument(
             "--output", type=Path, required=True, metavar="FILE", help="the file to write"
         )

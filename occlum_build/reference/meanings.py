@@ -16,6 +16,7 @@ GROUPS: Final = {
         "File systems",
         "exit code 2, or 1 where a package or an image is not what it should be",
     ),
+    "07": ("Conformance", "exit code 2"),
 }
 """The first two digits of a code: what it is about, and how a command ends that reports it."""
 
@@ -88,6 +89,7 @@ MEANINGS: Final = {
     "OB0411": "What `run` was to run cannot be executed.",
     "OB0412": "A file cannot be written.",
     "OB0413": "The Python packages of a lock file cannot be installed.",
+    "OB0414": "The enclave of a conformance suite cannot be built.",
     "OB0501": "SECINFO: bits that EADD would refuse.",
     "OB0502": "SECS: a wrong size, or reserved bytes that are not zero.",
     "OB0503": "TCS: a wrong size, or fields that must be zero and are not.",
@@ -135,5 +137,9 @@ MEANINGS: Final = {
     "OB0615": "An output cannot be written.",
     "OB0616": "Something is larger than the format can hold.",
     "OB0617": "A pattern of a layer matches nothing in it.",
+    "OB0701": "A conformance suite is no directory, has no program, or cannot be read.",
+    "OB0702": "A pass list cannot be read, or names a case twice.",
+    "OB0703": "The host has no program that a conformance suite is to find in its enclave.",
+    "OB0704": "The path at which a conformance suite runs is taken.",
 }
 """Each code, in a sentence."""

@@ -1,0 +1,106 @@
+"""The enclave that a suite runs in, made by the same command that everybody types."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from occlum_build.conformance.suite import Suite
+from occlum_build.diagnostic import DiagnosticError, error
+
+_BUILD: Final = """\
+load("@occlum//rules:defs.bzl", "enclave_app", "tar_archive")
+
+tar_archive(
+    name = "tree",
+    archive = "tree.tar",
+)
+
+enclave_app(
+    name = "enclave",
+    config = "Occlum.yaml",
+    packages = [":tree"],
+)
+"""
+
+_CONFIG: Final = """\
+# What a suite gets that brings no configuration of its own.
+resource_limits:
+  kernel_space_heap_size: 256MB
+  user_space_size: 1GB
+  max_num_of_threads: 128
+process:
+  host_arguments: replace
+  working_directory: {root}
+  default_stack_size: 8MB
+  default_heap_size: 128MB
+entry_points: [{root}]
+env:
+  default: [{env}]
+metadata:
+  debuggable: true
+  disable_log: true
+feature:
+  memory_model: {memory_model}
+mount:
+  - {{type: erofs, target: /, image: root}}
+  - {{type: tmpfs, target: /tmp, size: 64MB}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Enclave:
+    """A bundle, and the runner that starts it."""
+
+    bundle: Path
+    enclu: str
+
+    def argv(self, words: Sequence[str]) -> list[str]:
+        """The command that runs a program of the suite with its arguments."""
+        runner = self.bundle / "bin/occlum-run"
+        return [str(runner), "--enclu", self.enclu, str(self.bundle), "--", *words]
+
+
+def configuration(suite: Suite, env: Mapping[str, str], memory_model: str) -> str:
+    """The Occlum.yaml of a suite that brings none."""
+    quoted = ", ".join(f'"{name}={value}"' for name, value in sorted(env.items()))
+    return _CONFIG.format(root=suite.root, env=quoted, memory_model=memory_model)
+
+
+def build(workspace: Path, config: str, cache: Path) -> Path:
+    """Make the enclave of the tree at `tree.tar` of `workspace`; the bundle.
+
+    The workspace may be there already: what has not changed is not made again.
+
+    Raises:
+        DiagnosticError: it cannot be built; what the build said is on standard error.
+    """
+    _write(workspace / "WORKSPACE.occlum", "")
+    _write(workspace / "BUILD", _BUILD)
+    _write(workspace / "Occlum.yaml", config)
+    source = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "occlum_build.cli", "build", "//:enclave"],
+        cwd=workspace,
+        env={**os.environ, "PYTHONPATH": str(source), "OCCLUM_BUILD_CACHE": str(cache)},
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        check=False,
+    )
+    if done.returncode:
+        raise DiagnosticError(
+            error(
+                "OB0414",
+                "the suite's enclave cannot be built",
+                notes=(f"the build ended with status {done.returncode}; it said why above",),
+            )
+        )
+    return workspace / "out/default/bin/enclave.bundle"
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")

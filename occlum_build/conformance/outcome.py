@@ -1,0 +1,95 @@
+"""How a program ended, and whether two endings say the same."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_SIGNAL_STATUS: Final = 128
+_MAX_OUTPUT_BYTES: Final = 64 << 20
+_GRACE_SECONDS: Final = 5.0
+
+# GoogleTest, "Text output": the last words about each case.
+_CASE: Final = re.compile(
+    rb"^\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:, where .*)?(?: \(\d+ ms\))?$", re.MULTILINE
+)
+_DURATION: Final = re.compile(rb" \(\d+ ms(?: total)?\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run of one program ended.
+
+    `status` is as a shell tells it: 128 + n after signal n.
+    """
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    timed_out: bool = False
+
+    @property
+    def cases(self) -> dict[str, str]:
+        """The verdict of each case, if the program is a GoogleTest."""
+        return {name.decode(): verdict.decode() for verdict, name in _CASE.findall(self.stdout)}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    directory: Path,
+    env: Mapping[str, str],
+    seconds: float,
+) -> Outcome:
+    """Run a program to its end, or for `seconds`; all that it started ends with it."""
+    begun = time.monotonic()
+    with subprocess.Popen(
+        argv,
+        cwd=directory,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        timed_out = False
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            _kill_session(process.pid)
+            try:
+                stdout, stderr = process.communicate(timeout=_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                stdout = stderr = b""
+        _kill_session(process.pid)
+        status = process.wait()
+    return Outcome(
+        status=status if status >= 0 else _SIGNAL_STATUS - status,
+        stdout=stdout[:_MAX_OUTPUT_BYTES],
+        stderr=stderr[:_MAX_OUTPUT_BYTES],
+        seconds=time.monotonic() - begun,
+        timed_out=timed_out,
+    )
+
+
+def comparable(output: bytes, ignored: Sequence[re.Pattern[bytes]]) -> bytes:
+    """Output without what may differ between two runs: durations, and what `ignored` matches."""
+    text = _DURATION.sub(b"", output)
+    for pattern in ignored:
+        text = pattern.sub(b"", text)
+    return text
+
+
+def _kill_session(leader: int) -> None:
+    """End what a program left running, by the process group that it was started in."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

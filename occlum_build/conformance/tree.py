@@ -1,0 +1,78 @@
+"""The root file system of a suite: its files, and of the host what its programs need."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from occlum_build.conformance.suite import Suite
+from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.fs.archive import write_archive
+from occlum_build.fs.closure import GLIBC, MUSL, library_closure
+from occlum_build.fs.content import HostContent
+from occlum_build.fs.directory import read_directory
+from occlum_build.fs.output import written
+from occlum_build.fs.tree import Node, Tree, directory, regular_file, symlink
+
+_Entry = tuple[bytes, Node]
+
+_ORIGIN: Final = "the host"
+_LIBRARIES: Final = (*GLIBC.default_directories, *MUSL.default_directories, b"/lib64")
+_MERGED: Final = (b"bin", b"lib", b"lib32", b"lib64", b"libx32", b"sbin")
+_MODE: Final = 0o755
+_STICKY: Final = 0o1777
+
+
+def write_tree(suite: Suite, tools: Sequence[str], output: Path) -> None:
+    """Write the canonical tar of a suite's root file system.
+
+    `tools` are programs of the host that the suite starts, by absolute path; their libraries
+    and those of the suite's programs come along from where the host's loader looks by default.
+
+    Raises:
+        DiagnosticError: a tool or a library is missing.
+    """
+    names = dict(_suite_entries(suite))
+    for tool in tools:
+        if not Path(tool).is_absolute() or not Path(tool).is_file():
+            raise DiagnosticError(
+                error("OB0703", f"the host has no program `{tool}`", helps=("name it from `/`",))
+            )
+        names |= dict(_host_entries(os.fsencode(tool)))
+    offers = dict(_host_libraries()) | names
+    names |= {path: offers[path] for path in library_closure(offers, set(names))}
+    with written(output) as archive:
+        write_archive(Tree(names.items()), archive)
+
+
+def _suite_entries(suite: Suite) -> Iterator[_Entry]:
+    prefix = os.fsencode(suite.root)[1:]
+    for path, node in read_directory(suite.directory):
+        yield (prefix + b"/" + path if path else prefix), node
+    yield b"tmp", directory(_STICKY, "the suite")
+    for name in _MERGED:
+        if os.path.islink(b"/" + name):  # noqa: PTH114  # paths of the host are bytes here
+            yield name, symlink(os.readlink(b"/" + name), _ORIGIN)  # noqa: PTH115
+
+
+def _host_libraries() -> Iterator[_Entry]:
+    """Every shared object in the directories where the host's loader looks by default."""
+    for name in dict.fromkeys(os.path.realpath(one) for one in _LIBRARIES):
+        for entry in os.scandir(name) if os.path.isdir(name) else ():  # noqa: PTH112
+            if b".so" in entry.name:
+                yield from _host_entries(entry.path)
+
+
+def _host_entries(path: bytes) -> Iterator[_Entry]:
+    """A file of the host with the links that lead to it, each where it really is."""
+    folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
+    here = os.path.join(folder, os.path.basename(path))  # noqa: PTH118, PTH119
+    if os.path.islink(here):  # noqa: PTH114
+        target = os.readlink(here)  # noqa: PTH115
+        yield here[1:], symlink(target, _ORIGIN)
+        here = os.path.join(folder, target)  # noqa: PTH118
+        if os.path.exists(here):  # noqa: PTH110
+            yield from _host_entries(here)
+    elif os.path.isfile(here):  # noqa: PTH113
+        size = os.stat(here).st_size  # noqa: PTH116
+        yield here[1:], regular_file(_MODE, HostContent(here, size), _ORIGIN)

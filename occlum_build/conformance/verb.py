@@ -1,0 +1,188 @@
+"""`occlum-build conformance`: a directory of programs, on the host and in an enclave."""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from occlum_build.conformance import outcome, pass_list
+from occlum_build.conformance.enclave import Enclave, build, configuration
+from occlum_build.conformance.suite import Suite, find_programs
+from occlum_build.conformance.tree import write_tree
+from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
+from occlum_build.diagnostic import DiagnosticError, error
+
+_DONE: Final = 0
+_FAILED: Final = 1
+SCHEMA: Final = 1
+
+ENVIRONMENT: Final = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}  # noqa: S108
+"""What every program sees, on the host as in the enclave."""
+
+TOOLS: Final = ("/bin/sh", "/bin/cat", "/bin/echo", "/bin/false", "/bin/sleep", "/bin/true")
+"""Programs of the host that suites like to start, where there are any."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a suite on both sides and compare; the exit status. Raises `DiagnosticError`."""
+    suite = Suite(options.directory.resolve())
+    if not suite.directory.is_dir():
+        raise DiagnosticError(error("OB0701", f"`{options.directory}` is no directory"))
+    known = pass_list.read(options.pass_list) if options.pass_list else frozenset[str]()
+    programs = find_programs(suite.directory, options.program or ["*"])
+    env = {**ENVIRONMENT, **dict(options.env)}
+    config = _config(options, suite, env)
+    enclave = Enclave(_bundle(options, suite, config), options.enclu)
+    with suite.copied():
+        cases = list(_cases(options, suite.root, programs, enclave, env))
+    ratchet = pass_list.compare(known, cases)
+    if options.json:
+        _write_json(options.json, cases)
+    _report(cases, ratchet, options)
+    if options.update and options.pass_list:
+        names = known | set(ratchet.gained)
+        head = pass_list.head_of(options.pass_list)
+        options.pass_list.write_text(pass_list.text(head, names), encoding="utf-8")
+    if options.pass_list:
+        return _FAILED if ratchet.lost else _DONE
+    return _FAILED if any(one.verdict is Verdict.FAILED for one in cases) else _DONE
+
+
+def _config(options: argparse.Namespace, suite: Suite, env: Mapping[str, str]) -> str:
+    if options.config is None:
+        return configuration(suite, env, options.memory_model)
+    try:
+        text: str = options.config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        message = f"the configuration cannot be read: {problem}"
+        raise DiagnosticError(error("OB0701", message)) from problem
+    return text
+
+
+def _bundle(options: argparse.Namespace, suite: Suite, config: str) -> Path:
+    """The suite's enclave, in a workspace that is kept for the next time."""
+    workspace = options.cache / "conformance" / suite.key
+    workspace.mkdir(parents=True, exist_ok=True)
+    tools = options.tool or [one for one in TOOLS if Path(one).is_file()]
+    write_tree(suite, tools, workspace / "tree.tar")
+    return build(workspace, config, options.cache)
+
+
+def _cases(
+    options: argparse.Namespace,
+    root: Path,
+    programs: Sequence[str],
+    enclave: Enclave,
+    env: Mapping[str, str],
+) -> Iterator[Case]:
+    """Run every program on both sides; the cases in the order of the programs."""
+    criteria = Criteria(options.compare == "output", tuple(options.ignore))
+
+    def one(name: str) -> tuple[Case, ...]:
+        words = [str(root / name), *options.argument]
+        host = outcome.run(words, directory=root, env=env, seconds=options.timeout)
+        inside = outcome.run(
+            enclave.argv(words),
+            directory=root,
+            env=ENVIRONMENT,
+            seconds=options.timeout * options.patience,
+        )
+        return judge(name, host, inside, criteria)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for found in pool.map(one, programs):
+            for case in found:
+                if options.verbose or case.verdict is not Verdict.PASSED:
+                    _say(case)
+            yield from found
+
+
+def _say(case: Case) -> None:
+    words = f"{case.verdict}: {case.name}"
+    sys.stdout.write(f"{words}: {case.why}\n" if case.why else f"{words}\n")
+    sys.stdout.flush()
+
+
+def _report(
+    cases: Sequence[Case], ratchet: pass_list.Ratchet, options: argparse.Namespace
+) -> None:
+    if options.pass_list:
+        for case in ratchet.lost:
+            sys.stdout.write(f"lost: {case.name} is in {options.pass_list}\n")
+        if ratchet.gained and not options.update:
+            sys.stdout.write(
+                f"{len(ratchet.gained)} passed that the pass list lacks; `--update` adds them\n"
+            )
+    count = {one: sum(case.verdict is one for case in cases) for one in Verdict}
+    unjudged = count[Verdict.NO_JUDGE]
+    skipped = f", {unjudged} skipped" if unjudged else ""
+    sys.stdout.write(f"{count[Verdict.PASSED]} passed, {count[Verdict.FAILED]} failed{skipped}\n")
+
+
+def _write_json(path: Path, cases: Sequence[Case]) -> None:
+    facts = {
+        "schema": SCHEMA,
+        "cases": [
+            {"name": one.name, "verdict": one.verdict.value, "why": one.why} for one in cases
+        ],
+    }
+    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the verb takes."""
+    parser.epilog = (
+        "Programs that are GoogleTests are compared case by case. Exit codes: 0 nothing failed"
+        " (with a pass list: nothing of it was lost), 1 otherwise, 2 wrong input."
+    )
+    add = parser.add_argument
+    add("directory", type=Path, metavar="DIRECTORY", help="the programs and what they read")
+    add("--pass-list", type=Path, metavar="FILE", help="the cases that must pass, one a line")
+    add("--update", action="store_true", help="add the cases that pass to the pass list")
+    add("--program", action="append", metavar="PATTERN", help="only programs with such a path")
+    add("--argument", action="append", default=[], metavar="WORD", help="for every program")
+    add("--env", action="append", default=[], type=_variable, metavar="NAME=VALUE",
+        help="set in the environment of every program, on both sides")  # fmt: skip
+    add("--tool", action="append", metavar="PATH",
+        help=f"a program of the host that it starts (default: {', '.join(TOOLS)})")  # fmt: skip
+    add("--config", type=Path, metavar="FILE", help="the enclave's Occlum.yaml")
+    add("--memory-model", choices=("sgx1", "edmm"), default="sgx1", help="without `--config`")
+    add("--enclu", choices=("patched", "trap"), default="patched",
+        help="how software SGX meets ENCLU")  # fmt: skip
+    add("--compare", choices=("output", "status"), default="output",
+        help="standard output and exit status, or the status alone")  # fmt: skip
+    add("--ignore", action="append", default=[], type=_expression, metavar="REGEX",
+        help="what may differ in the output")  # fmt: skip
+    add("--timeout", type=float, default=60.0, metavar="SECONDS", help="for a program on the host")
+    add("--patience", type=float, default=2.0, metavar="FACTOR",
+        help="how many times as long the enclave may take")  # fmt: skip
+    add("-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+        help="how many programs run at once")  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write every case")
+    add("-v", "--verbose", action="store_true", help="show the cases that pass, too")
+    add("--cache", type=Path, default=_cache(), metavar="DIRECTORY", help=argparse.SUPPRESS)
+
+
+def _cache() -> Path:
+    """Where downloads and the enclaves of suites are kept: with the checkout's own."""
+    chosen = os.environ.get("OCCLUM_BUILD_CACHE")
+    return Path(chosen).absolute() if chosen else Path(__file__).parents[2] / ".occlum-build"
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"`{text}` is not NAME=VALUE")
+    return name, value
+
+
+def _expression(text: str) -> re.Pattern[bytes]:
+    try:
+        return re.compile(text.encode(), re.MULTILINE)
+    except re.error as problem:
+        raise argparse.ArgumentTypeError(f"`{text}` is no expression: {problem}") from problem

@@ -1,0 +1,70 @@
+"""The conformance runner on programs of the host, in a real enclave."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import Checkout, copy_project, machine_cache
+
+pytestmark = pytest.mark.slow
+
+PROGRAMS = ("echo", "false", "ls", "true")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout that shares the machine's cache."""
+    root = tmp_path_factory.mktemp("conformance") / "source"
+    copy_project(root)
+    return Checkout(root, machine_cache())
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of programs that the distribution built, one of which cannot agree."""
+    folder = tmp_path_factory.mktemp("suite")
+    for name in PROGRAMS:
+        shutil.copy(f"/bin/{name}", folder / name)
+    # It prints the name and the version of the kernel: the LibOS has its own.
+    shutil.copy("/bin/uname", folder / "uname")
+    (folder / "note").write_text("read by ls")
+    return folder
+
+
+def test_what_agrees_passes_and_what_differs_fails_with_the_line(
+    checkout: Checkout, suite: Path, tmp_path: Path
+) -> None:
+    ended = checkout.run(
+        *("conformance", str(suite), "--argument=-a", "--json", str(tmp_path / "cases.json")),
+        status=1,
+    )
+
+    assert "failed: uname: line 1 of its output is `" in ended.text
+    assert ended.text.endswith("4 passed, 1 failed\n")
+    cases = json.loads((tmp_path / "cases.json").read_bytes())["cases"]
+    assert {one["name"]: one["verdict"] for one in cases} == {
+        "echo": "passed",
+        "false": "passed",
+        "ls": "passed",
+        "true": "passed",
+        "uname": "failed",
+    }
+
+
+def test_a_pass_list_grows_and_a_case_of_it_that_is_lost_fails(
+    checkout: Checkout, suite: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "pass.list"
+    words = ("conformance", str(suite), "--argument=-a", "--pass-list", str(listed))
+
+    checkout.run(*words, "--update")
+    grown = listed.read_text(encoding="utf-8")
+    checkout.run(*words)
+    listed.write_text(grown + "uname\n", encoding="utf-8")
+    lost = checkout.run(*words, "--update", status=1)
+
+    assert grown.splitlines()[1:] == sorted(PROGRAMS)
+    assert f"lost: uname is in {listed}\n" in lost.text
+    assert "uname" in listed.read_text(encoding="utf-8"), "a list only grows"

@@ -1,0 +1,56 @@
+"""Running a program to its end."""
+
+import os
+import time
+from pathlib import Path
+
+from occlum_build.conformance.outcome import Outcome, run
+
+ENV = {"PATH": "/usr/bin:/bin", "WORD": "spoken"}
+
+
+def shell(directory: Path, script: str, seconds: float = 30.0) -> Outcome:
+    return run(["/bin/sh", "-c", script], directory=directory, env=ENV, seconds=seconds)
+
+
+def test_a_program_sees_its_directory_and_the_given_environment_alone(tmp_path: Path) -> None:
+    ended = shell(tmp_path, "pwd; echo $WORD $HOME; cat; echo err >&2; exit 7")
+
+    assert (ended.status, ended.timed_out) == (7, False)
+    assert ended.stdout == f"{tmp_path}\nspoken\n".encode()
+    assert ended.stderr == b"err\n"
+
+
+def test_a_signal_is_a_status_above_128(tmp_path: Path) -> None:
+    assert shell(tmp_path, "kill -SEGV $$").status == 128 + 11
+
+
+def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    begun = time.monotonic()
+
+    ended = shell(tmp_path, "sleep 600 & echo $! > child; wait", seconds=0.5)
+
+    assert ended.timed_out
+    assert time.monotonic() - begun < 30
+    child = int((tmp_path / "child").read_text())
+    assert _is_gone(child)
+
+
+def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    ended = shell(tmp_path, "sleep 600 >/dev/null 2>&1 & echo $! > child")
+
+    assert not ended.timed_out
+    assert _is_gone(int((tmp_path / "child").read_text()))
+
+
+def _is_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        os.sched_yield()
+    return False

@@ -1,0 +1,92 @@
+"""What counts as the same."""
+
+import re
+
+import pytest
+
+from occlum_build.conformance.outcome import Outcome, comparable
+from occlum_build.conformance.verdict import Criteria, Verdict, judge
+
+GOOGLE = b"""\
+[==========] Running 3 tests from 1 test suite.
+[ RUN      ] Pipe.Reads
+[       OK ] Pipe.Reads (3 ms)
+[ RUN      ] Pipe.Writes/2
+[  FAILED  ] Pipe.Writes/2, where GetParam() = 2 (0 ms)
+[ RUN      ] Pipe.Skips
+[  SKIPPED ] Pipe.Skips (0 ms)
+[  PASSED  ] 1 test.
+[  FAILED  ] 1 test, listed below:
+[  FAILED  ] Pipe.Writes/2, where GetParam() = 2
+"""
+
+
+def ended(status: int = 0, stdout: bytes = b"", stderr: bytes = b"", **more: bool) -> Outcome:
+    return Outcome(status, stdout, stderr, 0.1, **more)
+
+
+def one(host: Outcome, enclave: Outcome, criteria: Criteria = Criteria()) -> tuple[Verdict, str]:  # noqa: B008  # frozen
+    (case,) = judge("a/b", host, enclave, criteria)
+    assert case.name == "a/b"
+    return case.verdict, case.why
+
+
+def test_the_same_status_and_output_pass_whatever_standard_error_says() -> None:
+    assert one(ended(3, b"x\n", b"here"), ended(3, b"x\n", b"there")) == (Verdict.PASSED, "")
+
+
+@pytest.mark.parametrize(
+    ("host", "enclave", "why"),
+    [
+        (ended(0), ended(134, stderr=b"one\ntwo\n"), "status 134, on the host 0: two"),
+        (ended(stdout=b"a\nb\n"), ended(stdout=b"a\nc\n"),
+         "line 2 of its output is `c`, on the host `b`"),
+        (ended(stdout=b"a\nb\n"), ended(stdout=b"a\n"), "1 lines of output, on the host 2"),
+        (ended(), ended(137, timed_out=True), "it does not end in the enclave in time"),
+    ],
+)  # fmt: skip
+def test_a_difference_fails_and_says_where(host: Outcome, enclave: Outcome, why: str) -> None:
+    assert one(host, enclave) == (Verdict.FAILED, why)
+
+
+def test_without_output_the_status_alone_counts() -> None:
+    criteria = Criteria(output=False)
+
+    assert one(ended(1, b"a"), ended(1, b"b"), criteria)[0] is Verdict.PASSED
+    assert one(ended(1, b"a"), ended(2, b"a"), criteria)[0] is Verdict.FAILED
+
+
+def test_a_host_that_gives_no_answer_is_no_judge() -> None:
+    verdict, why = one(ended(137, timed_out=True), ended(0))
+
+    assert (verdict, why) == (Verdict.NO_JUDGE, "it does not end on the host in time")
+
+
+def test_durations_and_what_is_ignored_do_not_count() -> None:
+    ignored = (re.compile(rb"pid \d+"),)
+
+    assert comparable(b"pid 17 done (12 ms)\n", ignored) == b" done\n"
+    assert comparable(b"4 tests ran. (9 ms total)", ()) == b"4 tests ran."
+
+
+def test_a_google_test_is_judged_case_by_case_against_what_the_host_says() -> None:
+    enclave = ended(1, GOOGLE.replace(b"[       OK ] Pipe.Reads", b"[  FAILED  ] Pipe.Reads"))
+
+    cases = {case.name: case for case in judge("pipe", ended(1, GOOGLE), enclave, Criteria())}
+
+    assert {name: case.verdict for name, case in cases.items()} == {
+        "pipe::Pipe.Reads": Verdict.FAILED,
+        "pipe::Pipe.Writes/2": Verdict.PASSED,
+        "pipe::Pipe.Skips": Verdict.PASSED,
+    }
+    assert cases["pipe::Pipe.Reads"].why == "host OK, enclave FAILED"
+
+
+def test_cases_after_a_crash_fail() -> None:
+    enclave = ended(139, GOOGLE.partition(b"[ RUN      ] Pipe.Skips")[0], b"killed")
+
+    cases = {case.name: case for case in judge("pipe", ended(1, GOOGLE), enclave, Criteria())}
+
+    assert cases["pipe::Pipe.Reads"].verdict is Verdict.PASSED
+    assert cases["pipe::Pipe.Skips"].verdict is Verdict.FAILED
+    assert cases["pipe::Pipe.Skips"].why == ("host SKIPPED, enclave nothing (status 139: killed)")
