@@ -1,4 +1,4 @@
-//! `jmp rel32`.
+//! Displacements of 32 bits.
 
 /// Bytes of a `jmp rel32` (Intel SDM vol. 2A, "JMP", opcode E9 cd).
 pub const JUMP_BYTES: usize = 5;
@@ -7,21 +7,15 @@ pub const JUMP_BYTES: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFar;
 
-/// A `jmp rel32` that lies at `from` and goes to `to`.
-pub(crate) fn jump(from: u64, to: u64) -> Result<[u8; JUMP_BYTES], TooFar> {
-    let next = from.wrapping_add(JUMP_BYTES as u64);
-    let displacement = displacement(next, to)?;
-    let mut code = [0xe9, 0, 0, 0, 0];
-    code[1..].copy_from_slice(&displacement);
-    Ok(code)
+/// Whether an instruction that ends at `next` can reach `to`.
+pub(crate) fn is_near(next: u64, to: u64) -> bool {
+    i32::try_from(to.wrapping_sub(next).cast_signed()).is_ok()
 }
 
-/// The 32-bit displacement from the address after an instruction to `to`.
-pub(crate) fn displacement(next: u64, to: u64) -> Result<[u8; 4], TooFar> {
-    let distance = to.wrapping_sub(next).cast_signed();
-    i32::try_from(distance)
-        .map(i32::to_le_bytes)
-        .map_err(|_| TooFar)
+/// The displacement of an instruction that ends at `next` and goes to `to`, which is near.
+pub(crate) fn displacement(next: u64, to: u64) -> [u8; 4] {
+    debug_assert!(is_near(next, to));
+    (to.wrapping_sub(next) as u32).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -29,16 +23,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_counts_from_its_own_end() {
-        assert_eq!(jump(0x1000, 0x1005), Ok([0xe9, 0, 0, 0, 0]));
-        assert_eq!(jump(0x1000, 0x1000), Ok([0xe9, 0xfb, 0xff, 0xff, 0xff]));
+    fn a_displacement_counts_from_the_end_of_its_instruction() {
+        assert_eq!(displacement(0x1005, 0x1005), [0, 0, 0, 0]);
+        assert_eq!(displacement(0x1005, 0x1000), [0xfb, 0xff, 0xff, 0xff]);
     }
 
     #[test]
-    fn a_jump_of_two_gibibytes_is_refused() {
-        assert!(jump(0, 0x8000_0004).is_ok());
-        assert_eq!(jump(0, 0x8000_0005), Err(TooFar));
-        assert!(jump(0x8000_0000, 5).is_ok());
-        assert_eq!(jump(0x8000_0000, 4), Err(TooFar));
+    fn near_ends_at_two_gibibytes() {
+        assert!(is_near(5, 0x8000_0004));
+        assert!(!is_near(5, 0x8000_0005));
+        assert!(is_near(0x8000_0005, 5));
+        assert!(!is_near(0x8000_0005, 4));
     }
 }

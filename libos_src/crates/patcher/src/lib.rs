@@ -4,24 +4,30 @@
 //! that enters the LibOS in nanoseconds. Whatever is not patched still works by the fault, so this
 //! crate refuses whenever in doubt.
 //!
-//! Everything here is a pure function on bytes and addresses: [`find`] says where, [`Site::jump`]
-//! what the site becomes, [`Site::stub`] what the stub holds, [`StubMap`] which site a stub belongs
-//! to. Who maps and writes memory is another's business.
+//! A jump takes five bytes and `syscall` has two, so the instructions before it make room: they
+//! move to the stub, and the jump takes their place. The `syscall` itself stays where it is, for
+//! code that jumps straight to it and for calls that a signal starts again. Three [`Shape`]s of
+//! code come out of that.
 //!
-//! A *shape* is a pattern of code around a `syscall`. So far there is one, [`Shape::MoveNumber`],
-//! which covers four fifths of glibc's sites. Shapes that move other instructions to the stub need
-//! an instruction decoder and the set of branch targets; each would be a variant of [`Shape`] with a
-//! finder beside [`find`] and its own arm in [`Site::stub`].
+//! Everything here is a pure function on bytes and addresses. [`Plan::find`] reads a text and says
+//! what can be patched, by offset; [`Plan::place`] binds that to addresses; [`Placed`] gives the
+//! bytes to write, and translates between the addresses of a stub and those that the program
+//! knows. Who maps and writes memory is another's business.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod branches;
+mod instruction;
 mod jump;
+mod placed;
+mod plan;
 mod site;
-mod stub_map;
+mod window;
 
 pub use jump::{JUMP_BYTES, TooFar};
-pub use site::{SITE_BYTES, STUB_BYTES_MAX, Shape, Site, Stub, find};
-pub use stub_map::StubMap;
+pub use placed::Placed;
+pub use plan::Plan;
+pub use site::{Shape, Site};

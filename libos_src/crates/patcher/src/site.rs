@@ -1,126 +1,122 @@
-//! Places where a system call can be patched, and the code that takes their place.
+//! One place where a system call can be patched.
 
-use crate::jump::{JUMP_BYTES, TooFar, displacement, jump};
+use core::ops::Range;
 
-/// Bytes of the `mov eax, imm32; syscall` pattern.
-pub const SITE_BYTES: usize = 7;
+use crate::instruction::Instruction;
+use crate::jump::JUMP_BYTES;
 
-/// The most bytes that a stub needs.
-pub const STUB_BYTES_MAX: usize = 26;
+/// Bytes of the `syscall` instruction.
+pub(crate) const SYSCALL_BYTES: usize = 2;
 
-/// System call numbers from here on do not exist; a larger constant means that the bytes are data.
-const NUMBERS: u32 = 1024;
+/// The most instructions that move: each has a byte at least, and four of them are too few.
+const MOVED_MAX: usize = JUMP_BYTES;
+/// The most bytes that move: one byte was missing when the longest instruction came.
+const MOVED_BYTES_MAX: usize = JUMP_BYTES - 1 + Instruction::LEN_MAX;
 
-/// What the code around a `syscall` looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the code before a `syscall` looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
-    /// `mov eax, imm32; syscall`, that is `b8 imm32; 0f 05`. The jump takes the place of the move;
-    /// the `syscall` stays, for code that jumps straight to it and for restarted calls.
+    /// `mov eax, imm32`, as in most of glibc.
     MoveNumber,
+    /// One other instruction of at least five bytes.
+    One,
+    /// Several short instructions, none of which is known as the target of a branch.
+    Several,
 }
 
-/// A system call that can be patched.
+/// A system call that can be patched, by its offset in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Where its first byte is: an offset as [`find`] gives it, or an address once relocated.
-    pub address: u64,
-    /// What it looks like.
-    pub shape: Shape,
-    /// The number that it loads.
-    pub number: u32,
-}
-
-/// Finds the sites in `code`, in order; their addresses are offsets in `code`.
-///
-/// The byte before a site decides as well: after a REX prefix the move loads another register, after
-/// 66 it is shorter, after 0F it is another instruction. So a site at offset 0 is not found: give
-/// the byte before, too.
-pub fn find(code: &[u8]) -> impl Iterator<Item = Site> + '_ {
-    code.windows(SITE_BYTES + 1)
-        .enumerate()
-        .filter_map(|(at, window)| move_number(at as u64 + 1, window))
-}
-
-fn move_number(address: u64, window: &[u8]) -> Option<Site> {
-    let &[before, 0xb8, n0, n1, n2, n3, 0x0f, 0x05] = window else {
-        return None;
-    };
-    let is_prefix = matches!(before, 0x40..=0x4f | 0x66 | 0x0f);
-    let number = u32::from_le_bytes([n0, n1, n2, n3]);
-    (!is_prefix && number < NUMBERS).then_some(Site {
-        address,
-        shape: Shape::MoveNumber,
-        number,
-    })
+    offset: u64,
+    moved: [u8; MOVED_BYTES_MAX],
+    /// The length of each moved instruction; zeros behind the last.
+    lens: [u8; MOVED_MAX],
 }
 
 impl Site {
-    /// The same site, when `find` looked at code that lies at `base`.
+    /// A site whose moved instructions have the lengths `lens` and lie at the start of `code`.
+    /// `None` when they are too few or too many.
+    pub(crate) fn new(
+        offset: u64,
+        code: &[u8],
+        lens: impl DoubleEndedIterator<Item = usize> + Clone,
+    ) -> Option<Self> {
+        let total: usize = lens.clone().sum();
+        if total < JUMP_BYTES || lens.clone().count() > MOVED_MAX {
+            return None;
+        }
+        let mut site = Self {
+            offset,
+            moved: [0; MOVED_BYTES_MAX],
+            lens: [0; MOVED_MAX],
+        };
+        site.moved
+            .get_mut(..total)?
+            .copy_from_slice(code.get(..total)?);
+        for (slot, len) in site.lens.iter_mut().zip(lens) {
+            *slot = u8::try_from(len).ok()?;
+        }
+        Some(site)
+    }
+
+    /// Where its first moved instruction is, which becomes the jump.
     #[must_use]
-    pub const fn relocated(self, base: u64) -> Self {
-        Self {
-            address: self.address + base,
-            ..self
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The instructions that move to the stub.
+    #[must_use]
+    pub fn moved(&self) -> &[u8] {
+        &self.moved[..self.moved_len()]
+    }
+
+    /// What the code looks like.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        match (self.lens, self.moved[0]) {
+            ([5, 0, ..], 0xb8) => Shape::MoveNumber,
+            ([_, 0, ..], _) => Shape::One,
+            _ => Shape::Several,
         }
     }
 
-    /// The address after the `syscall`, where the program goes on.
+    /// Where the `syscall` is.
     #[must_use]
-    pub const fn next(&self) -> u64 {
-        self.address + SITE_BYTES as u64
+    pub fn syscall(&self) -> u64 {
+        self.offset + self.moved_len() as u64
     }
 
-    /// What to write at the site so that it goes to its stub.
-    ///
-    /// # Errors
-    /// When the stub is more than 2 GiB away.
-    pub fn jump(&self, stub: u64) -> Result<[u8; JUMP_BYTES], TooFar> {
-        jump(self.address, stub)
-    }
-
-    /// The stub of this site for the address `stub`; it goes on at the LibOS's `entry`.
-    ///
-    /// It does what the site did: load the number, and leave the address after the `syscall` in
-    /// `rcx`, as the CPU does. It changes nothing else, flags included, and can be run again from
-    /// the start at any point before its jump.
-    ///
-    /// # Errors
-    /// When the site is more than 2 GiB away. The entry may be anywhere.
-    pub fn stub(&self, stub: u64, entry: u64) -> Result<Stub, TooFar> {
-        let mut code = Stub::default();
-        code.push(&[0xb8]);
-        code.push(&self.number.to_le_bytes());
-        let after_lea = stub + code.len as u64 + 7;
-        code.push(&[0x48, 0x8d, 0x0d]); // lea rcx, [rip + rel32]
-        code.push(&displacement(after_lea, self.next())?);
-        match jump(stub + code.len as u64, entry) {
-            Ok(near) => code.push(&near),
-            Err(TooFar) => {
-                code.push(&[0xff, 0x25, 0, 0, 0, 0]); // jmp [rip], the address follows
-                code.push(&entry.to_le_bytes());
-            }
-        }
-        Ok(code)
-    }
-}
-
-/// The code of a stub.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stub {
-    bytes: [u8; STUB_BYTES_MAX],
-    len: usize,
-}
-
-impl Stub {
-    /// Its bytes.
+    /// The offset after the `syscall`, where the program goes on.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    pub fn next(&self) -> u64 {
+        self.syscall() + SYSCALL_BYTES as u64
     }
 
-    fn push(&mut self, more: &[u8]) {
-        self.bytes[self.len..self.len + more.len()].copy_from_slice(more);
-        self.len += more.len();
+    /// Where each moved instruction starts, and the `syscall` after them, counted from the first.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = u64> {
+        let ends = self.lens.into_iter().take_while(|&len| len != 0);
+        let ends = ends.scan(0, |end, len| {
+            *end += u64::from(len);
+            Some(*end)
+        });
+        core::iter::once(0).chain(ends)
+    }
+
+    /// The starts of moved instructions that will lie inside the jump.
+    pub(crate) fn covered(&self) -> impl Iterator<Item = u64> {
+        self.starts()
+            .filter(|start| (1..JUMP_BYTES as u64).contains(start))
+            .map(|start| self.offset + start)
+    }
+
+    /// What will lie inside the jump. Nothing may lead there, not even past a prefix.
+    pub(crate) const fn inside(&self) -> Range<u64> {
+        self.offset + 1..self.offset + JUMP_BYTES as u64
+    }
+
+    fn moved_len(&self) -> usize {
+        self.lens.iter().map(|&len| usize::from(len)).sum()
     }
 }
 
@@ -130,86 +126,24 @@ mod tests {
 
     use super::*;
 
-    /// glibc 2.36's `getppid`: endbr64; mov eax, 110; syscall; ret.
-    const GETPPID: [u8; 12] = [
-        0xf3, 0x0f, 0x1e, 0xfa, 0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05, 0xc3,
-    ];
+    #[test]
+    fn only_the_starts_inside_the_jump_are_covered() {
+        // mov rdi, rsi; mov edx, 4; then syscall
+        let code = [0x48, 0x89, 0xf7, 0xba, 4, 0, 0, 0];
+        let site = Site::new(0x100, &code, [3, 5].into_iter()).expect("long enough");
+        let starts: Vec<u64> = site.starts().collect();
 
-    fn sites(code: &[u8]) -> Vec<Site> {
-        find(code).collect()
+        assert_eq!(starts, [0, 3, 8]);
+        assert_eq!(site.covered().collect::<Vec<_>>(), [0x103]);
+        assert_eq!((site.syscall(), site.next()), (0x108, 0x10a));
+        assert_eq!(site.shape(), Shape::Several);
+        assert_eq!(site.moved(), code);
     }
 
     #[test]
-    fn the_number_of_a_libc_wrapper_is_found() {
-        let site = Site {
-            address: 4,
-            shape: Shape::MoveNumber,
-            number: 110,
-        };
-
-        assert_eq!(sites(&GETPPID), [site]);
-    }
-
-    #[test]
-    fn a_move_to_another_register_is_no_site() {
-        let r8 = [0x90, 0x41, 0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05];
-        let ax = [0x90, 0x66, 0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05];
-        let popcnt = [0xf3, 0x0f, 0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05];
-
-        assert_eq!(sites(&r8), []);
-        assert_eq!(sites(&ax), []);
-        assert_eq!(sites(&popcnt), []);
-    }
-
-    #[test]
-    fn a_number_that_no_call_has_is_no_site() {
-        assert_eq!(sites(&[0x90, 0xb8, 0, 4, 0, 0, 0x0f, 0x05]), []);
-        assert_eq!(sites(&[0x90, 0xb8, 0xff, 3, 0, 0, 0x0f, 0x05]).len(), 1);
-    }
-
-    #[test]
-    fn a_site_without_the_byte_before_is_left_alone() {
-        assert_eq!(sites(&GETPPID[4..]), []);
-    }
-
-    #[test]
-    fn a_near_stub_is_seventeen_bytes() {
-        let site = sites(&GETPPID)[0].relocated(0x40_0000);
-
-        let stub = site.stub(0x50_0000, 0x60_0000).expect("near");
-
-        assert_eq!(
-            stub.bytes(),
-            [
-                0xb8, 0x6e, 0, 0, 0, // mov eax, 110
-                0x48, 0x8d, 0x0d, 0xff, 0xff, 0xef, 0xff, // lea rcx, [0x40000b]
-                0xe9, 0xef, 0xff, 0x0f, 0x00, // jmp 0x600000
-            ]
-        );
-        assert_eq!(site.jump(0x50_0000), Ok([0xe9, 0xf7, 0xff, 0x0f, 0x00]));
-    }
-
-    #[test]
-    fn a_far_entry_is_reached_through_its_address() {
-        let site = sites(&GETPPID)[0].relocated(0x40_0000);
-
-        let stub = site
-            .stub(0x50_0000, 0x12_3456_7890)
-            .expect("the site is near");
-
-        assert_eq!(stub.bytes().len(), STUB_BYTES_MAX);
-        assert_eq!(
-            stub.bytes()[12..],
-            [
-                0xff, 0x25, 0, 0, 0, 0, 0x90, 0x78, 0x56, 0x34, 0x12, 0, 0, 0
-            ]
-        );
-    }
-
-    #[test]
-    fn a_far_stub_is_refused() {
-        let site = sites(&GETPPID)[0].relocated(0x40_0000);
-
-        assert_eq!(site.stub(0x1_0000_0000, 0x60_0000), Err(TooFar));
+    fn four_bytes_are_too_few() {
+        assert_eq!(Site::new(0, &[0x90; 8], [4].into_iter()), None);
+        assert_eq!(Site::new(0, &[0x90; 8], [1; 6].into_iter()), None);
+        assert!(Site::new(0, &[0x90; 8], [1; 5].into_iter()).is_some());
     }
 }

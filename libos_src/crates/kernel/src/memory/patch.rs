@@ -1,13 +1,13 @@
 //! Patching the system calls of a program's text.
 
 use alloc::collections::BTreeMap;
-use alloc::vec;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::{Fault, PAGE_SIZE, Prot};
-use patcher::{JUMP_BYTES, SITE_BYTES, STUB_BYTES_MAX, Site, StubMap};
+use patcher::{Placed, Plan};
 
 use super::area::{Area, Areas, Backing, Purpose};
 use super::space::{AddressSpace, Books};
@@ -28,11 +28,8 @@ pub(super) struct Patches(BTreeMap<u64, Patched>);
 struct Patched {
     text: Range<u64>,
     stubs: Range<u64>,
-    map: StubMap,
+    placed: Placed,
 }
-
-/// How much text is searched at a time.
-const WINDOW_BYTES: u64 = 64 * 1024;
 
 /// How far a stub may be from its text: less than a jump's reach by far more than any text.
 const REACH_BYTES: u64 = 1 << 30;
@@ -66,15 +63,24 @@ impl Patches {
 }
 
 impl AddressSpace {
-    /// The address that a signal handler may see for `rip`: the site when `rip` is in a stub.
+    /// The address that a signal handler may see for `rip`: where the program thinks that it is,
+    /// when `rip` is in a stub.
     pub(crate) fn program_address(&self, rip: u64) -> u64 {
         let books = self.books.read();
-        let site = books
-            .patches
-            .0
-            .values()
-            .find_map(|patched| patched.map.site_of(rip));
-        site.unwrap_or(rip)
+        let mut texts = books.patches.0.values();
+        texts
+            .find_map(|patched| patched.placed.program_address(rip))
+            .unwrap_or(rip)
+    }
+
+    /// Where a thread must really go on that the program wants to go on at `rip`: the inverse of
+    /// [`program_address`](Self::program_address).
+    pub(crate) fn running_address(&self, rip: u64) -> u64 {
+        let books = self.books.read();
+        let mut texts = books.patches.0.values();
+        texts
+            .find_map(|patched| patched.placed.stub_address(rip))
+            .unwrap_or(rip)
     }
 
     /// Patches the file-backed text in `range`: executable, not writable, not patched before.
@@ -95,17 +101,21 @@ impl AddressSpace {
     }
 
     fn patch_one(&self, books: &mut Books, text: &Range<u64>) {
-        let Ok(sites) = self.find_sites(text) else {
+        let Ok(plan) = self.find_sites(text) else {
             return;
         };
-        if sites.is_empty() {
+        if plan.is_empty() {
             return;
         }
-        let Some(stubs) = self.reserve_stubs(books, text, sites.len()) else {
+        let Some(stubs) = self.reserve_stubs(books, text, plan.stubs_len()) else {
             return;
         };
         let writable = Prot::READ | Prot::WRITE;
         let text_len = text.end - text.start;
+        // `reserve_stubs` stays within reach, so the plan can be placed.
+        let Ok(placed) = Arc::new(plan).place(text.start, stubs.start) else {
+            return;
+        };
         if self
             .machine
             .protect(text.start, text_len, writable)
@@ -113,7 +123,7 @@ impl AddressSpace {
         {
             return;
         }
-        let map = self.write_stubs(&sites, &stubs);
+        let written = self.write_patches(&placed, stubs.start);
         // Both are in use from here on, so a failure to protect must not go unseen; the machine
         // refuses only what it could not make accessible in the first place.
         let _ = self
@@ -124,41 +134,25 @@ impl AddressSpace {
             stubs.end - stubs.start,
             Prot::READ | Prot::EXEC,
         );
+        PATCHED_SITES.fetch_add(written, Ordering::Relaxed);
         books.patches.0.insert(
             text.start,
             Patched {
                 text: text.clone(),
                 stubs,
-                map,
+                placed,
             },
         );
     }
 
-    fn find_sites(&self, text: &Range<u64>) -> Result<Vec<Site>, Fault> {
-        let mut sites: Vec<Site> = Vec::new();
-        let mut window = vec![0; WINDOW_BYTES as usize];
-        let mut at = text.start;
-        while at + SITE_BYTES as u64 <= text.end {
-            let len = WINDOW_BYTES.min(text.end - at);
-            let code = &mut window[..len as usize];
-            self.machine.copy_in(at, code)?;
-            sites.extend(patcher::find(code).map(|site| site.relocated(at)));
-            if at + len == text.end {
-                break;
-            }
-            // A site needs the byte before it, too; windows overlap so that each is seen once.
-            at += len - SITE_BYTES as u64;
-        }
-        Ok(sites)
+    fn find_sites(&self, text: &Range<u64>) -> Result<Plan, Fault> {
+        Plan::find(text.end - text.start, |offset, code| {
+            self.machine.copy_in(text.start + offset, code)
+        })
     }
 
-    fn reserve_stubs(
-        &self,
-        books: &mut Books,
-        text: &Range<u64>,
-        count: usize,
-    ) -> Option<Range<u64>> {
-        let len = ((count * STUB_BYTES_MAX) as u64).next_multiple_of(PAGE_SIZE);
+    fn reserve_stubs(&self, books: &mut Books, text: &Range<u64>, len: u64) -> Option<Range<u64>> {
+        let len = len.next_multiple_of(PAGE_SIZE);
         let user = &self.layout.user;
         let below = text.end.saturating_sub(REACH_BYTES).max(user.start)..text.start;
         let above = text.end..text.start.saturating_add(REACH_BYTES).min(user.end);
@@ -188,28 +182,17 @@ impl AddressSpace {
         Some(stubs)
     }
 
-    /// Writes each stub before the jump to it.
-    fn write_stubs(&self, sites: &[Site], stubs: &Range<u64>) -> StubMap {
-        let entry = self.machine.syscall_entry();
-        let mut map = StubMap::default();
-        let mut next = stubs.start;
-        for site in sites {
-            let Ok(stub) = site.stub(next, entry) else {
-                continue;
-            };
-            let Ok(jump) = site.jump(next) else { continue };
-            debug_assert_eq!(jump.len(), JUMP_BYTES);
-            let written = self
-                .machine
-                .copy_out(next, stub.bytes())
-                .and_then(|()| self.machine.copy_out(site.address, &jump));
-            if written.is_ok() {
-                map.push(next, stub.bytes().len() as u64, site.address);
-                next += stub.bytes().len() as u64;
-                PATCHED_SITES.fetch_add(1, Ordering::Relaxed);
-            }
+    /// Writes the stubs, and then the jumps to them. How many jumps were written.
+    fn write_patches(&self, placed: &Placed, stubs: u64) -> u64 {
+        let code = placed.stubs(self.machine.syscall_entry());
+        if self.machine.copy_out(stubs, &code).is_err() {
+            return 0;
         }
-        map
+        let mut written = 0;
+        for (address, jump) in placed.jumps() {
+            written += u64::from(self.machine.copy_out(address, &jump).is_ok());
+        }
+        written
     }
 }
 

@@ -247,7 +247,7 @@ pub(crate) fn restore(
         r13,
         r14,
         r15,
-        rip: saved.rip,
+        rip: space.running_address(saved.rip),
         rflags: saved.rflags & FLAGS_OF_PROGRAMS | FLAGS_ALWAYS,
         fs_base: regs.fs_base,
     };

@@ -250,14 +250,21 @@ fn nonsense_is_refused() {
     assert_eq!(world.call(GETPID, &[]), Ok(1));
 }
 
-/// `nop; mov eax, 39; syscall; ret`, in a file that is open as the returned descriptor.
+/// Bytes before the system call in [`text_file`].
+const NOPS: u64 = 64;
+
+/// `nop` many times, `mov eax, 39; syscall; ret`, in a file that is open as the returned descriptor.
 fn text_file(world: &mut World) -> u64 {
     let path = world.put(0, b"/text\0");
     let fd = world
         .call(257, &[u64::MAX - 99, path, 0o102, 0o755])
         .expect("room");
-    let code = world.put(0x100, &[0x90, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
-    world.call(1, &[fd, code, 9]).expect("room");
+    let mut code = [0x90; NOPS as usize + 8];
+    code[NOPS as usize..].copy_from_slice(&[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+    let address = world.put(0x100, &code);
+    world
+        .call(1, &[fd, address, code.len() as u64])
+        .expect("room");
     fd
 }
 
@@ -269,12 +276,14 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
         let before = world.machine.committed_pages();
 
         let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
-        let [0x90, 0xe9, d0, d1, d2, d3, 0x0f, 0x05, 0xc3] = world.get::<9>(text) else {
+        let site = text + NOPS;
+        let [0xe9, d0, d1, d2, d3, 0x0f, 0x05, 0xc3] = world.get::<8>(site) else {
             panic!("the move is not a jump, or the syscall is gone");
         };
-        let stub = (text + 6).wrapping_add_signed(i32::from_le_bytes([d0, d1, d2, d3]).into());
+        let stub = (site + 5).wrapping_add_signed(i32::from_le_bytes([d0, d1, d2, d3]).into());
         assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
-        assert_eq!(world.process.memory.program_address(stub + 5), text + 1);
+        assert_eq!(world.process.memory.program_address(stub), site);
+        assert_eq!(world.process.memory.program_address(stub + 5), site + 5);
         assert_eq!(
             world.call(MPROTECT, &[stub & !0xfff, 0x1000, READ_WRITE]),
             Err(Errno::EACCES)
@@ -297,7 +306,7 @@ fn memory_that_is_written_and_executed_is_not_patched() {
 
     let text = world.call(MMAP, &[0, 0x1000, 7, 2, fd, 0]).expect("room");
 
-    assert_eq!(world.get::<2>(text), [0x90, 0xb8]);
+    assert_eq!(world.get::<2>(text + NOPS), [0xb8, 39]);
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! A plan at its addresses: the bytes to write, and which address stands for which.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::jump::{JUMP_BYTES, TooFar, displacement, is_near};
+use crate::plan::Plan;
+use crate::site::Site;
+
+/// `lea rcx, [rip + rel32]`.
+const LEA_BYTES: usize = 7;
+/// `jmp [rip]` and the address.
+const FAR_JUMP_BYTES: usize = 14;
+/// Fills the space between stubs: `int3`.
+const FILLER: u8 = 0xcc;
+
+/// Bytes that the stub of a site takes, whichever jump it ends with.
+pub(crate) fn stub_bytes(site: &Site) -> u64 {
+    ((site.moved().len() + LEA_BYTES + FAR_JUMP_BYTES) as u64).next_multiple_of(8)
+}
+
+/// The plan of a text that lies at an address, with its stubs at another.
+///
+/// A program must never see that it runs in a stub: libcs compare the interrupted instruction
+/// pointer with their own code (musl's cancellation does), debuggers and unwinders look it up. Each
+/// instruction of a stub stands for one of the program's, so addresses translate exactly, both ways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    plan: Arc<Plan>,
+    text: u64,
+    stubs: u64,
+}
+
+impl Placed {
+    pub(crate) fn new(plan: Arc<Plan>, text: u64, stubs: u64) -> Result<Self, TooFar> {
+        let first = plan.sites().next().map_or(0, Site::offset);
+        let last = plan.sites().last().map_or(0, Site::next);
+        let low = stubs.min(text + first);
+        let high = (stubs + plan.stubs_len()).max(text + last);
+        if i32::try_from(high - low).is_err() {
+            return Err(TooFar);
+        }
+        Ok(Self { plan, text, stubs })
+    }
+
+    /// The jumps to write into the text: where, and what.
+    pub fn jumps(&self) -> impl Iterator<Item = (u64, [u8; JUMP_BYTES])> + '_ {
+        self.plan.with_stubs().iter().map(|(site, stub)| {
+            let from = self.text + site.offset();
+            let [d0, d1, d2, d3] = displacement(from + JUMP_BYTES as u64, self.stubs + stub);
+            (from, [0xe9, d0, d1, d2, d3])
+        })
+    }
+
+    /// The code of all stubs, which go on at the LibOS's `entry`. It is a part of the plan's
+    /// [`stubs_len`](Plan::stubs_len), and all of it.
+    ///
+    /// Each does what its site did, and leaves the address after the `syscall` in `rcx`, as the CPU
+    /// does. It changes nothing else, flags included. The entry may be anywhere.
+    #[must_use]
+    pub fn stubs(&self, entry: u64) -> Vec<u8> {
+        let mut code = Vec::with_capacity(self.plan.stubs_len() as usize);
+        for (site, stub) in self.plan.with_stubs() {
+            code.resize(*stub as usize, FILLER);
+            code.extend_from_slice(site.moved());
+            code.extend_from_slice(&[0x48, 0x8d, 0x0d]); // lea rcx, [rip + rel32]
+            let after_lea = self.stubs + (code.len() + 4) as u64;
+            code.extend_from_slice(&displacement(after_lea, self.text + site.next()));
+            let after_jump = self.stubs + (code.len() + JUMP_BYTES) as u64;
+            if is_near(after_jump, entry) {
+                code.push(0xe9); // jmp rel32
+                code.extend_from_slice(&displacement(after_jump, entry));
+            } else {
+                code.extend_from_slice(&[0xff, 0x25, 0, 0, 0, 0]); // jmp [rip], the address follows
+                code.extend_from_slice(&entry.to_le_bytes());
+            }
+        }
+        code.resize(self.plan.stubs_len() as usize, FILLER);
+        code
+    }
+
+    /// The address that the program knows for `address`, if that is in a stub: the instruction
+    /// itself for a moved one, the `syscall` for what comes after them.
+    #[must_use]
+    pub fn program_address(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.stubs)?;
+        let sites = self.plan.with_stubs();
+        let behind = sites.partition_point(|(_, stub)| *stub <= offset);
+        let (site, stub) = sites.get(behind.checked_sub(1)?)?;
+        if offset - stub >= stub_bytes(site) {
+            return None;
+        }
+        let start = site
+            .starts()
+            .take_while(|&start| start <= offset - stub)
+            .last()?;
+        Some(self.text + site.offset() + start)
+    }
+
+    /// Where a thread must really go on that is to go on at `address`, if that is under a jump:
+    /// the inverse of [`program_address`](Self::program_address).
+    ///
+    /// The first moved instruction and the `syscall` need no translation: the jump leads on from
+    /// the one, and the other is still there.
+    #[must_use]
+    pub fn stub_address(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.text)?;
+        let sites = self.plan.with_stubs();
+        let behind = sites.partition_point(|(site, _)| site.offset() <= offset);
+        let (site, stub) = sites.get(behind.checked_sub(1)?)?;
+        site.covered()
+            .any(|covered| covered == offset)
+            .then(|| self.stubs + stub + (offset - site.offset()))
+    }
+}

@@ -1,0 +1,132 @@
+//! What can be patched in one text.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::branches::{OPCODE_BYTES, Targets};
+use crate::jump::TooFar;
+use crate::placed::{Placed, stub_bytes};
+use crate::site::Site;
+use crate::window::{self, AFTER_BYTES, BEFORE_BYTES};
+
+/// How much text is read at a time.
+const CHUNK_BYTES: u64 = 64 * 1024;
+
+/// The system calls of a text that can be patched, by offset: the same wherever the text lies, for
+/// every process that maps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Each site with the offset of its stub behind the first; both ascend.
+    sites: Vec<(Site, u64)>,
+    stubs_len: u64,
+}
+
+impl Plan {
+    /// Searches a text of `len` bytes, which `read` gives piece by piece.
+    ///
+    /// The text is all the code that can jump into itself: a whole executable segment.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn find<E>(
+        len: u64,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut sites = Vec::new();
+        each_chunk(
+            len,
+            BEFORE_BYTES,
+            AFTER_BYTES,
+            &mut read,
+            |code, base, own| {
+                let calls = own.filter(|&at| matches!(code.get(at..), Some([0x0f, 0x05, ..])));
+                sites.extend(calls.filter_map(|at| window::site(code, at, base)));
+            },
+        )?;
+        let targets = Targets::new(sites.iter().flat_map(Site::inside).collect());
+        if !targets.is_empty() {
+            let mut hit = Vec::new();
+            each_chunk(len, OPCODE_BYTES + 3, 3, &mut read, |code, base, _| {
+                hit.extend(targets.hit_by(code, base));
+            })?;
+            sites.retain(|site| !hit.iter().any(|target| site.inside().contains(target)));
+        }
+        Ok(Self::new(sites))
+    }
+
+    fn new(sites: Vec<Site>) -> Self {
+        let mut stubs_len = 0;
+        let with_stub = |site: Site| {
+            let stub = stubs_len;
+            stubs_len += stub_bytes(&site);
+            (site, stub)
+        };
+        Self {
+            sites: sites.into_iter().map(with_stub).collect(),
+            stubs_len,
+        }
+    }
+
+    /// The sites, in order.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.sites.iter().map(|(site, _)| site)
+    }
+
+    /// How many sites there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// Whether there is nothing to patch.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.sites.is_empty()
+    }
+
+    /// Bytes that all stubs need together.
+    #[must_use]
+    pub const fn stubs_len(&self) -> u64 {
+        self.stubs_len
+    }
+
+    /// Bytes of memory that the plan itself takes, for a cache's bookkeeping.
+    #[must_use]
+    pub const fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.sites.capacity() * size_of::<(Site, u64)>()
+    }
+
+    /// The plan for a text at `text` whose stubs go to `stubs`.
+    ///
+    /// # Errors
+    /// When some stub would be more than 2 GiB from its site.
+    pub fn place(self: &Arc<Self>, text: u64, stubs: u64) -> Result<Placed, TooFar> {
+        Placed::new(self.clone(), text, stubs)
+    }
+
+    pub(crate) fn with_stubs(&self) -> &[(Site, u64)] {
+        &self.sites
+    }
+}
+
+/// Calls `look` on each chunk of a text with up to `before` and `after` bytes around it: the code,
+/// its offset, and which part of it is the chunk's own.
+fn each_chunk<E>(
+    len: u64,
+    before: usize,
+    after: usize,
+    read: &mut impl FnMut(u64, &mut [u8]) -> Result<(), E>,
+    mut look: impl FnMut(&[u8], u64, core::ops::Range<usize>),
+) -> Result<(), E> {
+    let mut buffer = vec![0; len.min(CHUNK_BYTES + (before + after) as u64) as usize];
+    for at in (0..len).step_by(CHUNK_BYTES as usize) {
+        let end = len.min(at + CHUNK_BYTES);
+        let first = at.saturating_sub(before as u64);
+        let last = len.min(end + after as u64);
+        let code = &mut buffer[..(last - first) as usize];
+        read(first, code)?;
+        look(code, first, (at - first) as usize..(end - first) as usize);
+    }
+    Ok(())
+}
