@@ -41,6 +41,18 @@ class ZigInfo(Provider):
 
 
 @dataclass(frozen=True)
+class GoInfo(Provider):
+    """The Go compiler: a wheel, and the lock file that names its digest.
+
+    `driver` unpacks the wheel and runs it. The wheel is verified when it is made.
+    """
+
+    wheel: Artifact
+    lock: Artifact
+    driver: PythonScript
+
+
+@dataclass(frozen=True)
 class RustInfo(Provider):
     """The Rust toolchain of the host, pinned by version and content, and zig as its linker."""
 

@@ -14,7 +14,8 @@ from lockfile import Pin
 from program import ProgramError, capture, network_environment, persist, say, start
 from store import Store
 
-PLATFORM: Final = "manylinux2014_x86_64"
+PLATFORMS: Final = ("manylinux2014_x86_64", "manylinux_2_17_x86_64")
+"""Two names of one platform (PEP 600): pip does not take one for the other."""
 
 
 def main() -> int:
@@ -38,7 +39,8 @@ def download(pin: Pin, folder: Path) -> Path:
     capture(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
          "--no-input", "--no-deps", "--no-cache-dir", "--only-binary=:all:",
-         "--platform", PLATFORM, "--dest", folder, f"{pin.name}=={pin.version}"],
+         *(word for one in PLATFORMS for word in ("--platform", one)),
+         "--dest", folder, f"{pin.name}=={pin.version}"],
         env=network_environment(),
         cwd=folder,
         name="pip download",

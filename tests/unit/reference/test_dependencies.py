@@ -54,7 +54,8 @@ def outside(table: dict[str, Any]) -> Iterable[str]:
 
 
 def tools() -> set[str]:
-    return {one["name"] for one in read(ROOT / "toolchain" / "zig.lock")["package"]}
+    locks = [ROOT / "toolchain" / name for name in ("go.lock", "zig.lock")]
+    return {one["name"] for lock in locks for one in read(lock)["package"]}
 
 
 def test_every_direct_dependency_is_explained_and_nothing_else() -> None:

@@ -80,6 +80,7 @@ RULES = (
     "enclave_test",
     "filegroup",
     "genrule",
+    "go_binary",
     "python_script",
     "rootfs",
     "rust_binary",

@@ -264,6 +264,26 @@ def test_cargo_sees_the_lock_file_and_the_declared_sources(analyzed: Analyze) ->
     assert {found.actions(name)["Write"].text for name in ("r", "t")} == {listing}
 
 
+def test_go_builds_the_module_that_holds_all_others(analyzed: Analyze) -> None:
+    found = analyzed(
+        'go_binary(name = "g", srcs = ["m/vendor/v/go.mod", "m/go.mod", "m/main.go"],'
+        ' main = "cmd", tags = ["b", "a"])',
+        {"m/go.mod": "", "m/main.go": "", "m/vendor/v/go.mod": ""},
+    )
+
+    assert found.messages == []
+    words = found.actions("g")["GoBinary"].argv
+    assert words[words.index("--module") + 1] == "app/m"
+    assert words[words.index("--package") + 1] == "cmd"
+    assert words[words.index("--tags") + 1] == "a,b"
+
+
+def test_go_without_a_module_is_refused(analyzed: Analyze) -> None:
+    found = analyzed('go_binary(name = "g", srcs = ["main.go"])', {"main.go": ""})
+
+    assert found.messages == ["`srcs` holds no `go.mod`"]
+
+
 def test_every_attribute_of_every_rule_is_described(tmp_path: Path) -> None:
     (tmp_path / "WORKSPACE.occlum").touch()
     files = RuleFiles(Sources(find_workspace(tmp_path, ROOT)))
