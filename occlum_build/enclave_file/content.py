@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
@@ -115,6 +115,10 @@ class Pieces:
             first, last = max(start, one.start), min(end, one.end)
             content[first - start : last - start] = _part(one, first - one.start, last - first)
         return bytes(content)
+
+    def without_first(self, size_bytes: int) -> "Pieces":
+        """The content from this byte on."""
+        return Pieces([replace(one, start=one.start - size_bytes) for one in self.pieces])
 
     def place(self, start: int) -> Place | None:
         """Where the byte at `start` is in a file; None if no file has it."""

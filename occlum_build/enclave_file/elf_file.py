@@ -10,11 +10,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Final, NoReturn
 
 from occlum_build.enclave_file.content import FileBytes, refuse
-from occlum_build.sgx.page import PAGE_BYTES, align_down, align_up
 
 MAGIC: Final = b"\x7fELF"
 PT_LOAD, PT_DYNAMIC, PT_TLS = 1, 2, 7
@@ -54,11 +52,6 @@ class Segment:
     def end(self) -> int:
         """First address after the segment."""
         return self.address + self.memory_size
-
-    @property
-    def pages(self) -> range:
-        """Offsets of the pages that it touches."""
-        return range(align_down(self.address, PAGE_BYTES), align_up(self.end, PAGE_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +122,7 @@ class _Layout:
         self.section = struct.Struct("<IIQQQQIIQQ" if is_64 else "<IIIIIIIIII")
         self.symbol = struct.Struct("<IBBHQQ" if is_64 else "<IIIBBH")
         self.dynamic = struct.Struct("<QQ" if is_64 else "<II")
-        self.relocation_bytes = 24 if is_64 else 8
+        self.relocation = struct.Struct("<QQ8x" if is_64 else "<II")
 
     def segment_fields(self, number: int, raw: tuple[int, ...]) -> Segment:
         if self.is_64:
@@ -142,19 +135,24 @@ class _Layout:
 class ElfFile:
     """An ELF file for x86. Raises `DiagnosticError` where a table cannot be what it claims."""
 
-    def __init__(self, file: FileBytes) -> None:
-        """Read the headers; sections and symbols follow when they are asked for."""
+    def __init__(self, file: FileBytes, start: int = 0, size_bytes: int | None = None) -> None:
+        """Read the headers of the ELF file that is, or begins at `start` in, a file.
+
+        Sections and symbols follow when they are asked for.
+        """
         self.file = file
-        ident = file.prefix(_IDENT_BYTES)
+        self.start = start
+        self.size_bytes = file.size_bytes - start if size_bytes is None else size_bytes
+        ident = self.read(0, min(_IDENT_BYTES, self.size_bytes))
         if ident[:4] != MAGIC or len(ident) < _IDENT_BYTES:
             self.refuse("it is no ELF file")
         if ident[4] not in (_ELFCLASS32, _ELFCLASS64) or ident[5] != _ELFDATA2LSB:
             self.refuse("it is no little-endian ELF file of 32 or 64 bits")
         self.is_64 = ident[4] == _ELFCLASS64
         self._layout = _Layout(is_64=self.is_64)
-        if not file.holds(0, self._layout.header.size):
+        if not self.holds(0, self._layout.header.size):
             self.refuse("it ends inside the ELF header")
-        fields = self._layout.header.unpack(file.read(0, self._layout.header.size))
+        fields = self._layout.header.unpack(self.read(0, self._layout.header.size))
         self.kind, machine, _, self.entry, table, self._section_table = fields[:6]
         entry_size, count, self._section_size, self._section_count, self._names_index = fields[8:]
         if machine != (_EM_X86_64 if self.is_64 else _EM_386):
@@ -165,6 +163,14 @@ class ElfFile:
         self.segments = tuple(
             self._layout.segment_fields(number, raw) for number, raw in enumerate(rows)
         )
+
+    def holds(self, start: int, size_bytes: int) -> bool:
+        """Whether all of these bytes are in the ELF file."""
+        return 0 <= start <= start + size_bytes <= self.size_bytes
+
+    def read(self, start: int, size_bytes: int) -> bytes:
+        """Bytes of the ELF file, which has them."""
+        return self.file.read(self.start + start, size_bytes)
 
     @property
     def loads(self) -> list[Segment]:
@@ -244,14 +250,25 @@ class ElfFile:
         symbol = self._symbol_at(address)
         return ", ".join(one for one in (sections[index].name, symbol) if one)
 
-    def permissions_of(self, segment: Segment) -> str:
-        """`r-x` and the like."""
-        bits = zip("rwx", (PF_R, PF_W, PF_X), strict=True)
-        return "".join(letter if segment.flags & bit else "-" for letter, bit in bits)
-
     def refuse(self, reason: str) -> NoReturn:
         """End the reading of this file."""
         refuse("OB0542", f"this enclave file is broken: {reason}", self.file.path)
+
+    @property
+    def word_bytes(self) -> int:
+        """Size of an address."""
+        return 8 if self.is_64 else 4
+
+    def relocated_addresses(self, start: int, size_bytes: int) -> Iterator[int]:
+        """The addresses that a relocation table names, but for those of no effect.
+
+        Entries are Rela of 64 bits or Rel of 32, as the two machines have them.
+        """
+        layout = self._layout.relocation
+        data = self._table(start, size_bytes, "relocation table")
+        for address, info in layout.iter_unpack(data[: len(data) // layout.size * layout.size]):
+            if info & (0xFFFF_FFFF if self.is_64 else 0xFF):
+                yield address
 
     @cached_property
     def _memory_map(self) -> tuple[list[int], list[Section]]:
@@ -299,20 +316,11 @@ class ElfFile:
         return layout.iter_unpack(self._table(start, count * layout.size, name))
 
     def _table(self, start: int, size_bytes: int, name: str) -> bytes:
-        if not self.file.holds(start, size_bytes):
+        if not self.holds(start, size_bytes):
             self.refuse(f"its {name} lies outside the file")
         if size_bytes > _MAX_TABLE_BYTES:
             self.refuse(f"its {name} has {size_bytes} bytes")
-        return self.file.read(start, size_bytes)
-
-
-def overlapping(segments: list[Segment]) -> tuple[Segment, Segment] | None:
-    """Two segments that share a page; None if no two do."""
-    ordered = sorted(segments, key=lambda one: (one.pages.start, one.pages.stop))
-    for lower, upper in pairwise(ordered):
-        if upper.pages.start < lower.pages.stop:
-            return lower, upper
-    return None
+        return self.read(start, size_bytes)
 
 
 def _section(names: bytes, raw: tuple[int, ...]) -> Section:

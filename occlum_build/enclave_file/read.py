@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from occlum_build.enclave_file.content import FileBytes, Place, refuse
+from occlum_build.enclave_file.elf_file import MAGIC
 from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
 from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES
 
-_ELF_MAGIC: Final = b"\x7fELF"
 _BUNDLE_STREAM: Final = "enclave.sgxs"
 _BUNDLE_SIGSTRUCT: Final = "enclave.sig"
 _KNOWN_BUT_REFUSED: Final = (
     (b"MZ", "a Windows PE file", "enclaves for Windows are not read; give the Linux build"),
-    (b"\x7fELF", "an ELF file", ""),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and give the enclave in it"),
     (b"\x1f\x8b", "a gzip archive", "unpack it and give the enclave in it"),
     (b"\xfd7zXZ", "an xz archive", "unpack it and give the enclave in it"),
@@ -60,6 +59,8 @@ def _reader(file: FileBytes) -> Callable[[FileBytes], EnclaveImage]:
         from occlum_build.enclave_file.sgxs_file import read_sgxs
 
         return read_sgxs
+    if start.startswith(MAGIC):
+        return _read_elf
     for magic, found, help_text in _KNOWN_BUT_REFUSED:
         if start.startswith(magic):
             return refuse(
@@ -73,6 +74,21 @@ def _reader(file: FileBytes) -> Callable[[FileBytes], EnclaveImage]:
         "this is no enclave that can be measured: its layout is not known",
         file.path,
         notes=(f"it begins with {start[:16].hex(' ')}",) if start else ("it is empty",),
+    )
+
+
+def _read_elf(file: FileBytes) -> EnclaveImage:
+    from occlum_build.enclave_file.elf_file import ElfFile
+    from occlum_build.enclave_file.intel_sdk import NOTE_SECTION, is_intel_sdk, read_intel_sdk
+
+    elf = ElfFile(file)
+    if is_intel_sdk(elf):
+        return read_intel_sdk(elf)
+    return refuse(
+        "OB0541",
+        "this is no enclave that can be measured: it is an ELF file without an enclave's metadata",
+        file.path,
+        notes=(f"it has no section `{NOTE_SECTION}`, and no `.oeinfo`",),
     )
 
 
