@@ -22,7 +22,7 @@ SHT_NOBITS: Final = 8
 SHF_ALLOC: Final = 2
 SHN_UNDEF: Final = 0
 STB_WEAK: Final = 2
-DT_NULL, DT_NEEDED, DT_PLTRELSZ, DT_STRTAB, DT_SYMTAB = 0, 1, 2, 5, 6
+DT_NULL, DT_NEEDED, DT_PLTRELSZ, DT_PLTGOT, DT_STRTAB, DT_SYMTAB = 0, 1, 2, 3, 5, 6
 DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ, DT_TEXTREL, DT_JMPREL = 7, 8, 17, 18, 22, 23
 DT_RPATH, DT_RUNPATH = 15, 29
 
@@ -210,12 +210,28 @@ class ElfFile:
         for segment in self.segments:
             if segment.kind == PT_DYNAMIC:
                 data = self._table(segment.offset, segment.file_size, "dynamic section")
-                return self._tags(data)
+                return self.tags_of(data)
         return []
 
     def dynamic_tags(self) -> dict[int, int]:
         """The same as a mapping; of a tag that is there twice the last counts."""
         return dict(self.dynamic())
+
+    def dynamic_string(self, offset: int) -> str:
+        """A string of the dynamic section's string table; ``""`` if there is none."""
+        address = self.dynamic_tags().get(DT_STRTAB)
+        at = -1 if address is None else self.file_offset(address + offset)
+        if at < 0:
+            return ""
+        size = min(_MAX_NAME_BYTES, self.file.size_bytes - at)
+        return _string(self.file.read(at, size), 0)
+
+    def file_offset(self, address: int) -> int:
+        """Where the file has the byte at an address; -1 if no segment brings it."""
+        for segment in self.loads:
+            if segment.address <= address < segment.address + segment.file_size:
+                return self.start + segment.offset + address - segment.address
+        return -1
 
     def symbols(self, section: Section) -> SymbolTable:
         """The symbols of a table."""
@@ -301,7 +317,8 @@ class ElfFile:
         name = table.name(symbol)
         return f"{name} + {distance:#x}" if distance else name
 
-    def _tags(self, data: bytes) -> list[tuple[int, int]]:
+    def tags_of(self, data: bytes) -> list[tuple[int, int]]:
+        """Tags and values of a dynamic section, up to DT_NULL."""
         layout = self._layout.dynamic
         found: list[tuple[int, int]] = []
         for tag, value in layout.iter_unpack(data[: len(data) // layout.size * layout.size]):

@@ -27,12 +27,12 @@ class Companions:
     """Files that belong to an enclave and were given beside it; None for those to look for.
 
     `sigstruct` is a SIGSTRUCT, `libpal` the loader that a Gramine manifest is
-    measured with, and `payload` the program that an EGo enclave was signed with.
+    measured with, and `ego_enclave` the enclave that an EGo program runs in.
     """
 
     sigstruct: str | None = None
     libpal: str | None = None
-    payload: str | None = None
+    ego_enclave: str | None = None
 
 
 def read_enclave(
@@ -49,16 +49,14 @@ def read_enclave(
     if os.path.isdir(name):
         return _bundle(name, given)
     file = FileBytes(name)
-    image = _reader(file)(file)
+    image = _reader(file)(file, given)
     return _signed(image, given.sigstruct) if given.sigstruct is not None else image
 
 
-def _reader(file: FileBytes) -> Callable[[FileBytes], EnclaveImage]:
+def _reader(file: FileBytes) -> Callable[[FileBytes, Companions], EnclaveImage]:
     start = file.prefix(64)
     if start[:8] in (b"ECREATE\0", b"UNSIZED\0"):
-        from occlum_build.enclave_file.sgxs_file import read_sgxs
-
-        return read_sgxs
+        return _read_stream
     if start.startswith(MAGIC):
         return _read_elf
     for magic, found, help_text in _KNOWN_BUT_REFUSED:
@@ -77,18 +75,32 @@ def _reader(file: FileBytes) -> Callable[[FileBytes], EnclaveImage]:
     )
 
 
-def _read_elf(file: FileBytes) -> EnclaveImage:
+def _read_stream(file: FileBytes, _given: Companions) -> EnclaveImage:
+    from occlum_build.enclave_file.sgxs_file import read_sgxs
+
+    return read_sgxs(file)
+
+
+def _read_elf(file: FileBytes, given: Companions) -> EnclaveImage:
     from occlum_build.enclave_file.elf_file import ElfFile
     from occlum_build.enclave_file.intel_sdk import NOTE_SECTION, is_intel_sdk, read_intel_sdk
 
     elf = ElfFile(file)
     if is_intel_sdk(elf):
         return read_intel_sdk(elf)
+    from occlum_build.enclave_file.open_enclave import (
+        INFO_SECTION,
+        is_open_enclave,
+        read_open_enclave,
+    )
+
+    if is_open_enclave(elf):
+        return read_open_enclave(elf, given.ego_enclave)
     return refuse(
         "OB0541",
         "this is no enclave that can be measured: it is an ELF file without an enclave's metadata",
         file.path,
-        notes=(f"it has no section `{NOTE_SECTION}`, and no `.oeinfo`",),
+        notes=(f"it has no section `{NOTE_SECTION}`, and no `{INFO_SECTION}`",),
     )
 
 

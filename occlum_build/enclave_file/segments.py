@@ -57,6 +57,17 @@ def segment_run(
     )
 
 
+def overlaid(run: PageRun, pieces: Sequence[Piece]) -> PageRun:
+    """The same pages with pieces over them; their `start` is an address, as the run's is."""
+    inside = [
+        clipped for one in pieces for clipped in _clipped(one, run.offset, run.end, -run.offset)
+    ]
+    if not inside:
+        return run
+    below = run.data.pieces if isinstance(run.data, Pieces) else ()
+    return replace(run, data=Pieces((*below, *inside)))
+
+
 def part(run: PageRun, first: int, count: int) -> PageRun:
     """Some of the pages of a segment's run."""
     data = run.data
@@ -80,10 +91,12 @@ def split_writable(run: PageRun, writable: Collection[int]) -> Iterator[PageRun]
         yield replace(found, secinfo=secinfo) if is_writable else found
 
 
-def _clipped(patch: Piece, first: int, end: int, shift: int) -> Iterator[Piece]:
-    """The part of a patch that lies in [first, end) of the file, moved by `shift`."""
-    start, stop = max(first, patch.start), min(end, patch.end)
-    if start >= stop or patch.made is None:
+def _clipped(piece: Piece, first: int, end: int, shift: int) -> Iterator[Piece]:
+    """The part of a made piece that lies in [first, end), moved by `shift`."""
+    start, stop = max(first, piece.start), min(end, piece.end)
+    if start >= stop or piece.made is None:
         return
-    made = patch.made[start - patch.start : stop - patch.start]
-    yield Piece(start + shift, stop - start, patch.file, start, made, patch.what)
+    skipped = start - piece.start
+    made = piece.made[skipped : stop - piece.start]
+    offset = piece.offset + skipped if piece.offset >= 0 else -1
+    yield Piece(start + shift, stop - start, piece.file, offset, made, piece.what)
