@@ -60,7 +60,7 @@ def analyze(ctx: RuleContext[EnclaveTestAttrs]) -> Sequence[Provider]:
             checker,
             *(word for one in stdin for word in ("--stdin", one)),
             *(word for one in stdout for word in ("--stdout", one)),
-            *("--status", str(attrs.exit_status), "--"),
+            *("--status", str(attrs.exit_status), "--contained", "--"),
             *(bundle.runner, "--enclu", attrs.enclu, bundle.directory, "--", *attrs.args),
         ),
         inputs=(bundle.runner, bundle.directory, *stdin, *stdout),

@@ -2,8 +2,10 @@
 
 import argparse
 import difflib
+import json
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from program import BUILD_FAILED, say, start
 
@@ -14,14 +16,22 @@ def main() -> int:
     parser.add_argument("--status", type=int, default=0, help="the exit status it must have")
     parser.add_argument("--stdin", type=Path, help="what it reads; nothing if not given")
     parser.add_argument("--stdout", type=Path, help="what it must print; anything if not given")
+    parser.add_argument(
+        "--contained",
+        action="store_true",
+        help="the command is `occlum-run`, and no system call of the program may reach the host",
+    )
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    done = subprocess.run(  # noqa: PLW1510  # its status is compared below
-        options.command,
-        input=options.stdin.read_bytes() if options.stdin else b"",
-        stdout=subprocess.PIPE,
-    )
-    problems = []
+    with TemporaryDirectory() as directory:
+        counted = Path(directory) / "counted.json"
+        runner, *words = options.command
+        done = subprocess.run(  # noqa: PLW1510  # its status is compared below
+            [runner, *(("--stats", counted) if options.contained else ()), *words],
+            input=options.stdin.read_bytes() if options.stdin else b"",
+            stdout=subprocess.PIPE,
+        )
+        problems = _escapes(counted) if options.contained else []
     if done.returncode != options.status:
         problems.append(f"it ended with status {done.returncode}, not {options.status}")
     if options.stdout and done.stdout != options.stdout.read_bytes():
@@ -32,6 +42,14 @@ def main() -> int:
     for problem in problems:
         say(problem)
     return BUILD_FAILED if problems else 0
+
+
+def _escapes(counted: Path) -> list[str]:
+    """What is wrong with the system calls that a run counted; a run must have counted."""
+    if not counted.exists():
+        return ["the enclave ended before anything was counted"]
+    calls = json.loads(counted.read_bytes())["host_syscalls_from_enclave"]
+    return [f"{calls} system calls of the program reached the host's kernel"] if calls else []
 
 
 def _difference(expected: Path, found: bytes) -> list[str]:

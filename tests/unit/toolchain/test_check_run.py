@@ -58,3 +58,25 @@ def test_output_that_is_no_text_is_shown_escaped(tmp_path: Path, program: Progra
 
     assert ended.status == 1
     assert r"-\xfe" in ended.stderr
+
+
+@pytest.mark.parametrize(("escaped", "status"), [(0, 0), (2, 1)])
+def test_system_calls_that_reach_the_host_fail(
+    tmp_path: Path, program: Program, escaped: int, status: int
+) -> None:
+    # Its words are `--stats FILE bundle`.
+    counts = f'{{"host_syscalls_from_enclave": {escaped}}}'
+    (tmp_path / "runner").write_text(f"#!/bin/sh\necho '{counts}' > \"$2\"\n", encoding="utf-8")
+    (tmp_path / "runner").chmod(0o755)
+
+    ended = program("check_run.py", "--contained", "--", "./runner", "bundle")
+
+    assert ended.status == status
+    assert ("2 system calls of the program reached" in ended.stderr) == bool(escaped)
+
+
+def test_a_run_that_counts_nothing_fails(program: Program) -> None:
+    ended = program("check_run.py", "--contained", "--", "/bin/true")
+
+    assert ended.status == 1
+    assert "before anything was counted" in ended.stderr

@@ -22,11 +22,12 @@ options:
   --enclu MODE           how software SGX meets ENCLU: `patched` (default) replaces the
                          instruction in its own copy after measuring, `trap` leaves it in
   --strict               software SGX: make CPUID and RDTSC fault inside the enclave, as hardware
-                         does, and count system calls that escape from it
+                         does
   --intercept WAY        software SGX: catch system calls by `dispatch` (Linux 6.17), `dispatch-below`
                          (Linux 5.11), `seccomp`, or `auto` (default), the first that works
   --interrupt MICROS     software SGX: interrupt the enclave this often, as a busy machine would
-  --stats FILE           write what was counted, as JSON
+  --stats FILE           write what was counted, as JSON; software SGX counts system calls that
+                         escape from the enclave, too, which makes the host's own a little slower
   --help                 print this
 
 exit status: the program's, 128 + n when signal n ended it; else 1 if the enclave was

@@ -65,6 +65,7 @@ fn sim_options(arguments: &Arguments) -> plat_sim::Options {
             EncluMode::Patched
         },
         strict: arguments.is_strict,
+        counts_escapes: arguments.statistics.is_some(),
         interception: arguments.interception,
         interrupt_period: arguments.interrupt_period,
     }

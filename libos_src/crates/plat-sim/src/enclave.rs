@@ -84,7 +84,7 @@ impl SimEnclave {
             options,
             secs: *secs,
             interception,
-            seccomp_is_net: options.strict && interception != Interception::Seccomp,
+            seccomp_is_net: options.counts_escapes && interception != Interception::Seccomp,
             threads: BTreeMap::new(),
         };
         let measurement = Measurement::create(EnclaveGeometry {

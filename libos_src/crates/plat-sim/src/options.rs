@@ -7,9 +7,11 @@ pub struct Options {
     pub enclu: EncluMode,
     /// How system calls of code in the enclave are caught.
     pub interception: Interception,
-    /// Also raise #UD for CPUID and RDTSC in the enclave, and put a second net under the system
-    /// calls, which counts what the first one missed.
+    /// Also raise #UD for CPUID and RDTSC in the enclave.
     pub strict: bool,
+    /// Put a second net under the system calls of the enclave, which counts what the first one
+    /// missed. Each of the host's own calls takes a little longer.
+    pub counts_escapes: bool,
     /// Interrupt the enclave this often (of processor time), as a busy machine would.
     pub interrupt_period: Option<Duration>,
 }
