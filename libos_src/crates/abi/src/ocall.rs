@@ -153,6 +153,9 @@ pub enum Ocall {
     Statistics = 17,
     /// (offset, length, permissions): let the page tables allow this and no more. Only a hint.
     MapPages = 18,
+    /// (thread): interrupt it, as a signal would: what it runs in the enclave exits asynchronously
+    /// and is entered with CSSA = 1, a call that it waits in ends with `EINTR`.
+    Interrupt = 19,
 }
 
 impl Ocall {
@@ -178,6 +181,7 @@ impl Ocall {
             16 => Self::RemovePages,
             17 => Self::Statistics,
             18 => Self::MapPages,
+            19 => Self::Interrupt,
             _ => return None,
         })
     }

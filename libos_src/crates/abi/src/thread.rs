@@ -66,6 +66,9 @@ pub mod page {
     pub const OCALLS: usize = 192;
     /// Not 0 once the thread belongs to the process.
     pub const RUNNING: usize = 200;
+    /// 4 bytes: not 0 when the LibOS wants the thread to look at something before its program goes
+    /// on.
+    pub const INTERRUPTION: usize = 208;
 
     /// Extended state of the program while the host runs, aligned to 64.
     pub const XSAVE: usize = 0x400;

@@ -34,6 +34,12 @@ pub trait Kernel: Sync {
     /// Only faults of program code arrive here: a fault inside the LibOS ends the enclave in the
     /// runtime.
     fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next;
+
+    /// Looks after a thread that [`Machine::interrupt`](crate::Machine::interrupt) named, between
+    /// two instructions of its program.
+    ///
+    /// Several interruptions may be one call, and there may be a call without one.
+    fn interrupted(&self, regs: &mut UserRegs) -> Next;
 }
 
 /// What a thread does after the kernel has served it.

@@ -83,6 +83,13 @@ pub trait Machine: Sync {
     fn park(&self, deadline: Option<Duration>);
     /// Lets thread `thread` return from [`Machine::park`], now or the next time it calls it.
     fn unpark(&self, thread: u32);
+    /// Makes thread `thread` look, wherever it is: if it runs program code, it calls
+    /// [`Kernel::interrupted`](crate::Kernel::interrupted) soon; if it works in the kernel, it does
+    /// so before it goes back to its program; a [`Machine::park`] returns, now or the next time; and
+    /// a call of the host that it waits in may end with `EINTR`.
+    ///
+    /// It is asked of the host, who may refuse: nothing may depend on it but progress.
+    fn interrupt(&self, thread: u32);
 
     /// How many bytes [`Machine::save_xstate`] writes: an XSAVE area in the standard format, for
     /// the features in use.

@@ -128,4 +128,14 @@ impl Kernel for Libos {
     fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next {
         self.as_current(|task| self.serve_exception(&task.process, &task.thread, regs, info))
     }
+
+    fn interrupted(&self, regs: &mut UserRegs) -> Next {
+        self.as_current(|Task { process, thread }| {
+            // A few instructions later it is in a system call, and looks at its signals there.
+            if process.memory.is_in_stub(regs.rip) || !thread.must_look_at_signals() {
+                return Next::Return;
+            }
+            self.deliver_signals(process, thread, regs, None)
+        })
+    }
 }

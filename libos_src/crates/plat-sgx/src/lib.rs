@@ -20,6 +20,7 @@ mod capabilities;
 mod device;
 mod enclave;
 mod entry;
+mod interrupt;
 mod range;
 mod thread;
 mod uapi;

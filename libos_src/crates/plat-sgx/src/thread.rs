@@ -8,6 +8,7 @@ use platform::{Counters, EnterLeaf, EntryRegisters, Error, Exit, Result, Thread}
 
 use crate::enclave::Shared;
 use crate::entry::EnterFunction;
+use crate::interrupt;
 use crate::uapi::EnclaveRun;
 
 /// The right to enter through one TCS, which no other thread has at the same time.
@@ -32,7 +33,9 @@ impl SgxThread {
             Some(true) => return Err(Error::Fault("a thread is attached to this TCS")),
             Some(attached) => *attached = true,
         }
-        let run = Box::new(EnclaveRun::new(shared.range.address(tcs_offset)));
+        let tcs = shared.range.address(tcs_offset);
+        interrupt::attach(tcs, enter);
+        let run = Box::new(EnclaveRun::new(tcs));
         Ok(Self {
             shared,
             enter,
@@ -66,6 +69,7 @@ impl Thread for SgxThread {
 
 impl Drop for SgxThread {
     fn drop(&mut self) {
+        interrupt::detach();
         if let Some(attached) = self.shared.attached().get_mut(&self.tcs_offset) {
             *attached = false;
         }

@@ -39,6 +39,8 @@ pub(crate) struct ThreadBlock {
     pub(crate) vector: u8,
     pub(crate) error: u16,
     pub(crate) address: u64,
+    /// Somebody interrupted the thread, and [`platform::Exit::Interrupt`] has not yet said so.
+    pub(crate) interrupted: bool,
     pub(crate) counters: platform::Counters,
     /// The [`crate::enclave::Shared`] that the thread is attached to.
     pub(crate) enclave: *const (),
@@ -84,12 +86,16 @@ global_asm!(
     XFRM = const offset_of!(ThreadBlock, xfrm),
     REGISTERS = const offset_of!(ThreadBlock, registers),
     ANCHOR = const offset_of!(ThreadBlock, anchor),
+    INTERRUPTED = const offset_of!(ThreadBlock, interrupted),
+    OUTCOME = const offset_of!(ThreadBlock, outcome),
+    OUTCOME_INTERRUPT = const Outcome::Interrupt as u8,
     GPRSGX = const ssa::GPRSGX_OFFSET,
     GPR_RFLAGS = const offset_of!(GprSgx, rflags),
     GPR_RIP = const offset_of!(GprSgx, rip),
     GPR_FS = const offset_of!(GprSgx, fs_base),
     GPR_GS = const offset_of!(GprSgx, gs_base),
     MAGIC = const MAGIC,
+    INTERRUPT_SIGNAL = const platform::INTERRUPT_SIGNAL,
     BLOCK_SIZE = const BLOCK_SIZE,
     ALTERNATE_SIZE = const ALTERNATE_SIZE,
     UC_STACK_START = const offset_of!(libc::ucontext_t, uc_stack) + offset_of!(libc::stack_t, ss_sp),
@@ -102,6 +108,9 @@ unsafe extern "C" {
     pub(crate) fn sim_enter(block: *mut ThreadBlock);
     /// ERESUME: as `sim_enter`.
     pub(crate) fn sim_resume(block: *mut ThreadBlock);
+    /// ERESUME from where it no longer looks whether the thread was interrupted, to its end.
+    pub(crate) fn sim_resume_window();
+    pub(crate) fn sim_resume_window_end();
     /// Where an asynchronous exit lands.
     pub(crate) fn sim_interrupted();
     /// What a patched EEXIT site jumps to.

@@ -66,6 +66,10 @@ sim_interrupted:
     .globl sim_resume
 sim_resume:
     SAVE_HOST
+    cmp byte ptr [rdi + {INTERRUPTED}], 0
+    .globl sim_resume_window
+sim_resume_window:
+    jne 1f
     mov r8, [rdi + {SSA}]
     mov rax, [rdi + {XFRM}]
     xor edx, edx
@@ -98,6 +102,13 @@ sim_resume:
     mov r15, [r8 + 120]
     mov r8, [r8 + 64]
     iretq
+    .globl sim_resume_window_end
+sim_resume_window_end:
+1:  // An interrupt came first: as if it had come right after.
+    inc qword ptr [rdi + {CSSA}]
+    mov byte ptr [rdi + {OUTCOME}], {OUTCOME_INTERRUPT}
+    mov r10, rdi
+    jmp sim_interrupted
 
 // A patched EEXIT site jumps here, with the host's RSP and RBX = where to go.
     .globl sim_exit_gate
@@ -192,7 +203,11 @@ sim_signal:
     wrgsbase rax
     mov [r12 + {RETURN_FS}], r13
     mov [r12 + {RETURN_GS}], r14
-1:  mov rcx, r12
+    jmp 3f
+1:  // Not attached: an interrupt means nothing, and the stack may be somebody's small one.
+    cmp edi, {INTERRUPT_SIGNAL}
+    je 2f
+3:  mov rcx, r12
     call {signal}
     test r12, r12
     jz 2f

@@ -47,6 +47,13 @@ pub(crate) fn interrupt(frame: &mut Frame<'_>) {
     exit(frame, ExitInfo::default(), None, Outcome::Interrupt);
 }
 
+/// Leaves before ERESUME is over, as if the interrupt had come right after: the SSA frame already
+/// holds what an exit would save.
+pub(crate) fn interrupt_before(frame: &mut Frame<'_>) {
+    clean_extended_state(frame);
+    leave(frame, Outcome::Interrupt);
+}
+
 fn exit(frame: &mut Frame<'_>, info: ExitInfo, extra: Option<ExInfo>, outcome: Outcome) {
     let ssa = frame.block.ssa;
     save_registers(frame, ssa, info);
@@ -60,6 +67,12 @@ fn exit(frame: &mut Frame<'_>, info: ExitInfo, extra: Option<ExInfo>, outcome: O
         unsafe { ((ssa + ssa::EXINFO_OFFSET) as *mut ExInfo).write(extra) };
     }
     save_extended_state(frame, ssa);
+    clean_extended_state(frame);
+    leave(frame, outcome);
+}
+
+/// Has the signal handler return to where the host entered from.
+fn leave(frame: &mut Frame<'_>, outcome: Outcome) {
     frame.block.cssa += 1;
     frame.block.outcome = outcome;
     let block = std::ptr::from_mut(frame.block) as u64;
@@ -104,8 +117,8 @@ fn save_registers(frame: &Frame<'_>, ssa: u64, info: ExitInfo) {
     unsafe { ((ssa + ssa::GPRSGX_OFFSET) as *mut GprSgx).write(registers) };
 }
 
-/// Copies the extended state from the signal frame, and leaves the initial state for the host.
-fn save_extended_state(frame: &mut Frame<'_>, ssa: u64) {
+/// Copies the extended state from the signal frame.
+fn save_extended_state(frame: &Frame<'_>, ssa: u64) {
     let state = frame.context.uc_mcontext.fpregs.cast::<u8>();
     let word = |offset: usize| {
         // SAFETY: the kernel made the area, of 512 bytes at least.
@@ -128,6 +141,11 @@ fn save_extended_state(frame: &mut Frame<'_>, ssa: u64) {
     // SAFETY: inside the image, aligned: an SSA frame starts a page.
     let components = unsafe { &mut *image.wrapping_add(XSTATE_BV).cast::<u64>() };
     *components &= frame.block.xfrm;
+}
+
+/// Leaves the initial state for the host.
+fn clean_extended_state(frame: &mut Frame<'_>) {
+    let state = frame.context.uc_mcontext.fpregs.cast::<u8>();
     // SAFETY: inside the kernel's area. No component is set: all are in their initial state.
     unsafe {
         state

@@ -10,7 +10,7 @@ use std::{
 
 use abi::ssa::vector;
 use libc::{c_int, siginfo_t, ucontext_t};
-use platform::Result;
+use platform::{INTERRUPT_SIGNAL, Result};
 
 use crate::{
     arch::{self, ThreadBlock},
@@ -42,19 +42,21 @@ pub(crate) fn take_over(interrupts: bool) -> Result<()> {
         return Ok(());
     }
     for signal in SYNCHRONOUS {
-        install(signal)?;
+        install(signal, libc::SA_RESTART)?;
     }
+    // What a thread waits for in the host ends when it is interrupted.
+    install(INTERRUPT_SIGNAL, 0)?;
     if interrupts {
-        install(libc::SIGALRM)?;
+        install(libc::SIGALRM, libc::SA_RESTART)?;
     }
     Ok(())
 }
 
-fn install(signal: c_int) -> Result<()> {
+fn install(signal: c_int, restart: c_int) -> Result<()> {
     // SAFETY: all zero is a legal sigaction.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = arch::sim_signal as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart;
     // SAFETY: writes the mask of a local value.
     unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     // SAFETY: `sim_signal` has the signature of a three-argument handler and is async-signal-safe.
@@ -114,10 +116,14 @@ pub(crate) extern "C" fn handle(
     // SAFETY: the enclave outlives its attached threads, and is shared.
     let enclave = unsafe { &*block.enclave.cast::<Shared>() };
     let mut frame = Frame { context, block };
+    frame.block.interrupted |= signal == INTERRUPT_SIGNAL;
     // The first pages belong to the enclave, too, though none can be there.
     if rip >= enclave.epcm.size_bytes() {
         if strict::host_instruction(enclave, &mut frame, signal) {
             return;
+        }
+        if signal == INTERRUPT_SIGNAL && is_resuming(rip) {
+            return exits::interrupt_before(&mut frame);
         }
         return outside(signal, info, rip, frame.context);
     }
@@ -131,6 +137,12 @@ pub(crate) extern "C" fn handle(
         // Anything that somebody sent: an interrupt.
         _ => exits::interrupt(&mut frame),
     }
+}
+
+/// Whether the host is in the middle of ERESUME.
+fn is_resuming(rip: u64) -> bool {
+    rip >= arch::sim_resume_window as *const () as u64
+        && rip < arch::sim_resume_window_end as *const () as u64
 }
 
 /// `syscall` in the enclave. The kernel reports it after the instruction; SGX raises #UD at it.

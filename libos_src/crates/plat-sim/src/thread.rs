@@ -103,7 +103,8 @@ impl SimThread {
                 rdi: block.registers[0],
                 rsi: block.registers[1],
             },
-            Outcome::Exception | Outcome::Interrupt => Exit::Exception {
+            Outcome::Interrupt => Exit::Interrupt,
+            Outcome::Exception => Exit::Exception {
                 vector: block.vector,
                 error: block.error,
                 address: block.address,
@@ -140,6 +141,15 @@ impl SimThread {
         unsafe { (*self.block).outcome }
     }
 
+    /// Whether somebody interrupted the thread since this was last asked.
+    fn take_interrupted(&mut self) -> bool {
+        // SAFETY: the block is this thread's own.
+        let flag = unsafe { &raw mut (*self.block).interrupted };
+        // SAFETY: as above; the signal handler may write it in between, to the same effect as
+        // before or after.
+        unsafe { flag.replace(false) }
+    }
+
     /// Enters with the TCS held. An interrupt is resumed, as hardware's AEP would.
     fn enter_held(&mut self, leaf: EnterLeaf, registers: EntryRegisters) -> Result<Exit> {
         let mut leaf = leaf;
@@ -157,6 +167,9 @@ impl SimThread {
             self.state()?.cssa.store(self.cssa(), Ordering::SeqCst);
             if self.outcome() != Outcome::Interrupt {
                 return Ok(exit);
+            }
+            if self.take_interrupted() {
+                return Ok(Exit::Interrupt);
             }
             leaf = EnterLeaf::Resume;
         }
@@ -229,6 +242,7 @@ fn new_block(enclave: &Arc<Shared>, state: &TcsState, tcs: u64) -> Result<*mut T
         vector: 0,
         error: 0,
         address: 0,
+        interrupted: false,
         counters: Counters::default(),
         enclave: Arc::as_ptr(enclave).cast(),
         padding: 0,

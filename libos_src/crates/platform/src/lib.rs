@@ -142,7 +142,11 @@ pub struct EntryRegisters {
     pub r9: u64,
 }
 
-/// Why a thread left the enclave. Interrupts are resumed by the platform and never seen.
+/// The signal with which one host thread interrupts another: `SIGURG`, which does nothing to a
+/// thread that is not attached to an enclave. A platform handles it from the first attachment on.
+pub const INTERRUPT_SIGNAL: i32 = 23;
+
+/// Why a thread left the enclave. Other interrupts are resumed by the platform and never seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The enclave executed EEXIT, with these registers.
@@ -161,6 +165,10 @@ pub enum Exit {
         /// The faulting page of #PF: its low twelve bits are zero.
         address: u64,
     },
+    /// [`INTERRUPT_SIGNAL`] stopped the thread, or kept it from going on; its registers are in the
+    /// SSA. It may come late and for nothing. A platform that can enter the enclave's handler by
+    /// itself does so instead.
+    Interrupt,
 }
 
 /// Counts that a platform keeps for one thread.

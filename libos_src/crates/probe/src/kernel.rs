@@ -18,6 +18,7 @@ const SYS_MUNMAP: u64 = 11;
 const SYS_GETPID: u64 = 39;
 const SYS_CLONE: u64 = 56;
 const SYS_EXIT: u64 = 60;
+const SYS_KILL: u64 = 62;
 const SYS_FUTEX: u64 = 202;
 const SYS_CLOCK_GETTIME: u64 = 228;
 const SYS_EXIT_GROUP: u64 = 231;
@@ -30,6 +31,8 @@ const STACK_SIZE: u64 = 0x4000;
 
 /// What the probe's programs find behind RDI: a word that they share.
 const DATA_OFFSET: u64 = 0x1000;
+/// Behind that word, how often a thread was interrupted.
+const INTERRUPTIONS_OFFSET: u64 = DATA_OFFSET + 8;
 
 struct Probe {
     machine: &'static EnclaveMachine,
@@ -170,6 +173,10 @@ impl Kernel for Probe {
                 Err(errno) => errno.to_return_value(),
             },
             SYS_FUTEX => self.futex(regs),
+            SYS_KILL => {
+                self.machine.interrupt(regs.rdi as u32);
+                0
+            }
             SYS_CLOCK_GETTIME => {
                 Duration::from(self.machine.clock(Clock::Monotonic)).as_nanos() as u64
             }
@@ -195,6 +202,15 @@ impl Kernel for Probe {
         regs.rdx = info.address;
         regs.rcx = regs.rip;
         regs.rip = regs.r15;
+        Next::Return
+    }
+
+    fn interrupted(&self, _regs: &mut UserRegs) -> Next {
+        let word = self.start_address() + INTERRUPTIONS_OFFSET;
+        // One thread is interrupted at a time, so nobody else counts meanwhile.
+        if let Ok(count) = self.machine.load_u32(word) {
+            let _ = self.machine.store_u32(word, count.wrapping_add(1));
+        }
         Next::Return
     }
 }

@@ -452,3 +452,77 @@ probe_vectors:
 9:  ud2
     .globl probe_vectors_end
 probe_vectors_end:
+
+// A second thread interrupts the first RSI times, and waits each time until the kernel has seen it.
+// The first computes, makes system calls of every kind, and must not notice. Exit status: 0; 8 if
+// it noticed, 9 if an interruption was lost.
+    .globl probe_interrupts
+probe_interrupts:
+    mov [rdi + 16], rsi
+    mov r12, rdi
+    mov r13, rdx
+    lea rdi, [rip + 5f]
+    mov eax, 56
+    syscall
+    test rax, rax
+    jnz 8f
+    mov rbx, 0x1122334455667788
+    movq xmm9, rbx
+    .irp register, rbp, rsi, rdi, rdx, r8, r9, r10, r14, r15
+    lea \register, [rbx + 1]
+    mov rbx, \register
+    .endr
+1:  mov ecx, 2000
+2:  dec ecx
+    jnz 2b
+    mov rax, rbx
+    .irp register, r15, r14, r10, r9, r8, rdx, rdi, rsi, rbp
+    cmp rax, \register
+    jne 8f
+    dec rax
+    .endr
+    movq rcx, xmm9
+    cmp rax, rcx
+    jne 8f
+    mov eax, 39
+    lea rcx, [rip + 3f]
+    jmp r13
+3:  cmp eax, 1
+    jne 8f
+    mov eax, 39
+    syscall
+    cmp eax, 1
+    jne 8f
+    mov eax, 228
+    syscall
+    cmp qword ptr [r12 + 24], 0
+    je 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+8:  mov edi, 8
+    mov eax, 231
+    syscall
+
+5:  mov r12, rdi
+    mov r13, [r12 + 16]
+6:  mov ebx, [r12 + 8]
+    mov r14d, 200000000
+    mov eax, 62
+    xor edi, edi
+    syscall
+7:  pause
+    dec r14d
+    jz 9f
+    cmp [r12 + 8], ebx
+    je 7b
+    dec r13
+    jnz 6b
+    mov qword ptr [r12 + 24], 1
+    mov eax, 60
+    syscall
+9:  mov edi, 9
+    mov eax, 231
+    syscall
+    .globl probe_interrupts_end
+probe_interrupts_end:

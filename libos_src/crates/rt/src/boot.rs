@@ -21,6 +21,7 @@ use crate::{
     pages,
     thread::{ThreadPage, boot_info},
     untrusted::HostRange,
+    user_memory,
 };
 
 /// What the boot function of the LibOS works with.
@@ -182,6 +183,7 @@ pub(crate) fn end_thread() -> ! {
     let thread = ThreadPage::current();
     thread.set(page::OCALL_BLOCK, 0);
     thread.parking().store(0, Ordering::SeqCst);
+    thread.interruption().store(0, Ordering::SeqCst);
     THREADS.fetch_sub(1, Ordering::SeqCst);
     // SAFETY: the thread owns nothing on its stack: all its work is done.
     unsafe { entry::enclave_done(0) }
@@ -212,8 +214,14 @@ fn run(registers: UserRegs) -> ! {
 }
 
 /// Registers with the flags that a program may have: CF PF AF ZF SF DF OF AC ID, and IF as always.
+///
+/// A program that wants to go on where no program can be gets its fault at address 0: on the way
+/// there, in the LibOS, it would end the enclave.
 pub(crate) fn sanitized(mut registers: UserRegs) -> UserRegs {
     registers.rflags = (registers.rflags & 0x24_0cd5) | 0x202;
+    if !user_memory::range().contains(&registers.rip) {
+        registers.rip = 0;
+    }
     registers
 }
 

@@ -17,6 +17,7 @@ global_asm!(
     exception = sym crate::exception::handle,
     syscall = sym crate::machine::serve_syscall,
     user_exception = sym crate::machine::serve_exception,
+    interruption = sym crate::machine::serve_interruption,
     COMMAND_NOTHING = const ocall::Command::Nothing as u64,
     EXIT_OCALL = const ocall::ExitKind::Ocall as u64,
     EXIT_DONE = const ocall::ExitKind::Done as u64,
@@ -24,6 +25,7 @@ global_asm!(
     REFUSAL_BASE = const -(ocall::Refusal::NotAtBaseZero as i64),
     EEXIT = const leaf::EEXIT,
     VECTORS_SIZE = const VECTORS_SIZE,
+    REGS_SIZE = const size_of::<UserRegs>(),
     UNWANTED_FLAGS = const UNWANTED_FLAGS,
     REGS_RIP = const offset_of!(UserRegs, rip),
     REGS_RFLAGS = const offset_of!(UserRegs, rflags),
@@ -41,6 +43,7 @@ global_asm!(
     XSAVE = const page::XSAVE,
     PATCHED_SYSCALLS = const page::PATCHED_SYSCALLS,
     OCALLS = const page::OCALLS,
+    INTERRUPTION = const page::INTERRUPTION,
 );
 
 // The pushes of `syscall_entry` and the pops of `restore_registers` build this order by hand.
@@ -73,6 +76,12 @@ unsafe extern "C" {
     pub(crate) fn syscall_entry();
     /// Where the exception handler sends a thread of the program.
     pub(crate) fn exception_entry();
+    /// After this the thread no longer looks whether it was interrupted, and before the end it has
+    /// lost nothing of what it is to load.
+    pub(crate) fn return_window();
+    pub(crate) fn return_window_end();
+    /// Where the exception handler sends a thread that it found between the two.
+    pub(crate) fn return_interrupted();
     /// Leaves for the host to serve the thread's block, and comes back. The host may run for any
     /// time, and other threads too.
     pub(crate) fn enclave_ocall();

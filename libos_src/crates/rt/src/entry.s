@@ -74,10 +74,8 @@ enclave_entry:
     pop rbx
     ret
 
-5:  // CSSA = 1: an exception, or the host tries us. The program's state is in the SSA.
-    mov gs:[{HOST_RSP}], rsp
-    mov gs:[{HOST_RBP}], rbp
-    mov gs:[{HOST_RETURN}], rcx
+5:  // CSSA = 1: an exception, an interruption, or the host tries us. The thread's state is in the
+    // SSA. What the thread page has of the host belongs to that state, and stays.
     mov r10, rsp
     mov rsp, gs:[{EXCEPTION_STACK_TOP}]
     push r10
@@ -226,8 +224,14 @@ exception_entry:
     mov gs:[{USER_REGISTERS}], rdi
     call {user_exception}
 
-// ---- Back to the program. RSP: the vectors, then hal::UserRegs.
+// ---- Back to the program. RSP: the vectors, then hal::UserRegs, which end the kernel stack.
+// From `return_window` on the thread no longer looks whether it was interrupted. The handler then
+// takes it back to `return_interrupted`: nothing in this code writes what it reads.
 return_to_user:
+    cmp dword ptr gs:[{INTERRUPTION}], 0
+    .globl return_window
+return_window:
+    jne return_interrupted
     movaps xmm0, [rsp]
     movaps xmm1, [rsp + 16]
     movaps xmm2, [rsp + 32]
@@ -245,7 +249,6 @@ return_to_user:
     movaps xmm14, [rsp + 224]
     movaps xmm15, [rsp + 240]
     add rsp, {VECTORS_SIZE}
-restore_registers:
     // IRET is illegal in an enclave, so the last jump goes through the thread page.
     mov rax, [rsp + {REGS_FS_BASE}]
     wrfsbase rax
@@ -270,15 +273,33 @@ restore_registers:
     mov r15, [rsp + 64]
     mov rsp, [rsp]
     jmp qword ptr gs:[{USER_RIP}]
+    .globl return_window_end
+return_window_end:
+    .globl return_interrupted
+return_interrupted:
+    lea rdi, [rsp + {VECTORS_SIZE}]
+    call {interruption}
+    jmp return_to_user
 
-// fn enter_user(&UserRegs) -> !: a thread's first step, with a fresh extended state.
+// fn enter_user(&UserRegs) -> !: a thread's first step, with a fresh extended state. The registers
+// move up to the end of the kernel stack, where all other ways to the program have them.
     .globl enter_user
 enter_user:
-    mov rsp, rdi
     mov eax, gs:[{XFRM}]
     xor edx, edx
     xrstor64 [rip + initial_state]
-    jmp restore_registers
+    mov rdx, gs:[{KERNEL_STACK_TOP}]
+    lea rsi, [rdi + {REGS_SIZE} - 8]
+    lea rdi, [rdx - 8]
+    mov ecx, {REGS_SIZE} / 8
+    std
+    rep movsq
+    cld
+    lea rsp, [rdx - {REGS_SIZE}]
+    SAVE_VECTORS
+    lea rdi, [rsp + {VECTORS_SIZE}]
+    mov gs:[{USER_REGISTERS}], rdi
+    jmp return_to_user
 
 // fn save_extended_state() / restore_extended_state(): the thread page's area.
     .globl save_extended_state

@@ -3,6 +3,12 @@
 //! It decides nothing about the program. It moves the program's registers from the SSA to the
 //! kernel stack and points the SSA at `exception_entry`, so that ERESUME brings the thread there,
 //! at CSSA = 0, where OCALLs and further exceptions are legal.
+//!
+//! The host may enter it at any time. Without an exception it looks at one thing: whether the LibOS
+//! itself wants the thread to be interrupted. If the program runs, or is about to, the thread is
+//! sent to the kernel; if the LibOS runs, it will see the wish on its own way out.
+
+use core::sync::atomic::Ordering;
 
 use abi::{
     ssa::{self, ExInfo, ExitInfo, GprSgx, vector},
@@ -11,7 +17,7 @@ use abi::{
 use hal::UserRegs;
 
 use crate::{
-    entry::{self, FIXUPS},
+    entry::{self, FIXUPS, VECTORS_SIZE},
     thread::{ThreadPage, boot_info},
 };
 
@@ -24,7 +30,7 @@ pub(crate) extern "C" fn handle() {
     // reads it after the handler has left.
     let registers = unsafe { &mut *registers };
     let Some(vector) = registers.exit_info.vector() else {
-        return;
+        return interrupt(thread, registers);
     };
     // An exception is handled once: a host that enters again finds nothing to do.
     registers.exit_info = ExitInfo::default();
@@ -32,11 +38,10 @@ pub(crate) extern "C" fn handle() {
     // SAFETY: every enclave of this project has MISCSELECT.EXINFO, so the CPU wrote it.
     let info = unsafe { info.read() };
     let boot = boot_info();
-    let in_libos = registers.rip.wrapping_sub(boot.libos_start) < boot.libos_size_bytes;
-    if !in_libos {
+    if !is_in_libos(registers.rip) {
         // The LibOS never jumps out of itself, so it is the program that did, even where there is
         // no program, such as at address 0.
-        redirect(thread, registers, vector, info);
+        redirect(thread, registers, u64::from(vector), info);
     } else if let Some(landing) = landing(registers.rip) {
         registers.rip = landing;
     } else {
@@ -44,6 +49,38 @@ pub(crate) extern "C" fn handle() {
         let address = info.address;
         panic!("exception {vector} in the LibOS at offset {rip:#x}, address {address:#x}");
     }
+}
+
+/// In the place of a vector: nothing happened but that the thread is to look at something.
+pub(crate) const INTERRUPTION: u64 = 0x100;
+
+/// Sends the thread to the kernel if the LibOS asked for that. Done twice it does nothing more.
+fn interrupt(thread: ThreadPage, registers: &mut GprSgx) {
+    let rip = registers.rip;
+    if thread.interruption().load(Ordering::SeqCst) == 0 {
+        return;
+    }
+    if !is_in_libos(rip) {
+        redirect(thread, registers, INTERRUPTION, ExInfo::default());
+    } else if rip >= entry::return_window as *const () as u64
+        && rip < entry::return_window_end as *const () as u64
+    {
+        // It has looked, and was leaving. All that it was to load is still in memory.
+        let frame = saved_registers(thread);
+        registers.rsp = frame - VECTORS_SIZE as u64;
+        registers.rip = entry::return_interrupted as *const () as u64;
+        registers.rflags = 2;
+    }
+}
+
+fn is_in_libos(rip: u64) -> bool {
+    let boot = boot_info();
+    rip.wrapping_sub(boot.libos_start) < boot.libos_size_bytes
+}
+
+/// Where the program's registers are while the LibOS works for it.
+fn saved_registers(thread: ThreadPage) -> u64 {
+    thread.get(page::KERNEL_STACK_TOP) - size_of::<UserRegs>() as u64
 }
 
 /// Where a LibOS instruction that may fault goes on.
@@ -55,13 +92,14 @@ fn landing(rip: u64) -> Option<u64> {
 }
 
 /// Sends the thread to `exception_entry`. The program was running, so the kernel stack is empty.
-fn redirect(thread: ThreadPage, registers: &mut GprSgx, vector: u8, info: ExInfo) {
-    let has_info = vector == vector::PAGE_FAULT || vector == vector::GENERAL_PROTECTION;
+fn redirect(thread: ThreadPage, registers: &mut GprSgx, vector: u64, info: ExInfo) {
+    let with_info = [vector::PAGE_FAULT, vector::GENERAL_PROTECTION].map(u64::from);
+    let has_info = with_info.contains(&vector);
     let info = if has_info { info } else { ExInfo::default() };
-    thread.set(page::FAULT_VECTOR, u64::from(vector));
+    thread.set(page::FAULT_VECTOR, vector);
     thread.set(page::FAULT_ERROR, u64::from(info.error_code));
     thread.set(page::FAULT_ADDRESS, info.address);
-    let saved = thread.get(page::KERNEL_STACK_TOP) - size_of::<UserRegs>() as u64;
+    let saved = saved_registers(thread);
     // SAFETY: the kernel stack is this thread's own and empty; its top is 16-byte aligned.
     unsafe { (saved as *mut UserRegs).write(user_registers(registers)) };
     registers.rsp = saved;

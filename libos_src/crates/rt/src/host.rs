@@ -145,6 +145,11 @@ pub(crate) fn unpark(thread: u32) {
     let _ = command(Ocall::Unpark, &[u64::from(thread)], &[]);
 }
 
+/// Has another thread interrupted. What the host replies does not matter: it may do nothing.
+pub(crate) fn interrupt(thread: u32) {
+    let _ = command(Ocall::Interrupt, &[u64::from(thread)], &[]);
+}
+
 pub(crate) fn yield_now() {
     let _ = command(Ocall::Yield, &[], &[]);
 }

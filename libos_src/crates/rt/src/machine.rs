@@ -14,8 +14,8 @@ use hal::{
 };
 
 use crate::{
-    boot, cpuid, entry, hints, host, pages, parking, random, thread::ThreadPage, user_memory,
-    xstate,
+    boot, cpuid, entry, exception, hints, host, pages, parking, random, thread::ThreadPage,
+    user_memory, xstate,
 };
 
 /// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
@@ -29,9 +29,22 @@ pub(crate) extern "C" fn serve_syscall(registers: &mut UserRegs) {
     follow(boot::kernel().syscall(registers), registers);
 }
 
+/// Called by the entry code for a thread that was asked to look at something, on its way to its
+/// program.
+pub(crate) extern "C" fn serve_interruption(registers: &mut UserRegs) {
+    // Before the kernel looks: what comes from now on is another interruption.
+    ThreadPage::current()
+        .interruption()
+        .store(0, Ordering::SeqCst);
+    follow(boot::kernel().interrupted(registers), registers);
+}
+
 /// Called by the entry code after the exception handler moved the thread here.
 pub(crate) extern "C" fn serve_exception(registers: &mut UserRegs) {
     let thread = ThreadPage::current();
+    if thread.get(page::FAULT_VECTOR) == exception::INTERRUPTION {
+        return serve_interruption(registers);
+    }
     let info = ExceptionInfo {
         vector: Vector(thread.get(page::FAULT_VECTOR) as u8),
         error: thread.get(page::FAULT_ERROR) as u32,
@@ -220,7 +233,19 @@ impl Machine for EnclaveMachine {
     }
 
     fn unpark(&self, thread: u32) {
-        parking::unpark(thread);
+        let _ = parking::unpark(thread);
+    }
+
+    fn interrupt(&self, thread: u32) {
+        let Some(page) = ThreadPage::of(thread) else {
+            return;
+        };
+        page.interruption().store(1, Ordering::SeqCst);
+        // One that slept looks on its way from the kernel to the program.
+        let slept = parking::unpark(thread);
+        if !slept && thread != self.this_thread() {
+            host::interrupt(thread);
+        }
     }
 
     fn xstate_size(&self) -> usize {

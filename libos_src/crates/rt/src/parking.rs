@@ -52,11 +52,12 @@ pub(crate) fn park(sleep: impl FnOnce()) {
     word.store(RUNNING, ordering);
 }
 
-/// Lets a thread return from its sleep, now or the next time.
-pub(crate) fn unpark(thread: u32) {
-    if let Some(page) = ThreadPage::of(thread)
-        && page.parking().swap(UNPARKED, Ordering::SeqCst) == PARKED
-    {
+/// Lets a thread return from its sleep, now or the next time. Whether it slept.
+pub(crate) fn unpark(thread: u32) -> bool {
+    let slept = ThreadPage::of(thread)
+        .is_some_and(|page| page.parking().swap(UNPARKED, Ordering::SeqCst) == PARKED);
+    if slept {
         host::unpark(thread);
     }
+    slept
 }

@@ -59,6 +59,14 @@ impl ThreadPage {
         unsafe { AtomicU32::from_ptr(word) }
     }
 
+    /// Not 0 when the thread is to look at something, which other threads set.
+    pub(crate) fn interruption(self) -> &'static AtomicU32 {
+        let word = (self.address + page::INTERRUPTION as u64) as *mut u32;
+        // SAFETY: aligned, inside the page, and accessed as this atomic, and by the entry code,
+        // which reads it.
+        unsafe { AtomicU32::from_ptr(word) }
+    }
+
     /// The thread's XSAVE area. Its content is of use only between two calls of the entry code.
     pub(crate) fn xsave_area(self) -> *mut u8 {
         (self.address + page::XSAVE as u64) as *mut u8

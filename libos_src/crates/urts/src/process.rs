@@ -78,6 +78,10 @@ pub(crate) struct Seat {
     /// Rings while a wake-up is there, for a thread that waits for descriptors too. Made when first
     /// needed.
     bell: OnceLock<Bell>,
+    /// The host thread that sits here, from when it can be interrupted.
+    sitter: Mutex<Option<libc::pthread_t>>,
+    /// It was interrupted, and no call that waits has yet ended because of it.
+    interrupted: AtomicBool,
     counted: Mutex<Counters>,
 }
 
@@ -88,6 +92,8 @@ impl Seat {
             token: Mutex::new(false),
             arrival: Condvar::new(),
             bell: OnceLock::new(),
+            sitter: Mutex::new(None),
+            interrupted: AtomicBool::new(false),
             counted: Mutex::new(Counters::default()),
         }
     }
@@ -144,6 +150,33 @@ impl Seat {
         *locked(&self.token) = false;
         while (&bell.ear).read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
         result
+    }
+
+    /// The calling thread sits here now, and is attached.
+    pub(crate) fn sit(&self) {
+        // SAFETY: names the calling thread.
+        *locked(&self.sitter) = Some(unsafe { libc::pthread_self() });
+    }
+
+    /// The calling thread can no longer be interrupted.
+    pub(crate) fn rise(&self) {
+        *locked(&self.sitter) = None;
+        self.interrupted.store(false, Ordering::SeqCst);
+    }
+
+    /// Interrupts the thread that sits here: it leaves the enclave, or a call that waits.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        let sitter = locked(&self.sitter);
+        if let Some(thread) = *sitter {
+            // SAFETY: the thread cannot end while the lock is held: it takes it on its way out.
+            unsafe { libc::pthread_kill(thread, platform::INTERRUPT_SIGNAL) };
+        }
+    }
+
+    /// Whether the thread was interrupted since this was last asked.
+    pub(crate) fn take_interrupted(&self) -> bool {
+        self.interrupted.swap(false, Ordering::SeqCst)
     }
 
     /// Wakes the thread, or lets its next `park` return at once.

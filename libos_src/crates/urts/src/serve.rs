@@ -13,6 +13,7 @@ use platform::Enclave;
 use crate::RunError;
 use crate::mailbox::{Mailbox, Request};
 use crate::process::{Process, Seat};
+use crate::signals::Uninterrupted;
 #[cfg(feature = "testing")]
 use crate::testing;
 use crate::thread;
@@ -58,8 +59,8 @@ fn answer<E: Enclave>(
 ) -> Result<Reply, RunError> {
     let [first, second, third, ..] = request.arguments;
     Ok(match call {
-        Ocall::Read => read(first, mailbox.buffer(second)),
-        Ocall::Write => write(first, mailbox.buffer(second)),
+        Ocall::Read => read(&process.seats[seat], first, mailbox.buffer(second)),
+        Ocall::Write => write(&process.seats[seat], first, mailbox.buffer(second)),
         Ocall::Poll => poll(&process.seats[seat], mailbox, first, second),
         Ocall::TerminalSize => terminal_size(first),
         Ocall::ReadImage => read_image(process, first, second, mailbox.buffer(third)),
@@ -69,7 +70,14 @@ fn answer<E: Enclave>(
             process.seats[seat].park(duration(first));
             Ok(0)
         }
-        Ocall::Unpark => unpark(process, first),
+        Ocall::Unpark => seat_of(process, first).map(|seat| {
+            seat.unpark();
+            0
+        }),
+        Ocall::Interrupt => seat_of(process, first).map(|seat| {
+            seat.interrupt();
+            0
+        }),
         Ocall::Yield => {
             std::thread::yield_now();
             Ok(0)
@@ -119,12 +127,40 @@ fn whole(wanted: u64, done: platform::Result<u64>) -> Reply {
     }
 }
 
-fn unpark<E: Enclave>(process: &Process<E>, seat: u64) -> Reply {
+fn seat_of<E: Enclave>(process: &Process<E>, seat: u64) -> Result<&Seat, i32> {
     let seat = usize::try_from(seat)
         .ok()
         .and_then(|seat| process.seats.get(seat));
-    seat.ok_or(libc::EINVAL)?.unpark();
-    Ok(0)
+    seat.ok_or(libc::EINVAL)
+}
+
+/// Waits until one of the descriptors is ready, the time is over, or the thread is interrupted.
+fn wait(seat: &Seat, list: &mut [libc::pollfd], timeout: Option<Duration>) -> Reply {
+    // SAFETY: `list` is valid for reads and writes of its length.
+    let ready = unsafe { libc::poll(list.as_mut_ptr(), list.len() as libc::nfds_t, 0) };
+    if ready > 0 || timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return u64::try_from(ready).map_err(|_| last_errno());
+    }
+    let uninterrupted = Uninterrupted::new();
+    if seat.take_interrupted() {
+        return Err(libc::EINTR);
+    }
+    let ready = uninterrupted.poll(list, timeout);
+    let errno = last_errno();
+    if ready < 0 && errno == libc::EINTR {
+        seat.take_interrupted();
+    }
+    u64::try_from(ready).map_err(|_| errno)
+}
+
+/// Waits until a descriptor can be read from or written to.
+fn wait_for(seat: &Seat, fd: libc::c_int, events: libc::c_short) -> Result<(), i32> {
+    let mut list = [libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }];
+    wait(seat, &mut list, None).map(drop)
 }
 
 fn read_image<E: Enclave>(process: &Process<E>, image: u64, offset: u64, out: &mut [u8]) -> Reply {
@@ -147,15 +183,17 @@ fn stream(descriptor: u64) -> Result<libc::c_int, i32> {
     }
 }
 
-fn read(descriptor: u64, out: &mut [u8]) -> Reply {
+fn read(seat: &Seat, descriptor: u64, out: &mut [u8]) -> Reply {
     let descriptor = stream(descriptor)?;
+    wait_for(seat, descriptor, libc::POLLIN)?;
     // SAFETY: `out` is valid for writes of its length.
     let got = unsafe { libc::read(descriptor, out.as_mut_ptr().cast(), out.len()) };
     u64::try_from(got).map_err(|_| last_errno())
 }
 
-fn write(descriptor: u64, bytes: &[u8]) -> Reply {
+fn write(seat: &Seat, descriptor: u64, bytes: &[u8]) -> Reply {
     let descriptor = stream(descriptor)?;
+    wait_for(seat, descriptor, libc::POLLOUT)?;
     // SAFETY: `bytes` is valid for reads of its length.
     let put = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
     u64::try_from(put).map_err(|_| last_errno())
@@ -213,13 +251,9 @@ fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
             revents: 0,
         });
     }
-    let limit = match duration(timeout) {
-        None => -1,
-        // Rounded up: to wake early would make the enclave ask again and again.
-        Some(limit) => i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
-    };
-    let ready = if limit == 0 {
-        poll_list(&mut list, 0)?
+    let timeout = duration(timeout);
+    let ready = if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        wait(seat, &mut list, timeout)?
     } else {
         // A wake-up rings the bell, which is one more descriptor to wait for.
         let bell = seat.bell().map_err(|_| libc::ENOMEM)?;
@@ -228,7 +262,9 @@ fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
             events: libc::POLLIN,
             revents: 0,
         });
-        let ready = seat.listen(|is_rung| poll_list(&mut list, if is_rung { 0 } else { limit }))?;
+        let now = Some(Duration::ZERO);
+        let ready =
+            seat.listen(|is_rung| wait(seat, &mut list, if is_rung { now } else { timeout }))?;
         let rung = list.pop().is_some_and(|bell| bell.revents != 0);
         ready - u64::from(rung)
     };
@@ -239,12 +275,6 @@ fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
         *entry = [a, b, c, d, e, f, first, second];
     }
     Ok(ready)
-}
-
-fn poll_list(list: &mut [libc::pollfd], limit: i32) -> Reply {
-    // SAFETY: `list` is valid for reads and writes of its length.
-    let ready = unsafe { libc::poll(list.as_mut_ptr(), list.len() as libc::nfds_t, limit) };
-    u64::try_from(ready).map_err(|_| last_errno())
 }
 
 fn log(level: u64, line: &[u8]) {

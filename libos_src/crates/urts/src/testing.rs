@@ -30,6 +30,14 @@ pub fn install(meddler: Box<dyn Meddler>) {
     let _ = MEDDLER.set(meddler);
 }
 
+/// Interrupts the thread of this process with this number, if there is one.
+pub fn interrupt_thread(thread: i32) {
+    // SAFETY: takes nothing.
+    let own = unsafe { libc::getpid() };
+    // SAFETY: sends a signal that platforms handle, and that nobody else minds.
+    unsafe { libc::syscall(libc::SYS_tgkill, own, thread, platform::INTERRUPT_SIGNAL) };
+}
+
 pub(crate) fn entry(leaf: EnterLeaf, registers: EntryRegisters) -> (EnterLeaf, EntryRegisters) {
     match MEDDLER.get() {
         Some(meddler) => meddler.entry(leaf, registers),

@@ -32,12 +32,14 @@ pub(crate) fn run<E: Enclave>(
         step: "attaching a thread",
         error,
     })?;
+    process.seats[seat].sit();
     drop(attaching);
 
     process.ecalls.fetch_add(1, Ordering::Relaxed);
     let outcome = stay(process, seat, &mut thread, command, argument);
 
     Blocked::new().keep();
+    process.seats[seat].rise();
     drop(thread);
     process.leave_seat(seat);
     outcome
@@ -62,6 +64,7 @@ fn stay<E: Enclave>(
     let mut leaf = EnterLeaf::Enter;
     // Between an exception and the enclave's word that it is dealt with.
     let mut in_handler = false;
+    let mut interrupted_again = false;
     loop {
         #[cfg(feature = "testing")]
         let (leaf_now, registers) = crate::testing::entry(leaf, registers);
@@ -89,7 +92,19 @@ fn stay<E: Enclave>(
                 in_handler = true;
                 EnterLeaf::Enter
             }
+            // It looks again when it is done.
+            Exit::Interrupt if in_handler => {
+                interrupted_again = true;
+                EnterLeaf::Resume
+            }
+            Exit::Interrupt => {
+                in_handler = true;
+                EnterLeaf::Enter
+            }
             Exit::Eexit { rdi, rsi } => match ExitKind::from_number(rdi) {
+                Some(ExitKind::Resume) if core::mem::take(&mut interrupted_again) => {
+                    EnterLeaf::Enter
+                }
                 Some(ExitKind::Resume) => {
                     in_handler = false;
                     EnterLeaf::Resume

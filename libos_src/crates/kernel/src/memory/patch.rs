@@ -83,6 +83,16 @@ impl AddressSpace {
             .unwrap_or(rip)
     }
 
+    /// Whether `rip` is in the replacement of a system call, in whose middle no signal is delivered.
+    pub(crate) fn is_in_stub(&self, rip: u64) -> bool {
+        let books = self.books.read();
+        books
+            .patches
+            .0
+            .values()
+            .any(|patched| patched.stubs.contains(&rip))
+    }
+
     /// Patches the file-backed text in `range`: executable, not writable, not patched before.
     ///
     /// Nothing depends on success: what is not patched is trapped.

@@ -179,7 +179,7 @@ impl Libos {
             return Err(hal::Errno::EAGAIN);
         }
         thread.look_at_signals();
-        self.machine.unpark(thread.number());
+        self.machine.interrupt(thread.number());
         Ok(())
     }
 
@@ -201,7 +201,7 @@ impl Libos {
         for thread in process.threads() {
             thread.look_at_signals();
             if !thread.signals.lock().mask.contains(signal) {
-                self.machine.unpark(thread.number());
+                self.machine.interrupt(thread.number());
             }
         }
         Ok(())

@@ -271,6 +271,10 @@ impl Machine for TestMachine {
         }
     }
 
+    fn interrupt(&self, thread: u32) {
+        self.unpark(thread);
+    }
+
     fn xstate_size(&self) -> usize {
         576
     }

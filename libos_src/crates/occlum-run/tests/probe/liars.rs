@@ -67,15 +67,21 @@ enum Lie {
     Structures,
     /// Later entries have other arguments, and come once too often or as the other leaf.
     Entries,
+    /// Every thread is interrupted all the time, unasked, and entered before it is resumed.
+    Interrupts,
+    /// No thread is interrupted when the enclave asks for it.
+    NoInterrupts,
 }
 
-const LIES: [Lie; 6] = [
+const LIES: [Lie; 8] = [
     Lie::Replies,
     Lie::NoPageTables,
     Lie::NoPages,
     Lie::Arguments,
     Lie::Structures,
     Lie::Entries,
+    Lie::Interrupts,
+    Lie::NoInterrupts,
 ];
 
 impl Liar {
@@ -156,6 +162,9 @@ impl Meddler for Liar {
                     _ => {}
                 }
             }
+            Lie::Interrupts if leaf == EnterLeaf::Resume && self.one_in(2) => {
+                return (EnterLeaf::Enter, changed);
+            }
             _ => {}
         }
         (leaf, changed)
@@ -169,6 +178,7 @@ impl Meddler for Liar {
         match self.lie {
             Lie::NoPageTables => call != Ocall::MapPages,
             Lie::NoPages => !about_pages,
+            Lie::NoInterrupts => call != Ocall::Interrupt,
             _ => true,
         }
     }
@@ -190,17 +200,42 @@ impl Meddler for Liar {
     }
 }
 
+/// Sends the signal of interruptions to every thread of this process but the calling one, and the
+/// test harness's, whose alternate stack std unmaps under its feet when the process ends.
+fn interrupt_all(liar: &Liar) {
+    let number = |name: std::ffi::OsString| name.to_str()?.parse::<i32>().ok();
+    let own = std::fs::read_link("/proc/thread-self").expect("procfs");
+    let own = own.file_name().and_then(|name| number(name.into()));
+    let spared = [own, i32::try_from(std::process::id()).ok()];
+    loop {
+        for thread in std::fs::read_dir("/proc/self/task").expect("procfs") {
+            let thread = thread.ok().and_then(|thread| number(thread.file_name()));
+            if let Some(thread) = thread.filter(|&thread| !spared.contains(&Some(thread))) {
+                testing::interrupt_thread(thread);
+            }
+        }
+        thread::sleep(Duration::from_micros(liar.random() % 100));
+    }
+}
+
 /// Not a test by itself: the process that a case runs in.
 #[test]
 fn liar() {
     let Ok(name) = std::env::var(LIE) else { return };
     let value = |name| std::env::var(name).expect("the case says it");
     let lie = LIES.into_iter().find(|lie| format!("{lie:?}") == name);
-    testing::install(Box::new(Liar {
-        lie: lie.expect("a lie"),
-        state: AtomicU64::new(value(SEED).parse().expect("a number")),
+    let lie = lie.expect("a lie");
+    let seed = value(SEED).parse().expect("a number");
+    let liar = || Liar {
+        lie,
+        state: AtomicU64::new(seed),
         entries: AtomicU64::new(0),
-    }));
+    };
+    testing::install(Box::new(liar()));
+    if lie == Lie::Interrupts {
+        let liar = liar();
+        thread::spawn(move || interrupt_all(&liar));
+    }
     let bundle = urts::Bundle::open(value(BUNDLE).as_ref()).expect("a bundle");
     let options = urts::Options {
         arguments: value(PROGRAM).split(' ').map(Into::into).collect(),
@@ -296,4 +331,20 @@ fn an_entry_at_the_wrong_time_changes_nothing() {
         endure(Model::Sgx1, Lie::Entries, program, 8, &ends);
         endure(Model::Edmm, Lie::Entries, program, 4, &ends);
     }
+}
+
+#[test]
+fn interruptions_that_nobody_asked_for_change_nothing() {
+    for program in ["interrupts 100", "trap 3000", "ocall 3000", "pages 100"] {
+        endure(Model::Sgx1, Lie::Interrupts, program, 4, &[0]);
+    }
+    endure(Model::Edmm, Lie::Interrupts, "pages 100", 2, &[0]);
+    endure(Model::Sgx1, Lie::Interrupts, "faults", 10, &[0]);
+    endure(Model::Sgx1, Lie::Interrupts, "threads 50", 10, &[0]);
+}
+
+#[test]
+fn a_host_that_interrupts_nobody_denies_service_and_nothing_else() {
+    // The first thread makes system calls, after which it looks by itself.
+    endure(Model::Sgx1, Lie::NoInterrupts, "interrupts 100", 2, &[0]);
 }
