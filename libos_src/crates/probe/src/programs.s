@@ -495,7 +495,25 @@ probe_interrupts:
     jne 8f
     mov eax, 228
     syscall
-    cmp qword ptr [r12 + 24], 0
+    cmp qword ptr [r12 + 32], 0
+    je 4f
+    // An interruption is on its way: a few calls, of a number that changes, and then none until it
+    // has come. If it comes when the last call is almost over, it must not be overlooked.
+    mov qword ptr [r12 + 32], 0
+    add dword ptr [r12 + 40], 7
+    mov ecx, [r12 + 40]
+    and ecx, 127
+    mov [r12 + 48], ecx
+11: dec dword ptr [r12 + 48]
+    js 13f
+    mov eax, 39
+    lea rcx, [rip + 12f]
+    jmp r13
+12: jmp 11b
+13: mov ecx, [r12 + 56]
+    cmp [r12 + 8], ecx
+    je 13b
+4:  cmp qword ptr [r12 + 24], 0
     je 1b
     xor edi, edi
     mov eax, 231
@@ -507,6 +525,8 @@ probe_interrupts:
 5:  mov r12, rdi
     mov r13, [r12 + 16]
 6:  mov ebx, [r12 + 8]
+    mov [r12 + 56], ebx
+    mov qword ptr [r12 + 32], 1
     mov r14d, 200000000
     mov eax, 62
     xor edi, edi
