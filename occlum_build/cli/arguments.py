@@ -18,6 +18,8 @@ VERBS: Final = {
     "clean": "delete everything that was made",
     "query": "show targets and what they need",
     "conformance": "compare what programs do in an enclave with what they do on the host",
+    "measure": "compute the MRENCLAVE of an enclave, whoever made it",
+    "inspect": "show all that an enclave file says: signature, rights, memory",
     "sign": "sign an enclave: with a key in a file, on a device, or elsewhere",
     "version": "show the version",
     "help": "show this text, or that of a verb",
@@ -25,6 +27,8 @@ VERBS: Final = {
 
 FILE_VERBS: Final = {
     "conformance": "occlum_build.conformance.verb",
+    "inspect": "occlum_build.identity.inspect",
+    "measure": "occlum_build.identity.measure",
     "sign": "occlum_build.identity.sign",
 }
 """Verbs that take files and need no workspace, and the modules that have them."""

@@ -547,7 +547,6 @@ def _block_facts(block: _Block, *, is_used: bool) -> dict[str, object]:
 
 def _facts(block: _Block, size_bytes: int, delta: int) -> dict[str, object]:
     return {
-        "metadata_version": f"{block.version[0]}.{block.version[1]}",
         "tcs_policy": "unbound" if block.tcs_policy else "bound",
         "tcs_min_pool": block.tcs_min_pool,
         "desired_misc_select": block.misc_select,

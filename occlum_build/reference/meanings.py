@@ -107,6 +107,7 @@ MEANINGS: Final = {
     "OB0543": "An enclave file claims more memory than any enclave has.",
     "OB0544": "An enclave file describes more than one enclave.",
     "OB0545": "An enclave cannot be measured without a file that belongs to it.",
+    "OB0546": "An enclave file claims another measurement than its pages have.",
     "OB0550": "A key file cannot be read.",
     "OB0551": "A key cannot sign an enclave.",
     "OB0552": "The development key would lie in the workspace.",

@@ -19,7 +19,7 @@ def faults(sigstruct: SigStruct, file: str, mrenclave: bytes | None = None) -> l
     found: list[str] = []
     if sigstruct.modulus.bit_length() != KEY_BITS:
         found.append(f"MODULUS has {sigstruct.modulus.bit_length()} bits, not {KEY_BITS}")
-    elif not _is_signature(sigstruct):
+    elif not is_signature(sigstruct, sigstruct.identity.signed_bytes()):
         found.append("SIGNATURE is not the signer's signature of these fields")
     elif quotients(sigstruct.signature, sigstruct.modulus) != (sigstruct.q1, sigstruct.q2):
         found.append("Q1 and Q2 do not belong to SIGNATURE and MODULUS")
@@ -69,9 +69,9 @@ def unpadded(number: int) -> bytes | None:
     return digest if padded(digest) == number else None
 
 
-def _is_signature(sigstruct: SigStruct) -> bool:
+def is_signature(sigstruct: SigStruct, signed: bytes) -> bool:
+    """Whether SIGNATURE is the signature of these bytes by the key with this MODULUS."""
     if sigstruct.signature >= sigstruct.modulus:
         return False
     opened = pow(sigstruct.signature, EXPONENT, sigstruct.modulus)
-    digest = hashlib.sha256(sigstruct.identity.signed_bytes()).digest()
-    return opened == padded(digest)
+    return opened == padded(hashlib.sha256(signed).digest())
