@@ -21,6 +21,7 @@ VERBS: Final = {
     "measure": "compute the MRENCLAVE of an enclave, whoever made it",
     "inspect": "show all that an enclave file says: signature, rights, memory",
     "sign": "sign an enclave: with a key in a file, on a device, or elsewhere",
+    "verify": "check an enclave: measurement, signature, rights, and all that is in a bundle",
     "version": "show the version",
     "help": "show this text, or that of a verb",
 }
@@ -30,6 +31,7 @@ FILE_VERBS: Final = {
     "inspect": "occlum_build.identity.inspect",
     "measure": "occlum_build.identity.measure",
     "sign": "occlum_build.identity.sign",
+    "verify": "occlum_build.identity.verify",
 }
 """Verbs that take files and need no workspace, and the modules that have them."""
 

@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -42,6 +41,7 @@ _OF_THE_MACHINE: Final = frozenset(
 """Errors of the file system that no code of ours can cause."""
 
 
+_MAX_EXCERPT_CHARACTERS: Final = 1 << 18
 _UNWRITABLE: Final = frozenset({"OB0591"})
 """What programs say that know no codes of the engine, and that is no fault of the input."""
 
@@ -97,6 +97,7 @@ def _outcome(given: tuple[str, ...]) -> int:
     text_of: Callable[[str], str | None] = _text_in_workspace
     try:
         if given and given[0] in FILE_VERBS:
+            text_of = _text_of_file
             parsed = make_file_parser(given[0]).parse_args(given[1:])
             return int(parsed.run(parsed))
         arguments = parse_arguments(given)
@@ -141,6 +142,15 @@ def _text_in_workspace(file: str) -> str | None:
     return None
 
 
+def _text_of_file(file: str) -> str | None:
+    """The text of a file that a verb was given."""
+    try:
+        with Path(file).open(encoding="utf-8", errors="replace") as opened:
+            return opened.read(_MAX_EXCERPT_CHARACTERS)
+    except OSError:
+        return None
+
+
 def _verb(name: str) -> Callable[..., int]:
     """The function of a verb; its imports cost time, so only one is imported."""
     from importlib import import_module
@@ -165,6 +175,7 @@ def _about(arguments: Arguments) -> ExitCode:
 def _version() -> str:
     """The version of the distribution, or of the checkout that runs."""
     import tomllib
+    from importlib.metadata import PackageNotFoundError, version
 
     project = Path(__file__).parents[2] / "pyproject.toml"
     if project.is_file():

@@ -7,6 +7,7 @@ the file. The wording is ours: pydantic's speaks of Python.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from occlum_build.config import strict_yaml
@@ -41,17 +42,23 @@ _MOVED: Final = {
 _TEXT_SHOWN: Final = 40
 
 
-def explain(root: Node, file: str, errors: Sequence[ErrorDetails]) -> Iterator[Diagnostic]:
-    """One diagnostic for each error."""
+def explain(
+    root: Node,
+    file: str,
+    errors: Sequence[ErrorDetails],
+    model: type[BaseModel] = OcclumConfig,
+    title: str = "Occlum.yaml",
+) -> Iterator[Diagnostic]:
+    """One diagnostic for each error; `title` is what a file of this `model` is called."""
     for one in errors:
         path = path_in_text(root, one["loc"])
         kind, context = one["type"], one.get("ctx", {})
         if kind == "extra_forbidden":
-            yield _unknown_key(root, file, path)
+            yield _unknown_key(root, file, path, model)
         elif kind == "missing":
-            yield _missing_key(root, file, path)
+            yield _missing_key(root, file, path, title)
         elif kind == "union_tag_not_found":
-            yield _missing_key(root, file, (*path, "type"))
+            yield _missing_key(root, file, (*path, "type"), title)
         elif kind in _EXPECTED:
             yield _wrong_type(root, file, path, kind)
         else:
@@ -78,35 +85,38 @@ def span_of(root: Node, file: str, path: Path) -> Span:
     return Span(file)
 
 
-def _unknown_key(root: Node, file: str, path: Path) -> Diagnostic:
+def _unknown_key(root: Node, file: str, path: Path, model: type[BaseModel]) -> Diagnostic:
     *parent, name = path
     found = place(root, path)
     span = (found.key_span if found else None) or span_of(root, file, path)
     helps = []
     moved = _MOVED.get((_section(tuple(parent)), str(name)))
-    similar = near(str(name), _known_keys(root, tuple(parent)))
+    similar = near(str(name), _known_keys(root, tuple(parent), model))
     if moved:
         helps.append(moved)
     elif similar:
         helps.append(f"a key `{similar}` exists")
-    elif elsewhere := _sections_with(str(name)):
+    elif elsewhere := _sections_with(str(name), model):
         helps.append(f"a key `{name}` exists in `{elsewhere}`")
     else:
-        helps.append(f"the keys here are {_quoted(_known_keys(root, tuple(parent)))}")
+        helps.append(f"the keys here are {_quoted(_known_keys(root, tuple(parent), model))}")
     where = f" in `{_name(tuple(parent))}`" if parent else ""
     return error(
         UNKNOWN_KEY, f"unknown key `{name}`{where}", span, label="no such key", helps=helps
     )
 
 
-def _missing_key(root: Node, file: str, path: Path) -> Diagnostic:
+def _missing_key(root: Node, file: str, path: Path, title: str) -> Diagnostic:
     *parent, name = path
     span = span_of(root, file, tuple(parent))
     helps = []
     if name == "type":
         helps.append("write `type: erofs` for a read-only image, or `type: tmpfs`")
     return error(
-        MISSING_KEY, f"`{_name(tuple(parent))}` lacks the key `{name}`", span, helps=helps
+        MISSING_KEY,
+        f"`{_name(tuple(parent)) if parent else title}` lacks the key `{name}`",
+        span,
+        helps=helps,
     )
 
 
@@ -217,9 +227,9 @@ def _name(path: Path) -> str:
     return _section(path)
 
 
-def _known_keys(root: Node, parent: Path) -> list[str]:
+def _known_keys(root: Node, parent: Path, model: type[BaseModel]) -> list[str]:
     """The keys that a mapping at `parent` may have, in the order of the schema."""
-    kind: Any = OcclumConfig
+    kind: Any = model
     here: Path = ()
     for step in parent:
         here = (*here, step)
@@ -243,9 +253,9 @@ def _mount_model(root: Node, path: Path) -> Any:
     return models[0]
 
 
-def _sections_with(name: str) -> str | None:
+def _sections_with(name: str, model: type[BaseModel]) -> str | None:
     """The section of the schema that has a key `name`."""
-    for section, described in OcclumConfig.model_fields.items():
+    for section, described in model.model_fields.items():
         kind = described.annotation
         if isinstance(kind, type) and name in getattr(kind, "model_fields", {}):
             return section

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from occlum_build.config import fields
+from occlum_build.identity import policy
 from occlum_build.reference.markdown import code
 
 _NAMED: Final = (
@@ -23,6 +24,8 @@ _NAMED: Final = (
     (fields.ImageName, "image name"),
     (fields.HexHalf, "64-bit hexadecimal string"),
     (fields.Date, "date"),
+    (policy.Hash, "SHA-256"),
+    (policy.Id, "128-bit hexadecimal string"),
     (fields.Text, "string"),
 )
 _OTHERWISE: Final = re.compile(r"0x[0-9a-f]+|[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
-from occlum_build.sgx.attributes import AttributeFlags, flag_names
 from occlum_build.sgx.elf import read_libos
 from occlum_build.sgx.layout import SSA_FRAME_PAGES, make_layout
 from occlum_build.sgx.metadata import read_metadata
@@ -24,9 +23,8 @@ from occlum_build.sgx.output import replacing
 from occlum_build.sgx.report import render_report
 from occlum_build.sgx.sealed import read_sealed
 from occlum_build.sgx.sgxs import SgxsReader
-from occlum_build.sgx.sigstruct import EnclaveIdentity, SigStruct, mrsigner
+from occlum_build.sgx.sigstruct import EnclaveIdentity, mrsigner
 from occlum_build.sgx.stream import write_stream
-from occlum_build.sgx.verify import parse_and_check
 
 EXIT_DONE: Final = 0
 EXIT_NO: Final = 1
@@ -101,24 +99,6 @@ def _sign(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _verify_sig(arguments: argparse.Namespace) -> int:
-    mrenclave = None
-    if arguments.sgxs is not None:
-        with _open(arguments.sgxs) as stream:
-            reader = SgxsReader(stream, str(arguments.sgxs))
-            for _ in reader.pages():
-                pass
-        mrenclave = reader.mrenclave
-    data = _read(arguments.signature)
-    sigstruct = parse_and_check(data, str(arguments.signature), mrenclave)
-    facts = _facts(sigstruct)
-    if arguments.json:
-        sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
-    else:
-        sys.stdout.writelines(f"{name:<14} {value}\n" for name, value in facts.items())
-    return EXIT_DONE
-
-
 def _public_key(arguments: argparse.Namespace) -> int:
     from occlum_build.sgx.key import public_pem, read_public_key
 
@@ -146,28 +126,6 @@ def _identity(arguments: argparse.Namespace) -> EnclaveIdentity:
     metadata = read_metadata(_read(arguments.metadata), str(arguments.metadata))
     with _open(arguments.sgxs) as stream:
         return metadata.identity(SgxsReader(stream, str(arguments.sgxs)).measure_only())
-
-
-def _facts(sigstruct: SigStruct) -> dict[str, object]:
-    """What a reader of a signature wants to know, in the order of importance."""
-    identity = sigstruct.identity
-    return {
-        "mrenclave": identity.mrenclave.hex(),
-        "mrsigner": sigstruct.mrsigner.hex(),
-        "isv_prod_id": identity.isv_prod_id,
-        "isv_svn": identity.isv_svn,
-        "debug": bool(identity.attributes.flags & AttributeFlags.DEBUG),
-        "attributes": " ".join(flag_names(identity.attributes.flags)),
-        "attribute_mask": f"{identity.attribute_mask.flags:#018x}",
-        "xfrm": f"{identity.attributes.xfrm:#x}",
-        "xfrm_mask": f"{identity.attribute_mask.xfrm:#018x}",
-        "misc_select": f"{identity.misc_select:#x}",
-        "misc_mask": f"{identity.misc_mask:#x}",
-        "family_id": identity.family_id.hex(),
-        "ext_prod_id": identity.ext_prod_id.hex(),
-        "date": identity.date,
-        "vendor": f"{identity.vendor:#x}",
-    }
 
 
 def _open(path: Path) -> BinaryIO:
@@ -244,10 +202,6 @@ def make_parser() -> argparse.ArgumentParser:
         key="private key, RSA-3072 with exponent 3, in PEM",
         output="the SIGSTRUCT to write",
     )
-    verify_sig = command("verify-sig", _verify_sig, "check a SIGSTRUCT and print what it says")
-    verify_sig.add_argument("signature", type=Path, metavar="SIGSTRUCT", help="the signature")
-    verify_sig.add_argument("--sgxs", type=Path, metavar="FILE", help="the enclave it must be for")
-    verify_sig.add_argument("--json", action="store_true", help="print facts as JSON")
     command(
         "public-key",
         _public_key,

@@ -69,18 +69,22 @@ def make_layout(libos: LibOs, sealed: SealedConfig) -> Layout:
         raise DiagnosticError(
             error("OB0533", f"{sealed.thread_count} threads are more than {MAX_THREADS}")
         )
-    boot = _place(libos, sealed)
-    runs: list[PageRun] = []
-    if boot.memory_model is MemoryModel.SGX1:
-        runs.append(_unmeasured("user", boot.user_start, boot.user_size_bytes, executable=True))
-    runs += libos.page_runs(boot.libos_start)
-    runs.append(_config_run(boot, sealed.data))
-    for index in range(boot.thread_count):
-        runs += _thread_runs(boot, index)
-    runs.append(
-        _unmeasured("kernel heap", boot.heap_start, boot.heap_size_bytes, executable=False)
-    )
-    return Layout(boot.enclave_size_bytes, boot, tuple(runs))
+    boot = place(libos.size_bytes, libos.entry, sealed)
+    _refuse_too_large(libos, sealed, boot)
+    below, above = runs_around_libos(boot, sealed.data)
+    runs = (*below, *libos.page_runs(boot.libos_start), *above)
+    return Layout(boot.enclave_size_bytes, boot, runs)
+
+
+def runs_around_libos(
+    boot: BootInfo, sealed_json: bytes
+) -> tuple[tuple[PageRun, ...], tuple[PageRun, ...]]:
+    """All pages below and above the LibOS: they follow from the sealed configuration."""
+    user = _unmeasured("user", boot.user_start, boot.user_size_bytes, executable=True)
+    heap = _unmeasured("kernel heap", boot.heap_start, boot.heap_size_bytes, executable=False)
+    threads = [run for index in range(boot.thread_count) for run in _thread_runs(boot, index)]
+    below = (user,) if boot.memory_model is MemoryModel.SGX1 else ()
+    return below, (_config_run(boot, sealed_json), *threads, heap)
 
 
 def thread_stride(kernel_stack_bytes: int) -> int:
@@ -88,22 +92,22 @@ def thread_stride(kernel_stack_bytes: int) -> int:
     return KERNEL_STACK_OFFSET + kernel_stack_bytes + EXCEPTION_STACK_BYTES + 2 * PAGE_BYTES
 
 
-def _place(libos: LibOs, sealed: SealedConfig) -> BootInfo:
+def place(libos_size_bytes: int, entry: int, sealed: SealedConfig) -> BootInfo:
+    """Where everything lies around a LibOS of this size; `entry` counts from its start."""
     user_end = USER_START + sealed.user_space_bytes
     libos_start = align_up(user_end + GUARD_BYTES, LIBOS_ALIGNMENT)
-    config_start = libos_start + libos.size_bytes + GUARD_BYTES
+    config_start = libos_start + libos_size_bytes + GUARD_BYTES
     config_bytes = PAGE_BYTES + align_up(len(sealed.data), PAGE_BYTES)
     threads_start = config_start + config_bytes + GUARD_BYTES
     stride = thread_stride(sealed.kernel_stack_bytes)
     heap_start = threads_start + sealed.thread_count * stride + GUARD_BYTES
     end = heap_start + sealed.kernel_heap_bytes
-    _refuse_too_large(libos, sealed, end, stride)
     return BootInfo(
         enclave_size_bytes=next_power_of_two(end),
         user_start=USER_START,
         user_size_bytes=sealed.user_space_bytes,
         libos_start=libos_start,
-        libos_size_bytes=libos.size_bytes,
+        libos_size_bytes=libos_size_bytes,
         config_start=config_start + PAGE_BYTES,
         config_size_bytes=len(sealed.data),
         threads_start=threads_start,
@@ -114,11 +118,12 @@ def _place(libos: LibOs, sealed: SealedConfig) -> BootInfo:
         memory_model=sealed.memory_model,
         kernel_stack_size_bytes=sealed.kernel_stack_bytes,
         exception_stack_size_bytes=EXCEPTION_STACK_BYTES,
-        entry_address=libos_start + libos.entry,
+        entry_address=libos_start + entry,
     )
 
 
-def _refuse_too_large(libos: LibOs, sealed: SealedConfig, end: int, stride: int) -> None:
+def _refuse_too_large(libos: LibOs, sealed: SealedConfig, boot: BootInfo) -> None:
+    end = boot.heap_start + boot.heap_size_bytes
     added = end if sealed.memory_model is MemoryModel.SGX1 else end - sealed.user_space_bytes
     limit, subject, taken = (
         (MAX_ENCLAVE_BYTES, "the address range of an enclave", end)
@@ -136,7 +141,7 @@ def _refuse_too_large(libos: LibOs, sealed: SealedConfig, end: int, stride: int)
             notes=(
                 f"user space {describe_bytes(sealed.user_space_bytes)}",
                 f"LibOS {describe_bytes(libos.size_bytes)}",
-                f"{sealed.thread_count} threads, {describe_bytes(stride)} each",
+                f"{sealed.thread_count} threads, {describe_bytes(boot.thread_stride_bytes)} each",
                 f"kernel heap {describe_bytes(sealed.kernel_heap_bytes)}",
             ),
             helps=("lower the largest of them in `resource_limits` of Occlum.yaml",),

@@ -31,7 +31,13 @@ mount:
 
 
 def make_bundle(
-    folder: Path, key: Path, *, hello: bytes = b"hello\n", debuggable: bool = False, yaml: str = ""
+    folder: Path,
+    key: Path,
+    *,
+    hello: bytes = b"hello\n",
+    debuggable: bool = False,
+    is_development: bool = False,
+    yaml: str = "",
 ) -> Path:
     """A signed bundle of a LibOS that cannot run, with an image of one file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +67,7 @@ def make_bundle(
             *("--signature", folder / "enclave.sig", "--key-name", "test"),
             *("--image", f"root={folder / 'root.erofs'}", "--runner", folder / "runner"),
             *("--output", bundle, "--summary", folder / "summary.txt"),
+            *(("--development-key",) if is_development else ()),
         ],
         check=True,
     )

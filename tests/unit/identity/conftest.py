@@ -8,25 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from occlum_build.sgx.key import ensure_development_key
 from tests.support.bundles import ROOT, make_bundle
+from tests.support.keys import make_key
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A signing key; making one takes a second, so there is one for all tests."""
-    path = tmp_path_factory.mktemp("keys") / "signing.pem"
-    ensure_development_key(path)
-    return path
+    return make_key(tmp_path_factory, "signing")
 
 
 @pytest.fixture(scope="session")
 def other_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "other.pem"
-    ensure_development_key(path)
-    return path
+    return make_key(tmp_path_factory, "other")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,247 @@
+"""What `sign` and `verify` print, as a person sees it. Hashes are shown as `#`."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from occlum_build.cli.entry import main
+
+HERE = Path(__file__).parent
+GOOD_POLICY = """\
+version: 1
+product_id: 7
+min_version_number: 3
+attributes: {required: [MODE64BIT]}
+xfrm: [AVX, AVX512]
+max_threads: 2
+"""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The current directory of a case has these as `bundle`, `debug` and `key.pem`."""
+
+    bundle: Path
+    debug: Path
+    key: Path
+
+
+@pytest.fixture
+def inputs(
+    bundle: Path, debug_bundle: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Inputs:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bundle, "bundle")
+    shutil.copytree(debug_bundle, "debug")
+    shutil.copy(key, "key.pem")
+    return Inputs(bundle, debug_bundle, key)
+
+
+def flip(path: str, byte: int) -> None:
+    data = bytearray(Path(path).read_bytes())
+    data[byte] ^= 1
+    Path(path).chmod(0o644)
+    Path(path).write_bytes(data)
+
+
+def openssl(*words: str) -> None:
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+
+def accepted() -> list[str]:
+    return ["verify", "bundle"]
+
+
+def accepted_by_a_policy() -> list[str]:
+    Path("policy.yaml").write_text(GOOD_POLICY)
+    return ["verify", "bundle", "--policy", "policy.yaml"]
+
+
+def debug_is_called_out() -> list[str]:
+    return ["verify", "debug"]
+
+
+def debug_against_a_policy() -> list[str]:
+    Path("policy.yaml").write_text("version: 1\nmin_version_number: 4\nunmeasured: forbidden\n")
+    return ["verify", "debug", "--policy", "policy.yaml"]
+
+
+def changed_field() -> list[str]:
+    flip("bundle/enclave.sig", 1026)
+    return ["verify", "bundle"]
+
+
+def changed_quotient() -> list[str]:
+    flip("bundle/enclave.sig", 1424)
+    return ["verify", "bundle"]
+
+
+def changed_image() -> list[str]:
+    flip("bundle/images/root.erofs", 1024)
+    return ["verify", "bundle"]
+
+
+def changed_stream() -> list[str]:
+    flip("bundle/enclave.sgxs", 64)
+    return ["verify", "bundle"]
+
+
+def another_enclave_expected() -> list[str]:
+    return ["verify", "bundle", "--mrenclave", "ab" * 32, "--mrsigner", "cd" * 32]
+
+
+def unsigned_stream() -> list[str]:
+    return ["verify", "bundle/enclave.sgxs"]
+
+
+def wrong_policy() -> list[str]:
+    Path("policy.yaml").write_text(
+        "version: 1\nmrsinger: [aa]\nmrenclave: [ABC]\ndebug: yes\nmin_version_number: -1\n"
+        "kss: {familyid: x}\nattributes: {required: [KSS, SGX]}\n"
+    )
+    return ["verify", "bundle", "--policy", "policy.yaml"]
+
+
+def policy_without_version() -> list[str]:
+    Path("policy.yaml").write_text("debug: allowed\ndebug: forbidden\n")
+    return ["verify", "bundle", "--policy", "policy.yaml"]
+
+
+def no_enclave() -> list[str]:
+    Path("note.txt").write_text("hello\n")
+    return ["verify", "note.txt"]
+
+
+def signed_bundle() -> list[str]:
+    return ["sign", "bundle", "--key", "key.pem", "--output", "new", "--date", "2030-01-31"]
+
+
+def block_to_sign() -> list[str]:
+    return ["sign", "bundle", "--emit-tbs", "tbs"]
+
+
+def block_of_another_signer() -> list[str]:
+    main(["sign", "bundle", "--emit-tbs", "tbs"])
+    return ["sign", "tbs", "--key", "key.pem", "--output", "sig"]
+
+
+def no_key() -> list[str]:
+    return ["sign", "bundle"]
+
+
+def two_keys() -> list[str]:
+    return ["sign", "bundle", "--key", "key.pem", "--attach", "raw"]
+
+
+def output_is_there() -> list[str]:
+    return ["sign", "bundle", "--key", "key.pem", "--output", "debug"]
+
+
+def unsignable() -> list[str]:
+    Path("note.txt").write_text("hello\n")
+    return ["sign", "note.txt", "--key", "key.pem", "--output", "sig"]
+
+
+def ids_without_kss() -> list[str]:
+    return ["sign", "bundle", "--emit-tbs", "tbs", "--family-id", "ab" * 16]
+
+
+def another_signer() -> list[str]:
+    return ["sign", "bundle", "--key", "key.pem", "--output", "new", "--mrsigner", "ab" * 32]
+
+
+def attached(*more: str) -> list[str]:
+    main(["sign", "bundle", "--emit-tbs", "tbs"])
+    openssl("dgst", "-sha256", "-sign", "key.pem", "-out", "raw", "tbs")
+    openssl("rsa", "-in", "key.pem", "-pubout", "-out", "public.pem")
+    words = ["--attach", "raw", "--public-key", "public.pem", "--output", "sig"]
+    return ["sign", "tbs", *words, *more]
+
+
+def signature_of_other_bytes() -> list[str]:
+    return attached("--version-number", "9")
+
+
+def signature_in_another_order() -> list[str]:
+    words = attached()
+    Path("raw").write_bytes(Path("raw").read_bytes()[::-1])
+    return words
+
+
+def signature_by_another_key() -> list[str]:
+    words = attached()
+    Path("raw").write_bytes(b"\1" * 384)
+    return words
+
+
+def signature_of_another_size() -> list[str]:
+    words = attached()
+    Path("raw").write_bytes(b"\1" * 385)
+    return words
+
+
+def module_that_is_none() -> list[str]:
+    Path("pin").write_text("1")
+    words = ["--pkcs11-module", "key.pem", "--key-id", "01", "--pin-file", "pin"]
+    return ["sign", "bundle", *words, "--output", "new"]
+
+
+def no_manifest() -> list[str]:
+    Path("bundle/manifest.json").chmod(0o644)
+    Path("bundle/manifest.json").write_text("[]")
+    return ["sign", "bundle", "--key", "key.pem", "--output", "new"]
+
+
+CASES: dict[Callable[[], list[str]], int] = {
+    accepted: 0,
+    accepted_by_a_policy: 0,
+    debug_is_called_out: 0,
+    debug_against_a_policy: 1,
+    changed_field: 1,
+    changed_quotient: 1,
+    changed_image: 1,
+    changed_stream: 1,
+    another_enclave_expected: 1,
+    unsigned_stream: 1,
+    wrong_policy: 2,
+    policy_without_version: 2,
+    no_enclave: 2,
+    signed_bundle: 0,
+    block_to_sign: 0,
+    block_of_another_signer: 0,
+    no_key: 2,
+    two_keys: 2,
+    output_is_there: 2,
+    unsignable: 2,
+    ids_without_kss: 2,
+    another_signer: 2,
+    signature_of_other_bytes: 2,
+    signature_in_another_order: 2,
+    signature_by_another_key: 2,
+    signature_of_another_size: 2,
+    module_that_is_none: 2,
+    no_manifest: 2,
+}
+
+
+@pytest.mark.usefixtures("inputs")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_text_is_what_a_person_agreed_to(
+    case: Callable[[], list[str]],
+    capsys: pytest.CaptureFixture[str],
+    golden: Callable[[Path, str], None],
+) -> None:
+    words = case()
+    capsys.readouterr()
+
+    status = main(words)
+
+    shown = capsys.readouterr()
+    text = f"$ occlum-build {' '.join(words)}\n{shown.out}{shown.err}"
+    assert status == CASES[case], text
+    golden(HERE / f"{case.__name__}.txt", re.sub(r"\b[0-9a-f]{64}\b", "#" * 64, text))
