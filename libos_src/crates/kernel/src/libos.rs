@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use config::Config;
 use hal::{ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
@@ -22,6 +23,8 @@ pub struct Libos {
     /// Who runs on each enclave thread. Only that thread changes its slot.
     slots: Box<[RwLock<Option<Task>>]>,
     reported: Mutex<BTreeSet<u64>>,
+    /// What the next file without a path is numbered, as `/proc` shows it.
+    next_inode: AtomicU64,
 }
 
 /// A thread and the process that it belongs to.
@@ -44,8 +47,14 @@ impl Libos {
             process: Once::new(),
             slots: (0..config.threads.max).map(|_| RwLock::new(None)).collect(),
             reported: Mutex::new(BTreeSet::new()),
+            next_inode: AtomicU64::new(1),
             config,
         }
+    }
+
+    /// A number for a file without a path.
+    pub(crate) fn next_inode(&self) -> u64 {
+        self.next_inode.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Puts a task on the enclave thread that calls; returns the registers that it begins with.

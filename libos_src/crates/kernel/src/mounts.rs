@@ -16,6 +16,7 @@ use verity::{Parameters, RawSource, Reporter, Verified};
 use vfs::{FileSystem, Follow, Inode, Mode, MountFlags, Namespace, Timestamp, Viewpoint};
 
 use crate::Libos;
+use crate::files::Fifos;
 use crate::process_files::ProcessFiles;
 
 /// Verified blocks of each image that are kept, in bytes.
@@ -34,6 +35,7 @@ impl Libos {
         let root = mounts.next().ok_or("the configuration mounts nothing")?;
         let namespace = Namespace::new(self.file_system(root)?, MountFlags::default())
             .map_err(|errno| format!("cannot mount the root: {errno}"))?;
+        namespace.serve_special_files(Arc::new(Fifos::new(self.machine)));
         let viewpoint = Viewpoint::new(namespace.clone());
         let random = Arc::new(EnclaveRandom(self.machine));
         // Where the root has the directories, so that a root without them stays as it is.

@@ -9,7 +9,7 @@ use bitflags::bitflags;
 
 use crate::{
     AttributeChange, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags, Result,
-    Watchers,
+    Sink, Source, Watchers, read_through, write_through,
 };
 
 /// A file of any kind, apart from its names and from who has it open.
@@ -61,6 +61,24 @@ pub trait Inode: Any + Send + Sync {
     /// Writes `data` at the end of the file as one step, and returns the offset after it.
     fn append(&self, _data: &[u8]) -> Result<(u64, usize)> {
         Err(wrong_kind(self.kind()))
+    }
+
+    /// As [`read_at`](Self::read_at) with the room of `sink`. What is not more than a copy away goes
+    /// there without a stop; by default at most [`CHUNK_BYTES`](crate::CHUNK_BYTES) go there through
+    /// a buffer.
+    fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        read_through(sink, |buffer| self.read_at(offset, buffer))
+    }
+
+    /// As [`write_at`](Self::write_at) with what `source` has left, or a first part of it.
+    fn write_from(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        let write = |data: &[u8]| Ok(((), self.write_at(offset, data)?));
+        write_through(source, write).map(|((), count)| count)
+    }
+
+    /// As [`append`](Self::append) with what `source` has left, or a first part of it.
+    fn append_from(&self, source: &mut dyn Source) -> Result<(u64, usize)> {
+        write_through(source, |data| self.append(data))
     }
 
     /// Sets the size; new bytes read as zero.

@@ -172,7 +172,7 @@ impl Mode {
 }
 
 /// A device number, split as Linux user space sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceNumber {
     /// Driver.
     pub major: u32,

@@ -7,11 +7,11 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::errno::Errno;
 use bitflags::bitflags;
-use locks::RwLock;
+use locks::{Once, RwLock};
 
 use crate::anonymous::Anonymous;
 use crate::dentry::{Dentry, SuperBlock};
-use crate::{DeviceNumber, FileSystem, FileType, Inode, Location, Result};
+use crate::{DeviceNumber, FileSystem, FileType, Inode, Location, OpenFile, OpenFlags, Result};
 
 /// A tree of mounts that processes share.
 pub struct Namespace {
@@ -20,6 +20,16 @@ pub struct Namespace {
     /// Mounts by what they cover: the identity of the mount below and of the dentry in it.
     table: RwLock<BTreeMap<(u64, u64), Arc<Mount>>>,
     next_device: AtomicU32,
+    special_files: Once<Arc<dyn SpecialFiles>>,
+}
+
+/// What only a kernel can make of files that are no more than names in a file system.
+pub trait SpecialFiles: Send + Sync {
+    /// Opens the FIFO at `location`: the end that `flags` ask for.
+    ///
+    /// # Errors
+    /// `ENXIO` for one that nobody reads, when it must not wait.
+    fn open_fifo(&self, location: &Location, flags: OpenFlags) -> Result<Arc<dyn Inode>>;
 }
 
 /// A file system, or a part of one, attached to the tree.
@@ -109,7 +119,24 @@ impl Namespace {
             anonymous: Mount::new(anonymous_root, None, MountFlags::default()),
             table: RwLock::default(),
             next_device,
+            special_files: Once::new(),
         }))
+    }
+
+    /// Says who opens FIFOs. The first call counts; until then opening one is `ENXIO`.
+    pub fn serve_special_files(&self, special_files: Arc<dyn SpecialFiles>) {
+        self.special_files.call_once(|| special_files);
+    }
+
+    /// Opens what is at `location`, without any check of rights.
+    pub(crate) fn open(&self, location: Location, flags: OpenFlags) -> Result<Arc<OpenFile>> {
+        let is_named_fifo = location.kind() == FileType::Fifo && !self.is_anonymous(&location);
+        if !is_named_fifo || flags.contains(OpenFlags::PATH) {
+            return OpenFile::new(location, flags);
+        }
+        let special_files = self.special_files.get().ok_or(Errno::ENXIO)?;
+        let end = special_files.open_fifo(&location, flags)?;
+        Ok(OpenFile::through(location, end, flags))
     }
 
     /// The root directory.

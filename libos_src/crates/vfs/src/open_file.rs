@@ -9,7 +9,7 @@ use locks::Mutex;
 use crate::inode::SinkState;
 use crate::{
     DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags, Readiness,
-    Result, Watchers,
+    Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -57,6 +57,15 @@ impl OpenFile {
             location.inode().open(flags)?
         };
         let object = replaced.unwrap_or_else(|| location.inode().clone());
+        Ok(Self::through(location, object, flags))
+    }
+
+    /// Opens the inode at `location`, for which `object` does the input and output.
+    pub(crate) fn through(
+        location: Location,
+        object: Arc<dyn Inode>,
+        flags: OpenFlags,
+    ) -> Arc<Self> {
         let kept = flags.difference(
             OpenFlags::CREATE
                 | OpenFlags::EXCLUSIVE
@@ -64,13 +73,12 @@ impl OpenFile {
                 | OpenFlags::TRUNCATE
                 | OpenFlags::CLOSE_ON_EXEC,
         );
-        let flags = AtomicU32::new(kept.bits());
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             location,
             object,
-            flags,
+            flags: AtomicU32::new(kept.bits()),
             offset: Mutex::new(0),
-        }))
+        })
     }
 
     /// Where it was opened. For a pipe and the like, a place without a path.
@@ -109,14 +117,22 @@ impl OpenFile {
     /// Reads at the offset and moves it.
     ///
     /// # Errors
-    /// `EBADF` if it is not open for reading, `EISDIR`, `EAGAIN`, `EIO`.
-    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+    /// As [`read_to`](Self::read_to).
+    pub fn read(&self, mut buffer: &mut [u8]) -> Result<usize> {
+        self.read_to(&mut buffer)
+    }
+
+    /// Reads at the offset and moves it. It may stop before the sink is full.
+    ///
+    /// # Errors
+    /// `EBADF` if it is not open for reading, `EISDIR`, `EAGAIN`, `EIO`, `EFAULT`.
+    pub fn read_to(&self, sink: &mut dyn Sink) -> Result<usize> {
         self.check_readable()?;
         if !self.object.is_seekable() {
-            return self.object.read_at(0, buffer);
+            return self.object.read_to(0, sink);
         }
         let mut offset = self.offset.lock();
-        let length = self.object.read_at(*offset, clamp_read(*offset, buffer))?;
+        let length = self.read_clamped(*offset, sink)?;
         *offset += length as u64;
         Ok(length)
     }
@@ -124,30 +140,47 @@ impl OpenFile {
     /// Reads at `offset` and leaves the file's own offset alone.
     ///
     /// # Errors
-    /// As [`read`](Self::read); `ESPIPE` without a position.
-    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    /// As [`read_to_at`](Self::read_to_at).
+    pub fn read_at(&self, offset: u64, mut buffer: &mut [u8]) -> Result<usize> {
+        self.read_to_at(offset, &mut buffer)
+    }
+
+    /// Reads at `offset` and leaves the file's own offset alone.
+    ///
+    /// # Errors
+    /// As [`read_to`](Self::read_to); `ESPIPE` without a position.
+    pub fn read_to_at(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
         self.check_seekable()?;
         self.check_readable()?;
         check_offset(offset)?;
-        self.object.read_at(offset, clamp_read(offset, buffer))
+        self.read_clamped(offset, sink)
     }
 
     /// Writes at the offset, or at the end with `O_APPEND`, and moves it.
     ///
     /// # Errors
-    /// `EBADF` if it is not open for writing, `EFBIG`, `ENOSPC`, `EAGAIN`, `EPIPE`.
-    pub fn write(&self, data: &[u8]) -> Result<usize> {
+    /// As [`write_from`](Self::write_from).
+    pub fn write(&self, mut data: &[u8]) -> Result<usize> {
+        self.write_from(&mut data)
+    }
+
+    /// Writes at the offset, or at the end with `O_APPEND`, and moves it. It may stop before the
+    /// source is empty.
+    ///
+    /// # Errors
+    /// `EBADF` if it is not open for writing, `EFBIG`, `ENOSPC`, `EAGAIN`, `EPIPE`, `EFAULT`.
+    pub fn write_from(&self, source: &mut dyn Source) -> Result<usize> {
         self.check_writable()?;
         if !self.object.is_seekable() {
-            return self.object.write_at(0, data);
+            return self.object.write_from(0, source);
         }
         let mut offset = self.offset.lock();
         if self.flags().contains(OpenFlags::APPEND) {
-            let (end, length) = self.object.append(data)?;
+            let (end, length) = self.object.append_from(source)?;
             *offset = end;
             return Ok(length);
         }
-        let length = self.object.write_at(*offset, clamp_write(*offset, data)?)?;
+        let length = self.write_clamped(*offset, source)?;
         *offset += length as u64;
         Ok(length)
     }
@@ -155,15 +188,50 @@ impl OpenFile {
     /// Writes at `offset`; with `O_APPEND` at the end all the same, as Linux does.
     ///
     /// # Errors
-    /// As [`write`](Self::write); `ESPIPE` without a position.
-    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+    /// As [`write_from_at`](Self::write_from_at).
+    pub fn write_at(&self, offset: u64, mut data: &[u8]) -> Result<usize> {
+        self.write_from_at(offset, &mut data)
+    }
+
+    /// Writes at `offset`; with `O_APPEND` at the end all the same, as Linux does.
+    ///
+    /// # Errors
+    /// As [`write_from`](Self::write_from); `ESPIPE` without a position.
+    pub fn write_from_at(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         self.check_seekable()?;
         self.check_writable()?;
         check_offset(offset)?;
         if self.flags().contains(OpenFlags::APPEND) {
-            return self.object.append(data).map(|(_, length)| length);
+            return self.object.append_from(source).map(|(_, length)| length);
         }
-        self.object.write_at(offset, clamp_write(offset, data)?)
+        self.write_clamped(offset, source)
+    }
+
+    /// Reads what lies before the largest offset.
+    fn read_clamped(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        if room_after(offset) >= sink.room_bytes() {
+            return self.object.read_to(offset, sink);
+        }
+        read_through(sink, |buffer| {
+            let length = room_after(offset).min(buffer.len());
+            self.object.read_at(offset, &mut buffer[..length])
+        })
+    }
+
+    /// Writes what lies before the largest offset.
+    fn write_clamped(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        let room = room_after(offset);
+        if room >= source.left_bytes() {
+            return self.object.write_from(offset, source);
+        }
+        if room == 0 {
+            return Err(Errno::EFBIG);
+        }
+        let written = write_through(source, |data| {
+            let length = room.min(data.len());
+            Ok(((), self.object.write_at(offset, &data[..length])?))
+        });
+        written.map(|((), length)| length)
     }
 
     /// Moves the offset and returns the new one.
@@ -312,21 +380,6 @@ fn check_offset(offset: u64) -> Result<()> {
     } else {
         Ok(())
     }
-}
-
-/// The part of a buffer that ends before the largest offset.
-fn clamp_read(offset: u64, buffer: &mut [u8]) -> &mut [u8] {
-    let length = room_after(offset).min(buffer.len());
-    &mut buffer[..length]
-}
-
-/// The part of the data that ends before the largest offset.
-fn clamp_write(offset: u64, data: &[u8]) -> Result<&[u8]> {
-    let length = room_after(offset).min(data.len());
-    if length == 0 && !data.is_empty() {
-        return Err(Errno::EFBIG);
-    }
-    Ok(&data[..length])
 }
 
 fn room_after(offset: u64) -> usize {

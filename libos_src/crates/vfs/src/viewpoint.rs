@@ -153,7 +153,7 @@ impl Viewpoint {
         if kind == FileType::Regular && flags.access().contains(Access::WRITE) {
             location.mount().check_writable()?;
         }
-        let file = OpenFile::new(location.clone(), flags)?;
+        let file = self.namespace.open(location.clone(), flags)?;
         if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {
             location.inode().truncate(0)?;
         }

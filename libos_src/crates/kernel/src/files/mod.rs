@@ -7,9 +7,10 @@ mod event_poll;
 mod host_stream;
 mod pipe;
 pub(crate) mod poll_events;
+mod ring;
 
 pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};
 pub(crate) use host_stream::HostStream;
-pub(crate) use pipe::pipe;
+pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};

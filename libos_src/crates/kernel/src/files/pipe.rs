@@ -1,152 +1,328 @@
-//! Pipes.
+//! Pipes and FIFOs.
 
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
 
-use hal::Errno;
+use hal::{Errno, Machine};
 use locks::Mutex;
-use vfs::{FileType, Inode, Metadata, Mode, Readiness, Watchers};
+use vfs::{
+    DeviceNumber, FileType, Inode, Location, Metadata, Mode, OpenFile, OpenFlags, Readiness, Sink,
+    Source, Watchers,
+};
+
+use super::ring::Ring;
 
 /// Bytes that a pipe holds, as Linux's default.
 const CAPACITY_BYTES: usize = 65536;
+/// As `/proc/sys/fs/pipe-max-size`: the most that a program may ask for.
+const CAPACITY_MAX_BYTES: usize = 1 << 20;
 /// Writes up to this size are never split (`PIPE_BUF`).
 const ATOMIC_BYTES: usize = 4096;
+/// What is copied at a time, so that the two sides of a pipe can copy at once.
+const PIECE_BYTES: usize = 16 * 1024;
 
-/// A new pipe: the end to read from and the end to write to.
-pub(crate) fn pipe(inode: u64) -> (Arc<dyn Inode>, Arc<dyn Inode>) {
-    let shared = Arc::new(Shared {
-        inode,
-        readers: Watchers::new(),
-        writers: Watchers::new(),
-        state: Mutex::new(State {
-            bytes: VecDeque::new(),
-            has_reader: true,
-            has_writer: true,
-        }),
-    });
-    (
-        Arc::new(ReadEnd(shared.clone())),
-        Arc::new(WriteEnd(shared)),
-    )
-}
-
-struct Shared {
-    inode: u64,
-    readers: Watchers,
-    writers: Watchers,
+/// A pipe, or what flows through a FIFO. Opening it makes one of its ends.
+pub(crate) struct Pipe {
+    this: Weak<Self>,
+    number: u64,
+    is_named: bool,
+    watchers: Watchers,
     state: Mutex<State>,
 }
 
 struct State {
-    bytes: VecDeque<u8>,
-    has_reader: bool,
-    has_writer: bool,
+    ring: Ring,
+    readers: Side,
+    writers: Side,
 }
 
-struct ReadEnd(Arc<Shared>);
-struct WriteEnd(Arc<Shared>);
+/// How many ends there are of one sort.
+#[derive(Clone, Copy, Default)]
+struct Side {
+    now: usize,
+    ever: u64,
+}
 
-impl Shared {
-    fn metadata(&self) -> Metadata {
-        Metadata::fixed(self.inode, FileType::Fifo, Mode::from_low_bits(0o600))
+/// What an open file does with a pipe.
+pub(crate) struct End {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+    /// How many ends of the other sort there had ever been when this one was opened.
+    partners_before: u64,
+}
+
+impl Pipe {
+    /// An empty pipe without ends.
+    pub(crate) fn new(machine: &'static dyn Machine, number: u64) -> Arc<Self> {
+        Self::with_name(machine, number, false)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
-        change(&mut self.state.lock())
+    fn with_name(machine: &'static dyn Machine, number: u64, is_named: bool) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            number,
+            is_named,
+            watchers: Watchers::new(),
+            state: Mutex::new(State {
+                ring: Ring::new(machine, CAPACITY_BYTES),
+                readers: Side::default(),
+                writers: Side::default(),
+            }),
+        })
+    }
+
+    /// What a descriptor of it is called in `/proc`.
+    pub(crate) fn name(&self) -> String {
+        format!("pipe:[{}]", self.number)
     }
 }
 
-impl Inode for ReadEnd {
+impl Inode for Pipe {
     fn kind(&self) -> FileType {
         FileType::Fifo
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.0.metadata())
+        Ok(Metadata::fixed(
+            self.number,
+            FileType::Fifo,
+            Mode::from_low_bits(0o600),
+        ))
     }
 
-    fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let count = self.0.change(|state| {
-            if state.bytes.is_empty() && state.has_writer && !buffer.is_empty() {
-                return Err(Errno::EAGAIN);
-            }
-            let count = buffer.len().min(state.bytes.len());
-            for (to, from) in buffer.iter_mut().zip(state.bytes.drain(..count)) {
-                *to = from;
-            }
-            Ok(count)
-        })?;
-        self.0.writers.notify(Readiness::WRITABLE);
-        Ok(count)
-    }
-
-    fn watchers(&self) -> Option<&Watchers> {
-        Some(&self.0.readers)
-    }
-
-    fn readiness(&self) -> Readiness {
-        let state = self.0.state.lock();
-        let mut readiness = Readiness::empty();
-        readiness.set(Readiness::READABLE, !state.bytes.is_empty());
-        readiness.set(Readiness::HANG_UP, !state.has_writer);
-        readiness
+    /// A FIFO that nobody reads is not opened for writing without waiting. Otherwise the caller
+    /// waits, see [`End::must_wait`].
+    fn open(&self, flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>, Errno> {
+        let pipe = self.this.upgrade().ok_or(Errno::ENXIO)?;
+        let (reads, writes) = (flags.is_readable(), flags.is_writable());
+        let mut state = self.state.lock();
+        let may_wait = !flags.contains(OpenFlags::NON_BLOCKING);
+        if self.is_named && !reads && !may_wait && state.readers.now == 0 {
+            return Err(Errno::ENXIO);
+        }
+        let partners_before = if reads {
+            state.writers.ever
+        } else {
+            state.readers.ever
+        };
+        if reads {
+            state.readers.now += 1;
+            state.readers.ever += 1;
+        }
+        if writes {
+            state.writers.now += 1;
+            state.writers.ever += 1;
+        }
+        drop(state);
+        // Somebody may wait for a partner.
+        self.watchers
+            .notify(Readiness::READABLE | Readiness::WRITABLE);
+        Ok(Some(Arc::new(End {
+            pipe,
+            reads,
+            writes,
+            partners_before,
+        })))
     }
 }
 
-impl Inode for WriteEnd {
+impl End {
+    /// The end that an open file is, if it is one.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// Whether whoever opened it waits for somebody at the other end, as for a FIFO.
+    pub(crate) fn must_wait(&self) -> bool {
+        if !self.pipe.is_named || (self.reads && self.writes) {
+            return false;
+        }
+        let state = self.pipe.state.lock();
+        let partners = if self.reads {
+            state.writers
+        } else {
+            state.readers
+        };
+        partners.now == 0 && partners.ever == self.partners_before
+    }
+
+    /// How many bytes can be read.
+    pub(crate) fn len(&self) -> usize {
+        self.pipe.state.lock().ring.len()
+    }
+
+    /// How many bytes the pipe can hold (`F_GETPIPE_SZ`).
+    pub(crate) fn capacity(&self) -> usize {
+        self.pipe.state.lock().ring.capacity()
+    }
+
+    /// Sets it, rounded up to a power of two (`F_SETPIPE_SZ`); returns what it is then.
+    pub(crate) fn set_capacity(&self, wanted: usize) -> Result<usize, Errno> {
+        if wanted > CAPACITY_MAX_BYTES {
+            return Err(Errno::EPERM);
+        }
+        let capacity = wanted.max(ATOMIC_BYTES).next_power_of_two();
+        self.pipe.state.lock().ring.set_capacity(capacity)?;
+        self.pipe.watchers.notify(Readiness::WRITABLE);
+        Ok(capacity)
+    }
+
+    /// Whether two ends are of the same pipe.
+    pub(crate) fn shares_pipe_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
+    }
+
+    /// Copies bytes to `sink` that stay to be read (`tee`).
+    pub(crate) fn peek_to(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        let state = self.pipe.state.lock();
+        if state.ring.len() == 0 && state.writers.now > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        state.ring.peek(0, usize::MAX, sink)
+    }
+
+    fn pull_piece(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        let mut state = self.pipe.state.lock();
+        if state.ring.len() == 0 && state.writers.now > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let count = state.ring.pull(PIECE_BYTES, sink)?;
+        let has_room = state.ring.room() >= ATOMIC_BYTES;
+        drop(state);
+        if count > 0 && has_room {
+            self.pipe.watchers.notify(Readiness::WRITABLE);
+        }
+        Ok(count)
+    }
+
+    fn push_piece(&self, source: &mut dyn Source, is_first: bool) -> Result<usize, Errno> {
+        let mut state = self.pipe.state.lock();
+        if state.readers.now == 0 {
+            return Err(Errno::EPIPE);
+        }
+        // Only the start of a write can be small enough to be whole.
+        let whole = if is_first { source.left_bytes() } else { 1 };
+        if state.ring.room() < whole.min(ATOMIC_BYTES) {
+            return Err(Errno::EAGAIN);
+        }
+        let count = state.ring.push(PIECE_BYTES, source)?;
+        drop(state);
+        self.pipe.watchers.notify(Readiness::READABLE);
+        Ok(count)
+    }
+}
+
+impl Inode for End {
     fn kind(&self) -> FileType {
         FileType::Fifo
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.0.metadata())
+        self.pipe.metadata()
     }
 
-    fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize, Errno> {
-        let count = self.0.change(|state| {
-            if !state.has_reader {
-                return Err(Errno::EPIPE);
-            }
-            let room = CAPACITY_BYTES - state.bytes.len();
-            let is_atomic = data.len() <= ATOMIC_BYTES;
-            if room == 0 || (is_atomic && room < data.len()) {
-                return Err(Errno::EAGAIN);
-            }
-            let count = room.min(data.len());
-            state.bytes.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
-            state.bytes.extend(&data[..count]);
-            Ok(count)
-        })?;
-        self.0.readers.notify(Readiness::READABLE);
-        Ok(count)
+    fn read_at(&self, _offset: u64, mut buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.read_to(0, &mut buffer)
     }
 
-    fn watchers(&self) -> Option<&Watchers> {
-        Some(&self.0.writers)
+    fn read_to(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        let mut done = 0;
+        while sink.room_bytes() > 0 {
+            match self.pull_piece(sink) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, _offset: u64, mut data: &[u8]) -> Result<usize, Errno> {
+        self.write_from(0, &mut data)
+    }
+
+    fn write_from(&self, _offset: u64, source: &mut dyn Source) -> Result<usize, Errno> {
+        let mut done = 0;
+        while source.left_bytes() > 0 {
+            match self.push_piece(source, done == 0) {
+                Ok(count) => done += count,
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
     }
 
     fn readiness(&self) -> Readiness {
-        let state = self.0.state.lock();
+        let state = self.pipe.state.lock();
         let mut readiness = Readiness::empty();
-        readiness.set(
-            Readiness::WRITABLE,
-            CAPACITY_BYTES - state.bytes.len() >= ATOMIC_BYTES,
-        );
-        readiness.set(Readiness::ERROR, !state.has_reader);
+        if self.reads {
+            let had_writer = !self.pipe.is_named || state.writers.ever != self.partners_before;
+            readiness.set(Readiness::READABLE, state.ring.len() > 0);
+            readiness.set(Readiness::HANG_UP, state.writers.now == 0 && had_writer);
+        }
+        if self.writes {
+            readiness.set(Readiness::WRITABLE, state.ring.room() >= ATOMIC_BYTES);
+            readiness.set(Readiness::ERROR, state.readers.now == 0);
+        }
         readiness
     }
-}
 
-impl Drop for ReadEnd {
-    fn drop(&mut self) {
-        self.0.state.lock().has_reader = false;
-        self.0.writers.notify(Readiness::ERROR);
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.pipe.watchers)
     }
 }
 
-impl Drop for WriteEnd {
+impl Drop for End {
     fn drop(&mut self) {
-        self.0.state.lock().has_writer = false;
-        self.0.readers.notify(Readiness::HANG_UP);
+        let mut state = self.pipe.state.lock();
+        state.readers.now -= usize::from(self.reads);
+        state.writers.now -= usize::from(self.writes);
+        if state.readers.now == 0 && state.writers.now == 0 {
+            // What nobody read is gone, also for who opens the FIFO next.
+            let len = state.ring.len();
+            state.ring.skip(len);
+        }
+        drop(state);
+        self.pipe
+            .watchers
+            .notify(Readiness::HANG_UP | Readiness::ERROR);
+    }
+}
+
+/// The pipes behind FIFOs, each as long as it is open somewhere.
+pub(crate) struct Fifos {
+    machine: &'static dyn Machine,
+    by_inode: Mutex<BTreeMap<(DeviceNumber, u64), Weak<Pipe>>>,
+}
+
+impl Fifos {
+    /// No FIFO is open.
+    pub(crate) const fn new(machine: &'static dyn Machine) -> Self {
+        Self {
+            machine,
+            by_inode: Mutex::new(BTreeMap::new()),
+        }
+    }
+}
+
+impl vfs::SpecialFiles for Fifos {
+    fn open_fifo(&self, location: &Location, flags: OpenFlags) -> Result<Arc<dyn Inode>, Errno> {
+        let number = location.metadata()?.inode;
+        let mut by_inode = self.by_inode.lock();
+        by_inode.retain(|_, pipe| pipe.strong_count() > 0);
+        let key = (location.device(), number);
+        let open = by_inode.get(&key).and_then(Weak::upgrade);
+        let pipe = open.unwrap_or_else(|| {
+            let pipe = Pipe::with_name(self.machine, number, true);
+            by_inode.insert(key, Arc::downgrade(&pipe));
+            pipe
+        });
+        drop(by_inode);
+        pipe.open(flags)?.ok_or(Errno::ENXIO)
     }
 }

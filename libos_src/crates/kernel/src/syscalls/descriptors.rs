@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 
 use hal::Errno;
-use vfs::OpenFlags;
+use vfs::{OpenFile, OpenFlags};
 
 use super::call::{Call, Outcome};
-use crate::files::{DESCRIPTORS_MAX, Descriptor};
+use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
 
 const FD_CLOEXEC: u64 = 1;
 const CLOSE_RANGE_UNSHARE: u32 = 2;
@@ -79,6 +79,8 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_GETLK: u32 = 5;
     const F_SETLKW: u32 = 7;
     const F_DUPFD_CLOEXEC: u32 = 1030;
+    const F_SETPIPE_SZ: u32 = 1031;
+    const F_GETPIPE_SZ: u32 = 1032;
     let floor = argument as i32;
     match command {
         F_DUPFD => duplicate(call, fd, floor, false),
@@ -100,12 +102,22 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
                 .set_flags(OpenFlags::from_argument(argument as u32));
             Ok(0)
         }
+        F_SETPIPE_SZ => {
+            let file = call.file(fd)?;
+            let wanted = usize::try_from(argument as u32).map_err(|_| Errno::EINVAL)?;
+            Ok(pipe_end(&file)?.set_capacity(wanted)? as u64)
+        }
+        F_GETPIPE_SZ => Ok(pipe_end(&*call.file(fd)?)?.capacity() as u64),
         F_GETLK..=F_SETLKW => lock_record(call, fd, command == F_GETLK, argument),
         _ => {
             call.file(fd)?;
             Err(Errno::EINVAL.into())
         }
     }
+}
+
+fn pipe_end(file: &OpenFile) -> Result<&PipeEnd, Errno> {
+    PipeEnd::behind(file).ok_or(Errno::EBADF)
 }
 
 /// POSIX record locks. They bind other processes only, and there is no other process.

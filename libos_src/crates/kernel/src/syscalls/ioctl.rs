@@ -6,6 +6,7 @@ use hal::Errno;
 use vfs::{FileType, OpenFlags};
 
 use super::call::{Call, Outcome};
+use crate::files::PipeEnd;
 
 const FIONREAD: u32 = 0x541b;
 const FIONBIO: u32 = 0x5421;
@@ -35,6 +36,11 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
             let left = file.metadata()?.size_bytes.saturating_sub(offset);
             let left = i32::try_from(left).unwrap_or(i32::MAX);
             call.memory().write(argument, &left)?;
+            return Ok(0);
+        }
+        FIONREAD if let Some(end) = PipeEnd::behind(&file) => {
+            let len = i32::try_from(end.len()).unwrap_or(i32::MAX);
+            call.memory().write(argument, &len)?;
             return Ok(0);
         }
         _ => {}

@@ -1,7 +1,7 @@
 //! Names: linking, removing, renaming, symbolic links.
 
 use hal::Errno;
-use vfs::{Follow, RenameFlags};
+use vfs::{DeviceNumber, FileType, Follow, Mode, RenameFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -166,4 +166,34 @@ pub(super) fn readlinkat(
 /// `readlink(2)`.
 pub(super) fn readlink(call: &mut Call<'_>, path: Address, buffer: Address, len: i32) -> Outcome {
     readlinkat(call, AT_WORKING_DIRECTORY, path, buffer, len)
+}
+
+/// `mknodat(2)`: FIFOs, sockets and empty files. Devices are where the LibOS puts them.
+pub(super) fn mknodat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    mode: u32,
+    device: u64,
+) -> Outcome {
+    const S_IFMT: u32 = 0o170_000;
+    let path = call.path(path)?;
+    let base = call.base(directory, &path)?;
+    let kind = match mode & S_IFMT {
+        0 => FileType::Regular,
+        _ => FileType::from_mode_bits(mode).ok_or(Errno::EINVAL)?,
+    };
+    call.process.viewpoint.read().make_node(
+        base.as_ref(),
+        &path,
+        kind,
+        Mode::from_low_bits(mode),
+        DeviceNumber::from_u64(device),
+    )?;
+    Ok(0)
+}
+
+/// `mknod(2)`.
+pub(super) fn mknod(call: &mut Call<'_>, path: Address, mode: u32, device: u64) -> Outcome {
+    mknodat(call, AT_WORKING_DIRECTORY, path, mode, device)
 }

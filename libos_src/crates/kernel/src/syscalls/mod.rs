@@ -4,6 +4,7 @@
 //! garbage. The table says what each argument is; [`argument::Argument`] decodes it.
 
 mod argument;
+mod buffers;
 mod call;
 mod clone;
 mod descriptors;
@@ -23,9 +24,10 @@ mod process;
 mod records;
 mod refused;
 mod resources;
-mod room;
+pub(crate) mod room;
 mod signal;
 mod signal_wait;
+mod splice;
 mod system;
 mod table;
 pub(crate) mod terminal;

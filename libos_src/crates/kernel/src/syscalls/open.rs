@@ -1,10 +1,11 @@
 //! Opening files.
 
-use vfs::{Mode, OpenFlags};
+use hal::Errno;
+use vfs::{Mode, OpenFlags, Readiness};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::files::Descriptor;
+use crate::files::{Descriptor, PipeEnd};
 
 const AT_WORKING_DIRECTORY: i32 = -100;
 
@@ -21,6 +22,17 @@ pub(super) fn openat(
     let flags = OpenFlags::from_argument(flags);
     let viewpoint = call.process.viewpoint.read().clone();
     let file = viewpoint.open(base.as_ref(), &path, flags, Mode::from_low_bits(mode))?;
+    if let Some(end) = PipeEnd::behind(&file) {
+        // A FIFO waits for somebody at its other end.
+        call.until_ready(&file, Readiness::READABLE | Readiness::WRITABLE, || {
+            let must_wait = end.must_wait() && !flags.contains(OpenFlags::NON_BLOCKING);
+            if must_wait {
+                Err(Errno::EAGAIN)
+            } else {
+                Ok(())
+            }
+        })?;
+    }
     let is_closed_on_exec = flags.contains(OpenFlags::CLOSE_ON_EXEC);
     let descriptor = Descriptor {
         file,

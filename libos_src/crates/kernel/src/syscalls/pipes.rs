@@ -7,7 +7,7 @@ use vfs::{Inode, OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::files::{Descriptor, EventCounter, pipe as new_pipe};
+use crate::files::{Descriptor, EventCounter, Pipe};
 
 /// `pipe2(2)`.
 pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
@@ -18,9 +18,10 @@ pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
         // Packet mode.
         return Err(Errno::EINVAL.into());
     }
-    let (read_end, write_end) = new_pipe(1);
-    let reader = open(call, read_end, b"pipe:[1]", flags)?;
-    let writer = open(call, write_end, b"pipe:[1]", flags | OpenFlags::WRITE_ONLY)?;
+    let pipe = Pipe::new(call.libos.machine, call.libos.next_inode());
+    let name = pipe.name();
+    let reader = open(call, pipe.clone(), name.as_bytes(), flags)?;
+    let writer = open(call, pipe, name.as_bytes(), flags | OpenFlags::WRITE_ONLY)?;
     let mut descriptors = call.process.descriptors.write();
     let first = descriptors.add(0, reader)?;
     let second = descriptors.add(0, writer).inspect_err(|_| {

@@ -3,6 +3,8 @@
 use vfs::{DeviceNumber, Metadata, Statistics, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::argument::Address;
+
 /// `struct timespec` and, with microseconds, `struct timeval`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -18,6 +20,16 @@ pub(super) struct Time {
 pub(super) struct Vector {
     pub(super) address: u64,
     pub(super) len: u64,
+}
+
+impl Vector {
+    /// One buffer.
+    pub(super) const fn new(address: Address, len: u64) -> Self {
+        Self {
+            address: address.0,
+            len,
+        }
+    }
 }
 
 /// `struct pollfd`.

@@ -28,7 +28,7 @@ pub(super) const fn is_needed(number: u64) -> bool {
 }
 
 /// `ENOMEM` while too little is left.
-pub(super) fn check(machine: &dyn Machine) -> Result<(), Errno> {
+pub(crate) fn check(machine: &dyn Machine) -> Result<(), Errno> {
     if machine.has_heap_room(RESERVE_BYTES) {
         Ok(())
     } else {

@@ -4,8 +4,8 @@ use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::{
     clone, descriptors, directories, event_poll, futex, identity, input_output, ioctl, links,
-    mapping, metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, system,
-    thread, time, vectors,
+    mapping, metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, splice,
+    system, thread, time, vectors,
 };
 
 macro_rules! table {
@@ -55,8 +55,8 @@ table! {
     16 ioctl => ioctl::ioctl, (i32, u32, u64);
     17 pread64 => input_output::pread64, (i32, Address, u64, i64);
     18 pwrite64 => input_output::pwrite64, (i32, Address, u64, i64);
-    19 readv => vectors::readv, (i32, Address, u32);
-    20 writev => vectors::writev, (i32, Address, u32);
+    19 readv => vectors::readv, (i32, Address, u64);
+    20 writev => vectors::writev, (i32, Address, u64);
     21 access => metadata::access, (Address, u32);
     22 pipe => pipes::pipe, (Address);
     23 select => poll::select, (i32, Address, Address, Address, Address);
@@ -69,7 +69,7 @@ table! {
     34 pause => signal_wait::pause, ();
     35 nanosleep => time::nanosleep, (Address, Address);
     39 getpid => identity::getpid, ();
-    40 sendfile => input_output::sendfile, (i32, i32, Address, u64);
+    40 sendfile => splice::sendfile, (i32, i32, Address, u64);
     41 socket => refused::network, ();
     53 socketpair => refused::network, ();
     56 clone => clone::clone, (u64, u64, Address, Address, u64);
@@ -124,6 +124,7 @@ table! {
     129 rt_sigqueueinfo => signal::rt_sigqueueinfo, (i32, i32, Address);
     130 rt_sigsuspend => signal_wait::rt_sigsuspend, (Address, u64);
     131 sigaltstack => signal::sigaltstack, (Address, Address);
+    133 mknod => links::mknod, (Address, u32, u64);
     137 statfs => metadata::statfs, (Address, Address);
     138 fstatfs => metadata::fstatfs, (i32, Address);
     140 getpriority => resources::getpriority, (u32, i32);
@@ -163,6 +164,7 @@ table! {
     247 waitid => process::waitid, (u32, i32, Address, i32);
     257 openat => open::openat, (i32, Address, u32, u32);
     258 mkdirat => directories::mkdirat, (i32, Address, u32);
+    259 mknodat => links::mknodat, (i32, Address, u32, u64);
     260 fchownat => metadata::fchownat, (i32, Address, u32, u32, u32);
     262 newfstatat => metadata::newfstatat, (i32, Address, Address, u32);
     263 unlinkat => links::unlinkat, (i32, Address, u32);
@@ -176,6 +178,9 @@ table! {
     271 ppoll => poll::ppoll, (Address, u32, Address, Address, u64);
     273 set_robust_list => thread::set_robust_list, (Address, u64);
     274 get_robust_list => thread::get_robust_list, (i32, Address, Address);
+    275 splice => splice::splice, (i32, Address, i32, Address, u64, u32);
+    276 tee => splice::tee, (i32, i32, u64, u32);
+    278 vmsplice => splice::vmsplice, (i32, Address, u64, u32);
     280 utimensat => metadata::utimensat, (i32, Address, Address, u32);
     281 epoll_pwait => event_poll::epoll_pwait, (i32, Address, i32, i32, Address, u64);
     284 eventfd => pipes::eventfd, (u32);
@@ -184,8 +189,8 @@ table! {
     291 epoll_create1 => event_poll::epoll_create1, (u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);
     293 pipe2 => pipes::pipe2, (Address, u32);
-    295 preadv => vectors::preadv, (i32, Address, u32, i64);
-    296 pwritev => vectors::pwritev, (i32, Address, u32, i64);
+    295 preadv => vectors::preadv, (i32, Address, u64, i64);
+    296 pwritev => vectors::pwritev, (i32, Address, u64, i64);
     297 rt_tgsigqueueinfo => signal::rt_tgsigqueueinfo, (i32, i32, i32, Address);
     302 prlimit64 => resources::prlimit64, (i32, u32, Address, Address);
     309 getcpu => system::getcpu, (Address, Address);
@@ -193,7 +198,9 @@ table! {
     318 getrandom => system::getrandom, (Address, u64, u32);
     322 execveat => refused::process, ();
     324 membarrier => thread::membarrier, (i32, u32);
-    326 copy_file_range => refused::quietly, ();
+    326 copy_file_range => splice::copy_file_range, (i32, Address, i32, Address, u64, u32);
+    327 preadv2 => vectors::preadv2, (i32, Address, u64, i64, u64, u32);
+    328 pwritev2 => vectors::pwritev2, (i32, Address, u64, i64, u64, u32);
     332 statx => metadata::statx, (i32, Address, u32, u32, Address);
     334 rseq => refused::quietly, ();
     435 clone3 => clone::clone3, (Address, u64);

@@ -1,29 +1,29 @@
 //! Reading and writing with several buffers.
 
-use alloc::vec::Vec;
-
 use hal::Errno;
-use zerocopy::{FromZeros, IntoBytes};
+use vfs::OpenFlags;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use super::input_output;
-use super::records::Vector;
 
-const VECTORS_MAX: usize = 1024;
+/// Read or write, do not wait.
+const RWF_NOWAIT: u32 = 0x8;
+const RWF_APPEND: u32 = 0x10;
+/// Flags that ask for more speed or safety than there is to give: priority and synchronous writes.
+const RWF_HARMLESS: u32 = 0x1 | 0x2 | 0x4;
 
 /// `readv(2)`.
-pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u32) -> Outcome {
-    for_each(call, vectors, count, |call, vector, _| {
-        input_output::read(call, fd, Address(vector.address), vector.len)
-    })
+pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
+    let file = call.file(fd)?;
+    let vectors = call.vectors(vectors, count)?;
+    call.read_file(&file, &vectors, None)
 }
 
 /// `writev(2)`.
-pub(super) fn writev(call: &mut Call<'_>, fd: i32, vectors: Address, count: u32) -> Outcome {
-    for_each(call, vectors, count, |call, vector, _| {
-        input_output::write(call, fd, Address(vector.address), vector.len)
-    })
+pub(super) fn writev(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
+    let file = call.file(fd)?;
+    let vectors = call.vectors(vectors, count)?;
+    call.write_file(&file, &vectors, None)
 }
 
 /// `preadv(2)`.
@@ -31,13 +31,13 @@ pub(super) fn preadv(
     call: &mut Call<'_>,
     fd: i32,
     vectors: Address,
-    count: u32,
+    count: u64,
     offset: i64,
 ) -> Outcome {
-    for_each(call, vectors, count, |call, vector, done| {
-        let at = offset.checked_add_unsigned(done).ok_or(Errno::EINVAL)?;
-        input_output::pread64(call, fd, Address(vector.address), vector.len, at)
-    })
+    let file = call.file(fd)?;
+    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let vectors = call.vectors(vectors, count)?;
+    call.read_file(&file, &vectors, Some(offset))
 }
 
 /// `pwritev(2)`.
@@ -45,57 +45,59 @@ pub(super) fn pwritev(
     call: &mut Call<'_>,
     fd: i32,
     vectors: Address,
-    count: u32,
+    count: u64,
     offset: i64,
 ) -> Outcome {
-    for_each(call, vectors, count, |call, vector, done| {
-        let at = offset.checked_add_unsigned(done).ok_or(Errno::EINVAL)?;
-        input_output::pwrite64(call, fd, Address(vector.address), vector.len, at)
-    })
+    let file = call.file(fd)?;
+    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let vectors = call.vectors(vectors, count)?;
+    call.write_file(&file, &vectors, Some(offset))
 }
 
-/// Runs `action` on each buffer that is not empty, until one moves less than it holds.
-fn for_each(
+/// `preadv2(2)`: an offset of -1 is the file's own.
+pub(super) fn preadv2(
     call: &mut Call<'_>,
+    fd: i32,
     vectors: Address,
-    count: u32,
-    mut action: impl FnMut(&mut Call<'_>, &Vector, u64) -> Outcome,
+    count: u64,
+    offset: i64,
+    _offset_high: u64,
+    flags: u32,
 ) -> Outcome {
-    let vectors = read_vectors(call, vectors, count)?;
-    let mut done = 0;
-    let mut is_first = true;
-    for vector in vectors.iter().filter(|vector| vector.len != 0) {
-        let moved = match action(call, vector, done) {
-            Err(_) if !is_first && done > 0 => return Ok(done),
-            outcome => outcome?,
-        };
-        is_first = false;
-        done += moved;
-        if moved < vector.len {
-            break;
+    if flags & !(RWF_HARMLESS | RWF_NOWAIT) != 0 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    if flags & RWF_NOWAIT != 0 && !call.file(fd)?.flags().contains(OpenFlags::NON_BLOCKING) {
+        // Only what never waits anyway.
+        let file = call.file(fd)?;
+        if !file.object().is_seekable() {
+            return Err(Errno::EOPNOTSUPP.into());
         }
     }
-    if is_first {
-        // Nothing to move, but a bad descriptor is still an error.
-        return action(call, &Vector { address: 0, len: 0 }, 0);
+    if offset == -1 {
+        return readv(call, fd, vectors, count);
     }
-    Ok(done)
+    preadv(call, fd, vectors, count, offset)
 }
 
-fn read_vectors(call: &Call<'_>, address: Address, count: u32) -> Result<Vec<Vector>, Errno> {
-    let count = count as usize;
-    if count > VECTORS_MAX {
-        return Err(Errno::EINVAL);
+/// `pwritev2(2)`: an offset of -1 is the file's own.
+pub(super) fn pwritev2(
+    call: &mut Call<'_>,
+    fd: i32,
+    vectors: Address,
+    count: u64,
+    offset: i64,
+    _offset_high: u64,
+    flags: u32,
+) -> Outcome {
+    let file = call.file(fd)?;
+    if flags & !(RWF_HARMLESS | RWF_APPEND) != 0
+        || (flags & RWF_APPEND != 0 && !file.flags().contains(OpenFlags::APPEND))
+    {
+        return Err(Errno::EOPNOTSUPP.into());
     }
-    let mut vectors = Vector::new_vec_zeroed(count).map_err(|_| Errno::ENOMEM)?;
-    call.memory().copy_in(address.0, vectors.as_mut_bytes())?;
-    let mut total = 0u64;
-    for vector in &vectors {
-        total = total.checked_add(vector.len).ok_or(Errno::EINVAL)?;
+    if offset == -1 {
+        return writev(call, fd, vectors, count);
     }
-    if i64::try_from(total).is_err() {
-        Err(Errno::EINVAL)
-    } else {
-        Ok(vectors)
-    }
+    pwritev(call, fd, vectors, count, offset)
 }

@@ -5,6 +5,7 @@ mod futexes;
 mod images;
 mod machine;
 mod mappings;
+mod pipes;
 mod processes;
 mod room;
 mod signals;
@@ -18,7 +19,7 @@ use tmpfs::TmpFs;
 use vfs::{Mode, MountFlags, Namespace, Timestamp, Viewpoint};
 
 use crate::Libos;
-use crate::files::{Descriptor, Descriptors, HostStream};
+use crate::files::{Descriptor, Descriptors, Fifos, HostStream};
 use crate::libos::Task;
 use crate::memory::{AddressSpace, Backing, Layout, Mapping, Paging, Placement, Purpose};
 use crate::process::{NewProcess, Process};
@@ -61,7 +62,9 @@ impl World {
         let layout = Layout::divide(machine.user_range(), 1 << 20, 1 << 20, 16 << 20);
         let memory = AddressSpace::new(machine, layout.expect("it fits"), paging);
         memory.begin_heap(0x20_0000);
-        let viewpoint = Viewpoint::new(empty_root());
+        let namespace = empty_root();
+        namespace.serve_special_files(Arc::new(Fifos::new(machine)));
+        let viewpoint = Viewpoint::new(namespace);
         let process = Arc::new(Process::new(NewProcess {
             pid: 1,
             memory,

@@ -1,0 +1,308 @@
+//! Moving bytes between files without a program's memory.
+
+use alloc::sync::Arc;
+
+use hal::Errno;
+use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
+
+use super::argument::Address;
+use super::call::{Call, Outcome, Stop};
+use super::input_output::buffer_of;
+use crate::files::PipeEnd;
+
+const SPLICE_F_NONBLOCK: u32 = 2;
+/// Move, do not wait, more will come, a gift.
+const SPLICE_FLAGS: u32 = 0xf;
+/// The most that one call moves (`MAX_RW_COUNT`).
+const MOVED_MAX_BYTES: u64 = 0x7fff_f000;
+
+/// One side of a transfer: a file, and where in it if not at its own offset.
+struct Side {
+    file: Arc<OpenFile>,
+    at: Option<u64>,
+    place: Address,
+}
+
+/// `sendfile(2)`.
+pub(super) fn sendfile(
+    call: &mut Call<'_>,
+    out: i32,
+    input: i32,
+    offset: Address,
+    len: u64,
+) -> Outcome {
+    let to = Side::new(call, out, Address(0))?;
+    let from = Side::new(call, input, offset)?;
+    if !from.file.object().is_seekable() {
+        return Err(Errno::EINVAL.into());
+    }
+    if to.file.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL.into());
+    }
+    transfer(call, from, to, len, Patience::OfFiles)
+}
+
+/// `copy_file_range(2)`.
+pub(super) fn copy_file_range(
+    call: &mut Call<'_>,
+    input: i32,
+    input_offset: Address,
+    out: i32,
+    out_offset: Address,
+    len: u64,
+    flags: u32,
+) -> Outcome {
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let from = Side::new(call, input, input_offset)?;
+    let to = Side::new(call, out, out_offset)?;
+    for side in [&from, &to] {
+        match side.file.location().kind() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR.into()),
+            _ => return Err(Errno::EINVAL.into()),
+        }
+    }
+    if !from.file.flags().is_readable() || !to.file.flags().is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    if to.file.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EBADF.into());
+    }
+    if Arc::ptr_eq(from.file.location().inode(), to.file.location().inode()) {
+        let (from, to) = (from.position()?, to.position()?);
+        if from < to.saturating_add(len) && to < from.saturating_add(len) {
+            return Err(Errno::EINVAL.into());
+        }
+    }
+    transfer(call, from, to, len, Patience::OfFiles)
+}
+
+/// `splice(2)`: one side is a pipe.
+pub(super) fn splice(
+    call: &mut Call<'_>,
+    input: i32,
+    input_offset: Address,
+    out: i32,
+    out_offset: Address,
+    len: u64,
+    flags: u32,
+) -> Outcome {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let from = Side::new(call, input, input_offset)?;
+    let to = Side::new(call, out, out_offset)?;
+    let (input, output) = (PipeEnd::behind(&from.file), PipeEnd::behind(&to.file));
+    if (input.is_some() && !from.place.is_null()) || (output.is_some() && !to.place.is_null()) {
+        return Err(Errno::ESPIPE.into());
+    }
+    match (input, output) {
+        (None, None) => return Err(Errno::EINVAL.into()),
+        (Some(input), Some(output)) if input.shares_pipe_with(output) => {
+            return Err(Errno::EINVAL.into());
+        }
+        _ => {}
+    }
+    if to.file.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL.into());
+    }
+    transfer(call, from, to, len, Patience::of(flags))
+}
+
+/// `tee(2)`: what it copies stays to be read.
+pub(super) fn tee(call: &mut Call<'_>, input: i32, out: i32, len: u64, flags: u32) -> Outcome {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (from, to) = (call.file(input)?, call.file(out)?);
+    let (Some(input), Some(output)) = (PipeEnd::behind(&from), PipeEnd::behind(&to)) else {
+        return Err(Errno::EINVAL.into());
+    };
+    if input.shares_pipe_with(output) {
+        return Err(Errno::EINVAL.into());
+    }
+    if !from.flags().is_readable() || !to.flags().is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let patience = Patience::of(flags);
+    let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
+    let count = patience.wait(call, &from, Readiness::READABLE, || {
+        input.peek_to(&mut &mut buffer[..])
+    })?;
+    let written = patience.wait(call, &to, Readiness::WRITABLE, || {
+        to.write(&buffer[..count])
+    });
+    let written = written.map_err(|stop| call.after_broken_pipe(stop))?;
+    Ok(written as u64)
+}
+
+/// `vmsplice(2)`: pages are copied, not given.
+pub(super) fn vmsplice(
+    call: &mut Call<'_>,
+    fd: i32,
+    vectors: Address,
+    count: u64,
+    flags: u32,
+) -> Outcome {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let file = call.file(fd)?;
+    if PipeEnd::behind(&file).is_none() {
+        return Err(Errno::EBADF.into());
+    }
+    let vectors = call.vectors(vectors, count)?;
+    if file.flags().is_writable() {
+        call.write_file(&file, &vectors, None)
+    } else {
+        call.read_file(&file, &vectors, None)
+    }
+}
+
+impl Side {
+    fn new(call: &Call<'_>, fd: i32, place: Address) -> Result<Self, Errno> {
+        let file = call.file(fd)?;
+        let at = match place.non_null() {
+            Some(place) => Some(call.memory().read::<u64>(place.0)?),
+            None => None,
+        };
+        Ok(Self { file, at, place })
+    }
+
+    /// Where the transfer begins.
+    fn position(&self) -> Result<u64, Errno> {
+        match self.at {
+            Some(at) => Ok(at),
+            None => self.file.seek(SeekFrom::Current(0)),
+        }
+    }
+
+    /// Notes that `count` bytes were moved here, where that is not the file's own offset.
+    fn advance(&mut self, count: usize) {
+        self.at = self.at.map(|at| at + count as u64);
+    }
+
+    fn tell(&self, call: &Call<'_>) -> Result<(), Errno> {
+        match (self.place.non_null(), self.at) {
+            (Some(place), Some(at)) => call.memory().write(place.0, &at),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a transfer waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// As the files' own flags say.
+    OfFiles,
+    /// Not at all.
+    None,
+}
+
+impl Patience {
+    const fn of(flags: u32) -> Self {
+        if flags & SPLICE_F_NONBLOCK == 0 {
+            Self::OfFiles
+        } else {
+            Self::None
+        }
+    }
+
+    fn wait<T>(
+        self,
+        call: &Call<'_>,
+        file: &OpenFile,
+        wanted: Readiness,
+        action: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Stop> {
+        match self {
+            Self::OfFiles => call.until_ready(file, wanted, action),
+            Self::None => call.without_waiting(file, wanted, action),
+        }
+    }
+}
+
+/// Moves up to `len` bytes; stops early where the input has no more for now.
+fn transfer(
+    call: &Call<'_>,
+    mut from: Side,
+    mut to: Side,
+    len: u64,
+    patience: Patience,
+) -> Outcome {
+    call.check_room_of(&to.file)?;
+    let len = len.min(MOVED_MAX_BYTES);
+    let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
+    let mut done = 0;
+    while done < len {
+        let part = &mut buffer[..CHUNK_BYTES.min((len - done) as usize)];
+        let moved = match move_part(call, &mut from, &mut to, part, patience) {
+            Err(stop) => {
+                if done == 0 {
+                    return Err(call.after_broken_pipe(stop));
+                }
+                break;
+            }
+            Ok(moved) => moved,
+        };
+        done += moved as u64;
+        if moved < part.len() || PipeEnd::behind(&from.file).is_some() {
+            break;
+        }
+    }
+    from.tell(call)?;
+    to.tell(call)?;
+    Ok(done)
+}
+
+/// Moves as much as goes at a time. What was taken from a stream is written before anything else;
+/// a file keeps what was not.
+fn move_part(
+    call: &Call<'_>,
+    from: &mut Side,
+    to: &mut Side,
+    buffer: &mut [u8],
+    patience: Patience,
+) -> Result<usize, Stop> {
+    // So that nothing is taken that finds no room. It may be gone again: then it is waited for.
+    patience.wait(call, &to.file, Readiness::WRITABLE, || {
+        let ends = Readiness::ERROR | Readiness::HANG_UP;
+        let is_ready = to.file.readiness().intersects(Readiness::WRITABLE | ends);
+        if is_ready { Ok(()) } else { Err(Errno::EAGAIN) }
+    })?;
+    let is_stream = !from.file.object().is_seekable();
+    let position = if is_stream { 0 } else { from.position()? };
+    let count = patience.wait(call, &from.file, Readiness::READABLE, || {
+        if is_stream {
+            from.file.read(buffer)
+        } else {
+            from.file.read_at(position, buffer)
+        }
+    })?;
+    let bytes = &buffer[..count];
+    let written = match to.at {
+        Some(at) => to.file.write_at(at, bytes)?,
+        None if is_stream => {
+            call.write_all(&to.file, bytes)?;
+            count
+        }
+        None if count == 0 => 0,
+        None => patience.wait(call, &to.file, Readiness::WRITABLE, || to.file.write(bytes))?,
+    };
+    to.advance(written);
+    if from.at.is_some() {
+        from.advance(written);
+    } else if !is_stream {
+        let next = position + written as u64;
+        from.file.seek(SeekFrom::Start(next.cast_signed()))?;
+    }
+    Ok(written)
+}
