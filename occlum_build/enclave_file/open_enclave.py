@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NoReturn
 
+from occlum_build.enclave_file.companions import beside
 from occlum_build.enclave_file.content import FileBytes, Piece, Pieces, Place, refuse
 from occlum_build.enclave_file.elf_file import (
     DT_NEEDED,
@@ -492,11 +493,11 @@ def _payload_data(elf: ElfFile, properties: _Properties) -> Piece | None:
 
 
 def _ego_enclave(program: str, given: str | None) -> str:
-    beside = os.path.join(os.path.dirname(program), _EGO_ENCLAVE)
     if given is not None:
         return given
-    if os.path.isfile(beside):
-        return beside
+    found = beside(program, _EGO_ENCLAVE)
+    if os.path.isfile(found):
+        return found
     return refuse(
         "OB0545",
         "this is an EGo program: it is measured together with the enclave it was signed for",
@@ -515,7 +516,7 @@ def _needed(elf: ElfFile) -> str | None:
     if len(names) > 1:
         elf.refuse("it needs more than one module")
     raw = elf.dynamic_string(names[0])
-    path = os.path.join(os.path.dirname(elf.file.path), os.path.basename(raw))
+    path = beside(elf.file.path, os.path.basename(raw))
     if not raw or not os.path.isfile(path):
         refuse(
             "OB0545",

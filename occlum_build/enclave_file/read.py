@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from occlum_build.enclave_file.companions import Companions, manifest_of, sigstruct_beside
 from occlum_build.enclave_file.content import FileBytes, Place, refuse
-from occlum_build.enclave_file.elf_file import MAGIC
 from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
 from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES
 
+_STREAM_TAGS: Final = (b"ECREATE\0", b"UNSIZED\0")
+_ELF_MAGIC: Final = b"\x7fELF"
+_STREAM_SUFFIX: Final = ".sgxs"
 _BUNDLE_STREAM: Final = "enclave.sgxs"
 _BUNDLE_SIGSTRUCT: Final = "enclave.sig"
 _KNOWN_BUT_REFUSED: Final = (
@@ -20,19 +23,6 @@ _KNOWN_BUT_REFUSED: Final = (
     (b"!<arch>\n", "an ar archive or a Debian package", "unpack it and give the enclave in it"),
     (b"\x06\x00\x00\x00\xe1\x00\x00\x00", "a SIGSTRUCT alone", "give the enclave it belongs to"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Companions:
-    """Files that belong to an enclave and were given beside it; None for those to look for.
-
-    `sigstruct` is a SIGSTRUCT, `libpal` the loader that a Gramine manifest is
-    measured with, and `ego_enclave` the enclave that an EGo program runs in.
-    """
-
-    sigstruct: str | None = None
-    libpal: str | None = None
-    ego_enclave: str | None = None
 
 
 def read_enclave(
@@ -48,16 +38,16 @@ def read_enclave(
     name = os.fspath(path)
     if os.path.isdir(name):
         return _bundle(name, given)
-    file = FileBytes(name)
+    file = FileBytes(manifest_of(name))
     image = _reader(file)(file, given)
     return _signed(image, given.sigstruct) if given.sigstruct is not None else image
 
 
 def _reader(file: FileBytes) -> Callable[[FileBytes, Companions], EnclaveImage]:
     start = file.prefix(64)
-    if start[:8] in (b"ECREATE\0", b"UNSIZED\0"):
+    if start.startswith(_STREAM_TAGS):
         return _read_stream
-    if start.startswith(MAGIC):
+    if start.startswith(_ELF_MAGIC):
         return _read_elf
     for magic, found, help_text in _KNOWN_BUT_REFUSED:
         if start.startswith(magic):
@@ -67,6 +57,8 @@ def _reader(file: FileBytes) -> Callable[[FileBytes, Companions], EnclaveImage]:
                 file.path,
                 helps=(help_text,) if help_text else (),
             )
+    if _is_text(start):
+        return _read_gramine
     return refuse(
         "OB0541",
         "this is no enclave that can be measured: its layout is not known",
@@ -78,7 +70,26 @@ def _reader(file: FileBytes) -> Callable[[FileBytes, Companions], EnclaveImage]:
 def _read_stream(file: FileBytes, _given: Companions) -> EnclaveImage:
     from occlum_build.enclave_file.sgxs_file import read_sgxs
 
-    return read_sgxs(file)
+    found = sigstruct_beside(file.path, _STREAM_SUFFIX)
+    return read_sgxs(file) if found is None else _signed(read_sgxs(file), found)
+
+
+def _read_gramine(file: FileBytes, given: Companions) -> EnclaveImage:
+    from occlum_build.enclave_file.gramine import read_gramine
+
+    return read_gramine(file, given.libpal)
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether a file may be a manifest, which is text."""
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as problem:
+        # A character may be cut off at the end of what was read.
+        if problem.start < len(start) - 3:
+            return False
+        text = start[: problem.start].decode()
+    return bool(text.strip()) and "\0" not in text
 
 
 def _read_elf(file: FileBytes, given: Companions) -> EnclaveImage:

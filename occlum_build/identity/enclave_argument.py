@@ -33,7 +33,8 @@ def add_companion_arguments(parser: argparse.ArgumentParser) -> None:
 
 def given_enclave(arguments: argparse.Namespace) -> "EnclaveImage":
     """The enclave that was given; raises `DiagnosticError` if it cannot be read."""
-    from occlum_build.enclave_file.read import Companions, read_enclave
+    from occlum_build.enclave_file.companions import Companions
+    from occlum_build.enclave_file.read import read_enclave
 
     companions = Companions(arguments.signature, arguments.libpal, arguments.ego_enclave)
     return read_enclave(arguments.file, companions)
