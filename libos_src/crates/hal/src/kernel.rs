@@ -15,11 +15,12 @@ pub trait Kernel: Sync {
     /// untrusted host asks for; the sealed configuration decides how much of it counts.
     fn start(&self, host: HostStart) -> Result<UserRegs, StartError>;
 
-    /// Returns the registers with which the thread that `token` names begins.
+    /// Says with which registers the thread begins that `token` names.
     ///
     /// Called on the new thread, once per token that went through
-    /// [`Machine::spawn_thread`](crate::Machine::spawn_thread).
-    fn thread(&self, token: u64) -> UserRegs;
+    /// [`Machine::spawn_thread`](crate::Machine::spawn_thread), with the initial extended state as
+    /// the user context. On [`Next::Return`] the thread begins with what `regs` holds then.
+    fn thread(&self, token: u64, regs: &mut UserRegs) -> Next;
 
     /// Serves the system call that `regs` describes: number in `rax`, arguments in `rdi rsi rdx r10
     /// r8 r9`.

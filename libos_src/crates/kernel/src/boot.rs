@@ -5,24 +5,17 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
 use config::MemoryModel;
-use hal::{Errno, HostStart, Prot, StartError, UserRegs};
+use hal::{Errno, HostStart, StartError};
 use vfs::{Follow, OpenFile, OpenFlags, Viewpoint};
 
 use crate::Libos;
-use crate::files::{Descriptor, Descriptors, HostStream};
+use crate::files::{DESCRIPTORS_MAX, Descriptor, Descriptors, HostStream};
 use crate::libos::Task;
-use crate::memory::{AddressSpace, Backing, Layout, Mapping, Paging, Placement, Purpose};
-use crate::process::{NewProcess, Process};
-use crate::process_files::ProcessFiles;
-use crate::program::{Executable, StackPlan, load, push_stack};
-use crate::signals::SignalSet;
+use crate::memory::{AddressSpace, Foundation, Layout, Paging};
+use crate::processes::{Limits, NewProcess, Process, ProcessFiles, ProgramRecord};
+use crate::program::{Executable, Invocation};
+use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::Thread;
-
-/// The id of the first process.
-const FIRST_PID: u32 = 1;
-
-/// RFLAGS at the start of a program: interrupts on, and the bit that is always one.
-const INITIAL_FLAGS: u64 = 0x202;
 
 impl Libos {
     /// Mounts the file systems, loads the program that the configuration allows and makes the
@@ -39,47 +32,64 @@ impl Libos {
             .map_err(|error| error.to_string())?;
         let env = self.config.variables(&host.env);
         let stdin = Arc::new(HostStream::new(self.machine, 0));
-        let process_files = ProcessFiles::new(self.machine);
+        let process_files =
+            ProcessFiles::new(self.machine, self.processes.clone(), self.slots().clone());
         let namespace = self.mount_all(&process_files, stdin.clone())?;
         let mut viewpoint = Viewpoint::new(namespace);
         self.enter_working_directory(&mut viewpoint)?;
 
         let path = argv.first().ok_or("the configuration has no command")?;
-        let program = Executable::open(&viewpoint, path).map_err(|error| error.message)?;
-        let memory = self.new_address_space()?;
-        let loaded = load(&memory, &viewpoint, &program).map_err(|error| error.message)?;
-        memory.begin_heap(loaded.end);
-        let plan = StackPlan {
-            loaded: &loaded,
-            argv: &argv,
-            env: &env,
-            path,
-        };
-        let rsp = self.make_stack(&memory, &plan).map_err(|errno| {
-            format!("cannot put arguments and environment on the stack: {errno}")
-        })?;
+        let file = Executable::open(&viewpoint, path).map_err(|error| error.message)?;
+        let path = path.clone();
+        let invocation = Invocation::new(&viewpoint, file, &path, argv, env);
+        let invocation = invocation.map_err(|error| error.message)?;
+        let foundation = self.foundation()?;
+        let memory = Arc::new(AddressSpace::new(&foundation));
+        let start = self.start_program(&memory, &invocation);
+        let start = start.map_err(|error| error.message)?;
+        let name = invocation.thread_name();
+        let limits = self.limits(&foundation.layout);
+        self.foundation.call_once(|| foundation);
 
-        let process = Arc::new(Process::new(NewProcess {
-            pid: FIRST_PID,
-            memory,
-            descriptors: self.standard_streams(&viewpoint, stdin)?,
-            viewpoint,
-            executable: program.location().clone(),
-            arguments: argv.clone(),
-            environment: env,
-        }));
-        process_files.show(&process);
-        let name = thread_name(program.path());
-        let start = UserRegs {
-            rip: loaded.start,
-            rsp,
-            rflags: INITIAL_FLAGS,
-            ..UserRegs::default()
+        let descriptors = self.standard_streams(&viewpoint, stdin)?;
+        let program = ProgramRecord {
+            executable: invocation.program.file.location().clone(),
+            arguments: invocation.argv,
+            environment: invocation.env,
         };
-        let thread = process
-            .add_thread(1, |tid| Thread::new(tid, name, SignalSet::default(), start))
-            .map_err(|errno| errno.to_string())?;
-        Ok(Task { process, thread })
+        let process = self.processes.add_process(0, None, |pid| {
+            Arc::new(Process::new(NewProcess {
+                pid,
+                memory: memory.clone(),
+                descriptors,
+                viewpoint,
+                signals: ProcessSignals::default(),
+                limits,
+                program: Arc::new(program),
+                began: self.now(),
+            }))
+        });
+        let process = process.map_err(|errno| errno.to_string())?;
+        let thread = Arc::new(Thread::new(process.pid, name, SignalSet::default(), start));
+        process.add_thread(thread.clone());
+        self.scheduler.admit().map_err(|errno| errno.to_string())?;
+        Ok(Task {
+            process,
+            thread,
+            memory,
+        })
+    }
+
+    /// The limits of the first process, which others inherit: those of the configuration.
+    fn limits(&self, layout: &Layout) -> Limits {
+        Limits::new(&[
+            (Limits::DATA, layout.heap_limit_bytes),
+            (Limits::STACK, layout.stack_bytes),
+            (Limits::CORE, 0),
+            (Limits::PROCESSES, self.config.threads.max.into()),
+            (Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64),
+            (Limits::ADDRESS_SPACE, layout.user.end - layout.user.start),
+        ])
     }
 
     fn enter_working_directory(&self, viewpoint: &mut Viewpoint) -> Result<(), String> {
@@ -91,7 +101,7 @@ impl Libos {
         viewpoint.change_directory(&location).map_err(failed)
     }
 
-    fn new_address_space(&self) -> Result<AddressSpace, String> {
+    fn foundation(&self) -> Result<Foundation, String> {
         let sizes = &self.config.process;
         let layout = Layout::divide(
             self.machine.user_range(),
@@ -103,21 +113,7 @@ impl Libos {
             MemoryModel::Sgx1 => Paging::Eager,
             MemoryModel::Edmm => Paging::OnDemand,
         };
-        Ok(AddressSpace::new(self.machine, layout, paging))
-    }
-
-    fn make_stack(&self, memory: &AddressSpace, plan: &StackPlan<'_>) -> Result<u64, Errno> {
-        let stack = &memory.layout().stack;
-        let mut prot = Prot::READ | Prot::WRITE;
-        prot.set(Prot::EXEC, plan.loaded.needs_executable_stack);
-        memory.map(Mapping {
-            placement: Placement::FixedFree(stack.start),
-            len: stack.end - stack.start,
-            prot,
-            backing: Backing::Zero,
-            purpose: Purpose::Stack,
-        })?;
-        push_stack(memory, self.machine, plan)
+        Ok(Foundation::new(self.machine, layout, paging))
     }
 
     fn standard_streams(
@@ -154,13 +150,4 @@ impl Libos {
         }
         Ok(descriptors)
     }
-}
-
-/// The name of a program's first thread: the end of its path, cut.
-fn thread_name(path: &[u8]) -> [u8; 16] {
-    let file = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let mut name = [0; 16];
-    let len = file.len().min(15);
-    name[..len].copy_from_slice(&file[..len]);
-    name
 }

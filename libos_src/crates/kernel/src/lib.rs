@@ -1,6 +1,6 @@
 //! The LibOS kernel: what Linux programs expect below them, inside an enclave.
 //!
-//! [`Libos`] serves one process with many threads. It implements [`hal::Kernel`] and reaches
+//! [`Libos`] serves many processes with many threads. It implements [`hal::Kernel`] and reaches
 //! everything outside through [`hal::Machine`], so that it runs in an enclave as in a test on
 //! Linux.
 //!
@@ -17,8 +17,7 @@ mod files;
 mod libos;
 mod memory;
 mod mounts;
-mod process;
-mod process_files;
+mod processes;
 mod program;
 mod signals;
 mod syscalls;

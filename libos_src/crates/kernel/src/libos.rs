@@ -4,38 +4,90 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use config::Config;
-use hal::{ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
+use hal::{Clock, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
 use locks::{Mutex, Once, RwLock};
 
-use crate::process::Process;
+use crate::memory::{AddressSpace, Foundation};
+use crate::processes::{Process, ProcessTable};
+use crate::signals;
 use crate::syscalls::{self, Call};
-use crate::threads::{Futexes, Thread};
+use crate::threads::{Context, Futexes, Resume, Scheduler, Thread};
 
 /// The LibOS of one enclave.
 pub struct Libos {
     pub(crate) machine: &'static dyn Machine,
     pub(crate) config: Config,
     pub(crate) futexes: Futexes,
-    pub(crate) process: Once<Arc<Process>>,
+    pub(crate) processes: Arc<ProcessTable>,
+    pub(crate) scheduler: Scheduler,
+    /// What address spaces are made from, once the first process is there.
+    pub(crate) foundation: Once<Foundation>,
     /// Who runs on each enclave thread. Only that thread changes its slot.
-    slots: Box<[RwLock<Option<Task>>]>,
+    slots: Arc<Slots>,
     reported: Mutex<BTreeSet<u64>>,
     /// What the next file without a path is numbered, as `/proc` shows it.
     next_inode: AtomicU64,
 }
 
-/// A thread and the process that it belongs to.
+/// Who runs on each enclave thread.
+pub(crate) struct Slots(Box<[RwLock<Option<Task>>]>);
+
+/// A thread, the process that it belongs to, and the memory that it runs in.
 #[derive(Clone)]
 pub(crate) struct Task {
     pub(crate) process: Arc<Process>,
     pub(crate) thread: Arc<Thread>,
+    pub(crate) memory: Arc<AddressSpace>,
+}
+
+/// What an enclave thread does after it has served a thread of a program.
+pub(crate) enum Then {
+    /// The program goes on.
+    Return,
+    /// The thread has ended.
+    EndThread,
+    /// The first process has ended, with this status, and everything else with it.
+    EndEnclave(i32),
+    /// The thread waits; it goes on as said once it is woken.
+    Suspend(Resume),
+    /// The thread waits, and its child, which borrows its memory, runs at once.
+    Lend(Task, Resume),
+    /// The thread runs another program, in this memory.
+    Replace(Arc<AddressSpace>),
+}
+
+/// What an enclave thread is to do for the thread that it has.
+enum Work {
+    Call,
+    Exception(ExceptionInfo),
+    Interruption,
+    Resume(Resume),
 }
 
 /// Above all numbers of Linux's system calls.
 const NUMBERS_END: u64 = 1024;
+
+impl Slots {
+    fn new(count: u32) -> Arc<Self> {
+        Arc::new(Self((0..count).map(|_| RwLock::new(None)).collect()))
+    }
+
+    fn of(&self, number: u32) -> &RwLock<Option<Task>> {
+        // The machine promises a number below the number of TCSs, which is `threads.max`.
+        &self.0[number as usize]
+    }
+
+    /// The process that runs on an enclave thread.
+    pub(crate) fn process(&self, number: u32) -> Option<Arc<Process>> {
+        let slot = self.of(number).read();
+        slot.as_ref().map(|task| task.process.clone())
+    }
+}
 
 impl Libos {
     /// A kernel that has no process yet; [`Kernel::start`] makes it.
@@ -44,8 +96,10 @@ impl Libos {
         Self {
             machine,
             futexes: Futexes::new(),
-            process: Once::new(),
-            slots: (0..config.threads.max).map(|_| RwLock::new(None)).collect(),
+            processes: Arc::default(),
+            scheduler: Scheduler::new(config.threads.max, config.threads.max),
+            foundation: Once::new(),
+            slots: Slots::new(config.threads.max),
             reported: Mutex::new(BTreeSet::new()),
             next_inode: AtomicU64::new(1),
             config,
@@ -57,12 +111,49 @@ impl Libos {
         self.next_inode.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Puts a task on the enclave thread that calls; returns the registers that it begins with.
-    pub(crate) fn occupy(&self, task: Task) -> UserRegs {
-        let number = self.machine.this_thread();
-        let regs = task.thread.begin(number);
+    /// Who runs where.
+    pub(crate) const fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// Puts a task on the enclave thread that calls; returns how it goes on.
+    pub(crate) fn occupy(&self, task: Task) -> Box<Context> {
+        let context = task.thread.begin(self.machine.this_thread());
         *self.slot().write() = Some(task);
-        regs
+        // A thread that has no context was never suspended: only a defect of ours makes it ready.
+        context.unwrap_or_else(|| Box::new(Context::beginning(UserRegs::default())))
+    }
+
+    /// The time since some fixed moment.
+    pub(crate) fn now(&self) -> Duration {
+        self.machine.clock(Clock::Monotonic).into()
+    }
+
+    /// Lets a thread look again at what it waits for.
+    pub(crate) fn wake(&self, thread: &Arc<Thread>) {
+        self.wake_by(thread, |number| self.machine.unpark(number));
+    }
+
+    /// Gives a thread an enclave thread, or tells the one that it has.
+    fn wake_by(&self, thread: &Arc<Thread>, tell: impl FnOnce(u32)) {
+        if !thread.notify() {
+            tell(thread.number());
+        } else if let Some(process) = self.processes.of_thread(thread.tid()) {
+            let memory = process.memory();
+            let task = Task {
+                process,
+                thread: thread.clone(),
+                memory,
+            };
+            self.scheduler.make_ready(self.machine, task);
+        }
+    }
+
+    /// Lets a thread look at its signals, and at whether it is to end, also in the middle of its
+    /// program.
+    pub(crate) fn interrupt(&self, thread: &Arc<Thread>) {
+        thread.look_at_signals();
+        self.wake_by(thread, |number| self.machine.interrupt(number));
     }
 
     /// Logs a line about system call `number`, once for each number.
@@ -80,71 +171,151 @@ impl Libos {
     }
 
     fn slot(&self) -> &RwLock<Option<Task>> {
-        // The machine promises a number below the number of TCSs, which is `threads.max`.
-        &self.slots[self.machine.this_thread() as usize]
+        self.slots.of(self.machine.this_thread())
     }
 
-    /// Runs `serve` as the task of the enclave thread that calls.
-    fn as_current(&self, serve: impl FnOnce(&Task) -> Next) -> Next {
-        let slot = self.slot();
-        let occupied = slot.read();
-        let Some(task) = occupied.as_ref() else {
-            // Only the runtime can get here, by entering a thread that the kernel never started.
-            return Next::ExitThread;
-        };
-        let next = serve(task);
-        drop(occupied);
-        if next != Next::Return {
-            *slot.write() = None;
+    /// Serves the thread on the enclave thread that calls, and those that follow it there, until
+    /// one goes on with its program.
+    fn serve(&self, regs: &mut UserRegs, mut work: Work) -> Next {
+        loop {
+            let occupied = self.slot().read();
+            let Some(task) = occupied.as_ref() else {
+                // Only the runtime can get here, by entering a thread that the kernel never started.
+                return Next::ExitThread;
+            };
+            let call = Call {
+                libos: self,
+                task,
+                process: &task.process,
+                thread: &task.thread,
+                regs,
+                then: None,
+            };
+            let then = match work {
+                Work::Call => call.serve(),
+                Work::Exception(info) => self.serve_exception(task, regs, info),
+                Work::Interruption => self.serve_interruption(task, regs),
+                Work::Resume(Resume::Return) => self.deliver_signals(task, regs, None),
+                Work::Resume(Resume::Call(number)) => call.again(number),
+                Work::Resume(Resume::Vfork(vfork)) => call.after_vfork(vfork),
+            };
+            drop(occupied);
+            work = match then {
+                Then::Return => return Next::Return,
+                Then::EndEnclave(status) => return Next::ExitProcess(status),
+                Then::EndThread => {
+                    *self.slot().write() = None;
+                    match self.take_next(regs) {
+                        Some(work) => work,
+                        None => return Next::ExitThread,
+                    }
+                }
+                Then::Suspend(resume) => match self.suspend(regs, resume) {
+                    Some(work) => work,
+                    None => return Next::ExitThread,
+                },
+                Then::Lend(child, resume) => self.lend(regs, child, resume),
+                Then::Replace(memory) => {
+                    if let Some(task) = self.slot().write().as_mut() {
+                        task.memory = memory;
+                    }
+                    self.load_extended(None);
+                    Work::Resume(Resume::Return)
+                }
+            };
         }
-        next
+    }
+
+    /// Takes the next ready thread onto this enclave thread. `None` when it is not needed.
+    fn take_next(&self, regs: &mut UserRegs) -> Option<Work> {
+        let context = self.occupy(self.scheduler.next(self.machine)?);
+        *regs = context.regs;
+        self.load_extended(context.extended.as_deref());
+        Some(Work::Resume(context.resume))
+    }
+
+    /// The thread on this enclave thread gives way to the next one.
+    fn suspend(&self, regs: &mut UserRegs, resume: Resume) -> Option<Work> {
+        let Some(task) = self.slot().write().take() else {
+            return Some(Work::Resume(resume));
+        };
+        let context = self.save_context(regs, resume);
+        match task.thread.suspend(context) {
+            Ok(()) => self.take_next(regs),
+            Err(context) => {
+                // It was woken meanwhile.
+                *self.slot().write() = Some(task);
+                Some(Work::Resume(context.resume))
+            }
+        }
+    }
+
+    /// The thread on this enclave thread gives way to its child, which has the same registers but
+    /// for what its own context says.
+    fn lend(&self, regs: &mut UserRegs, child: Task, resume: Resume) -> Work {
+        let parent = self.slot().write().take();
+        let mut context = self.save_context(regs, resume);
+        if let Some(parent) = parent {
+            // What else happens it looks at after its child has left its memory.
+            while let Err(again) = parent.thread.suspend(context) {
+                context = again;
+            }
+            if (parent.process.survivors).is_over_for(parent.thread.tid()) {
+                self.wake(&parent.thread);
+            }
+        }
+        *regs = self.occupy(child).regs;
+        Work::Resume(Resume::Return)
+    }
+
+    fn save_context(&self, regs: &UserRegs, resume: Resume) -> Box<Context> {
+        let mut extended = vec![0; self.machine.xstate_size()];
+        let size = self.machine.save_xstate(&mut extended);
+        extended.truncate(size);
+        Box::new(Context {
+            regs: *regs,
+            extended: Some(extended),
+            resume,
+        })
+    }
+
+    /// Gives this enclave thread the extended state of a thread; `None` is the initial one.
+    fn load_extended(&self, state: Option<&[u8]>) {
+        let initial;
+        let state = match state {
+            Some(state) => state,
+            None => {
+                initial = signals::initial_state(self.machine);
+                &initial
+            }
+        };
+        // Both were made here, so the CPU takes them.
+        let _ = self.machine.restore_xstate(state);
     }
 }
 
 impl Kernel for Libos {
     fn start(&self, host: HostStart) -> Result<UserRegs, StartError> {
         let task = self.boot(host)?;
-        self.process.call_once(|| task.process.clone());
-        Ok(self.occupy(task))
+        Ok(self.occupy(task).regs)
     }
 
-    fn thread(&self, token: u64) -> UserRegs {
-        let process = self.process.get();
-        let thread = process.and_then(|process| Some((process, process.thread(token as u32)?)));
-        match thread {
-            Some((process, thread)) => self.occupy(Task {
-                process: process.clone(),
-                thread,
-            }),
-            // A token that the kernel did not give: address 0 is never mapped, so it faults.
-            None => UserRegs::default(),
+    fn thread(&self, _token: u64, regs: &mut UserRegs) -> Next {
+        match self.take_next(regs) {
+            Some(work) => self.serve(regs, work),
+            None => Next::ExitThread,
         }
     }
 
     fn syscall(&self, regs: &mut UserRegs) -> Next {
-        self.as_current(|task| {
-            let Task { process, thread } = task;
-            Call {
-                libos: self,
-                process,
-                thread,
-                regs,
-            }
-            .serve()
-        })
+        self.serve(regs, Work::Call)
     }
 
     fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next {
-        self.as_current(|task| self.serve_exception(&task.process, &task.thread, regs, info))
+        self.serve(regs, Work::Exception(info))
     }
 
     fn interrupted(&self, regs: &mut UserRegs) -> Next {
-        self.as_current(|Task { process, thread }| {
-            // A few instructions later it is in a system call, and looks at its signals there.
-            if process.memory.is_in_stub(regs.rip) || !thread.must_look_at_signals() {
-                return Next::Return;
-            }
-            self.deliver_signals(process, thread, regs, None)
-        })
+        self.serve(regs, Work::Interruption)
     }
 }

@@ -17,7 +17,7 @@ use vfs::{FileSystem, Follow, Inode, Mode, MountFlags, Namespace, Timestamp, Vie
 
 use crate::Libos;
 use crate::files::Fifos;
-use crate::process_files::ProcessFiles;
+use crate::processes::ProcessFiles;
 
 /// Verified blocks of each image that are kept, in bytes.
 const BLOCK_CACHE_BYTES: usize = 4 << 20;

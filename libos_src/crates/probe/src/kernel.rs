@@ -152,13 +152,14 @@ impl Kernel for Probe {
         })
     }
 
-    fn thread(&self, token: u64) -> UserRegs {
-        UserRegs {
+    fn thread(&self, token: u64, regs: &mut UserRegs) -> Next {
+        *regs = UserRegs {
             rip: token,
             rsp: self.stack_top(u64::from(self.machine.this_thread())),
             rdi: self.start_address() + DATA_OFFSET,
             ..UserRegs::default()
-        }
+        };
+        Next::Return
     }
 
     fn syscall(&self, regs: &mut UserRegs) -> Next {

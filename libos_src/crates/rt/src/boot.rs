@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{
     arch::x86_64::_xgetbv,
+    mem::offset_of,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
@@ -12,10 +13,12 @@ use abi::{
     ocall::{Command, CpuidEntry, Refusal, StartInfo, Statistics},
     thread::page,
 };
-use hal::{HostStart, Kernel, StartError, UserRegs};
+use hal::{HostStart, Kernel, Next, StartError, UserRegs};
 
 use crate::{
-    EnclaveMachine, cpuid, entry, heap, hints, host,
+    EnclaveMachine, cpuid,
+    entry::{self, VECTORS_SIZE},
+    heap, hints, host,
     lock::Lock,
     mailbox::Mailbox,
     pages,
@@ -96,11 +99,12 @@ fn start(block: u64, info_address: u64) -> Refusal {
     let Some(host_start) = take_start_info(info_address, xfrm) else {
         return Refusal::WrongArgument;
     };
-    let registers = boot_kernel(host_start).unwrap_or_else(|error| {
+    let mut frame = Frame::new();
+    frame.registers = boot_kernel(host_start).unwrap_or_else(|error| {
         host::log(hal::LogLevel::Error, &error.message);
         end_process(START_FAILED)
     });
-    run(registers)
+    run(&mut frame)
 }
 
 /// Builds the kernel and its first process.
@@ -131,7 +135,13 @@ fn arrive(block: u64) -> Refusal {
     let Some(token) = ARRIVALS.lock().pop_front() else {
         return Refusal::WrongCommand;
     };
-    run(kernel().thread(token))
+    let mut frame = Frame::new();
+    frame.publish();
+    match kernel().thread(token, &mut frame.registers) {
+        Next::Return => run(&mut frame),
+        Next::ExitThread => end_thread(),
+        Next::ExitProcess(status) => end_process(status),
+    }
 }
 
 /// The kernel, once a thread runs.
@@ -206,11 +216,44 @@ pub(crate) fn cpu_count() -> u32 {
     CPU_COUNT.load(Ordering::Relaxed)
 }
 
-fn run(registers: UserRegs) -> ! {
-    let registers = sanitized(registers);
+/// The user context of a thread that has not run yet, as the entry code saves that of one that has:
+/// the kernel may replace all of it.
+#[repr(C, align(16))]
+struct Frame {
+    vectors: [u8; VECTORS_SIZE],
+    registers: UserRegs,
+}
+
+impl Frame {
+    /// The initial extended state and no registers.
+    fn new() -> Self {
+        // SAFETY: it changes XMM registers, which any call may do, and upper halves, which the
+        // compiler does not know.
+        unsafe { entry::reset_extended_state() };
+        Self {
+            vectors: [0; VECTORS_SIZE],
+            registers: UserRegs::default(),
+        }
+    }
+
+    /// Shows the context to those who read or replace it.
+    fn publish(&mut self) {
+        let registers = self.registers_address();
+        ThreadPage::current().set(page::USER_REGISTERS, registers);
+    }
+
+    /// Where the registers are, by an address from which the vectors can be reached, too.
+    fn registers_address(&mut self) -> u64 {
+        (&raw mut *self).expose_provenance() as u64 + offset_of!(Self, registers) as u64
+    }
+}
+
+/// Becomes the program.
+fn run(frame: &mut Frame) -> ! {
+    frame.registers = sanitized(frame.registers);
     hints::settle();
-    // SAFETY: the registers are the kernel's; the stack below them is given up.
-    unsafe { entry::enter_user(&registers) }
+    // SAFETY: the frame is as the entry code builds it; the stack below it is given up.
+    unsafe { entry::enter_user(frame.registers_address()) }
 }
 
 /// Registers with the flags that a program may have: CF PF AF ZF SF DF OF AC ID, and IF as always.

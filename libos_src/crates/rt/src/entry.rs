@@ -89,8 +89,10 @@ unsafe extern "C" {
     pub(crate) fn enclave_done(argument: u64) -> !;
     /// ENCLU with these values in RAX, RBX and RCX.
     pub(crate) fn enclave_leaf(leaf: u64, rbx: u64, rcx: u64) -> u64;
-    /// Becomes the program, with these registers.
-    pub(crate) fn enter_user(registers: *const UserRegs) -> !;
+    /// Becomes the program, with these registers and the vectors below them.
+    pub(crate) fn enter_user(registers: u64) -> !;
+    /// Gives the thread the initial extended state.
+    pub(crate) fn reset_extended_state();
     /// Saves the extended state in the thread page.
     pub(crate) fn save_extended_state();
     /// Loads the extended state from the thread page.

@@ -281,25 +281,29 @@ return_interrupted:
     call {interruption}
     jmp return_to_user
 
-// fn enter_user(&UserRegs) -> !: a thread's first step, with a fresh extended state. The registers
+// fn enter_user(&UserRegs) -> !: a thread's first step; its vectors are below its registers. Both
 // move up to the end of the kernel stack, where all other ways to the program have them.
     .globl enter_user
 enter_user:
-    mov eax, gs:[{XFRM}]
-    xor edx, edx
-    xrstor64 [rip + initial_state]
     mov rdx, gs:[{KERNEL_STACK_TOP}]
     lea rsi, [rdi + {REGS_SIZE} - 8]
     lea rdi, [rdx - 8]
-    mov ecx, {REGS_SIZE} / 8
+    mov ecx, ({REGS_SIZE} + {VECTORS_SIZE}) / 8
     std
     rep movsq
     cld
-    lea rsp, [rdx - {REGS_SIZE}]
-    SAVE_VECTORS
+    lea rsp, [rdx - {REGS_SIZE} - {VECTORS_SIZE}]
     lea rdi, [rsp + {VECTORS_SIZE}]
     mov gs:[{USER_REGISTERS}], rdi
     jmp return_to_user
+
+// fn reset_extended_state(): the initial one, but for XMM registers, which are the LibOS's.
+    .globl reset_extended_state
+reset_extended_state:
+    mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xrstor64 [rip + initial_state]
+    ret
 
 // fn save_extended_state() / restore_extended_state(): the thread page's area.
     .globl save_extended_state

@@ -16,13 +16,39 @@ pub(crate) struct Descriptor {
 }
 
 /// The descriptors of a process, by number.
-#[derive(Clone, Default)]
-pub(crate) struct Descriptors(Vec<Option<Descriptor>>);
+#[derive(Clone)]
+pub(crate) struct Descriptors {
+    slots: Vec<Option<Descriptor>>,
+    /// No new number is as high as this.
+    limit: usize,
+}
 
-/// The limit of descriptor numbers (`RLIMIT_NOFILE`).
+/// The highest limit of descriptor numbers (`RLIMIT_NOFILE`).
 pub(crate) const DESCRIPTORS_MAX: usize = 4096;
 
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            limit: DESCRIPTORS_MAX,
+        }
+    }
+}
+
 impl Descriptors {
+    /// Sets the limit of new numbers.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = usize::try_from(limit).map_or(DESCRIPTORS_MAX, |new| new.min(DESCRIPTORS_MAX));
+    }
+
+    /// Takes out what `execve` closes; the caller drops it unlocked.
+    pub(crate) fn take_closed_on_exec(&mut self) -> Vec<Descriptor> {
+        let closes =
+            |slot: &&mut Option<Descriptor>| slot.as_ref().is_some_and(|at| at.is_closed_on_exec);
+        let closed = self.slots.iter_mut().filter(closes);
+        closed.filter_map(Option::take).collect()
+    }
+
     /// The open file behind a number; `EBADF` if there is none.
     pub(crate) fn file(&self, number: i32) -> Result<&Arc<OpenFile>, Errno> {
         self.get(number).map(|descriptor| &descriptor.file)
@@ -31,7 +57,7 @@ impl Descriptors {
     /// A descriptor.
     pub(crate) fn get(&self, number: i32) -> Result<&Descriptor, Errno> {
         let index = usize::try_from(number).map_err(|_| Errno::EBADF)?;
-        self.0
+        self.slots
             .get(index)
             .and_then(Option::as_ref)
             .ok_or(Errno::EBADF)
@@ -40,7 +66,7 @@ impl Descriptors {
     /// A descriptor, to be changed.
     pub(crate) fn get_mut(&mut self, number: i32) -> Result<&mut Descriptor, Errno> {
         let index = usize::try_from(number).map_err(|_| Errno::EBADF)?;
-        self.0
+        self.slots
             .get_mut(index)
             .and_then(Option::as_mut)
             .ok_or(Errno::EBADF)
@@ -49,12 +75,12 @@ impl Descriptors {
     /// Puts a descriptor at the lowest free number that is not below `floor`.
     pub(crate) fn add(&mut self, floor: i32, descriptor: Descriptor) -> Result<i32, Errno> {
         let floor = usize::try_from(floor).map_err(|_| Errno::EINVAL)?;
-        if floor >= DESCRIPTORS_MAX {
+        if floor >= self.limit {
             return Err(Errno::EINVAL);
         }
-        let free = (floor..self.0.len()).find(|&index| self.0[index].is_none());
-        let index = free.unwrap_or_else(|| self.0.len().max(floor));
-        if index >= DESCRIPTORS_MAX {
+        let free = (floor..self.slots.len()).find(|&index| self.slots[index].is_none());
+        let index = free.unwrap_or_else(|| self.slots.len().max(floor));
+        if index >= self.limit {
             return Err(Errno::EMFILE);
         }
         self.put(index, Some(descriptor));
@@ -68,7 +94,7 @@ impl Descriptors {
         descriptor: Descriptor,
     ) -> Result<Option<Descriptor>, Errno> {
         match usize::try_from(number) {
-            Ok(index) if index < DESCRIPTORS_MAX => Ok(self.put(index, Some(descriptor))),
+            Ok(index) if index < self.limit => Ok(self.put(index, Some(descriptor))),
             _ => Err(Errno::EBADF),
         }
     }
@@ -83,13 +109,13 @@ impl Descriptors {
     pub(crate) fn numbers(&self) -> impl DoubleEndedIterator<Item = i32> + '_ {
         let used =
             |(number, slot): (usize, &Option<Descriptor>)| slot.as_ref().map(|_| number as i32);
-        self.0.iter().enumerate().filter_map(used)
+        self.slots.iter().enumerate().filter_map(used)
     }
 
     fn put(&mut self, index: usize, descriptor: Option<Descriptor>) -> Option<Descriptor> {
-        if index >= self.0.len() {
-            self.0.resize(index + 1, None);
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, None);
         }
-        core::mem::replace(&mut self.0[index], descriptor)
+        core::mem::replace(&mut self.slots[index], descriptor)
     }
 }

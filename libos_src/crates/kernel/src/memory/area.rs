@@ -45,8 +45,10 @@ pub(crate) struct FileBacking {
 /// What an area is for; decides its name in `/proc/self/maps` and who may unmap it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The program asked for it, or its image needs it.
+    /// The program asked for it, or an interpreter's image needs it.
     Program,
+    /// The program's own image.
+    Image,
     /// The `brk` heap.
     Heap,
     /// The first thread's stack.
@@ -169,31 +171,9 @@ impl Areas {
         }
     }
 
-    /// The highest free run of `len` bytes in `within`, aligned to `align`, a power of two.
-    pub(crate) fn find_free_high(&self, len: u64, align: u64, within: &Range<u64>) -> Option<u64> {
-        let mut ceiling = within.end;
-        for (start, area) in self.0.range(..within.end).rev() {
-            if let Some(found) = fit_below(ceiling, len, align, area.end.max(within.start)) {
-                return Some(found);
-            }
-            ceiling = ceiling.min(*start);
-            if ceiling <= within.start {
-                return None;
-            }
-        }
-        fit_below(ceiling, len, align, within.start)
-    }
-
-    /// The lowest free run of `len` bytes in `within`, aligned to `align`, a power of two.
-    pub(crate) fn find_free_low(&self, len: u64, align: u64, within: &Range<u64>) -> Option<u64> {
-        let mut floor = within.start.checked_next_multiple_of(align)?;
-        for (start, area) in self.overlapping(within) {
-            if floor.checked_add(len)? <= start {
-                break;
-            }
-            floor = floor.max(area.end).checked_next_multiple_of(align)?;
-        }
-        (floor.checked_add(len)? <= within.end).then_some(floor)
+    /// Takes all areas out.
+    pub(crate) fn take_all(&mut self) -> BTreeMap<u64, Area> {
+        core::mem::take(&mut self.0)
     }
 
     /// Whether nothing of `range` is mapped.
@@ -220,11 +200,6 @@ impl Areas {
             self.0.insert(address, rest);
         }
     }
-}
-
-fn fit_below(ceiling: u64, len: u64, align: u64, floor: u64) -> Option<u64> {
-    let start = ceiling.checked_sub(len)? & !(align - 1);
-    (start >= floor).then_some(start)
 }
 
 #[cfg(test)]
@@ -287,20 +262,5 @@ mod tests {
             areas.allows(&(0x5..0x5), Prot::WRITE),
             "no byte needs no permission"
         );
-    }
-
-    #[test]
-    fn free_space_is_found_from_either_end() {
-        let areas = three();
-        let within = 0x10000..0x60000;
-
-        assert_eq!(areas.find_free_high(0x1000, 0x1000, &within), Some(0x5f000));
-        assert_eq!(areas.find_free_low(0x1000, 0x1000, &within), Some(0x30000));
-        assert_eq!(
-            areas.find_free_high(0x10000, 0x10000, &(0x10000..0x50000)),
-            Some(0x30000)
-        );
-        assert_eq!(areas.find_free_high(0x11000, 0x1000, &within), None);
-        assert_eq!(areas.find_free_low(u64::MAX, 0x1000, &within), None);
     }
 }

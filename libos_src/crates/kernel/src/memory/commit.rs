@@ -69,7 +69,7 @@ impl AddressSpace {
         let floor = address & !(window - 1);
         let around = start.max(floor)..area.end.min(floor + window);
         let page = super::page_floor(address)..super::page_floor(address) + PAGE_SIZE;
-        if books.committed.missing(&page).is_empty() {
+        if books.committed.contains(&page) {
             return PageFault::Present;
         }
         match self.populate(&mut books, &around) {

@@ -159,7 +159,7 @@ impl AddressSpace {
         if !books.areas.allows(range, prot) {
             return Err(Errno::EFAULT);
         }
-        if books.committed.missing(&pages).is_empty() {
+        if books.committed.contains(&pages) {
             return Ok(());
         }
         drop(books);

@@ -1,5 +1,7 @@
 //! `brk`.
 
+use core::ops::Range;
+
 use hal::Prot;
 
 use super::area::{Area, Backing, Purpose};
@@ -11,12 +13,28 @@ use super::space::{AddressSpace, Books};
 pub(crate) struct Heap {
     pub(super) start: u64,
     pub(super) end: u64,
+    /// How far nobody else's memory is in its way.
+    room_end: u64,
 }
 
 impl AddressSpace {
     /// Puts the empty heap at `start`, the first page after the program's image.
     pub(crate) fn begin_heap(&self, start: u64) {
-        self.books.write().heap = Heap { start, end: start };
+        let room = self.region.claim_up_to(self.gang, start, self.heap_room());
+        let mut books = self.books.write();
+        books.heap = Heap {
+            start,
+            end: start,
+            room_end: room.end,
+        };
+        books.reserved.push(room);
+    }
+
+    /// How much room the heap of a new program is given: all that it may use, unless many programs
+    /// have to share little memory.
+    pub(super) fn heap_room(&self) -> u64 {
+        let share = super::page_floor(self.region.free_bytes() / 4);
+        self.layout.heap_limit_bytes.min(share)
     }
 
     /// Moves the end of the heap if that is possible, and returns where it is now.
@@ -41,12 +59,16 @@ impl AddressSpace {
     }
 
     fn grow_heap(&self, books: &mut Books, old: u64, new: u64) -> bool {
-        let range = old..new;
+        let range: Range<u64> = old..new;
         if new - books.heap.start > self.layout.heap_limit_bytes {
             self.report_shortage(books, Knob::Heap, new - old);
             return false;
         }
-        if !books.areas.is_free(&range) {
+        if new > books.heap.room_end {
+            self.report_shortage(books, Knob::UserSpace, new - old);
+            return false;
+        }
+        if !books.areas.is_free(&range) || !self.region.claim_fixed(self.gang, &range) {
             return false;
         }
         let area = Area {
@@ -55,7 +77,7 @@ impl AddressSpace {
             backing: Backing::Zero,
             purpose: Purpose::Heap,
         };
-        books.areas.insert(old, area);
+        books.put(old, area);
         if self.settle(books, &range).is_err() {
             self.discard(books, &range);
             self.report_shortage(books, Knob::UserSpace, new - old);

@@ -1,4 +1,4 @@
-//! How the user region is divided for the first process.
+//! How much of the user region a process may use for what.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,67 +8,54 @@ use hal::PAGE_SIZE;
 
 use super::page_ceiling;
 
-/// Where a process keeps what.
+/// The sizes that a process is given, from the sealed configuration.
 ///
-/// ```text
-/// low    images (`ET_EXEC` at its own address, PIE at the lowest), then the heap
-/// high   mmap region, filled from its top, guard, stack
-/// ```
-/// A program may map elsewhere with `MAP_FIXED`; these are the places for what names no address.
+/// Where things go is decided when they are mapped: images as low as there is room, with the `brk`
+/// heap behind them; stacks and what names no address as high as there is room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// All addresses that programs may use.
     pub(crate) user: Range<u64>,
-    /// Where an mmap without an address goes. Images and heap may lie in its lower part.
-    pub(crate) mmap: Range<u64>,
     /// The first thread's stack.
-    pub(crate) stack: Range<u64>,
+    pub(crate) stack_bytes: u64,
     /// The most that `brk` may reach from its start.
     pub(crate) heap_limit_bytes: u64,
+    /// The most that `mmap` may give to requests that name no address.
+    pub(crate) mmap_limit_bytes: u64,
 }
 
-/// Unmapped addresses below the stack, so that an overflow faults.
-const STACK_GUARD_BYTES: u64 = 16 * PAGE_SIZE;
+/// Unmapped addresses below a stack, so that an overflow faults.
+pub(super) const STACK_GUARD_BYTES: u64 = 16 * PAGE_SIZE;
 
 impl Layout {
-    /// Divides `user` by the sizes of the sealed configuration, in bytes.
+    /// Takes the sizes of the sealed configuration, in bytes.
     ///
     /// # Errors
-    /// The message for the operator when stack and heap do not fit.
+    /// The message for the operator when stack and heap do not fit into `user`.
     pub(crate) fn divide(
         user: Range<u64>,
         stack_bytes: u64,
         heap_bytes: u64,
         mmap_bytes: u64,
     ) -> Result<Self, String> {
-        let below = |address: u64, size: u64| {
-            let start = address.checked_sub(page_ceiling(size)?)?;
-            (start >= user.start).then_some(start)
+        let size = user.end - user.start;
+        let rounded = || {
+            let (stack, heap) = (page_ceiling(stack_bytes)?, page_ceiling(heap_bytes)?);
+            let sum = stack.checked_add(STACK_GUARD_BYTES)?.checked_add(heap)?;
+            (sum <= size).then_some((stack, heap))
         };
-        let parts = || {
-            let stack = below(user.end, stack_bytes)?;
-            let mmap_end = below(stack, STACK_GUARD_BYTES)?;
-            below(mmap_end, heap_bytes)?;
-            Some((stack, mmap_end, page_ceiling(heap_bytes)?))
-        };
-        let (stack, mmap_end, heap_limit_bytes) = parts().ok_or_else(|| {
+        let (stack_bytes, heap_limit_bytes) = rounded().ok_or_else(|| {
             format!(
                 "stack ({stack_bytes} bytes) and heap ({heap_bytes} bytes) do not fit into \
-                 `resource_limits.user_space_size` ({} bytes) of Occlum.yaml",
-                user.end - user.start
+                 `resource_limits.user_space_size` ({size} bytes) of Occlum.yaml"
             )
         })?;
         Ok(Self {
-            mmap: below(mmap_end, mmap_bytes).unwrap_or(user.start)..mmap_end,
-            stack: stack..user.end,
+            stack_bytes,
             heap_limit_bytes,
+            mmap_limit_bytes: mmap_bytes.min(size),
             user,
         })
-    }
-
-    /// Where images go: anywhere below the stack, from the lowest address.
-    pub(crate) const fn images(&self) -> Range<u64> {
-        self.user.start..self.mmap.end
     }
 }
 
@@ -77,19 +64,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_lie_side_by_side_below_the_top() {
-        let layout = Layout::divide(0x10000..0x1000_0000, 0x10_0000, 0x10_0000, 0x100_0000);
+    fn sizes_are_whole_pages_and_no_larger_than_the_region() {
+        let layout = Layout::divide(0x10000..0x1000_0000, 0xf_f001, 0x10_0000, u64::MAX);
 
         let layout = layout.expect("they fit");
-        assert_eq!(layout.stack, 0xff0_0000..0x1000_0000);
-        assert_eq!(layout.mmap, 0xeef_0000..0xfef_0000);
-    }
-
-    #[test]
-    fn an_mmap_region_that_is_too_large_is_what_there_is() {
-        let layout = Layout::divide(0x10000..0x1000_0000, 0x10_0000, 0x10_0000, u64::MAX);
-
-        assert_eq!(layout.expect("they fit").mmap, 0x10000..0xfef_0000);
+        assert_eq!(layout.stack_bytes, 0x10_0000);
+        assert_eq!(layout.mmap_limit_bytes, 0xfff_0000);
     }
 
     #[test]

@@ -21,17 +21,17 @@ impl AddressSpace {
         text
     }
 
+    /// Bytes of the region that all processes share, and those of them that nobody uses.
+    pub(crate) fn region_sizes_bytes(&self) -> (u64, u64) {
+        let region = self.region.range();
+        (region.end - region.start, self.region.free_bytes())
+    }
+
     /// Bytes that are mapped, and bytes that have memory.
     pub(crate) fn sizes_bytes(&self) -> (u64, u64) {
         let books = self.books.read();
-        let user = &self.layout.user;
-        let resident = books
-            .committed
-            .present(user)
-            .iter()
-            .map(|run| run.end - run.start)
-            .sum();
-        (books.areas.mapped_bytes(user), resident)
+        let mapped = books.areas.mapped_bytes(&self.layout.user);
+        (mapped, books.committed.size_bytes())
     }
 }
 
@@ -73,7 +73,7 @@ fn name(area: &Area) -> &[u8] {
         (Purpose::Heap, _) => b"[heap]",
         (Purpose::Stack, _) => b"[stack]",
         (Purpose::Stubs(_), _) => b"[libos stubs]",
-        (Purpose::Program, Backing::File(file)) => &file.path,
-        (Purpose::Program, Backing::Zero) => b"",
+        (Purpose::Program | Purpose::Image, Backing::File(file)) => &file.path,
+        (Purpose::Program | Purpose::Image, Backing::Zero) => b"",
     }
 }

@@ -5,6 +5,7 @@ use core::ops::Range;
 use hal::{Errno, PAGE_SIZE, Prot};
 
 use super::area::{Area, Backing, Purpose};
+use super::layout::STACK_GUARD_BYTES;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
@@ -25,16 +26,18 @@ pub(crate) struct Mapping {
 /// Where a mapping goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// At this address if it is free, else anywhere in the mmap region. Zero is no wish.
+    /// At this address if it is free, else anywhere. Zero is no wish.
     Hint(u64),
     /// At this address, replacing what is there.
     Fixed(u64),
     /// At this address, or `EEXIST`.
     FixedFree(u64),
-    /// The lowest free place for an image, aligned so.
+    /// The lowest free place for an image, aligned so, with room for a heap behind it.
     Image { align: u64 },
-    /// The highest free place in the mmap region, aligned so.
+    /// The highest free place, aligned so.
     MmapAligned { align: u64 },
+    /// The highest free place with a guard below it.
+    Stack,
 }
 
 impl AddressSpace {
@@ -48,7 +51,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let mut books = self.books.write();
-        let range = self.place(&books, mapping.placement, len, mapping.prot)?;
+        let range = self.place(&mut books, mapping.placement, len, mapping.prot)?;
         if matches!(mapping.placement, Placement::Fixed(_)) {
             self.discard(&mut books, &range);
         }
@@ -58,7 +61,7 @@ impl AddressSpace {
             backing: mapping.backing,
             purpose: mapping.purpose,
         };
-        books.areas.insert(range.start, area);
+        books.put(range.start, area);
         if self.settle(&mut books, &range).is_err() {
             self.discard(&mut books, &range);
             self.report_shortage(&books, Knob::UserSpace, len);
@@ -69,19 +72,27 @@ impl AddressSpace {
         Ok(range.start)
     }
 
-    /// Chooses the range of a new mapping. `prot` is what it will be for.
+    /// Chooses and claims the range of a new mapping. `prot` is what it will be for.
     pub(super) fn place(
         &self,
-        books: &Books,
+        books: &mut Books,
         placement: Placement,
         len: u64,
         prot: Prot,
     ) -> Result<Range<u64>, Errno> {
         match placement {
-            Placement::Fixed(address) => self.fixed(address, len),
+            Placement::Fixed(address) => {
+                let range = self.fixed(address, len)?;
+                if self.region.claim_fixed(self.gang, &range) {
+                    Ok(range)
+                } else {
+                    self.report_shortage(books, Knob::UserSpace, len);
+                    Err(Errno::ENOMEM)
+                }
+            }
             Placement::FixedFree(address) => {
                 let range = self.fixed(address, len)?;
-                if books.areas.is_free(&range) {
+                if books.areas.is_free(&range) && self.region.claim_fixed(self.gang, &range) {
                     Ok(range)
                 } else {
                     Err(Errno::EEXIST)
@@ -90,40 +101,61 @@ impl AddressSpace {
             Placement::Hint(address) => {
                 let wish = self.fixed(super::page_floor(address), len).ok();
                 let wish = wish.filter(|range| address != 0 && books.areas.is_free(range));
-                wish.map_or_else(|| self.find_mmap(books, len, PAGE_SIZE, prot), Ok)
+                match wish.filter(|range| self.region.claim_fixed(self.gang, range)) {
+                    Some(range) => Ok(range),
+                    None => self.claim_mmap(books, len, PAGE_SIZE, prot),
+                }
             }
-            Placement::MmapAligned { align } => self.find_mmap(books, len, align, prot),
+            Placement::MmapAligned { align } => self.claim_mmap(books, len, align, prot),
             Placement::Image { align } => {
-                let images = self.layout.images();
-                let start = books
-                    .areas
-                    .find_free_low(len, align.max(PAGE_SIZE), &images);
-                start.map(|start| start..start + len).ok_or_else(|| {
-                    self.report_shortage(books, Knob::UserSpace, len);
-                    Errno::ENOMEM
-                })
+                let align = align.max(PAGE_SIZE);
+                let low = |room| self.region.claim_low(self.gang, len, align, room);
+                let place = low(self.heap_room()).or_else(|| low(0));
+                place.ok_or_else(|| self.no_room(books, len))
+            }
+            Placement::Stack => {
+                let with_guard = len.checked_add(STACK_GUARD_BYTES).ok_or(Errno::ENOMEM)?;
+                let user = self.region.range();
+                let place = self
+                    .region
+                    .claim_high(self.gang, with_guard, PAGE_SIZE, user);
+                let place = place.ok_or_else(|| self.no_room(books, len))?;
+                let stack = place.start + STACK_GUARD_BYTES..place.end;
+                books.reserved.push(place.start..stack.start);
+                books.stack = stack.clone();
+                Ok(stack)
             }
         }
     }
 
-    fn find_mmap(
+    fn no_room(&self, books: &Books, len: u64) -> Errno {
+        self.report_shortage(books, Knob::UserSpace, len);
+        Errno::ENOMEM
+    }
+
+    fn claim_mmap(
         &self,
         books: &Books,
         len: u64,
         align: u64,
         prot: Prot,
     ) -> Result<Range<u64>, Errno> {
-        // The heap keeps its place, however little of it is in use.
-        let heap_end = books.heap.start + self.layout.heap_limit_bytes;
-        let mmap = &self.layout.mmap;
-        let within = mmap.start.max(heap_end).min(mmap.end)..mmap.end;
-        let start = books
-            .areas
-            .find_free_high(len, align.max(PAGE_SIZE), &within);
-        start.map(|start| start..start + len).ok_or_else(|| {
+        let sum = books.mmapped_bytes.checked_add(len);
+        let is_within = sum.is_some_and(|sum| sum <= self.layout.mmap_limit_bytes);
+        let place = is_within.then(|| {
+            let align = align.max(PAGE_SIZE);
+            let user = self.region.range();
+            self.region.claim_high(self.gang, len, align, user)
+        });
+        place.flatten().ok_or_else(|| {
             // A reservation is a question: allocators ask for a large one and do with less.
             if !prot.is_empty() {
-                self.report_shortage(books, Knob::Mmap, len);
+                let knob = if is_within {
+                    Knob::UserSpace
+                } else {
+                    Knob::Mmap
+                };
+                self.report_shortage(books, knob, len);
             }
             Errno::ENOMEM
         })

@@ -12,6 +12,7 @@ mod map;
 mod pages;
 mod patch;
 mod protect;
+mod region;
 mod remap;
 mod shortage;
 mod space;
@@ -23,7 +24,7 @@ pub(crate) use layout::Layout;
 pub(crate) use map::{Mapping, Placement};
 pub use patch::patched_sites;
 pub(crate) use remap::Remapping;
-pub(crate) use space::{AddressSpace, Paging};
+pub(crate) use space::{AddressSpace, Foundation, Paging};
 
 use hal::PAGE_SIZE;
 

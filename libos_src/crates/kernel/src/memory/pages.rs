@@ -1,69 +1,97 @@
-//! Which pages of the user region are backed by memory.
+//! Which pages are backed by memory.
 
-use alloc::vec;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use hal::PAGE_SIZE;
-
-/// A set of pages of one fixed region, one bit each.
-#[derive(Debug)]
-pub(crate) struct PageSet {
-    region: Range<u64>,
-    words: Vec<u64>,
-}
+/// A set of pages, as the longest runs of addresses: from each start to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PageSet(BTreeMap<u64, u64>);
 
 impl PageSet {
-    /// No page of `region`, which is page aligned.
-    pub(crate) fn new(region: Range<u64>) -> Self {
-        let pages = (region.end - region.start) / PAGE_SIZE;
-        let words = vec![0; pages.div_ceil(64) as usize];
-        Self { region, words }
-    }
-
-    /// Adds the pages of a page-aligned range inside the region.
+    /// Adds the pages of a page-aligned range.
     pub(crate) fn insert(&mut self, range: &Range<u64>) {
-        for page in self.pages_of(range) {
-            self.words[page / 64] |= 1 << (page % 64);
+        if range.is_empty() {
+            return;
         }
+        let (mut start, mut end) = (range.start, range.end);
+        // Runs that touch the range become part of it, from the last one down.
+        while let Some((&at, &run_end)) = self.0.range(..=end).next_back() {
+            if run_end < start {
+                break;
+            }
+            start = start.min(at);
+            end = end.max(run_end);
+            self.0.remove(&at);
+        }
+        self.0.insert(start, end);
     }
 
     /// Takes the pages of a range out.
     pub(crate) fn remove(&mut self, range: &Range<u64>) {
-        for page in self.pages_of(range) {
-            self.words[page / 64] &= !(1 << (page % 64));
+        while let Some((&at, &run_end)) = self.0.range(..range.end).next_back() {
+            if run_end <= range.start {
+                return;
+            }
+            self.0.remove(&at);
+            if run_end > range.end {
+                self.0.insert(range.end, run_end);
+            }
+            if at < range.start {
+                self.0.insert(at, range.start);
+            }
         }
     }
 
     /// The parts of `range` that are in the set, as the longest runs, in order.
     pub(crate) fn present(&self, range: &Range<u64>) -> Vec<Range<u64>> {
-        self.runs(range, true)
+        self.overlapping(range).collect()
     }
 
     /// The parts of `range` that are not in the set, as the longest runs, in order.
     pub(crate) fn missing(&self, range: &Range<u64>) -> Vec<Range<u64>> {
-        self.runs(range, false)
-    }
-
-    fn runs(&self, range: &Range<u64>, wanted: bool) -> Vec<Range<u64>> {
-        let mut runs: Vec<Range<u64>> = Vec::new();
-        for page in self.pages_of(range) {
-            if (self.words[page / 64] >> (page % 64) & 1 == 1) != wanted {
-                continue;
+        let mut missing = Vec::new();
+        let mut at = range.start;
+        for run in self.overlapping(range) {
+            if at < run.start {
+                missing.push(at..run.start);
             }
-            let start = self.region.start + page as u64 * PAGE_SIZE;
-            match runs.last_mut() {
-                Some(last) if last.end == start => last.end += PAGE_SIZE,
-                _ => runs.push(start..start + PAGE_SIZE),
-            }
+            at = run.end;
         }
-        runs
+        if at < range.end {
+            missing.push(at..range.end);
+        }
+        missing
     }
 
-    fn pages_of(&self, range: &Range<u64>) -> Range<usize> {
-        debug_assert!(self.region.start <= range.start && range.end <= self.region.end);
-        let index = |address: u64| ((address - self.region.start) / PAGE_SIZE) as usize;
-        index(range.start)..index(range.end)
+    /// Whether every page of `range` is in the set.
+    pub(crate) fn contains(&self, range: &Range<u64>) -> bool {
+        range.is_empty()
+            || self
+                .0
+                .range(..=range.start)
+                .next_back()
+                .is_some_and(|(_, &end)| end >= range.end)
+    }
+
+    /// All runs, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.0.iter().map(|(&start, &end)| start..end)
+    }
+
+    /// How many bytes the pages have.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.iter().map(|run| run.end - run.start).sum()
+    }
+
+    fn overlapping(&self, range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+        let range = range.clone();
+        let first = self.0.range(..=range.start).next_back();
+        let first = first.map_or(range.start, |(&start, _)| start);
+        self.0
+            .range(first..range.end.max(first))
+            .map(move |(&start, &end)| start.max(range.start)..end.min(range.end))
+            .filter(|run| run.start < run.end)
     }
 }
 
@@ -73,7 +101,7 @@ mod tests {
 
     #[test]
     fn runs_cover_a_range_once_and_in_order() {
-        let mut set = PageSet::new(0x10000..0x110000);
+        let mut set = PageSet::default();
         set.insert(&(0x12000..0x14000));
         set.insert(&(0x50000..0x51000));
 
@@ -88,17 +116,28 @@ mod tests {
 
     #[test]
     fn a_removed_page_is_missing_again() {
-        let mut set = PageSet::new(0x10000..0x20000);
+        let mut set = PageSet::default();
         set.insert(&(0x10000..0x20000));
+        set.remove(&(0x14000..0x15000));
         set.remove(&(0x1f000..0x20000));
 
         assert_eq!(
-            set.missing(&(0x10000..0x20000)).first(),
-            Some(&(0x1f000..0x20000))
+            set.present(&(0x10000..0x20000)),
+            [0x10000..0x14000, 0x15000..0x1f000]
         );
-        assert_eq!(
-            set.present(&(0x10000..0x20000)).first(),
-            Some(&(0x10000..0x1f000))
-        );
+        assert!(set.contains(&(0x15000..0x1f000)));
+        assert!(!set.contains(&(0x13000..0x15000)));
+    }
+
+    #[test]
+    fn runs_that_touch_become_one() {
+        let mut set = PageSet::default();
+        for start in [0x10000, 0x14000, 0x12000] {
+            set.insert(&(start..start + 0x1000));
+        }
+        set.insert(&(0x11000..0x14000));
+
+        assert!(set.iter().eq(core::iter::once(0x10000..0x15000)));
+        assert_eq!(set.size_bytes(), 0x5000);
     }
 }

@@ -163,24 +163,13 @@ impl AddressSpace {
 
     fn reserve_stubs(&self, books: &mut Books, text: &Range<u64>, len: u64) -> Option<Range<u64>> {
         let len = len.next_multiple_of(PAGE_SIZE);
-        let user = &self.layout.user;
-        let below = text.end.saturating_sub(REACH_BYTES).max(user.start)..text.start;
-        let above = text.end..text.start.saturating_add(REACH_BYTES).min(user.end);
-        // Not where the heap grows, and not next to the stack.
-        let mmap = &self.layout.mmap;
-        let floor = mmap
-            .start
-            .max(books.heap.start + self.layout.heap_limit_bytes);
-        let in_mmap = |range: &Range<u64>| range.start.max(floor)..range.end.min(mmap.end);
-        let near = [in_mmap(&below), in_mmap(&above)];
-        let start = near
-            .iter()
-            .filter(|range| range.start < range.end)
-            .find_map(|range| books.areas.find_free_high(len, PAGE_SIZE, range))?;
-        self.machine
-            .commit(start, len, Prot::READ | Prot::WRITE)
-            .ok()?;
-        let stubs = start..start + len;
+        let near = text.end.saturating_sub(REACH_BYTES)..text.start.saturating_add(REACH_BYTES);
+        let stubs = self.region.claim_high(self.gang, len, PAGE_SIZE, &near)?;
+        let writable = Prot::READ | Prot::WRITE;
+        if self.machine.commit(stubs.start, len, writable).is_err() {
+            self.region.release(&stubs);
+            return None;
+        }
         books.committed.insert(&stubs);
         let area = Area {
             end: stubs.end,
@@ -188,7 +177,7 @@ impl AddressSpace {
             backing: Backing::Zero,
             purpose: Purpose::Stubs(text.start),
         };
-        books.areas.insert(start, area);
+        books.put(stubs.start, area);
         Some(stubs)
     }
 
@@ -208,5 +197,6 @@ impl AddressSpace {
 
 fn is_text(area: &Area) -> bool {
     let executable = area.prot.contains(Prot::EXEC) && !area.prot.contains(Prot::WRITE);
-    executable && matches!(area.backing, Backing::File(_)) && area.purpose == Purpose::Program
+    let is_loaded = matches!(area.purpose, Purpose::Program | Purpose::Image);
+    executable && matches!(area.backing, Backing::File(_)) && is_loaded
 }

@@ -56,14 +56,17 @@ impl AddressSpace {
             return Ok(address);
         }
         let growth = old.end..address.checked_add(new_len).ok_or(Errno::ENOMEM)?;
-        let fits = growth.end <= self.layout.user.end && books.areas.is_free(&growth);
-        if ends_here && fits {
+        let fits = growth.end <= self.layout.user.end
+            && ends_here
+            && books.areas.is_free(&growth)
+            && self.region.claim_fixed(self.gang, &growth);
+        if fits {
             return self.grow(&mut books, &old, growth.end).map(|()| address);
         }
         if remapping == Remapping::InPlace {
             return Err(Errno::ENOMEM);
         }
-        let target = self.place(&books, Placement::Hint(0), new_len, Prot::all())?;
+        let target = self.place(&mut books, Placement::Hint(0), new_len, Prot::all())?;
         self.transfer(&mut books, &old, &target)
     }
 
@@ -78,14 +81,22 @@ impl AddressSpace {
         if target.start < old.end && old.start < target.end {
             return Err(Errno::EINVAL);
         }
+        if !self.region.claim_fixed(self.gang, &target) {
+            return Err(Errno::ENOMEM);
+        }
         self.discard(books, &target);
         self.transfer(books, old, &target)
     }
 
     fn grow(&self, books: &mut Books, old: &Range<u64>, end: u64) -> Result<(), Errno> {
+        let mut counted = 0;
         for (_, area) in books.areas.isolate(old) {
+            if area.purpose == Purpose::Program {
+                counted = end - old.end;
+            }
             area.end = end;
         }
+        books.mmapped_bytes += counted;
         self.settle(books, &(old.end..end)).map_err(|_| {
             self.discard(books, &(old.end..end));
             self.report_shortage(books, Knob::UserSpace, end - old.end);
@@ -110,7 +121,7 @@ impl AddressSpace {
             .clone();
         area.end = target.end;
         let prot = area.prot;
-        books.areas.insert(target.start, area);
+        books.put(target.start, area);
         let moved = self.copy_pages(books, old, target);
         if moved.is_err() {
             self.discard(books, target);

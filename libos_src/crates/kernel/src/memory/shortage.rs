@@ -31,12 +31,11 @@ impl AddressSpace {
             return;
         }
         let user = &self.layout.user;
-        let mmap = &self.layout.mmap;
         let (name, limit, used) = match knob {
             Knob::UserSpace => (
                 "resource_limits.user_space_size",
                 user.end - user.start,
-                books.areas.mapped_bytes(user),
+                user.end - user.start - self.region.free_bytes(),
             ),
             Knob::Heap => (
                 "process.default_heap_size",
@@ -45,8 +44,8 @@ impl AddressSpace {
             ),
             Knob::Mmap => (
                 "process.default_mmap_size",
-                mmap.end - mmap.start,
-                books.areas.mapped_bytes(mmap),
+                self.layout.mmap_limit_bytes,
+                books.mmapped_bytes,
             ),
         };
         self.machine.log(

@@ -1,27 +1,54 @@
 //! One address space.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hal::{Errno, Machine};
 use locks::RwLock;
 
 use super::Layout;
-use super::area::{Area, Areas};
+use super::area::{Area, Areas, Purpose};
 use super::heap::Heap;
 use super::pages::PageSet;
 use super::patch::Patches;
+use super::region::{GangId, Region};
 use super::shortage::Shortages;
+use crate::threads::FutexKey;
 
 /// The memory of a process.
 ///
-/// `Books` says what every address is; the machine holds the bytes. Every change goes through a
-/// method here, which keeps the two in step under one lock.
+/// `Books` says what every address is; the machine holds the bytes; the region says which addresses
+/// belong to whom. Every change goes through a method here, which keeps the three in step under one
+/// lock. Dropping it gives everything back.
 pub(crate) struct AddressSpace {
     pub(super) machine: &'static dyn Machine,
     pub(super) layout: Layout,
     pub(super) paging: Paging,
+    pub(super) region: Arc<Region>,
+    pub(super) gang: GangId,
     pub(super) books: RwLock<Books>,
-    pub(super) shortages: Shortages,
+    pub(super) shortages: Arc<Shortages>,
+    /// No other address space ever has this number.
+    id: u64,
+    /// How many processes live in it.
+    users: AtomicUsize,
+}
+
+/// What all address spaces of an enclave have in common.
+#[derive(Clone)]
+pub(crate) struct Foundation {
+    /// The machine.
+    pub(crate) machine: &'static dyn Machine,
+    /// The sizes that each gets.
+    pub(crate) layout: Layout,
+    /// When pages get memory.
+    pub(crate) paging: Paging,
+    /// Whose addresses are whose.
+    pub(crate) region: Arc<Region>,
+    /// What was already told about too little memory.
+    pub(crate) shortages: Arc<Shortages>,
 }
 
 /// When pages get memory.
@@ -34,34 +61,79 @@ pub(crate) enum Paging {
 }
 
 /// What is where.
+#[derive(Default)]
 pub(super) struct Books {
     pub(super) areas: Areas,
     pub(super) committed: PageSet,
     pub(super) heap: Heap,
+    pub(super) stack: Range<u64>,
     pub(super) patches: Patches,
+    /// Bytes of areas that count for the limit of `mmap`.
+    pub(super) mmapped_bytes: u64,
+    /// Claims that are no areas: room for the heap, the guard of the stack.
+    pub(super) reserved: Vec<Range<u64>>,
+}
+
+impl Foundation {
+    /// The beginnings of address spaces on `machine`.
+    pub(crate) fn new(machine: &'static dyn Machine, layout: Layout, paging: Paging) -> Self {
+        Self {
+            machine,
+            region: Region::new(layout.user.clone()),
+            layout,
+            paging,
+            shortages: Arc::default(),
+        }
+    }
 }
 
 impl AddressSpace {
     /// An empty address space.
-    pub(crate) fn new(machine: &'static dyn Machine, layout: Layout, paging: Paging) -> Self {
-        let books = Books {
-            areas: Areas::default(),
-            committed: PageSet::new(layout.user.clone()),
-            heap: Heap::default(),
-            patches: Patches::default(),
-        };
+    pub(crate) fn new(foundation: &Foundation) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
-            machine,
-            layout,
-            paging,
-            books: RwLock::new(books),
-            shortages: Shortages::default(),
+            machine: foundation.machine,
+            layout: foundation.layout.clone(),
+            paging: foundation.paging,
+            gang: foundation.region.new_gang(),
+            region: foundation.region.clone(),
+            books: RwLock::default(),
+            shortages: foundation.shortages.clone(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            users: AtomicUsize::new(1),
         }
     }
 
-    /// Where things go.
+    /// The sizes that it was given.
     pub(crate) const fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Another process lives here, too.
+    pub(crate) fn join(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A process lives here no more; the last one leaves nothing behind.
+    pub(crate) fn leave(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.clear();
+        }
+    }
+
+    /// Whether several processes live here.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.users.load(Ordering::Acquire) > 1
+    }
+
+    /// Which futex the word at `address` is.
+    pub(crate) const fn futex_key(&self, address: u64) -> FutexKey {
+        FutexKey::Private(self.id, address)
+    }
+
+    /// The first thread's stack.
+    pub(crate) fn stack(&self) -> Range<u64> {
+        self.books.read().stack.clone()
     }
 
     /// Unmaps every page of a range; what is not mapped there stays so.
@@ -69,6 +141,22 @@ impl AddressSpace {
         let range = self.checked_range(address, len)?;
         self.discard(&mut self.books.write(), &range);
         Ok(())
+    }
+
+    /// Unmaps everything: the program that was here is over.
+    pub(crate) fn clear(&self) {
+        let mut books = self.books.write();
+        let areas = books.areas.take_all();
+        for run in books.committed.iter() {
+            self.machine.decommit(run.start, run.end - run.start);
+        }
+        for (start, area) in areas {
+            self.region.release(&(start..area.end));
+        }
+        for range in &books.reserved {
+            self.region.release(range);
+        }
+        *books = Books::default();
     }
 
     /// The page-aligned range of a call: `EINVAL` unless it starts on a page, has a length and lies
@@ -86,13 +174,17 @@ impl AddressSpace {
         Ok(address..end)
     }
 
-    /// Takes a range out of the books and gives its pages back.
+    /// Takes a range out of the books and gives its pages and addresses back.
     pub(super) fn discard(&self, books: &mut Books, range: &Range<u64>) {
-        books.areas.remove(range);
+        let removed = books.take(range);
         self.release_pages(books, range);
+        for part in removed {
+            self.region.release(&part);
+        }
         for stubs in books.patches.orphans(range, &books.areas) {
-            books.areas.remove(&stubs);
+            books.take(&stubs);
             self.release_pages(books, &stubs);
+            self.region.release(&stubs);
         }
     }
 
@@ -115,5 +207,35 @@ impl AddressSpace {
             .areas
             .find(address)
             .map(|(start, area)| look(start, area))
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Books {
+    /// Puts an area where there is none; its addresses are claimed already.
+    pub(super) fn put(&mut self, start: u64, area: Area) {
+        if area.purpose == Purpose::Program {
+            self.mmapped_bytes += area.end - start;
+        }
+        self.areas.insert(start, area);
+    }
+
+    /// Takes the areas of a range out; returns their addresses, whose claims the caller gives up.
+    fn take(&mut self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let removed = self.areas.remove(range);
+        for (start, area) in &removed {
+            if area.purpose == Purpose::Program {
+                self.mmapped_bytes -= area.end - start;
+            }
+        }
+        removed
+            .into_iter()
+            .map(|(start, area)| start..area.end)
+            .collect()
     }
 }

@@ -142,11 +142,6 @@ fn read_header(file: &impl Source) -> Result<FileHeader<LittleEndian>, BadImage>
     }
     file.read_exact(0, &mut bytes)
         .map_err(BadImage::Unreadable)?;
-    if bytes[..2] == *b"#!" {
-        return Err(BadImage::Refused(
-            "it is a script, and scripts come in a later version",
-        ));
-    }
     let not_elf = |_| BadImage::Refused("it is no ELF file");
     let ident = elf::file::parse_ident::<LittleEndian>(&bytes).map_err(not_elf)?;
     if ident.1 != Class::ELF64 {

@@ -9,6 +9,7 @@ use hal::{Errno, PAGE_SIZE, Prot};
 use vfs::{Access, FileType, Follow, Location, MountFlags, Viewpoint};
 
 use super::image::{BadImage, Image, Segment, Source};
+use super::invocation::{Binary, Invocation};
 use crate::memory::{
     AddressSpace, Backing, FileBacking, Mapping, Placement, Purpose, page_ceiling,
 };
@@ -51,11 +52,21 @@ pub(crate) struct LoadError {
 impl Executable {
     /// Finds a program. Its permissions are checked as `execve` does.
     pub(crate) fn open(viewpoint: &Viewpoint, path: &[u8]) -> Result<Self, LoadError> {
-        let failed = |errno: Errno| LoadError {
-            errno,
-            message: format!("cannot run `{}`: {errno}", path.escape_ascii()),
-        };
-        let location = viewpoint.resolve(None, path, Follow::Yes).map_err(failed)?;
+        let location = viewpoint.resolve(None, path, Follow::Yes);
+        Self::at(
+            viewpoint,
+            location.map_err(|errno| failed(path, errno))?,
+            path,
+        )
+    }
+
+    /// Takes a program that was found by `path`.
+    pub(crate) fn at(
+        viewpoint: &Viewpoint,
+        location: Location,
+        path: &[u8],
+    ) -> Result<Self, LoadError> {
+        let failed = |errno: Errno| failed(path, errno);
         check_executable(viewpoint, &location).map_err(failed)?;
         let metadata = location.metadata().map_err(failed)?;
         Ok(Self {
@@ -70,23 +81,28 @@ impl Executable {
         &self.location
     }
 
-    /// Its path, without symbolic links.
-    pub(crate) const fn path(&self) -> &Arc<[u8]> {
-        &self.path
+    /// Why it cannot be run.
+    pub(super) fn refused(&self, errno: Errno, reason: &str) -> LoadError {
+        let path = self.path.escape_ascii();
+        LoadError {
+            errno,
+            message: format!("cannot run `{path}`: {reason}"),
+        }
     }
 
-    fn image(&self) -> Result<Image, LoadError> {
-        Image::read(self).map_err(|reason| {
-            let (errno, reason) = match reason {
-                BadImage::Refused(reason) => (Errno::ENOEXEC, reason.to_string()),
-                BadImage::Unreadable(errno) => (errno, errno.to_string()),
-            };
-            let path = self.path.escape_ascii();
-            LoadError {
-                errno,
-                message: format!("cannot run `{path}`: {reason}"),
-            }
+    /// What it asks to be mapped.
+    pub(super) fn image(&self) -> Result<Image, LoadError> {
+        Image::read(self).map_err(|reason| match reason {
+            BadImage::Refused(reason) => self.refused(Errno::ENOEXEC, reason),
+            BadImage::Unreadable(errno) => self.refused(errno, &errno.to_string()),
         })
+    }
+}
+
+fn failed(path: &[u8], errno: Errno) -> LoadError {
+    LoadError {
+        errno,
+        message: format!("cannot run `{}`: {errno}", path.escape_ascii()),
     }
 }
 
@@ -122,16 +138,12 @@ impl Source for Executable {
 }
 
 /// Maps a program, its interpreter and nothing else.
-pub(crate) fn load(
-    space: &AddressSpace,
-    viewpoint: &Viewpoint,
-    program: &Executable,
-) -> Result<Loaded, LoadError> {
-    let image = program.image()?;
+pub(crate) fn load(space: &AddressSpace, invocation: &Invocation) -> Result<Loaded, LoadError> {
+    let image = &invocation.program.image;
     let placement = Placement::Image {
         align: image.align(),
     };
-    let base = map_image(space, program, &image, placement)?;
+    let base = map_image(space, &invocation.program, placement, Purpose::Image)?;
     let entry = base.wrapping_add(image.entry);
     let mut loaded = Loaded {
         start: entry,
@@ -142,14 +154,14 @@ pub(crate) fn load(
         end: base.wrapping_add(image.span().end),
         needs_executable_stack: image.needs_executable_stack,
     };
-    if let Some(path) = &image.interpreter {
-        let file = Executable::open(viewpoint, path)?;
-        let interpreter = file.image()?;
+    if let Some(interpreter) = &invocation.interpreter {
         let placement = Placement::MmapAligned {
-            align: interpreter.align(),
+            align: interpreter.image.align(),
         };
-        loaded.interpreter_base = map_image(space, &file, &interpreter, placement)?;
-        loaded.start = loaded.interpreter_base.wrapping_add(interpreter.entry);
+        loaded.interpreter_base = map_image(space, interpreter, placement, Purpose::Program)?;
+        loaded.start = loaded
+            .interpreter_base
+            .wrapping_add(interpreter.image.entry);
     }
     Ok(loaded)
 }
@@ -157,10 +169,11 @@ pub(crate) fn load(
 /// Maps all segments of an image; returns what is added to each of its addresses.
 fn map_image(
     space: &AddressSpace,
-    file: &Executable,
-    image: &Image,
+    binary: &Binary,
     placement: Placement,
+    purpose: Purpose,
 ) -> Result<u64, LoadError> {
+    let Binary { file, image } = binary;
     let failed = |errno: Errno| LoadError {
         errno,
         message: no_room(space, file, image, errno),
@@ -177,7 +190,7 @@ fn map_image(
             len: span.end - span.start,
             prot: Prot::empty(),
             backing: Backing::Zero,
-            purpose: Purpose::Program,
+            purpose,
         })
         .map_err(failed)?;
     let base = place.wrapping_sub(span.start);
@@ -185,7 +198,7 @@ fn map_image(
     for segment in &image.segments {
         let pages = shifted(&segment.pages(), base);
         unmap_gap(space, &(mapped_to..pages.start)).map_err(failed)?;
-        map_segment(space, file, segment, base).map_err(failed)?;
+        map_segment(space, file, segment, base, purpose).map_err(failed)?;
         mapped_to = pages.end;
     }
     Ok(base)
@@ -204,6 +217,7 @@ fn map_segment(
     file: &Executable,
     segment: &Segment,
     base: u64,
+    purpose: Purpose,
 ) -> Result<(), Errno> {
     let pages = shifted(&segment.pages(), base);
     let memory = shifted(&segment.memory, base);
@@ -215,7 +229,7 @@ fn map_segment(
         len: pages.end - pages.start,
         prot: segment.prot,
         backing: Backing::Zero,
-        purpose: Purpose::Program,
+        purpose,
     })?;
     if segment.file_bytes == 0 {
         return Ok(());
@@ -235,7 +249,7 @@ fn map_segment(
             path: file.path.clone(),
             offset: segment.file_offset - segment.file_offset % PAGE_SIZE,
         }),
-        purpose: Purpose::Program,
+        purpose,
     })?;
     if !has_tail {
         return Ok(());

@@ -1,10 +1,13 @@
 //! From a file to a program that can run.
 
 mod image;
+mod invocation;
 mod loader;
 mod stack;
+mod start;
 
 #[cfg(test)]
 pub(crate) use image::{BadImage, Image, Source};
-pub(crate) use loader::{Executable, load};
-pub(crate) use stack::{StackPlan, push_stack};
+pub(crate) use invocation::Invocation;
+use loader::load;
+pub(crate) use loader::{Executable, LoadError};

@@ -56,7 +56,7 @@ pub(crate) fn push_stack(
     machine: &dyn Machine,
     plan: &StackPlan<'_>,
 ) -> Result<u64, Errno> {
-    let stack = &space.layout().stack;
+    let stack = space.stack();
     let mut strings = Strings::new(stack.end);
     let path = strings.push(plan.path);
     let env: Vec<u64> = plan.env.iter().map(|text| strings.push(text)).collect();

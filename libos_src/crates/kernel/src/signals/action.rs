@@ -18,6 +18,7 @@ pub(crate) struct Action {
     pub(crate) mask: u64,
 }
 
+const SA_NOCLDWAIT: u64 = 2;
 pub(crate) const SA_RESTORER: u64 = 0x0400_0000;
 const SA_ONSTACK: u64 = 0x0800_0000;
 const SA_RESTART: u64 = 0x1000_0000;
@@ -41,6 +42,11 @@ impl Action {
             Self::DEFAULT => signal.default_action() == DefaultAction::Ignore,
             handler => handler == Self::IGNORE,
         }
+    }
+
+    /// Whether children are not waited for.
+    pub(crate) const fn forgets_children(&self) -> bool {
+        self.flags & SA_NOCLDWAIT != 0
     }
 
     /// Whether an interrupted call starts again.
@@ -83,6 +89,21 @@ impl Actions {
     /// The action for a signal.
     pub(crate) const fn get(&self, signal: Signal) -> Action {
         self.0[signal.number() as usize - 1]
+    }
+
+    /// Sets each signal that has a handler to its default action.
+    pub(crate) fn forget_handlers(&mut self) {
+        for action in &mut self.0 {
+            let handler = if action.has_handler() {
+                Action::DEFAULT
+            } else {
+                action.handler
+            };
+            *action = Action {
+                handler,
+                ..Action::default()
+            };
+        }
     }
 
     /// Replaces the action for a signal and returns the old one.

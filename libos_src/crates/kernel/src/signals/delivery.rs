@@ -1,14 +1,16 @@
 //! Delivering signals to the thread that is about to go on with its program.
 
 use alloc::format;
+use alloc::sync::Arc;
 
-use hal::{ExceptionInfo, LogLevel, Next, UserRegs, Vector};
+use hal::{ExceptionInfo, LogLevel, UserRegs, Vector};
 
 use super::exception::{access_of, signal_of};
 use super::frame::{self, FramePlan};
 use super::{Action, DefaultAction, Signal, SignalInfo, SignalSet};
 use crate::Libos;
-use crate::process::Process;
+use crate::libos::{Task, Then};
+use crate::processes::{EndStatus, Process};
 use crate::threads::Thread;
 
 /// A system call that a signal stopped before it had done anything.
@@ -25,51 +27,60 @@ impl Libos {
     /// Delivers what is pending and not blocked, before a thread returns to its program.
     pub(crate) fn deliver_signals(
         &self,
-        process: &Process,
-        thread: &Thread,
+        task: &Task,
         regs: &mut UserRegs,
         mut interrupted: Option<Interrupted>,
-    ) -> Next {
+    ) -> Then {
+        let Task {
+            process, thread, ..
+        } = task;
+        if process.survivors.is_over_for(thread.tid()) {
+            return self.end_thread(task, EndStatus::Exited(0));
+        }
         while let Some((signal, info)) = self.take_signal(process, thread) {
             let action = process.signals.lock().take_action(signal);
             if action.ignores(signal) {
                 continue;
             }
             if !action.has_handler() {
-                match self.default_action(signal) {
-                    Next::Return => continue,
+                match self.default_action(task, signal) {
+                    Then::Return => continue,
                     end => return end,
                 }
             }
             if let Some(call) = interrupted.take().filter(|_| action.restarts()) {
                 restart(regs, call);
             }
-            if !self.enter_handler(process, thread, regs, signal, &info, &action, None) {
-                return self.killed_by(Signal::SEGV, "the stack cannot hold a signal frame");
+            if !self.enter_handler(task, regs, signal, &info, &action, None) {
+                return self.killed_by(task, Signal::SEGV, "the stack cannot hold a signal frame");
             }
         }
         if let Some(call) = interrupted {
             restart(regs, call);
         }
         thread.signals.lock().restore_suspended_mask();
-        Next::Return
+        Then::Return
     }
 
     /// Turns a fault of the program into a signal, unless it only needed a page.
     pub(crate) fn serve_exception(
         &self,
-        process: &Process,
-        thread: &Thread,
+        task: &Task,
         regs: &mut UserRegs,
         info: ExceptionInfo,
-    ) -> Next {
+    ) -> Then {
+        let Task {
+            process,
+            thread,
+            memory,
+        } = task;
         if info.vector == Vector::PAGE_FAULT {
-            let fault = process.memory.fault_in(info.address, access_of(info.error));
+            let fault = memory.fault_in(info.address, access_of(info.error));
             if thread.may_try_again(fault, info.address) {
-                return Next::Return;
+                return Then::Return;
             }
         }
-        let (signal, signal_info) = signal_of(&process.memory, self.machine, regs, &info);
+        let (signal, signal_info) = signal_of(memory, self.machine, regs, &info);
         if info.vector == Vector::BREAKPOINT {
             // A trap, not a fault: the program goes on after the one-byte instruction.
             regs.rip = regs.rip.wrapping_add(1);
@@ -78,17 +89,9 @@ impl Libos {
         let is_blocked = thread.signals.lock().mask.contains(signal);
         let handled = action.has_handler()
             && !is_blocked
-            && self.enter_handler(
-                process,
-                thread,
-                regs,
-                signal,
-                &signal_info,
-                &action,
-                Some(info),
-            );
+            && self.enter_handler(task, regs, signal, &signal_info, &action, Some(info));
         if handled {
-            return self.deliver_signals(process, thread, regs, None);
+            return self.deliver_signals(task, regs, None);
         }
         self.machine.log(
             LogLevel::Error,
@@ -96,11 +99,20 @@ impl Libos {
                 "the program was killed by SIG{}: exception {} at {:#x}, address {:#x}",
                 signal.name(),
                 info.vector.0,
-                process.memory.program_address(regs.rip),
+                memory.program_address(regs.rip),
                 info.address
             ),
         );
-        Next::ExitProcess(128 + i32::from(signal.number()))
+        self.end_process(task, EndStatus::Killed(signal))
+    }
+
+    /// Delivers signals to a thread between two instructions of its program.
+    pub(crate) fn serve_interruption(&self, task: &Task, regs: &mut UserRegs) -> Then {
+        // A few instructions later it is in a system call, and looks at its signals there.
+        if task.memory.is_in_stub(regs.rip) || !task.thread.must_look_at_signals() {
+            return Then::Return;
+        }
+        self.deliver_signals(task, regs, None)
     }
 
     fn take_signal(&self, process: &Process, thread: &Thread) -> Option<(Signal, SignalInfo)> {
@@ -111,21 +123,16 @@ impl Libos {
         own.or_else(|| process.signals.lock().pending.take(mask))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all of them describe one delivery"
-    )]
     fn enter_handler(
         &self,
-        process: &Process,
-        thread: &Thread,
+        task: &Task,
         regs: &mut UserRegs,
         signal: Signal,
         info: &SignalInfo,
         action: &Action,
         exception: Option<ExceptionInfo>,
     ) -> bool {
-        let mut signals = thread.signals.lock();
+        let mut signals = task.thread.signals.lock();
         let plan = FramePlan {
             signal,
             info,
@@ -134,7 +141,7 @@ impl Libos {
             alternate_stack: signals.alternate_stack,
             exception,
         };
-        if frame::push(&process.memory, self.machine, regs, &plan).is_err() {
+        if frame::push(&task.memory, self.machine, regs, &plan).is_err() {
             return false;
         }
         signals.alternate_stack = signals.alternate_stack.after_use();
@@ -143,32 +150,32 @@ impl Libos {
         true
     }
 
-    fn default_action(&self, signal: Signal) -> Next {
+    fn default_action(&self, task: &Task, signal: Signal) -> Then {
         match signal.default_action() {
-            DefaultAction::Ignore => Next::Return,
-            DefaultAction::Terminate => Next::ExitProcess(128 + i32::from(signal.number())),
+            DefaultAction::Ignore => Then::Return,
+            DefaultAction::Terminate => self.end_process(task, EndStatus::Killed(signal)),
             DefaultAction::Stop => {
                 let line = format!(
                     "SIG{} does not stop the program: job control comes in a later version",
                     signal.name()
                 );
                 self.machine.log(LogLevel::Warning, &line);
-                Next::Return
+                Then::Return
             }
         }
     }
 
-    fn killed_by(&self, signal: Signal, reason: &str) -> Next {
+    pub(crate) fn killed_by(&self, task: &Task, signal: Signal, reason: &str) -> Then {
         let line = format!("the program was killed by SIG{}: {reason}", signal.name());
         self.machine.log(LogLevel::Error, &line);
-        Next::ExitProcess(128 + i32::from(signal.number()))
+        self.end_process(task, EndStatus::Killed(signal))
     }
 
     /// Sends a signal to one thread.
     pub(crate) fn send_to_thread(
         &self,
         process: &Process,
-        thread: &Thread,
+        thread: &Arc<Thread>,
         signal: Signal,
         info: SignalInfo,
     ) -> Result<(), hal::Errno> {
@@ -178,8 +185,7 @@ impl Libos {
         if !thread.signals.lock().pending.add(signal, info) {
             return Err(hal::Errno::EAGAIN);
         }
-        thread.look_at_signals();
-        self.machine.interrupt(thread.number());
+        self.interrupt(thread);
         Ok(())
     }
 
@@ -199,9 +205,10 @@ impl Libos {
         }
         drop(signals);
         for thread in process.threads() {
-            thread.look_at_signals();
-            if !thread.signals.lock().mask.contains(signal) {
-                self.machine.interrupt(thread.number());
+            if thread.signals.lock().mask.contains(signal) {
+                thread.look_at_signals();
+            } else {
+                self.interrupt(&thread);
             }
         }
         Ok(())
@@ -267,6 +274,25 @@ pub(crate) struct ProcessSignals {
 }
 
 impl ProcessSignals {
+    /// Those that a child of this process begins with: the same actions, nothing pending.
+    pub(crate) fn of_child(&self) -> Self {
+        Self {
+            actions: self.actions.clone(),
+            pending: super::Pending::default(),
+        }
+    }
+
+    /// The process runs another program: what was handled is no more, what was ignored still is.
+    pub(crate) fn forget_handlers(&mut self) {
+        self.actions.forget_handlers();
+    }
+
+    /// Whether the ends of children are of no interest (`SIG_IGN` or `SA_NOCLDWAIT`).
+    pub(crate) const fn forgets_children(&self) -> bool {
+        let action = self.actions.get(Signal::CHLD);
+        action.handler == Action::IGNORE || action.forgets_children()
+    }
+
     /// What is to be done with a signal.
     pub(crate) const fn action(&self, signal: Signal) -> Action {
         self.actions.get(signal)

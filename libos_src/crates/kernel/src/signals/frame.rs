@@ -148,7 +148,7 @@ pub(super) fn push(
     space.write(frame_at, &frame)?;
     enter_handler(regs, plan, frame_at);
     // An area without components: everything is as at program start.
-    let _ = machine.restore_xstate(&initial_state());
+    let _ = machine.restore_xstate(&initial_state(machine));
     Ok(())
 }
 
@@ -210,8 +210,9 @@ fn extended_state(machine: &dyn Machine) -> Vec<u8> {
     state
 }
 
-fn initial_state() -> [u8; XSAVE_HEADER_END] {
-    let mut state = [0; XSAVE_HEADER_END];
+/// An extended state as at program start.
+pub(crate) fn initial_state(machine: &dyn Machine) -> Vec<u8> {
+    let mut state = vec![0; machine.xstate_size()];
     state[..2].copy_from_slice(&0x37fu16.to_le_bytes());
     state[MXCSR_AT..MXCSR_AT + 4].copy_from_slice(&MXCSR_DEFAULT.to_le_bytes());
     state
@@ -260,7 +261,7 @@ pub(crate) fn restore(
 fn restore_state(space: &AddressSpace, machine: &dyn Machine, at: u64) -> Result<(), Errno> {
     if at == 0 {
         return machine
-            .restore_xstate(&initial_state())
+            .restore_xstate(&initial_state(machine))
             .map_err(|_| Errno::EFAULT);
     }
     let legacy = space.read_bytes(at, LEGACY_BYTES)?;

@@ -3,6 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::Signal;
+use crate::processes::{Change, EndStatus};
 
 /// What a handler learns about a signal: `siginfo_t` of x86-64 (`asm-generic/siginfo.h`), 128
 /// bytes.
@@ -32,6 +33,28 @@ impl SignalInfo {
     /// Sent by `tgkill` or `tkill` from this process and user.
     pub(crate) const fn from_tgkill(signal: Signal, pid: u32, user: u32) -> Self {
         Self::new(signal, SI_TKILL, pid as u64 | (user as u64) << 32)
+    }
+
+    /// A child of this process has ended, and its parent learns of it by `signal`.
+    pub(crate) const fn from_child(signal: Signal, pid: u32, status: EndStatus) -> Self {
+        Self::from_change(signal, pid, Change::Ended(status))
+    }
+
+    /// Something happened to a child, which belongs to the superuser.
+    pub(crate) const fn from_change(signal: Signal, pid: u32, change: Change) -> Self {
+        const CLD_EXITED: i32 = 1;
+        const CLD_KILLED: i32 = 2;
+        const CLD_STOPPED: i32 = 5;
+        const CLD_CONTINUED: i32 = 6;
+        let (code, status) = match change {
+            Change::Ended(EndStatus::Exited(status)) => (CLD_EXITED, status & 0xff),
+            Change::Ended(EndStatus::Killed(by)) => (CLD_KILLED, by.number() as i32),
+            Change::Stopped(by) => (CLD_STOPPED, by.number() as i32),
+            Change::Continued => (CLD_CONTINUED, Signal::CONT.number() as i32),
+        };
+        let mut info = Self::new(signal, code, pid as u64);
+        info.fields[1] = status.cast_unsigned() as u64;
+        info
     }
 
     /// Raised by the kernel itself, about nothing in particular.

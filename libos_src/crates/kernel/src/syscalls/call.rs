@@ -2,24 +2,29 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
-use hal::{Errno, Next, UserRegs};
+use hal::{Errno, UserRegs};
 use vfs::{Location, PATH_MAX_BYTES};
 
 use super::argument::Address;
 use super::{room, table};
 use crate::Libos;
+use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
-use crate::process::Process;
+use crate::processes::{Process, Vfork};
 use crate::signals::Interrupted;
-use crate::threads::Thread;
+use crate::threads::{Resume, Thread};
 
 /// A system call that is being served: who asks, and with what registers.
 pub(crate) struct Call<'a> {
     pub(crate) libos: &'a Libos,
+    pub(crate) task: &'a Task,
     pub(crate) process: &'a Arc<Process>,
     pub(crate) thread: &'a Arc<Thread>,
     pub(crate) regs: &'a mut UserRegs,
+    /// What follows when the thread does not go on: see [`Call::leave`].
+    pub(crate) then: Option<Then>,
 }
 
 /// What a system call gives: the value for `rax`, or why there is none.
@@ -33,8 +38,8 @@ pub(crate) enum Stop {
     /// A signal came before anything was done: it starts again, or fails with `EINTR` if the
     /// signal's handler wants that.
     Restart,
-    /// The thread does not go on.
-    Leave(Next),
+    /// The thread does not go on; [`Call::leave`] makes it.
+    Leave,
 }
 
 impl From<Errno> for Stop {
@@ -48,7 +53,7 @@ const AT_WORKING_DIRECTORY: i32 = -100;
 
 impl Call<'_> {
     /// Serves the call, and then delivers signals.
-    pub(crate) fn serve(mut self) -> Next {
+    pub(crate) fn serve(mut self) -> Then {
         let number = self.regs.rax;
         let UserRegs {
             rdi,
@@ -70,13 +75,41 @@ impl Call<'_> {
                 interrupted = Some(Interrupted { number });
                 Errno::EINTR.to_return_value()
             }
-            Err(Stop::Leave(next)) => return next,
+            Err(Stop::Leave) => return self.then.take().unwrap_or(Then::Return),
         };
         if interrupted.is_none() && !self.thread.must_look_at_signals() {
-            return Next::Return;
+            return Then::Return;
         }
-        self.libos
-            .deliver_signals(self.process, self.thread, self.regs, interrupted)
+        (self.libos).deliver_signals(self.task, self.regs, interrupted)
+    }
+
+    /// Serves the call `number` again, in which the thread waited.
+    pub(crate) fn again(self, number: u64) -> Then {
+        self.regs.rax = number;
+        self.serve()
+    }
+
+    /// Goes on after a child that borrowed the memory of this process has left it.
+    pub(crate) fn after_vfork(self, vfork: Arc<Vfork>) -> Then {
+        self.thread.before_looking();
+        let is_over = self.process.survivors.is_over_for(self.thread.tid());
+        if !is_over && !vfork.is_over.load(Ordering::Acquire) {
+            return Then::Suspend(Resume::Vfork(vfork));
+        }
+        self.regs.rax = vfork.child.into();
+        (self.libos).deliver_signals(self.task, self.regs, None)
+    }
+
+    /// Ends the call without a value: `then` follows.
+    pub(super) fn leave(&mut self, then: Then) -> Stop {
+        self.then = Some(then);
+        Stop::Leave
+    }
+
+    /// The thread gives up its enclave thread until it is woken, and then makes the call `number`,
+    /// which is the one at hand, again. Whoever wakes it was told of it before it last looked.
+    pub(super) fn wait_without_thread(&mut self, number: u64) -> Stop {
+        self.leave(Then::Suspend(Resume::Call(number)))
     }
 
     /// Refuses a call that would leave something in a kernel heap that is nearly full.
@@ -97,7 +130,7 @@ impl Call<'_> {
 
     /// The memory of the process.
     pub(super) fn memory(&self) -> &AddressSpace {
-        &self.process.memory
+        &self.task.memory
     }
 
     /// Reads a path argument.

@@ -1,16 +1,18 @@
-//! Making threads.
+//! Making threads and processes.
 
-use core::sync::atomic::Ordering;
-use core::time::Duration;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use hal::{Clock, Errno, UserRegs};
+use hal::{Errno, UserRegs};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::records::CloneArguments;
-use super::refused;
 use super::thread::is_thread_pointer;
-use crate::threads::Thread;
+use crate::libos::{Task, Then};
+use crate::processes::{NewProcess, Process, Vfork};
+use crate::signals::Signal;
+use crate::threads::{Resume, Thread};
 
 const CSIGNAL: u64 = 0xff;
 const CLONE_VM: u64 = 0x100;
@@ -18,6 +20,7 @@ const CLONE_FS: u64 = 0x200;
 const CLONE_FILES: u64 = 0x400;
 const CLONE_SIGHAND: u64 = 0x800;
 const CLONE_VFORK: u64 = 0x4000;
+const CLONE_PARENT: u64 = 0x8000;
 const CLONE_THREAD: u64 = 0x1_0000;
 const CLONE_SYSVSEM: u64 = 0x4_0000;
 const CLONE_SETTLS: u64 = 0x8_0000;
@@ -25,27 +28,40 @@ const CLONE_PARENT_SETTID: u64 = 0x10_0000;
 const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
 const CLONE_DETACHED: u64 = 0x40_0000;
 const CLONE_CHILD_SETTID: u64 = 0x100_0000;
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// What every thread shares with the others.
 const SHARED_BY_THREADS: u64 = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-const UNDERSTOOD: u64 = SHARED_BY_THREADS
-    | CLONE_FS
-    | CLONE_FILES
+const FOR_BOTH: u64 = CLONE_VM
     | CLONE_SYSVSEM
     | CLONE_SETTLS
     | CLONE_PARENT_SETTID
     | CLONE_CHILD_CLEARTID
     | CLONE_DETACHED
     | CLONE_CHILD_SETTID;
+const FOR_THREADS: u64 = FOR_BOTH | SHARED_BY_THREADS | CLONE_FS | CLONE_FILES;
+const FOR_PROCESSES: u64 = FOR_BOTH | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND;
 
-/// A thread as both forms of the call describe it.
-struct NewThread {
+/// A thread or process as both forms of the call describe it.
+struct NewTask {
     flags: u64,
     /// The stack pointer, or 0 for the caller's.
     stack: u64,
     parent_tid: Address,
     child_tid: Address,
     thread_pointer: u64,
+    /// What the parent gets when a process ends, or 0.
+    exit_signal: u64,
+}
+
+/// `fork(2)`.
+pub(super) fn fork(call: &mut Call<'_>) -> Outcome {
+    new_task(call, &NewTask::process(0))
+}
+
+/// `vfork(2)`.
+pub(super) fn vfork(call: &mut Call<'_>) -> Outcome {
+    new_task(call, &NewTask::process(CLONE_VM | CLONE_VFORK))
 }
 
 /// `clone(2)`.
@@ -57,15 +73,16 @@ pub(super) fn clone(
     child_tid: Address,
     thread_pointer: u64,
 ) -> Outcome {
-    let flags = flags & !CSIGNAL;
-    new_thread(
+    new_task(
         call,
-        &NewThread {
-            flags,
+        &NewTask {
+            // The call takes 32 bits of flags.
+            flags: flags & 0xffff_ffff & !CSIGNAL,
             stack,
             parent_tid,
             child_tid,
             thread_pointer,
+            exit_signal: flags & CSIGNAL,
         },
     )
 }
@@ -90,52 +107,164 @@ pub(super) fn clone3(call: &mut Call<'_>, arguments: Address, size: u64) -> Outc
         return Err(Errno::EINVAL.into());
     }
     let stack = new.stack.checked_add(new.stack_size).ok_or(Errno::EINVAL)?;
-    let new = NewThread {
+    let new = NewTask {
         flags: new.flags,
         stack,
         parent_tid: Address(new.parent_tid),
         child_tid: Address(new.child_tid),
         thread_pointer: new.tls,
+        exit_signal: new.exit_signal,
     };
-    new_thread(call, &new)
+    new_task(call, &new)
 }
 
-fn new_thread(call: &mut Call<'_>, new: &NewThread) -> Outcome {
-    if new.flags & CLONE_THREAD == 0 {
-        return refused::process(call);
+impl NewTask {
+    const fn process(flags: u64) -> Self {
+        Self {
+            flags,
+            stack: 0,
+            parent_tid: Address(0),
+            child_tid: Address(0),
+            thread_pointer: 0,
+            exit_signal: Signal::CHLD.number() as u64,
+        }
     }
-    if new.flags & SHARED_BY_THREADS != SHARED_BY_THREADS || new.flags & CLONE_VFORK != 0 {
+
+    const fn has(&self, flag: u64) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+fn new_task(call: &mut Call<'_>, new: &NewTask) -> Outcome {
+    if new.has(CLONE_THREAD) {
+        new_thread(call, new)
+    } else {
+        new_process(call, new)
+    }
+}
+
+fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
+    if new.flags & SHARED_BY_THREADS != SHARED_BY_THREADS || new.has(CLONE_VFORK) {
         return Err(Errno::EINVAL.into());
     }
-    if new.flags & !UNDERSTOOD != 0
-        || new.flags & (CLONE_FS | CLONE_FILES) != CLONE_FS | CLONE_FILES
-    {
+    if new.flags & !FOR_THREADS != 0 || !(new.has(CLONE_FS) && new.has(CLONE_FILES)) {
         let reason = "threads share files and directories; these flags are not understood; EINVAL";
         call.libos.report_once(call.regs.rax, reason);
         return Err(Errno::EINVAL.into());
     }
     let start = first_registers(call.regs, new)?;
+    let libos = call.libos;
+    admit(call)?;
     // The words are written before the thread runs, so a bad address makes no thread.
-    let (name, mask) = (*call.thread.name.lock(), call.thread.signals.lock().mask);
-    let limit = call.libos.config.threads.max;
-    let thread = call
-        .process
-        .add_thread(limit, |tid| Thread::new(tid, name, mask, start))
-        .map_err(|errno| no_thread(call, errno))?;
-    let begun = begin(call, new, &thread);
-    if let Err(errno) = begun {
-        call.process.remove_thread(thread.tid, 0);
-        return Err(no_thread(call, errno).into());
+    let made = libos
+        .processes
+        .add_thread(call.process.pid)
+        .and_then(|tid| {
+            let thread = copy_of_thread(call, tid, start);
+            set_words(call, new, &thread).inspect_err(|_| libos.processes.remove_thread(tid))?;
+            Ok(thread)
+        });
+    let thread = made.inspect_err(|_| libos.scheduler.dismiss())?;
+    call.process.add_thread(thread.clone());
+    if call.process.survivors.is_over_for(thread.tid()) {
+        // The process has ended meanwhile: the new thread sees it before it runs.
+        thread.look_at_signals();
     }
-    Ok(thread.tid.into())
+    let tid = thread.tid();
+    let task = Task {
+        thread,
+        ..call.task.clone()
+    };
+    libos.scheduler.make_ready(libos.machine, task);
+    Ok(tid.into())
 }
 
-fn first_registers(parent: &UserRegs, new: &NewThread) -> Result<UserRegs, Errno> {
+fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
+    if new.flags & !FOR_PROCESSES != 0 {
+        let reason = "processes cannot share files, directories or handlers; these flags are not \
+                      understood; EINVAL";
+        call.libos.report_once(call.regs.rax, reason);
+        return Err(Errno::EINVAL.into());
+    }
+    let exit_signal = match new.exit_signal {
+        0 => None,
+        number => Some(Signal::new(number as i32)?),
+    };
+    if !new.has(CLONE_VM) {
+        let reason = "fork comes in a later version; the program gets ENOSYS";
+        call.libos.report_once(call.regs.rax, reason);
+        return Err(Errno::ENOSYS.into());
+    }
+    let start = first_registers(call.regs, new)?;
+    let libos = call.libos;
+    admit(call)?;
+    let parent = if new.has(CLONE_PARENT) {
+        libos.processes.parent(call.process.pid)
+    } else {
+        call.process.pid
+    };
+    let child = libos.processes.add_process(parent, exit_signal, |pid| {
+        Arc::new(copy_of_process(call, new, pid))
+    });
+    let child = child.inspect_err(|_| libos.scheduler.dismiss())?;
+    let thread = copy_of_thread(call, child.pid, start);
+    if let Err(errno) = set_words(call, new, &thread) {
+        libos.processes.remove_process(child.pid);
+        child.memory().leave();
+        libos.scheduler.dismiss();
+        return Err(errno.into());
+    }
+    child.add_thread(thread.clone());
+    let task = Task {
+        memory: child.memory(),
+        process: child.clone(),
+        thread,
+    };
+    if !new.has(CLONE_VFORK) {
+        libos.scheduler.make_ready(libos.machine, task);
+        return Ok(child.pid.into());
+    }
+    let vfork = Arc::new(Vfork {
+        parent: call.thread.clone(),
+        child: child.pid,
+        is_over: AtomicBool::new(false),
+    });
+    child.borrow_memory(vfork.clone());
+    Err(call.leave(Then::Lend(task, Resume::Vfork(vfork))))
+}
+
+/// A process that begins as the caller is: its memory is the same, all else a copy.
+fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32) -> Process {
+    let parent = call.process;
+    let mut signals = parent.signals.lock().of_child();
+    if new.has(CLONE_CLEAR_SIGHAND) {
+        signals.forget_handlers();
+    }
+    call.task.memory.join();
+    Process::new(NewProcess {
+        pid,
+        memory: call.task.memory.clone(),
+        descriptors: parent.descriptors.read().clone(),
+        viewpoint: parent.viewpoint.read().clone(),
+        signals,
+        limits: parent.limits.lock().clone(),
+        program: parent.program(),
+        began: call.libos.now(),
+    })
+}
+
+fn copy_of_thread(call: &Call<'_>, tid: u32, start: UserRegs) -> Arc<Thread> {
+    let signals = call.thread.signals.lock();
+    let thread = Thread::new(tid, *call.thread.name.lock(), signals.mask, start);
+    Arc::new(thread)
+}
+
+fn first_registers(parent: &UserRegs, new: &NewTask) -> Result<UserRegs, Errno> {
     let mut start = UserRegs { rax: 0, ..*parent };
     if new.stack != 0 {
         start.rsp = new.stack;
     }
-    if new.flags & CLONE_SETTLS != 0 {
+    if new.has(CLONE_SETTLS) {
         if !is_thread_pointer(new.thread_pointer) {
             return Err(Errno::EPERM);
         }
@@ -144,43 +273,22 @@ fn first_registers(parent: &UserRegs, new: &NewThread) -> Result<UserRegs, Errno
     Ok(start)
 }
 
-fn begin(call: &Call<'_>, new: &NewThread, thread: &Thread) -> Result<(), Errno> {
-    if new.flags & CLONE_PARENT_SETTID != 0 {
-        call.memory().write(new.parent_tid.0, &thread.tid)?;
+fn set_words(call: &Call<'_>, new: &NewTask, thread: &Thread) -> Result<(), Errno> {
+    if new.has(CLONE_PARENT_SETTID) {
+        call.memory().write(new.parent_tid.0, &thread.tid())?;
     }
-    if new.flags & CLONE_CHILD_SETTID != 0 {
-        call.memory().write(new.child_tid.0, &thread.tid)?;
+    if new.has(CLONE_CHILD_SETTID) {
+        call.memory().write(new.child_tid.0, &thread.tid())?;
     }
-    if new.flags & CLONE_CHILD_CLEARTID != 0 {
+    if new.has(CLONE_CHILD_CLEARTID) {
         thread.clear_tid.store(new.child_tid.0, Ordering::Relaxed);
     }
-    spawn(call, thread.tid.into())
+    Ok(())
 }
 
-/// How long a thread that has ended may take to give its TCS back.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
-const RELEASE_POLL: Duration = Duration::from_micros(100);
-
-/// Starts the enclave thread.
-///
-/// The process counts its live threads and has found room; a TCS may still be held for a moment by
-/// a thread that has just ended, which is waited for.
-fn spawn(call: &Call<'_>, token: u64) -> Result<(), Errno> {
-    let machine = call.libos.machine;
-    let now = || Duration::from(machine.clock(Clock::Monotonic));
-    let begin = now();
-    loop {
-        match machine.spawn_thread(token) {
-            Err(Errno::EAGAIN) if now() < begin + RELEASE_PATIENCE => {
-                machine.park(Some(now() + RELEASE_POLL));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn no_thread(call: &Call<'_>, errno: Errno) -> Errno {
-    if errno == Errno::EAGAIN {
+/// Counts one more thread, of this process or another.
+fn admit(call: &Call<'_>) -> Result<(), Errno> {
+    call.libos.scheduler.admit().inspect_err(|_| {
         let limit = call.libos.config.threads.max;
         call.libos.report_once(
             call.regs.rax,
@@ -189,6 +297,5 @@ fn no_thread(call: &Call<'_>, errno: Errno) -> Errno {
                  `resource_limits.max_num_of_threads` in Occlum.yaml would do"
             ),
         );
-    }
-    errno
+    })
 }

@@ -7,7 +7,7 @@ use hal::{Clock, Errno};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::records::Time;
-use crate::threads::{Deadline, WaitOn, duration_of};
+use crate::threads::{Deadline, FutexKey, WaitOn, duration_of};
 
 const FUTEX_WAIT: u32 = 0;
 const FUTEX_WAKE: u32 = 1;
@@ -82,18 +82,24 @@ fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Dead
         bits,
         deadline,
     };
-    call.libos.futex_wait(call.process, call.thread, &wait)
+    call.libos.futex_wait(call.task, &wait)
 }
 
 fn wake(call: &Call<'_>, word: Address, count: u32, bits: u32) -> Outcome {
     if bits == 0 {
         return Err(Errno::EINVAL.into());
     }
-    let woken = call
-        .libos
-        .futexes
-        .wake(call.libos.machine, word.0, at_least_one(count), bits);
+    let woken = call.libos.futexes.wake(
+        call.libos.machine,
+        key(call, word),
+        at_least_one(count),
+        bits,
+    );
     Ok(woken.into())
+}
+
+fn key(call: &Call<'_>, word: Address) -> FutexKey {
+    call.memory().futex_key(word.0)
 }
 
 /// Linux wakes one even when asked for none.
@@ -113,7 +119,7 @@ fn requeue(
     }
     let machine = call.libos.machine;
     let (woken, moved) = call.libos.futexes.requeue(
-        call.process,
+        call.memory(),
         machine,
         [from.0, to.0],
         [wake, moved],
@@ -147,9 +153,19 @@ fn wake_and_change(
     }
     let machine = call.libos.machine;
     let futexes = &call.libos.futexes;
-    let mut woken = futexes.wake(machine, first.0, at_least_one(first_count), ALL_BITS);
+    let mut woken = futexes.wake(
+        machine,
+        key(call, first),
+        at_least_one(first_count),
+        ALL_BITS,
+    );
     if change.compares(old) {
-        woken += futexes.wake(machine, second.0, at_least_one(second_count), ALL_BITS);
+        woken += futexes.wake(
+            machine,
+            key(call, second),
+            at_least_one(second_count),
+            ALL_BITS,
+        );
     }
     Ok(woken.into())
 }

@@ -10,6 +10,7 @@ mod clone;
 mod descriptors;
 mod directories;
 mod event_poll;
+mod exec;
 mod futex;
 mod identity;
 mod input_output;

@@ -49,14 +49,6 @@ pub(super) struct EventRecord {
     pub(super) data: u64,
 }
 
-/// `struct rlimit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub(super) struct Limit {
-    pub(super) soft: u64,
-    pub(super) hard: u64,
-}
-
 /// `struct clone_args`, its first version with the later fields.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]

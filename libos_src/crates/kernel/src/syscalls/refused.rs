@@ -12,16 +12,6 @@ pub(super) fn unknown(call: &mut Call<'_>, number: u64) -> Outcome {
     Err(Errno::ENOSYS.into())
 }
 
-/// Making processes and running other programs.
-pub(super) fn process(call: &mut Call<'_>) -> Outcome {
-    let number = call.regs.rax;
-    call.libos.report_once(
-        number,
-        "processes come in a later version; the program gets ENOSYS",
-    );
-    Err(Errno::ENOSYS.into())
-}
-
 /// Sockets.
 pub(super) fn network(call: &mut Call<'_>) -> Outcome {
     let number = call.regs.rax;

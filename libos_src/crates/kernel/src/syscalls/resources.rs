@@ -2,17 +2,15 @@
 
 use alloc::vec;
 
-use hal::{Clock, Errno};
+use hal::Errno;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use super::records::Limit;
-use crate::files::DESCRIPTORS_MAX;
+use super::process::usage_record;
+use crate::processes::{Limit, Limits};
 
-const UNLIMITED: u64 = u64::MAX;
-
-/// `prlimit64(2)`, for this process. Limits come from the configuration: one can be set to what it
-/// is, or lower where nothing depends on it, and is then forgotten.
+/// `prlimit64(2)`. The limits of memory come from the configuration; lower ones are remembered and
+/// inherited, but only that of descriptors is kept.
 pub(super) fn prlimit64(
     call: &mut Call<'_>,
     pid: i32,
@@ -20,33 +18,38 @@ pub(super) fn prlimit64(
     new: Address,
     old: Address,
 ) -> Outcome {
-    if pid != 0 && pid.cast_unsigned() != call.process.pid {
-        return Err(Errno::ESRCH.into());
-    }
-    let limit = limit_of(call, resource)?;
-    if let Some(address) = new.non_null() {
-        let new: Limit = call.memory().read(address.0)?;
-        if new.soft > new.hard {
-            return Err(Errno::EINVAL.into());
+    let process = match pid {
+        0 => call.process.clone(),
+        pid => {
+            let pid = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+            call.libos.processes.get(pid).ok_or(Errno::ESRCH)?
         }
-        if new.hard > limit.hard {
-            return Err(Errno::EPERM.into());
-        }
-        if new != limit {
+    };
+    let new = match new.non_null() {
+        Some(address) => Some(call.memory().read::<[u64; 2]>(address.0)?),
+        None => None,
+    };
+    let before = process.limits.lock().get(resource)?;
+    if let Some([soft, hard]) = new {
+        process.limits.lock().set(resource, Limit { soft, hard })?;
+        if resource == Limits::DESCRIPTORS {
+            process.descriptors.write().set_limit(soft);
+        } else if resource != Limits::CORE && before != (Limit { soft, hard }) {
             let reason = "limits are set in Occlum.yaml; the new one has no effect";
             call.libos.report_once(call.regs.rax, reason);
         }
     }
     if let Some(address) = old.non_null() {
-        call.memory().write(address.0, &limit)?;
+        call.memory()
+            .write(address.0, &[before.soft, before.hard])?;
     }
     Ok(0)
 }
 
 /// `getrlimit(2)`.
 pub(super) fn getrlimit(call: &mut Call<'_>, resource: u32, limit: Address) -> Outcome {
-    let value = limit_of(call, resource)?;
-    call.memory().write(limit.0, &value)?;
+    let value = call.process.limits.lock().get(resource)?;
+    call.memory().write(limit.0, &[value.soft, value.hard])?;
     Ok(0)
 }
 
@@ -55,48 +58,20 @@ pub(super) fn setrlimit(call: &mut Call<'_>, resource: u32, limit: Address) -> O
     prlimit64(call, 0, resource, limit, Address(0))
 }
 
-fn limit_of(call: &Call<'_>, resource: u32) -> Result<Limit, Errno> {
-    const RLIMIT_DATA: u32 = 2;
-    const RLIMIT_STACK: u32 = 3;
-    const RLIMIT_CORE: u32 = 4;
-    const RLIMIT_NPROC: u32 = 6;
-    const RLIMIT_NOFILE: u32 = 7;
-    const RLIMIT_AS: u32 = 9;
-    const RLIMIT_MAX: u32 = 15;
-    let layout = call.memory().layout();
-    let both = |value| Limit {
-        soft: value,
-        hard: value,
-    };
-    Ok(match resource {
-        RLIMIT_DATA => both(layout.heap_limit_bytes),
-        RLIMIT_STACK => both(layout.stack.end - layout.stack.start),
-        RLIMIT_CORE => both(0),
-        RLIMIT_NPROC => both(call.libos.config.threads.max.into()),
-        RLIMIT_NOFILE => both(DESCRIPTORS_MAX as u64),
-        RLIMIT_AS => both(layout.user.end - layout.user.start),
-        0..=RLIMIT_MAX => both(UNLIMITED),
-        _ => return Err(Errno::EINVAL),
-    })
-}
-
 /// `getrusage(2)`. Times are those of the clock: an enclave cannot measure what it really used.
 pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcome {
     const RUSAGE_CHILDREN: i32 = -1;
     const RUSAGE_THREAD: i32 = 1;
-    const WORDS: usize = 18;
     if !(RUSAGE_CHILDREN..=RUSAGE_THREAD).contains(&who) {
         return Err(Errno::EINVAL.into());
     }
-    let mut words = [0u64; WORDS];
-    if who != RUSAGE_CHILDREN {
-        let now = call.libos.machine.clock(Clock::Monotonic);
-        words[0] = now.seconds;
-        words[1] = u64::from(now.nanoseconds) / 1000;
-        // ru_maxrss, in KiB.
-        words[4] = call.memory().sizes_bytes().1 / 1024;
-    }
-    call.memory().write(usage.0, &words)?;
+    let record = if who == RUSAGE_CHILDREN {
+        usage_record(*call.process.children_time.lock(), 0)
+    } else {
+        let time = call.libos.now().saturating_sub(call.process.began);
+        usage_record(time, call.memory().sizes_bytes().1)
+    };
+    call.memory().write(usage.0, &record)?;
     Ok(0)
 }
 
@@ -150,6 +125,11 @@ pub(super) fn sched_getscheduler(call: &mut Call<'_>, tid: i32) -> Outcome {
 }
 
 fn check_thread(call: &Call<'_>, tid: i32) -> Result<(), Errno> {
-    let exists = tid == 0 || call.process.thread(tid.cast_unsigned()).is_some();
+    let exists = tid == 0
+        || call
+            .libos
+            .processes
+            .of_thread(tid.cast_unsigned())
+            .is_some();
     if exists { Ok(()) } else { Err(Errno::ESRCH) }
 }

@@ -15,15 +15,16 @@ const RESERVE_BYTES: usize = 512 * 1024;
 pub(super) const fn is_needed(number: u64) -> bool {
     matches!(
         number,
-        // open mmap mprotect pipe mremap madvise dup dup2 clone fcntl; not brk, which cannot say
+        // open mmap mprotect pipe mremap madvise dup dup2 clone fork vfork execve fcntl; not brk, which cannot say
         // ENOMEM and only moves an end
-        2 | 9 | 10 | 22 | 25 | 28 | 32 | 33 | 56 | 72
+        2 | 9 | 10 | 22 | 25 | 28 | 32 | 33 | 56
+            ..=59 | 72
             // chdir fchdir rename mkdir creat link symlink rt_sigqueueinfo
             | 80 | 81 | 82 | 83 | 85 | 86 | 88 | 129
             // openat mkdirat renameat linkat symlinkat eventfd2 dup3 pipe2
             | 257 | 258 | 264 | 265 | 266 | 290 | 292 | 293
-            // rt_tgsigqueueinfo renameat2 clone3
-            | 297 | 316 | 435
+            // rt_tgsigqueueinfo renameat2 execveat clone3
+            | 297 | 316 | 322 | 435
     )
 }
 

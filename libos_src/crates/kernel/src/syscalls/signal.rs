@@ -3,7 +3,8 @@
 use hal::Errno;
 
 use super::argument::Address;
-use super::call::{Call, Outcome, Stop};
+use super::call::{Call, Outcome};
+use crate::processes::Target;
 use crate::signals::{self, Action, SA_RESTORER, Signal, SignalInfo, SignalSet, StackRecord};
 
 /// Bytes of the kernel's `sigset_t`.
@@ -88,11 +89,10 @@ pub(super) fn rt_sigpending(call: &mut Call<'_>, set: Address, set_bytes: u64) -
 
 /// `rt_sigreturn(2)`: the program goes on where a handler interrupted it.
 pub(super) fn rt_sigreturn(call: &mut Call<'_>) -> Outcome {
-    let Ok(restored) = signals::restore(&call.process.memory, call.libos.machine, call.regs) else {
-        call.libos
-            .report_once(call.regs.rax, "the signal frame is not valid; SIGSEGV");
-        let end = hal::Next::ExitProcess(128 + i32::from(Signal::SEGV.number()));
-        return Err(Stop::Leave(end));
+    let Ok(restored) = signals::restore(&call.task.memory, call.libos.machine, call.regs) else {
+        let reason = "its signal frame is not valid";
+        let then = call.libos.killed_by(call.task, Signal::SEGV, reason);
+        return Err(call.leave(then));
     };
     let mut signals = call.thread.signals.lock();
     signals.mask = restored.mask;
@@ -122,51 +122,44 @@ pub(super) fn sigaltstack(call: &mut Call<'_>, new: Address, old: Address) -> Ou
     Ok(0)
 }
 
-/// `kill(2)`: to this process, its group, or all: there is no other.
+/// `kill(2)`.
 pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
-    let own = call.process.pid.cast_signed();
-    if ![0, -1, own, -own].contains(&pid) {
-        return Err(Errno::ESRCH.into());
-    }
-    if pid == -1 {
-        // All but the caller.
-        return Err(Errno::ESRCH.into());
-    }
-    let Some(signal) = signal_to_send(number)? else {
-        return Ok(0);
+    let (libos, own) = (call.libos, call.process.pid);
+    let target = match pid {
+        1.. => Target::Process(pid.cast_unsigned()),
+        0 => Target::Group(libos.processes.group_and_session(own)?.0),
+        -1 => Target::Others,
+        _ => Target::Group(pid.unsigned_abs()),
     };
-    let info = SignalInfo::from_kill(signal, call.process.pid, USER);
-    call.libos.send_to_process(call.process, signal, info)?;
+    let targets = libos.processes.targets(own, target)?;
+    if let Some(signal) = signal_to_send(number)? {
+        let info = SignalInfo::from_kill(signal, own, USER);
+        for process in targets {
+            libos.send_to_process(&process, signal, info)?;
+        }
+    }
     Ok(0)
 }
 
 /// `tgkill(2)`.
 pub(super) fn tgkill(call: &mut Call<'_>, pid: i32, tid: i32, number: i32) -> Outcome {
-    if pid <= 0 || tid <= 0 {
+    if pid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    if pid.cast_unsigned() != call.process.pid {
-        return Err(Errno::ESRCH.into());
-    }
-    tkill(call, tid, number)
+    send_to(call, Some(pid), tid, |call| {
+        let signal = signal_to_send(number)?;
+        let own = call.process.pid;
+        Ok(signal.map(|signal| (signal, SignalInfo::from_tgkill(signal, own, USER))))
+    })
 }
 
 /// `tkill(2)`.
 pub(super) fn tkill(call: &mut Call<'_>, tid: i32, number: i32) -> Outcome {
-    if tid <= 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let thread = call
-        .process
-        .thread(tid.cast_unsigned())
-        .ok_or(Errno::ESRCH)?;
-    let Some(signal) = signal_to_send(number)? else {
-        return Ok(0);
-    };
-    let info = SignalInfo::from_tgkill(signal, call.process.pid, USER);
-    call.libos
-        .send_to_thread(call.process, &thread, signal, info)?;
-    Ok(0)
+    send_to(call, None, tid, |call| {
+        let signal = signal_to_send(number)?;
+        let own = call.process.pid;
+        Ok(signal.map(|signal| (signal, SignalInfo::from_tgkill(signal, own, USER))))
+    })
 }
 
 /// `rt_sigqueueinfo(2)`.
@@ -176,13 +169,15 @@ pub(super) fn rt_sigqueueinfo(
     number: i32,
     info: Address,
 ) -> Outcome {
-    if pid.cast_unsigned() != call.process.pid {
-        return Err(Errno::ESRCH.into());
-    }
+    let (libos, own) = (call.libos, call.process.pid);
+    let target = Target::Process(u32::try_from(pid).map_err(|_| Errno::ESRCH)?);
+    let targets = libos.processes.targets(own, target)?;
     let Some((signal, info)) = queued(call, number, info)? else {
         return Ok(0);
     };
-    call.libos.send_to_process(call.process, signal, info)?;
+    for process in targets {
+        libos.send_to_process(&process, signal, info)?;
+    }
     Ok(0)
 }
 
@@ -194,18 +189,31 @@ pub(super) fn rt_tgsigqueueinfo(
     number: i32,
     info: Address,
 ) -> Outcome {
-    if pid.cast_unsigned() != call.process.pid {
-        return Err(Errno::ESRCH.into());
+    if pid <= 0 {
+        return Err(Errno::EINVAL.into());
     }
-    let thread = call
-        .process
-        .thread(tid.cast_unsigned())
-        .ok_or(Errno::ESRCH)?;
-    let Some((signal, info)) = queued(call, number, info)? else {
-        return Ok(0);
-    };
-    call.libos
-        .send_to_thread(call.process, &thread, signal, info)?;
+    send_to(call, Some(pid), tid, |call| queued(call, number, info))
+}
+
+/// Sends a signal to a thread, which must be one of the process `pid` if that is given.
+fn send_to(
+    call: &Call<'_>,
+    pid: Option<i32>,
+    tid: i32,
+    make: impl FnOnce(&Call<'_>) -> Result<Option<(Signal, SignalInfo)>, Errno>,
+) -> Outcome {
+    if tid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let tid = tid.cast_unsigned();
+    let process = call.libos.processes.of_thread(tid);
+    let process =
+        process.filter(|process| pid.is_none_or(|pid| pid.cast_unsigned() == process.pid));
+    let process = process.ok_or(Errno::ESRCH)?;
+    let thread = process.thread(tid).ok_or(Errno::ESRCH)?;
+    if let Some((signal, info)) = make(call)? {
+        call.libos.send_to_thread(&process, &thread, signal, info)?;
+    }
     Ok(0)
 }
 

@@ -6,6 +6,7 @@ use hal::{Clock, Errno};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
+use crate::signals::Signal;
 
 const FIELD_BYTES: usize = 65;
 
@@ -29,14 +30,12 @@ pub(super) fn uname(call: &mut Call<'_>, buffer: Address) -> Outcome {
 
 /// `sysinfo(2)`: the memory that programs have, not the host's.
 pub(super) fn sysinfo(call: &mut Call<'_>, buffer: Address) -> Outcome {
-    let user = &call.memory().layout().user;
-    let total = user.end - user.start;
-    let free = total - call.memory().sizes_bytes().1;
+    let (total, free) = call.memory().region_sizes_bytes();
     let mut words = [0u64; 14];
     words[0] = call.libos.machine.clock(Clock::Monotonic).seconds;
     words[4] = total;
     words[5] = free;
-    words[10] = call.process.thread_count() as u64;
+    words[10] = call.libos.processes.counts().1 as u64;
     words[13] = 1; // mem_unit, the low half of the last word
     call.memory().write(buffer.0, &words)?;
     Ok(0)
@@ -70,6 +69,10 @@ pub(super) fn getcpu(call: &mut Call<'_>, cpu: Address, node: Address) -> Outcom
 
 /// `prctl(2)`.
 pub(super) fn prctl(call: &mut Call<'_>, option: i32, argument: u64) -> Outcome {
+    const PR_SET_PDEATHSIG: i32 = 1;
+    const PR_GET_PDEATHSIG: i32 = 2;
+    const PR_SET_CHILD_SUBREAPER: i32 = 36;
+    const PR_GET_CHILD_SUBREAPER: i32 = 37;
     const PR_GET_DUMPABLE: i32 = 3;
     const PR_SET_DUMPABLE: i32 = 4;
     const PR_SET_NAME: i32 = 15;
@@ -81,7 +84,34 @@ pub(super) fn prctl(call: &mut Call<'_>, option: i32, argument: u64) -> Outcome 
     const PR_SET_VMA: i32 = 0x5356_4d41;
     const NAME_MAX_BYTES: usize = 15;
     const CAPABILITY_MAX: u64 = 40;
+    let (processes, pid) = (&call.libos.processes, call.process.pid);
     match option {
+        PR_SET_PDEATHSIG => {
+            let signal = match argument {
+                0 => None,
+                number => {
+                    let number = i32::try_from(number).map_err(|_| Errno::EINVAL)?;
+                    Some(Signal::new(number)?)
+                }
+            };
+            processes.set_death_signal(pid, signal);
+            Ok(0)
+        }
+        PR_GET_PDEATHSIG => {
+            let signal = processes.death_signal(pid);
+            let number = signal.map_or(0, |signal| u32::from(signal.number()));
+            call.memory().write(argument, &number)?;
+            Ok(0)
+        }
+        PR_SET_CHILD_SUBREAPER => {
+            processes.set_adopts(pid, argument != 0);
+            Ok(0)
+        }
+        PR_GET_CHILD_SUBREAPER => {
+            let adopts = u32::from(processes.adopts(pid));
+            call.memory().write(argument, &adopts)?;
+            Ok(0)
+        }
         PR_SET_NAME => {
             let text = call
                 .memory()

@@ -3,7 +3,7 @@
 use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::{
-    clone, descriptors, directories, event_poll, futex, identity, input_output, ioctl, links,
+    clone, descriptors, directories, event_poll, exec, futex, identity, input_output, ioctl, links,
     mapping, metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, splice,
     system, thread, time, vectors,
 };
@@ -73,9 +73,9 @@ table! {
     41 socket => refused::network, ();
     53 socketpair => refused::network, ();
     56 clone => clone::clone, (u64, u64, Address, Address, u64);
-    57 fork => refused::process, ();
-    58 vfork => refused::process, ();
-    59 execve => refused::process, ();
+    57 fork => clone::fork, ();
+    58 vfork => clone::vfork, ();
+    59 execve => exec::execve, (Address, Address, Address);
     60 exit => process::exit, (i32);
     61 wait4 => process::wait4, (i32, Address, i32, Address);
     62 kill => signal::kill, (i32, i32);
@@ -112,13 +112,15 @@ table! {
     104 getgid => identity::superuser, ();
     107 geteuid => identity::superuser, ();
     108 getegid => identity::superuser, ();
+    109 setpgid => identity::setpgid, (i32, i32);
     110 getppid => identity::getppid, ();
     111 getpgrp => identity::getpgrp, ();
+    112 setsid => identity::setsid, ();
     115 getgroups => identity::getgroups, (i32, Address);
     118 getresuid => identity::getres, (Address, Address, Address);
     120 getresgid => identity::getres, (Address, Address, Address);
     121 getpgid => identity::getpgid, (i32);
-    124 getsid => identity::getpgid, (i32);
+    124 getsid => identity::getsid, (i32);
     127 rt_sigpending => signal::rt_sigpending, (Address, u64);
     128 rt_sigtimedwait => signal_wait::rt_sigtimedwait, (Address, Address, Address, u64);
     129 rt_sigqueueinfo => signal::rt_sigqueueinfo, (i32, i32, Address);
@@ -161,7 +163,7 @@ table! {
     232 epoll_wait => event_poll::epoll_wait, (i32, Address, i32, i32);
     233 epoll_ctl => event_poll::epoll_ctl, (i32, u32, i32, Address);
     234 tgkill => signal::tgkill, (i32, i32, i32);
-    247 waitid => process::waitid, (u32, i32, Address, i32);
+    247 waitid => process::waitid, (u32, i32, Address, i32, Address);
     257 openat => open::openat, (i32, Address, u32, u32);
     258 mkdirat => directories::mkdirat, (i32, Address, u32);
     259 mknodat => links::mknodat, (i32, Address, u32, u64);
@@ -196,7 +198,7 @@ table! {
     309 getcpu => system::getcpu, (Address, Address);
     316 renameat2 => links::renameat2, (i32, Address, i32, Address, u32);
     318 getrandom => system::getrandom, (Address, u64, u32);
-    322 execveat => refused::process, ();
+    322 execveat => exec::execveat, (i32, Address, Address, Address, u32);
     324 membarrier => thread::membarrier, (i32, u32);
     326 copy_file_range => splice::copy_file_range, (i32, Address, i32, Address, u64, u32);
     327 preadv2 => vectors::preadv2, (i32, Address, u64, i64, u64, u32);

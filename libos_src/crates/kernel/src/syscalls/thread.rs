@@ -18,7 +18,7 @@ pub(super) const fn is_thread_pointer(address: u64) -> bool {
 /// `set_tid_address(2)`.
 pub(super) fn set_tid_address(call: &mut Call<'_>, word: Address) -> Outcome {
     call.thread.clear_tid.store(word.0, Ordering::Relaxed);
-    Ok(call.thread.tid.into())
+    Ok(call.thread.tid().into())
 }
 
 /// `set_robust_list(2)`.

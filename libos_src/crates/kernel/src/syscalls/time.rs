@@ -89,13 +89,15 @@ pub(super) fn time(call: &mut Call<'_>, time: Address) -> Outcome {
 
 /// `times(2)`, in hundredths of a second. As for `getrusage`, elapsed time is the upper bound.
 pub(super) fn times(call: &mut Call<'_>, buffer: Address) -> Outcome {
-    let now = call.libos.machine.clock(Clock::Monotonic);
-    let ticks = now.seconds * 100 + u64::from(now.nanoseconds / 10_000_000);
+    let ticks = |time: Duration| time.as_secs() * 100 + u64::from(time.subsec_millis() / 10);
+    let now = call.libos.now();
     if let Some(address) = buffer.non_null() {
-        // User time; system time and those of children are zero.
-        call.memory().write(address.0, &[ticks, 0, 0, 0])?;
+        // User times; system times are zero.
+        let own = ticks(now.saturating_sub(call.process.began));
+        let children = ticks(*call.process.children_time.lock());
+        call.memory().write(address.0, &[own, 0, children, 0])?;
     }
-    Ok(ticks)
+    Ok(ticks(now))
 }
 
 /// `nanosleep(2)`.

@@ -103,7 +103,7 @@ fn a_path_without_an_end_is_too_long_and_one_outside_faults() {
         .expect("room");
     world
         .process
-        .memory
+        .memory()
         .copy_out(long, &[b'a'; 0x3000])
         .expect("writable");
 

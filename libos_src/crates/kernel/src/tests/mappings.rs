@@ -68,7 +68,7 @@ fn a_fixed_mapping_replaces_and_a_hint_does_not() {
     let old = mmap(&mut world, 0, 0x3000, READ_WRITE, ANONYMOUS).expect("room");
     world
         .process
-        .memory
+        .memory()
         .write(old + 0x1000, &7u64)
         .expect("writable");
 
@@ -83,7 +83,7 @@ fn a_fixed_mapping_replaces_and_a_hint_does_not() {
     );
 
     assert_eq!(fixed, Ok(old + 0x1000));
-    assert_eq!(world.process.memory.read(old + 0x1000), Ok(0u64));
+    assert_eq!(world.process.memory().read(old + 0x1000), Ok(0u64));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_moved_mapping_keeps_its_content_and_grows_with_zeros() {
     let old = mmap(&mut world, 0, 0x2000, READ_WRITE, ANONYMOUS).expect("room");
     world
         .process
-        .memory
+        .memory()
         .write(old + 0x1ff8, &7u64)
         .expect("writable");
 
@@ -100,9 +100,9 @@ fn a_moved_mapping_keeps_its_content_and_grows_with_zeros() {
         .call(MREMAP, &[old, 0x2000, 0x5000, 1, 0])
         .expect("room");
 
-    assert_eq!(world.process.memory.read(new + 0x1ff8), Ok(7u64));
-    assert_eq!(world.process.memory.read(new + 0x4ff8), Ok(0u64));
-    assert!(new == old || world.process.memory.read::<u64>(old).is_err());
+    assert_eq!(world.process.memory().read(new + 0x1ff8), Ok(7u64));
+    assert_eq!(world.process.memory().read(new + 0x4ff8), Ok(0u64));
+    assert!(new == old || world.process.memory().read::<u64>(old).is_err());
 }
 
 #[test]
@@ -112,19 +112,19 @@ fn what_is_not_needed_reads_as_zero() {
         let address = mmap(&mut world, 0, 0x2000, READ_WRITE, ANONYMOUS).expect("room");
         world
             .process
-            .memory
+            .memory()
             .write(address, &7u64)
             .expect("writable");
         world
             .process
-            .memory
+            .memory()
             .write(address + 0x1000, &8u64)
             .expect("writable");
 
         world.call(MADVISE, &[address, 0x1000, 4]).expect("mapped");
 
-        assert_eq!(world.process.memory.read(address), Ok(0u64));
-        assert_eq!(world.process.memory.read(address + 0x1000), Ok(8u64));
+        assert_eq!(world.process.memory().read(address), Ok(0u64));
+        assert_eq!(world.process.memory().read(address + 0x1000), Ok(8u64));
     }
 }
 
@@ -163,7 +163,7 @@ fn the_heap_grows_and_shrinks_within_its_limit() {
     assert_eq!(world.call(BRK, &[start + 0x1234]), Ok(start + 0x1234));
     world
         .process
-        .memory
+        .memory()
         .write(start + 0x1000, &7u64)
         .expect("writable");
     assert_eq!(
@@ -173,7 +173,7 @@ fn the_heap_grows_and_shrinks_within_its_limit() {
     );
     assert_eq!(world.call(BRK, &[start]), Ok(start));
 
-    assert!(world.process.memory.read::<u64>(start + 0x1000).is_err());
+    assert!(world.process.memory().read::<u64>(start + 0x1000).is_err());
     assert!(
         world.log().contains("`process.default_heap_size: 3MB`"),
         "{}",
@@ -282,8 +282,8 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
         };
         let stub = (site + 5).wrapping_add_signed(i32::from_le_bytes([d0, d1, d2, d3]).into());
         assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
-        assert_eq!(world.process.memory.program_address(stub), site);
-        assert_eq!(world.process.memory.program_address(stub + 5), site + 5);
+        assert_eq!(world.process.memory().program_address(stub), site);
+        assert_eq!(world.process.memory().program_address(stub + 5), site + 5);
         assert_eq!(
             world.call(MPROTECT, &[stub & !0xfff, 0x1000, READ_WRITE]),
             Err(Errno::EACCES)
@@ -295,7 +295,7 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
 
         world.call(MUNMAP, &[text, 0x1000]).expect("mapped");
         assert_eq!(world.machine.committed_pages(), before);
-        assert_eq!(world.process.memory.program_address(stub + 5), stub + 5);
+        assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kernel as a program meets it: system calls by number, on a machine made of a vector.
 
+mod families;
 mod files;
 mod futexes;
 mod images;
@@ -19,12 +20,14 @@ use tmpfs::TmpFs;
 use vfs::{Mode, MountFlags, Namespace, Timestamp, Viewpoint};
 
 use crate::Libos;
-use crate::files::{Descriptor, Descriptors, Fifos, HostStream};
+use crate::files::{DESCRIPTORS_MAX, Descriptor, Descriptors, Fifos, HostStream};
 use crate::libos::Task;
-use crate::memory::{AddressSpace, Backing, Layout, Mapping, Paging, Placement, Purpose};
-use crate::process::{NewProcess, Process};
-use crate::signals::SignalSet;
-use crate::threads::Thread;
+use crate::memory::{
+    AddressSpace, Backing, Foundation, Layout, Mapping, Paging, Placement, Purpose,
+};
+use crate::processes::{Limits, NewProcess, Process, ProgramRecord};
+use crate::signals::{ProcessSignals, SignalSet};
+use crate::threads::{Scheduler, Thread};
 
 use machine::{TestMachine, become_thread};
 
@@ -58,38 +61,56 @@ impl World {
     fn with(paging: Paging, pages: usize) -> Self {
         let machine = TestMachine::new(pages);
         let config = Config::parse(config::EXAMPLE.as_bytes()).expect("the example is valid");
-        let libos: &'static Libos = Box::leak(Box::new(Libos::new(machine, config)));
+        let threads = config.threads.max;
+        let mut libos = Libos::new(machine, config);
+        // An enclave thread that has nothing to do leaves, so that a test can join it.
+        libos.scheduler = Scheduler::new(threads, 0);
+        let libos: &'static Libos = Box::leak(Box::new(libos));
         let layout = Layout::divide(machine.user_range(), 1 << 20, 1 << 20, 16 << 20);
-        let memory = AddressSpace::new(machine, layout.expect("it fits"), paging);
+        let foundation = Foundation::new(machine, layout.expect("it fits"), paging);
+        let memory = Arc::new(AddressSpace::new(&foundation));
+        libos.foundation.call_once(|| foundation);
         memory.begin_heap(0x20_0000);
         let namespace = empty_root();
         namespace.serve_special_files(Arc::new(Fifos::new(machine)));
         let viewpoint = Viewpoint::new(namespace);
-        let process = Arc::new(Process::new(NewProcess {
-            pid: 1,
-            memory,
-            descriptors: host_streams(machine, &viewpoint),
-            executable: viewpoint.root.clone(),
-            viewpoint,
-            arguments: Vec::new(),
-            environment: Vec::new(),
-        }));
+        let process = libos.processes.add_process(0, None, |pid| {
+            Arc::new(Process::new(NewProcess {
+                pid,
+                memory: memory.clone(),
+                descriptors: host_streams(machine, &viewpoint),
+                program: Arc::new(ProgramRecord {
+                    executable: viewpoint.root.clone(),
+                    arguments: Vec::new(),
+                    environment: Vec::new(),
+                }),
+                viewpoint,
+                signals: ProcessSignals::default(),
+                limits: Limits::new(&[(Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64)]),
+                began: libos.now(),
+            }))
+        });
+        let process = process.expect("the first process");
         let start = UserRegs {
             rip: 0x1_0000,
             ..UserRegs::default()
         };
-        let thread = process
-            .add_thread(1, |tid| {
-                Thread::new(tid, [0; 16], SignalSet::default(), start)
-            })
-            .expect("the first thread");
+        let thread = Arc::new(Thread::new(
+            process.pid,
+            [0; 16],
+            SignalSet::default(),
+            start,
+        ));
+        process.add_thread(thread.clone());
+        libos.scheduler.admit().expect("the first thread");
         become_thread(0);
-        libos.process.call_once(|| process.clone());
-        let regs = libos.occupy(Task {
+        let context = libos.occupy(Task {
             process: process.clone(),
             thread,
+            memory: memory.clone(),
         });
-        let page = process.memory.map(Mapping {
+        let regs = context.regs;
+        let page = memory.map(Mapping {
             placement: Placement::Hint(0),
             len: PAGE_SIZE,
             prot: Prot::READ | Prot::WRITE,
@@ -134,7 +155,7 @@ impl World {
     fn put(&self, offset: u64, bytes: &[u8]) -> u64 {
         let address = self.page + offset;
         self.process
-            .memory
+            .memory()
             .copy_out(address, bytes)
             .expect("the page is writable");
         address
@@ -144,7 +165,7 @@ impl World {
     fn get<const N: usize>(&self, address: u64) -> [u8; N] {
         let mut bytes = [0; N];
         self.process
-            .memory
+            .memory()
             .copy_in(address, &mut bytes)
             .expect("readable");
         bytes

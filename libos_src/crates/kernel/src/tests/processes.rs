@@ -1,4 +1,4 @@
-//! Threads, their limit, and what comes in a later version.
+//! Threads, their limit, and odd ends.
 
 use super::*;
 
@@ -19,7 +19,9 @@ fn a_thread_begins_with_its_parents_registers_and_its_own_stack() {
         let libos = world.libos;
         let begin = move || {
             become_thread(1);
-            libos.thread(tid)
+            let mut regs = UserRegs::default();
+            assert_eq!(libos.thread(0, &mut regs), Next::Return);
+            regs
         };
         scope.spawn(begin).join().expect("no panic")
     });
@@ -50,22 +52,6 @@ fn more_threads_than_tcss_are_eagain_and_a_line_that_names_the_knob() {
         "{}",
         world.log()
     );
-}
-
-#[test]
-fn processes_are_refused_with_one_line() {
-    let mut world = World::new();
-
-    for number in [57, 58, 59, 57] {
-        assert_eq!(world.call(number, &[]), Err(Errno::ENOSYS));
-    }
-    assert_eq!(
-        world.call(56, &[17, 0, 0, 0, 0]),
-        Err(Errno::ENOSYS),
-        "clone as fork"
-    );
-
-    assert_eq!(world.log().matches("(fork)").count(), 1, "{}", world.log());
 }
 
 #[test]

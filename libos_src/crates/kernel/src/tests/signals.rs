@@ -168,7 +168,7 @@ fn a_forged_frame_cannot_set_what_a_program_may_not() {
     let flags_at = world.regs.rsp + RIP_AT + 8;
     world
         .process
-        .memory
+        .memory()
         .write(flags_at, &u64::MAX)
         .expect("writable");
     world.regs.rsp += 8;

@@ -6,20 +6,28 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::{Errno, Machine};
 use locks::Mutex;
 
 use super::{Deadline, Thread, Wake};
 use crate::Libos;
-use crate::process::Process;
+use crate::libos::Task;
+use crate::memory::AddressSpace;
 use crate::syscalls::Stop;
 
-/// All futex queues, by address. One address space, so private and shared are the same.
+/// All futex queues.
 pub(crate) struct Futexes {
     /// One lock for all queues: a requeue touches two, and a wake must see both or none.
-    queues: Mutex<BTreeMap<u64, VecDeque<Arc<Waiter>>>>,
+    queues: Mutex<BTreeMap<FutexKey, VecDeque<Arc<Waiter>>>>,
+}
+
+/// Which word a futex is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FutexKey {
+    /// A word of an address space that nobody else sees: the number of the space, and the address.
+    Private(u64, u64),
 }
 
 struct Waiter {
@@ -28,7 +36,7 @@ struct Waiter {
     /// Which wakes it takes.
     bits: u32,
     /// The queue that it is in now; a requeue moves it.
-    address: AtomicU64,
+    key: Mutex<FutexKey>,
     is_woken: AtomicBool,
 }
 
@@ -52,15 +60,15 @@ impl Futexes {
         }
     }
 
-    /// Wakes up to `count` waiters at `address` whose bits match; returns how many.
-    pub(crate) fn wake(&self, machine: &dyn Machine, address: u64, count: u32, bits: u32) -> u32 {
+    /// Wakes up to `count` waiters at `key` whose bits match; returns how many.
+    pub(crate) fn wake(&self, machine: &dyn Machine, key: FutexKey, count: u32, bits: u32) -> u32 {
         let mut queues = self.queues.lock();
-        let Some(queue) = queues.get_mut(&address) else {
+        let Some(queue) = queues.get_mut(&key) else {
             return 0;
         };
         let woken = take_first(queue, count, bits);
         if queue.is_empty() {
-            queues.remove(&address);
+            queues.remove(&key);
         }
         drop(queues);
         unpark(machine, &woken)
@@ -70,13 +78,13 @@ impl Futexes {
     /// `from` still holds `expected`, if that is given. Returns how many were woken, and moved.
     pub(crate) fn requeue(
         &self,
-        process: &Process,
+        memory: &AddressSpace,
         machine: &dyn Machine,
         [from, to]: [u64; 2],
         [wake, moved]: [u32; 2],
         expected: Option<u32>,
     ) -> Result<(u32, u32), Errno> {
-        let (woken, moved) = self.divide(process, [from, to], [wake, moved], expected)?;
+        let (woken, moved) = self.divide(memory, [from, to], [wake, moved], expected)?;
         Ok((unpark(machine, &woken), moved))
     }
 
@@ -84,17 +92,18 @@ impl Futexes {
     /// others were moved.
     fn divide(
         &self,
-        process: &Process,
+        memory: &AddressSpace,
         [from, to]: [u64; 2],
         [wake, moved]: [u32; 2],
         expected: Option<u32>,
     ) -> Result<(Vec<u32>, u32), Errno> {
         let mut queues = self.queues.lock();
         if let Some(expected) = expected
-            && process.memory.load_u32(from)? != expected
+            && memory.load_u32(from)? != expected
         {
             return Err(Errno::EAGAIN);
         }
+        let (from, to) = (memory.futex_key(from), memory.futex_key(to));
         let mut queue = queues.remove(&from).unwrap_or_default();
         let woken = take_first(&mut queue, wake, u32::MAX);
         if from == to {
@@ -106,7 +115,7 @@ impl Futexes {
         }
         let leaving = queue.len().min(moved as usize);
         for waiter in queue.drain(..leaving) {
-            waiter.address.store(to, Ordering::Relaxed);
+            *waiter.key.lock() = to;
             queues.entry(to).or_default().push_back(waiter);
         }
         if !queue.is_empty() {
@@ -118,35 +127,33 @@ impl Futexes {
     /// Joins the queue if the word holds what is expected.
     fn enter(
         &self,
-        process: &Process,
+        memory: &AddressSpace,
         thread: &Thread,
         wait: &WaitOn,
     ) -> Result<Arc<Waiter>, Errno> {
+        let key = memory.futex_key(wait.address);
         let mut queues = self.queues.lock();
-        if process.memory.load_u32(wait.address)? != wait.expected {
+        if memory.load_u32(wait.address)? != wait.expected {
             return Err(Errno::EAGAIN);
         }
         let waiter = Arc::new(Waiter {
             number: thread.number(),
             bits: wait.bits,
-            address: AtomicU64::new(wait.address),
+            key: Mutex::new(key),
             is_woken: AtomicBool::new(false),
         });
-        queues
-            .entry(wait.address)
-            .or_default()
-            .push_back(waiter.clone());
+        queues.entry(key).or_default().push_back(waiter.clone());
         Ok(waiter)
     }
 
     /// Leaves the queue; whether nobody had woken the waiter.
     fn leave(&self, waiter: &Arc<Waiter>) -> bool {
         let mut queues = self.queues.lock();
-        let address = waiter.address.load(Ordering::Relaxed);
-        if let Some(queue) = queues.get_mut(&address) {
+        let key = *waiter.key.lock();
+        if let Some(queue) = queues.get_mut(&key) {
             queue.retain(|other| !Arc::ptr_eq(other, waiter));
             if queue.is_empty() {
-                queues.remove(&address);
+                queues.remove(&key);
             }
         }
         !waiter.is_woken.load(Ordering::Acquire)
@@ -180,13 +187,13 @@ fn unpark(machine: &dyn Machine, threads: &[u32]) -> u32 {
 
 impl Libos {
     /// Waits on a futex.
-    pub(crate) fn futex_wait(
-        &self,
-        process: &Process,
-        thread: &Thread,
-        wait: &WaitOn,
-    ) -> Result<u64, Stop> {
-        let waiter = self.futexes.enter(process, thread, wait)?;
+    pub(crate) fn futex_wait(&self, task: &Task, wait: &WaitOn) -> Result<u64, Stop> {
+        let Task {
+            process,
+            thread,
+            memory,
+        } = task;
+        let waiter = self.futexes.enter(memory, thread, wait)?;
         loop {
             if waiter.is_woken.load(Ordering::Acquire) {
                 return Ok(0);

@@ -1,11 +1,15 @@
 //! Threads of a program, and what they wait for each other with.
 
+mod context;
 mod futex;
 mod robust;
+mod scheduler;
 mod thread;
 mod wait;
 
-pub(crate) use futex::{Futexes, WaitOn};
+pub(crate) use context::{Context, Resume};
+pub(crate) use futex::{FutexKey, Futexes, WaitOn};
 pub(crate) use robust::release_robust_list;
+pub(crate) use scheduler::Scheduler;
 pub(crate) use thread::Thread;
 pub(crate) use wait::{Deadline, Wake, duration_of};

@@ -68,7 +68,7 @@ fn release(space: &AddressSpace, futexes: &Futexes, machine: &dyn Machine, word:
         match space.compare_exchange_u32(word, value, dead) {
             Ok(found) if found == value => {
                 if value & FUTEX_WAITERS != 0 {
-                    futexes.wake(machine, word, 1, u32::MAX);
+                    futexes.wake(machine, space.futex_key(word), 1, u32::MAX);
                 }
                 return;
             }

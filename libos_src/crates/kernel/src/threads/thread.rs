@@ -1,17 +1,17 @@
 //! One thread of a program.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hal::UserRegs;
 use locks::Mutex;
 
+use super::Context;
 use crate::memory::PageFault;
 use crate::signals::{SignalSet, ThreadSignals};
 
-/// A thread of a program; it has an enclave thread of its own as long as it lives.
+/// A thread of a program.
 pub(crate) struct Thread {
-    /// Its thread id.
-    pub(crate) tid: u32,
     /// Where to write 0 and wake one waiter when it ends, or 0 (`CLONE_CHILD_CLEARTID`).
     pub(crate) clear_tid: AtomicU64,
     /// The head of its list of robust futexes, or 0.
@@ -20,9 +20,13 @@ pub(crate) struct Thread {
     pub(crate) name: Mutex<[u8; 16]>,
     /// Its signals.
     pub(crate) signals: Mutex<ThreadSignals>,
-    /// How it begins.
-    start: Mutex<UserRegs>,
+    tid: AtomicU32,
+    /// How it goes on, while it has no enclave thread.
+    context: Mutex<Option<Box<Context>>>,
+    /// The enclave thread that it has, or had last.
     number: AtomicU32,
+    /// [`RUNNING`], [`NOTIFIED`] or [`SUSPENDED`].
+    state: AtomicU32,
     /// Whether its signals or its mask have changed since they were last looked at.
     needs_look: AtomicBool,
     /// Its latest fault at a page that is there, and how often in a row it met that one.
@@ -36,21 +40,39 @@ const PATIENCE: u32 = 1000;
 /// The thread has not begun to run.
 const NO_NUMBER: u32 = u32::MAX;
 
+/// It has an enclave thread.
+const RUNNING: u32 = 0;
+/// It has one, and something happened that it may wait for.
+const NOTIFIED: u32 = 1;
+/// It has none, and is not ready for one.
+const SUSPENDED: u32 = 2;
+
 impl Thread {
     /// A thread that begins with `start` and blocks the signals of `mask`.
     pub(crate) fn new(tid: u32, name: [u8; 16], mask: SignalSet, start: UserRegs) -> Self {
         let signals = ThreadSignals::blocking(mask);
         Self {
-            tid,
+            tid: AtomicU32::new(tid),
             clear_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             name: Mutex::new(name),
             signals: Mutex::new(signals),
-            start: Mutex::new(start),
+            context: Mutex::new(Some(Box::new(Context::beginning(start)))),
             number: AtomicU32::new(NO_NUMBER),
+            state: AtomicU32::new(RUNNING),
             needs_look: AtomicBool::new(true),
             stuck: Mutex::new((0, 0)),
         }
+    }
+
+    /// Its thread id.
+    pub(crate) fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    /// It takes over the id of its process.
+    pub(crate) fn set_tid(&self, tid: u32) {
+        self.tid.store(tid, Ordering::Relaxed);
     }
 
     /// The number of its enclave thread. Before it runs, one that no thread has.
@@ -83,9 +105,46 @@ impl Thread {
         fault != PageFault::Refused && stuck.1 <= PATIENCE
     }
 
-    /// It runs now, on this enclave thread; returns how it begins.
-    pub(crate) fn begin(&self, number: u32) -> UserRegs {
+    /// It runs now, on this enclave thread; returns how it goes on.
+    pub(crate) fn begin(&self, number: u32) -> Option<Box<Context>> {
         self.number.store(number, Ordering::Release);
-        *self.start.lock()
+        self.context.lock().take()
+    }
+
+    /// It is about to look for something that [`Libos::wake`](crate::Libos) tells of: only what
+    /// happens from now on counts.
+    pub(crate) fn before_looking(&self) {
+        self.state.store(RUNNING, Ordering::SeqCst);
+    }
+
+    /// It gives its enclave thread up and goes on with `context`, unless it was woken since it
+    /// last looked: then it gets the context back.
+    pub(crate) fn suspend(&self, context: Box<Context>) -> Result<(), Box<Context>> {
+        *self.context.lock() = Some(context);
+        let (ordering, state) = (Ordering::SeqCst, &self.state);
+        if (state.compare_exchange(RUNNING, SUSPENDED, ordering, ordering)).is_ok() {
+            return Ok(());
+        }
+        state.store(RUNNING, ordering);
+        self.context.lock().take().map_or(Ok(()), Err)
+    }
+
+    /// Notes that something happened; whether it had no enclave thread and must be given one.
+    pub(crate) fn notify(&self) -> bool {
+        let (ordering, state) = (Ordering::SeqCst, &self.state);
+        loop {
+            match state.load(ordering) {
+                SUSPENDED => {
+                    if (state.compare_exchange(SUSPENDED, RUNNING, ordering, ordering)).is_ok() {
+                        return true;
+                    }
+                }
+                seen => {
+                    if (state.compare_exchange(seen, NOTIFIED, ordering, ordering)).is_ok() {
+                        return false;
+                    }
+                }
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use vfs::{Readiness, Watcher};
 
 use super::Thread;
 use crate::Libos;
-use crate::process::Process;
+use crate::processes::Process;
 
 /// Why a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,50 +2,52 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
+use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
-use locks::Once;
 use procfs::{ProcessPlace, ProcessText, Source, SystemText};
 use vfs::Location;
 
-use crate::process::Process;
+use super::{Process, ProcessTable};
+use crate::libos::Slots;
 
 /// Answers what `/proc` asks.
 pub(crate) struct ProcessFiles {
     machine: &'static dyn Machine,
-    process: Once<Weak<Process>>,
+    processes: Arc<ProcessTable>,
+    slots: Arc<Slots>,
 }
 
 const PAGE_BYTES: u64 = hal::PAGE_SIZE;
 const TICKS_PER_SECOND: u64 = 100;
 
 impl ProcessFiles {
-    /// There is no process yet.
-    pub(crate) fn new(machine: &'static dyn Machine) -> Arc<Self> {
+    /// About the processes in a table, for who asks on an enclave thread.
+    pub(crate) fn new(
+        machine: &'static dyn Machine,
+        processes: Arc<ProcessTable>,
+        slots: Arc<Slots>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             machine,
-            process: Once::new(),
+            processes,
+            slots,
         })
     }
 
-    /// There is one now.
-    pub(crate) fn show(&self, process: &Arc<Process>) {
-        self.process.call_once(|| Arc::downgrade(process));
+    fn process(&self, pid: u32) -> Result<Arc<Process>, Errno> {
+        self.processes.get(pid).ok_or(Errno::ESRCH)
     }
 
-    fn process(&self, pid: u32) -> Result<Arc<Process>, Errno> {
-        let process = self.process.get().and_then(Weak::upgrade);
-        process
-            .filter(|process| process.pid == pid)
-            .ok_or(Errno::ESRCH)
+    fn caller(&self) -> Option<Arc<Process>> {
+        self.slots.process(self.machine.this_thread())
     }
 
     fn uptime_ticks(&self) -> u64 {
-        let now = self.machine.clock(Clock::Monotonic);
-        now.seconds * TICKS_PER_SECOND + u64::from(now.nanoseconds) / 10_000_000
+        ticks_of(self.machine.clock(Clock::Monotonic).into())
     }
 
     fn mounts(process: &Process) -> String {
@@ -68,30 +70,50 @@ impl ProcessFiles {
         text
     }
 
-    fn statistics(process: &Process) -> String {
-        let (mapped, resident) = process.memory.sizes_bytes();
+    /// One letter, and in words: `R (running)`.
+    fn state(&self, process: &Process) -> &'static str {
+        if self.processes.is_zombie(process.pid) {
+            "Z (zombie)"
+        } else if self
+            .caller()
+            .is_some_and(|caller| caller.pid == process.pid)
+        {
+            "R (running)"
+        } else {
+            "S (sleeping)"
+        }
+    }
+
+    fn statistics(&self, process: &Process) -> String {
+        let (mapped, resident) = process.memory().sizes_bytes();
         let pid = process.pid;
         let name = name(process);
+        let state = &self.state(process)[..1];
+        let parent = self.processes.parent(pid);
+        let (group, session) = self.processes.group_and_session(pid).unwrap_or_default();
         let threads = process.thread_count();
         let resident_pages = resident / PAGE_BYTES;
+        let began = ticks_of(process.began);
         // Fields 4 to 24 and then zeros up to 52, as proc(5) numbers them.
         format!(
-            "{pid} ({name}) R 0 {pid} {pid} 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 0 {mapped} \
-             {resident_pages} {}{}\n",
+            "{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 \
+             {threads} 0 {began} {mapped} {resident_pages} {}{}\n",
             u64::MAX,
             " 0".repeat(27)
         )
     }
 
-    fn status(process: &Process) -> String {
-        let (mapped, resident) = process.memory.sizes_bytes();
+    fn status(&self, process: &Process) -> String {
+        let (mapped, resident) = process.memory().sizes_bytes();
         let pid = process.pid;
         let mask = process.viewpoint.read().creation_mask.bits();
         format!(
-            "Name:\t{}\nUmask:\t{mask:04o}\nState:\tR (running)\nTgid:\t{pid}\nPid:\t{pid}\n\
-             PPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nVmSize:\t{} kB\nVmRSS:\t{} kB\n\
+            "Name:\t{}\nUmask:\t{mask:04o}\nState:\t{}\nTgid:\t{pid}\nPid:\t{pid}\n\
+             PPid:\t{}\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nVmSize:\t{} kB\nVmRSS:\t{} kB\n\
              Threads:\t{}\n",
             name(process),
+            self.state(process),
+            self.processes.parent(pid),
             mapped / 1024,
             resident / 1024,
             process.thread_count()
@@ -105,11 +127,11 @@ impl ProcessFiles {
     }
 
     fn memory(&self) -> String {
-        let process = self.process.get().and_then(Weak::upgrade);
-        let used = process.map_or(0, |process| process.memory.sizes_bytes().1);
-        let user = self.machine.user_range();
-        let total = user.end - user.start;
-        let free = (total - used) / 1024;
+        let sizes = self
+            .caller()
+            .map(|process| process.memory().region_sizes_bytes());
+        let (total, free) = sizes.unwrap_or_default();
+        let free = free / 1024;
         format!(
             "MemTotal: {:>15} kB\nMemFree: {free:>16} kB\nMemAvailable: {free:>11} kB\n\
              Buffers: {:>16} kB\nCached: {:>17} kB\nSwapTotal: {:>14} kB\nSwapFree: {:>15} kB\n",
@@ -143,38 +165,35 @@ impl ProcessFiles {
 
 impl Source for ProcessFiles {
     fn current_process(&self) -> u32 {
-        self.process
-            .get()
-            .and_then(Weak::upgrade)
-            .map_or(0, |process| process.pid)
+        self.caller().map_or(0, |process| process.pid)
     }
 
     fn processes(&self) -> Vec<u32> {
-        Vec::from([self.current_process()])
+        self.processes.pids()
     }
 
     fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>, Errno> {
         let process = self.process(process)?;
         Ok(match text {
-            ProcessText::CommandLine => zero_terminated(&process.arguments),
-            ProcessText::Environment => zero_terminated(&process.environment),
+            ProcessText::CommandLine => zero_terminated(&process.program().arguments),
+            ProcessText::Environment => zero_terminated(&process.program().environment),
             ProcessText::Name => format!("{}\n", name(&process)).into_bytes(),
-            ProcessText::Maps => process.memory.listing(),
+            ProcessText::Maps => process.memory().listing(),
             ProcessText::Mounts => Self::mounts(&process).into_bytes(),
-            ProcessText::Statistics => Self::statistics(&process).into_bytes(),
+            ProcessText::Statistics => self.statistics(&process).into_bytes(),
             ProcessText::Memory => {
-                let (mapped, resident) = process.memory.sizes_bytes();
+                let (mapped, resident) = process.memory().sizes_bytes();
                 let (mapped, resident) = (mapped / PAGE_BYTES, resident / PAGE_BYTES);
                 format!("{mapped} {resident} 0 0 0 {mapped} 0\n").into_bytes()
             }
-            ProcessText::Status => Self::status(&process).into_bytes(),
+            ProcessText::Status => self.status(&process).into_bytes(),
         })
     }
 
     fn process_place(&self, process: u32, place: ProcessPlace) -> Result<Location, Errno> {
         let process = self.process(process)?;
         match place {
-            ProcessPlace::Executable => Ok(process.executable.clone()),
+            ProcessPlace::Executable => Ok(process.program().executable.clone()),
             ProcessPlace::WorkingDirectory => {
                 Ok(process.viewpoint.read().working_directory.clone())
             }
@@ -195,7 +214,7 @@ impl Source for ProcessFiles {
     }
 
     fn text_of_place(&self, place: &Location) -> Vec<u8> {
-        match self.process.get().and_then(Weak::upgrade) {
+        match self.caller() {
             Some(process) => process.viewpoint.read().path_of(place),
             None => Vec::new(),
         }
@@ -205,7 +224,10 @@ impl Source for ProcessFiles {
         let text = match text {
             SystemText::Processors => self.processors(),
             SystemText::FileSystems => "nodev\tproc\nnodev\ttmpfs\n\terofs\n".into(),
-            SystemText::Load => "0.00 0.00 0.00 1/1 1\n".into(),
+            SystemText::Load => {
+                let (processes, threads) = self.processes.counts();
+                format!("0.00 0.00 0.00 1/{threads} {processes}\n")
+            }
             SystemText::Memory => self.memory(),
             SystemText::Statistics => self.cpu_times(),
             SystemText::UpTime => self.up_time(),
@@ -213,6 +235,10 @@ impl Source for ProcessFiles {
         };
         Ok(text.into_bytes())
     }
+}
+
+fn ticks_of(time: Duration) -> u64 {
+    time.as_secs() * TICKS_PER_SECOND + u64::from(time.subsec_millis()) / 10
 }
 
 /// The name of the first thread, or of the process once that has ended.

@@ -1,0 +1,187 @@
+//! The end of threads and processes.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use locks::Mutex;
+
+use super::{FIRST_PID, Process};
+use crate::Libos;
+use crate::libos::{Task, Then};
+use crate::signals::{Signal, SignalInfo};
+use crate::threads::release_robust_list;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndStatus {
+    /// It said so, with this status, of which 8 bits count.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(Signal),
+}
+
+impl EndStatus {
+    /// As `wait4` reports it.
+    pub(crate) fn wait_status(self) -> u32 {
+        match self {
+            Self::Exited(status) => (status.cast_unsigned() & 0xff) << 8,
+            Self::Killed(signal) => signal.number().into(),
+        }
+    }
+
+    /// As a shell reports it, and the runner.
+    pub(crate) fn shell_status(self) -> i32 {
+        match self {
+            Self::Exited(status) => status & 0xff,
+            Self::Killed(signal) => 128 + i32::from(signal.number()),
+        }
+    }
+}
+
+/// Which threads of a process may go on: all, one (it has called `execve`), or none.
+#[derive(Debug, Default)]
+pub(crate) struct Survivors {
+    /// The thread that goes on; 0 while all do.
+    only: AtomicU32,
+    status: Mutex<Option<EndStatus>>,
+}
+
+/// No thread has this id.
+const NOBODY: u32 = u32::MAX;
+
+impl Survivors {
+    /// Whether the thread `tid` must end.
+    pub(crate) fn is_over_for(&self, tid: u32) -> bool {
+        let only = self.only.load(Ordering::Acquire);
+        only != 0 && only != tid
+    }
+
+    /// Whether all threads must end, and why.
+    pub(crate) fn status(&self) -> Option<EndStatus> {
+        *self.status.lock()
+    }
+
+    /// Lets no thread go on; the first reason counts.
+    fn end_all(&self, status: EndStatus) -> EndStatus {
+        let mut first = self.status.lock();
+        self.only.store(NOBODY, Ordering::Release);
+        *first.get_or_insert(status)
+    }
+
+    /// Lets no thread go on but one; whether there was nobody else with the same wish.
+    pub(crate) fn end_others(&self, tid: u32) -> bool {
+        let _status = self.status.lock();
+        self.only
+            .compare_exchange(0, tid, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The others are gone: the one that is left may make threads again.
+    pub(crate) fn go_on(&self, tid: u32) {
+        let _status = self.status.lock();
+        // Unless the process was killed meanwhile.
+        let _ = self
+            .only
+            .compare_exchange(tid, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The thread that waits for the end of all others, if one does.
+    fn waiting(&self) -> Option<u32> {
+        let only = self.only.load(Ordering::Acquire);
+        (only != 0 && only != NOBODY).then_some(only)
+    }
+}
+
+impl Libos {
+    /// Ends a process: all its threads end when they next look.
+    pub(crate) fn kill_process(&self, process: &Process, status: EndStatus) {
+        process.survivors.end_all(status);
+        for thread in process.threads() {
+            self.interrupt(&thread);
+        }
+    }
+
+    /// Ends the process of the calling thread, and this thread with it.
+    pub(crate) fn end_process(&self, task: &Task, status: EndStatus) -> Then {
+        let status = task.process.survivors.end_all(status);
+        if task.process.pid == FIRST_PID {
+            // The others end with the enclave.
+            return Then::EndEnclave(status.shell_status());
+        }
+        self.kill_process(&task.process, status);
+        self.end_thread(task, status)
+    }
+
+    /// Ends the calling thread, and its process if it is the last one.
+    pub(crate) fn end_thread(&self, task: &Task, status: EndStatus) -> Then {
+        let Task {
+            process,
+            thread,
+            memory,
+        } = task;
+        let tid = thread.tid();
+        let robust_list = thread.robust_list.load(Ordering::Relaxed);
+        if robust_list != 0 {
+            release_robust_list(memory, &self.futexes, self.machine, robust_list, tid);
+        }
+        let status = process.survivors.status().unwrap_or(status);
+        let last = process.remove_thread(tid, status);
+        self.processes.remove_thread(tid);
+        // Before anybody learns of the end, so that there is room for another thread then.
+        self.scheduler.dismiss();
+        let clear_tid = thread.clear_tid.load(Ordering::Relaxed);
+        let is_seen = last.is_none() || memory.is_shared();
+        if clear_tid != 0 && is_seen && memory.store_u32(clear_tid, 0).is_ok() {
+            let key = memory.futex_key(clear_tid);
+            self.futexes.wake(self.machine, key, 1, u32::MAX);
+        }
+        if let Some(waiting) = process.survivors.waiting()
+            && let Some(thread) = process.thread(waiting)
+        {
+            self.wake(&thread);
+        }
+        let Some(status) = last else {
+            return Then::EndThread;
+        };
+        if process.pid == FIRST_PID {
+            return Then::EndEnclave(status.shell_status());
+        }
+        self.finish_process(process, status);
+        Then::EndThread
+    }
+
+    /// Gives back what a process had, and tells its parent.
+    fn finish_process(&self, process: &Arc<Process>, status: EndStatus) {
+        // Closing files may take long, so it is done without the lock.
+        let descriptors = core::mem::take(&mut *process.descriptors.write());
+        drop(descriptors);
+        process.memory().leave();
+        if let Some(parent) = process.return_memory() {
+            self.wake(&parent);
+        }
+        let ended = self.processes.end(process, status, self.now());
+        for (orphan, signal) in ended.death_signals {
+            let info = SignalInfo::from_kill(signal, process.pid, 0);
+            // A queue that is full loses real-time signals, as on Linux.
+            let _ = self.send_to_process(&orphan, signal, info);
+        }
+        for heir in ended.heirs {
+            self.wake_waiting(&heir);
+        }
+        if let Some(parent) = ended.parent {
+            if let Some(signal) = ended.exit_signal {
+                let info = SignalInfo::from_child(signal, process.pid, status);
+                let _ = self.send_to_process(&parent, signal, info);
+            }
+            self.wake_waiting(&parent);
+        }
+    }
+
+    /// Lets the threads look that wait for children of `process`.
+    pub(crate) fn wake_waiting(&self, process: &Process) {
+        let waiting = core::mem::take(&mut *process.waiting_for_children.lock());
+        for thread in waiting {
+            self.wake(&thread);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Resource limits (getrlimit(2)).
+
+use hal::Errno;
+
+/// One limit: `struct rlimit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// What counts.
+    pub(crate) soft: u64,
+    /// How far the program may raise it.
+    pub(crate) hard: u64,
+}
+
+/// The limits of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits([Limit; Limits::COUNT as usize]);
+
+impl Limit {
+    const UNLIMITED: Self = Self::both(u64::MAX);
+
+    /// A limit that cannot be raised.
+    pub(crate) const fn both(value: u64) -> Self {
+        Self {
+            soft: value,
+            hard: value,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) const DATA: u32 = 2;
+    pub(crate) const STACK: u32 = 3;
+    pub(crate) const CORE: u32 = 4;
+    pub(crate) const PROCESSES: u32 = 6;
+    pub(crate) const DESCRIPTORS: u32 = 7;
+    pub(crate) const ADDRESS_SPACE: u32 = 9;
+    const COUNT: u32 = 16;
+
+    /// No limits but those given.
+    pub(crate) fn new(given: &[(u32, u64)]) -> Self {
+        let mut limits = [Limit::UNLIMITED; Self::COUNT as usize];
+        for &(resource, value) in given {
+            limits[resource as usize] = Limit::both(value);
+        }
+        Self(limits)
+    }
+
+    /// A limit. `EINVAL` if there is no such resource.
+    pub(crate) fn get(&self, resource: u32) -> Result<Limit, Errno> {
+        self.0.get(resource as usize).copied().ok_or(Errno::EINVAL)
+    }
+
+    /// Changes a limit. `EPERM` for a hard limit that is raised: it is the configuration's.
+    pub(crate) fn set(&mut self, resource: u32, new: Limit) -> Result<(), Errno> {
+        let limit = self.0.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
+        if new.soft > new.hard {
+            return Err(Errno::EINVAL);
+        }
+        if new.hard > limit.hard {
+            return Err(Errno::EPERM);
+        }
+        *limit = new;
+        Ok(())
+    }
+}

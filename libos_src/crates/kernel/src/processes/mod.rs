@@ -1,0 +1,15 @@
+//! Processes: what each has, how they are related, and how they end.
+
+mod end;
+mod files;
+mod limits;
+mod process;
+mod table;
+mod wait;
+
+pub(crate) use end::{EndStatus, Survivors};
+pub(crate) use files::ProcessFiles;
+pub(crate) use limits::{Limit, Limits};
+pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
+pub(crate) use table::{FIRST_PID, ProcessTable, Target};
+pub(crate) use wait::{Change, Children, WaitFor, Waited};

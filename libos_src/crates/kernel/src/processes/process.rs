@@ -1,0 +1,195 @@
+//! A process.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+
+use locks::{Mutex, RwLock};
+use vfs::{Location, Viewpoint};
+
+use super::{EndStatus, Limits, Survivors};
+use crate::files::Descriptors;
+use crate::memory::AddressSpace;
+use crate::signals::{ProcessSignals, SignalSet};
+use crate::threads::Thread;
+
+/// A process: memory, files, signals and threads.
+pub(crate) struct Process {
+    /// Its id.
+    pub(crate) pid: u32,
+    /// Its descriptors.
+    pub(crate) descriptors: RwLock<Descriptors>,
+    /// Where it stands in the file systems.
+    pub(crate) viewpoint: RwLock<Viewpoint>,
+    /// Its signals.
+    pub(crate) signals: Mutex<ProcessSignals>,
+    /// Its limits.
+    pub(crate) limits: Mutex<Limits>,
+    /// Which of its threads may go on.
+    pub(crate) survivors: Survivors,
+    /// Its threads that wait for a change of a child.
+    pub(crate) waiting_for_children: Mutex<Vec<Arc<Thread>>>,
+    /// When it began, on the monotonic clock.
+    pub(crate) began: Duration,
+    /// The times of the children that it has waited for.
+    pub(crate) children_time: Mutex<Duration>,
+    /// Its memory; `execve` replaces it.
+    memory: RwLock<Arc<AddressSpace>>,
+    program: RwLock<Arc<ProgramRecord>>,
+    /// Who waits until this process leaves the memory that it borrowed.
+    vfork: Mutex<Option<Arc<Vfork>>>,
+    threads: Mutex<Threads>,
+}
+
+/// What a process runs, as `/proc` tells it.
+pub(crate) struct ProgramRecord {
+    /// The file (`/proc/self/exe`).
+    pub(crate) executable: Location,
+    /// The arguments.
+    pub(crate) arguments: Vec<Vec<u8>>,
+    /// The environment.
+    pub(crate) environment: Vec<Vec<u8>>,
+}
+
+/// A parent that lent its memory to a child.
+pub(crate) struct Vfork {
+    /// The thread that waits.
+    pub(crate) parent: Arc<Thread>,
+    /// The id of the child.
+    pub(crate) child: u32,
+    /// Whether the child has left the memory.
+    pub(crate) is_over: AtomicBool,
+}
+
+struct Threads {
+    live: BTreeMap<u32, Arc<Thread>>,
+    /// What the first thread said when it ended: the status of a process whose threads all end.
+    leader_status: Option<EndStatus>,
+}
+
+/// How a process begins.
+pub(crate) struct NewProcess {
+    pub(crate) pid: u32,
+    pub(crate) memory: Arc<AddressSpace>,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) viewpoint: Viewpoint,
+    pub(crate) signals: ProcessSignals,
+    pub(crate) limits: Limits,
+    pub(crate) program: Arc<ProgramRecord>,
+    pub(crate) began: Duration,
+}
+
+impl Process {
+    /// A process without a thread.
+    pub(crate) fn new(new: NewProcess) -> Self {
+        Self {
+            pid: new.pid,
+            descriptors: RwLock::new(new.descriptors),
+            viewpoint: RwLock::new(new.viewpoint),
+            signals: Mutex::new(new.signals),
+            limits: Mutex::new(new.limits),
+            survivors: Survivors::default(),
+            waiting_for_children: Mutex::default(),
+            began: new.began,
+            children_time: Mutex::default(),
+            memory: RwLock::new(new.memory),
+            program: RwLock::new(new.program),
+            vfork: Mutex::default(),
+            threads: Mutex::new(Threads {
+                live: BTreeMap::new(),
+                leader_status: None,
+            }),
+        }
+    }
+
+    /// Its memory.
+    pub(crate) fn memory(&self) -> Arc<AddressSpace> {
+        self.memory.read().clone()
+    }
+
+    /// Its program.
+    pub(crate) fn program(&self) -> Arc<ProgramRecord> {
+        self.program.read().clone()
+    }
+
+    /// It runs another program from now on; returns the memory of the old one.
+    pub(crate) fn replace_program(
+        &self,
+        memory: Arc<AddressSpace>,
+        program: ProgramRecord,
+    ) -> Arc<AddressSpace> {
+        *self.program.write() = Arc::new(program);
+        core::mem::replace(&mut *self.memory.write(), memory)
+    }
+
+    /// Adds a thread.
+    pub(crate) fn add_thread(&self, thread: Arc<Thread>) {
+        self.threads.lock().live.insert(thread.tid(), thread);
+    }
+
+    /// A thread ends with `status`. The status of the process, if it was the last one.
+    pub(crate) fn remove_thread(&self, tid: u32, status: EndStatus) -> Option<EndStatus> {
+        let mut threads = self.threads.lock();
+        threads.live.remove(&tid);
+        if tid == self.pid {
+            threads.leader_status = Some(status);
+        }
+        threads
+            .live
+            .is_empty()
+            .then(|| threads.leader_status.unwrap_or(status))
+    }
+
+    /// The only thread left becomes the first one: it has called `execve`. Returns its old id.
+    pub(crate) fn promote(&self, thread: &Arc<Thread>) -> u32 {
+        let mut threads = self.threads.lock();
+        let old = thread.tid();
+        threads.live.remove(&old);
+        thread.set_tid(self.pid);
+        threads.live.insert(self.pid, thread.clone());
+        threads.leader_status = None;
+        old
+    }
+
+    /// The live thread with this id.
+    pub(crate) fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
+        self.threads.lock().live.get(&tid).cloned()
+    }
+
+    /// All live threads.
+    pub(crate) fn threads(&self) -> Vec<Arc<Thread>> {
+        self.threads.lock().live.values().cloned().collect()
+    }
+
+    /// Whether `thread` must leave what it waits for: a signal is pending that it does not block, or
+    /// the process is over.
+    pub(crate) fn has_signal_for(&self, thread: &Thread) -> bool {
+        if self.survivors.is_over_for(thread.tid()) {
+            return true;
+        }
+        let signals = thread.signals.lock();
+        let (own, mask) = (signals.pending.present(), signals.mask);
+        drop(signals);
+        let pending = own.union(self.signals.lock().pending.present());
+        pending.difference(mask) != SignalSet::default()
+    }
+
+    /// How many threads live.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.threads.lock().live.len()
+    }
+
+    /// It runs in memory that it borrowed; its parent waits.
+    pub(crate) fn borrow_memory(&self, vfork: Arc<Vfork>) {
+        *self.vfork.lock() = Some(vfork);
+    }
+
+    /// It has left the memory that it borrowed, if it did; returns the parent's thread to be woken.
+    pub(crate) fn return_memory(&self) -> Option<Arc<Thread>> {
+        let vfork = self.vfork.lock().take()?;
+        vfork.is_over.store(true, Ordering::Release);
+        Some(vfork.parent.clone())
+    }
+}

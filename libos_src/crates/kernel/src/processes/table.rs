@@ -1,0 +1,391 @@
+//! All processes and threads, by id, and how they are related.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use hal::Errno;
+use locks::Mutex;
+
+use super::wait::Change;
+use super::{EndStatus, Process};
+use crate::signals::Signal;
+
+/// The id of the first process, which ends the enclave when it ends.
+pub(crate) const FIRST_PID: u32 = 1;
+/// The highest id, as Linux's default `pid_max`.
+const ID_MAX: u32 = 32768;
+
+/// The processes of an enclave. Processes and threads share one range of ids.
+#[derive(Default)]
+pub(crate) struct ProcessTable(pub(super) Mutex<Members>);
+
+#[derive(Default)]
+pub(super) struct Members {
+    pub(super) by_pid: BTreeMap<u32, Member>,
+    /// The process of each live thread.
+    by_tid: BTreeMap<u32, u32>,
+    last_id: u32,
+}
+
+/// A process and its relations, from its start until its parent has waited for it.
+pub(super) struct Member {
+    pub(super) process: Arc<Process>,
+    pub(super) parent: u32,
+    pub(super) children: BTreeSet<u32>,
+    pub(super) group: u32,
+    pub(super) session: u32,
+    /// What its parent has not been told yet.
+    pub(super) change: Option<Change>,
+    /// How long it lived, once it has ended.
+    pub(super) lifetime: Duration,
+    /// What its parent gets when it ends.
+    exit_signal: Option<Signal>,
+    /// What it gets when its parent ends (`PR_SET_PDEATHSIG`).
+    death_signal: Option<Signal>,
+    /// Whether orphans below it become its children (`PR_SET_CHILD_SUBREAPER`).
+    adopts: bool,
+    /// Whether it has called `execve` since its parent made it.
+    has_program: bool,
+}
+
+/// Whom a signal goes to (kill(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// One process.
+    Process(u32),
+    /// All of a process group.
+    Group(u32),
+    /// All but the first process and the caller.
+    Others,
+}
+
+/// What is left to do when a process has ended.
+pub(crate) struct Ended {
+    /// Who is told.
+    pub(crate) parent: Option<Arc<Process>>,
+    /// By which signal.
+    pub(crate) exit_signal: Option<Signal>,
+    /// Children that want a signal when their parent ends.
+    pub(crate) death_signals: Vec<(Arc<Process>, Signal)>,
+    /// Who has inherited children that have ended already.
+    pub(crate) heirs: Vec<Arc<Process>>,
+}
+
+impl Members {
+    fn new_id(&mut self) -> Result<u32, Errno> {
+        for _ in 0..ID_MAX {
+            self.last_id = self.last_id % ID_MAX + 1;
+            let id = self.last_id;
+            let is_used = self.by_tid.contains_key(&id)
+                || self.by_pid.contains_key(&id)
+                || (self.by_pid.values()).any(|member| member.group == id || member.session == id);
+            if !is_used {
+                return Ok(id);
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = &Member> {
+        self.by_pid.values().filter(|member| member.is_alive())
+    }
+
+    /// Who takes over the children of `pid`.
+    fn heir_of(&self, pid: u32) -> u32 {
+        let mut at = self.by_pid.get(&pid).map_or(0, |member| member.parent);
+        while let Some(member) = self.by_pid.get(&at) {
+            if member.adopts && member.is_alive() {
+                return at;
+            }
+            at = member.parent;
+        }
+        FIRST_PID
+    }
+
+    /// Forgets a process that its parent has waited for.
+    pub(super) fn forget(&mut self, pid: u32) -> Option<Member> {
+        let member = self.by_pid.remove(&pid)?;
+        if let Some(parent) = self.by_pid.get_mut(&member.parent) {
+            parent.children.remove(&pid);
+        }
+        Some(member)
+    }
+}
+
+impl Member {
+    pub(super) fn is_alive(&self) -> bool {
+        !matches!(self.change, Some(Change::Ended(_)))
+    }
+}
+
+impl ProcessTable {
+    /// Adds a process that `make` builds for a free id: a child of `parent`, or the first process.
+    /// Its first thread has the same id.
+    pub(crate) fn add_process(
+        &self,
+        parent: u32,
+        exit_signal: Option<Signal>,
+        make: impl FnOnce(u32) -> Arc<Process>,
+    ) -> Result<Arc<Process>, Errno> {
+        let mut members = self.0.lock();
+        let pid = members.new_id()?;
+        let (group, session) = match members.by_pid.get_mut(&parent) {
+            Some(parent) => {
+                parent.children.insert(pid);
+                (parent.group, parent.session)
+            }
+            None => (pid, pid),
+        };
+        let process = make(pid);
+        let member = Member {
+            process: process.clone(),
+            parent,
+            children: BTreeSet::new(),
+            group,
+            session,
+            change: None,
+            lifetime: Duration::ZERO,
+            exit_signal,
+            death_signal: None,
+            adopts: false,
+            has_program: false,
+        };
+        members.by_pid.insert(pid, member);
+        members.by_tid.insert(pid, pid);
+        Ok(process)
+    }
+
+    /// Takes a process out that never ran.
+    pub(crate) fn remove_process(&self, pid: u32) {
+        let mut members = self.0.lock();
+        members.by_tid.remove(&pid);
+        members.forget(pid);
+    }
+
+    /// An id for another thread of a process.
+    pub(crate) fn add_thread(&self, pid: u32) -> Result<u32, Errno> {
+        let mut members = self.0.lock();
+        let tid = members.new_id()?;
+        members.by_tid.insert(tid, pid);
+        Ok(tid)
+    }
+
+    /// A thread has ended.
+    pub(crate) fn remove_thread(&self, tid: u32) {
+        self.0.lock().by_tid.remove(&tid);
+    }
+
+    /// The thread `tid` goes by the id of its process from now on.
+    pub(crate) fn promote_thread(&self, tid: u32, pid: u32) {
+        let mut members = self.0.lock();
+        members.by_tid.remove(&tid);
+        members.by_tid.insert(pid, pid);
+    }
+
+    /// A process, also one that has ended and was not waited for.
+    pub(crate) fn get(&self, pid: u32) -> Option<Arc<Process>> {
+        let members = self.0.lock();
+        members
+            .by_pid
+            .get(&pid)
+            .map(|member| member.process.clone())
+    }
+
+    /// The process of a live thread.
+    pub(crate) fn of_thread(&self, tid: u32) -> Option<Arc<Process>> {
+        let members = self.0.lock();
+        let pid = members.by_tid.get(&tid)?;
+        members.by_pid.get(pid).map(|member| member.process.clone())
+    }
+
+    /// Whether a process has ended and was not waited for.
+    pub(crate) fn is_zombie(&self, pid: u32) -> bool {
+        (self.0.lock().by_pid.get(&pid)).is_some_and(|member| !member.is_alive())
+    }
+
+    /// All ids of processes, in order.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.0.lock().by_pid.keys().copied().collect()
+    }
+
+    /// How many processes and threads there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let members = self.0.lock();
+        (members.by_pid.len(), members.by_tid.len())
+    }
+
+    /// The parent's id; 0 for the first process.
+    pub(crate) fn parent(&self, pid: u32) -> u32 {
+        (self.0.lock().by_pid.get(&pid)).map_or(0, |member| member.parent)
+    }
+
+    /// The process group and session of a process.
+    pub(crate) fn group_and_session(&self, pid: u32) -> Result<(u32, u32), Errno> {
+        let members = self.0.lock();
+        let member = members.by_pid.get(&pid).ok_or(Errno::ESRCH)?;
+        Ok((member.group, member.session))
+    }
+
+    /// Puts the process `pid` into a group: `setpgid(2)`, called by `caller`.
+    pub(crate) fn set_group(&self, caller: u32, pid: u32, group: u32) -> Result<(), Errno> {
+        let mut members = self.0.lock();
+        let session = members.by_pid.get(&caller).ok_or(Errno::ESRCH)?.session;
+        let member = members.by_pid.get(&pid).filter(|member| member.is_alive());
+        let member = member.ok_or(Errno::ESRCH)?;
+        if pid != caller {
+            if member.parent != caller {
+                return Err(Errno::ESRCH);
+            }
+            if member.has_program {
+                return Err(Errno::EACCES);
+            }
+        }
+        if member.session != session || member.session == pid {
+            return Err(Errno::EPERM);
+        }
+        let exists =
+            (members.live()).any(|member| member.group == group && member.session == session);
+        if group != pid && !exists {
+            return Err(Errno::EPERM);
+        }
+        if let Some(member) = members.by_pid.get_mut(&pid) {
+            member.group = group;
+        }
+        Ok(())
+    }
+
+    /// Makes `pid` the leader of a session and group of its own: `setsid(2)`.
+    pub(crate) fn new_session(&self, pid: u32) -> Result<(), Errno> {
+        let mut members = self.0.lock();
+        if members.by_pid.values().any(|member| member.group == pid) {
+            return Err(Errno::EPERM);
+        }
+        let member = members.by_pid.get_mut(&pid).ok_or(Errno::ESRCH)?;
+        (member.group, member.session) = (pid, pid);
+        Ok(())
+    }
+
+    /// The live processes that a signal of `caller` goes to. `ESRCH` when there is none.
+    pub(crate) fn targets(&self, caller: u32, target: Target) -> Result<Vec<Arc<Process>>, Errno> {
+        let members = self.0.lock();
+        let is_meant = |pid: u32, member: &Member| match target {
+            Target::Process(wanted) => pid == wanted,
+            Target::Group(group) => member.group == group,
+            Target::Others => pid != FIRST_PID && pid != caller,
+        };
+        let meant = (members.by_pid.iter()).filter(|&(&pid, member)| is_meant(pid, member));
+        let mut exists = false;
+        let mut targets = Vec::new();
+        for (_, member) in meant {
+            exists = true;
+            // A signal to one that has ended is no error, and no signal.
+            if member.is_alive() {
+                targets.push(member.process.clone());
+            }
+        }
+        if exists {
+            Ok(targets)
+        } else {
+            Err(Errno::ESRCH)
+        }
+    }
+
+    /// Sets what a process gets when its parent ends.
+    pub(crate) fn set_death_signal(&self, pid: u32, signal: Option<Signal>) {
+        if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
+            member.death_signal = signal;
+        }
+    }
+
+    /// What a process gets when its parent ends.
+    pub(crate) fn death_signal(&self, pid: u32) -> Option<Signal> {
+        (self.0.lock().by_pid.get(&pid)).and_then(|member| member.death_signal)
+    }
+
+    /// Says whether orphans below a process become its children.
+    pub(crate) fn set_adopts(&self, pid: u32, adopts: bool) {
+        if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
+            member.adopts = adopts;
+        }
+    }
+
+    /// Whether orphans below a process become its children.
+    pub(crate) fn adopts(&self, pid: u32) -> bool {
+        (self.0.lock().by_pid.get(&pid)).is_some_and(|member| member.adopts)
+    }
+
+    /// A process runs a program of its own now.
+    pub(crate) fn note_program(&self, pid: u32) {
+        if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
+            member.has_program = true;
+            // What a parent asked for besides SIGCHLD is not for another program (execve(2)).
+            member.exit_signal = member.exit_signal.map(|_| Signal::CHLD);
+        }
+    }
+
+    /// A process has stopped or goes on. Returns its parent, to be told.
+    #[expect(dead_code, reason = "for job control, which stops processes")]
+    pub(crate) fn note_change(&self, pid: u32, change: Change) -> Option<Arc<Process>> {
+        let mut members = self.0.lock();
+        let member = members.by_pid.get_mut(&pid)?;
+        if !member.is_alive() {
+            return None;
+        }
+        member.change = Some(change);
+        let parent = member.parent;
+        members
+            .by_pid
+            .get(&parent)
+            .map(|member| member.process.clone())
+    }
+
+    /// A process has ended at `now`: its parent may wait for it, its children get another parent.
+    pub(crate) fn end(&self, process: &Process, status: EndStatus, now: Duration) -> Ended {
+        let mut members = self.0.lock();
+        let mut ended = Ended {
+            parent: None,
+            exit_signal: None,
+            death_signals: Vec::new(),
+            heirs: Vec::new(),
+        };
+        let heir = members.heir_of(process.pid);
+        let Some(member) = members.by_pid.get_mut(&process.pid) else {
+            return ended;
+        };
+        member.change = Some(Change::Ended(status));
+        member.lifetime = now.saturating_sub(process.began);
+        let (parent, exit_signal) = (member.parent, member.exit_signal);
+        let orphans = core::mem::take(&mut member.children);
+        let mut has_zombie = false;
+        for &orphan in &orphans {
+            if let Some(member) = members.by_pid.get_mut(&orphan) {
+                member.parent = heir;
+                member.exit_signal = Some(Signal::CHLD);
+                has_zombie |= !member.is_alive();
+                if let Some(signal) = member.death_signal {
+                    ended.death_signals.push((member.process.clone(), signal));
+                }
+            }
+        }
+        if let Some(member) = members.by_pid.get_mut(&heir) {
+            member.children.extend(orphans);
+            if has_zombie {
+                ended.heirs.push(member.process.clone());
+            }
+        }
+        let Some(member) = members.by_pid.get(&parent) else {
+            return ended;
+        };
+        let told = member.process.clone();
+        let is_unwanted =
+            exit_signal == Some(Signal::CHLD) && told.signals.lock().forgets_children();
+        ended.parent = Some(told);
+        ended.exit_signal = exit_signal;
+        if is_unwanted {
+            members.forget(process.pid);
+        }
+        ended
+    }
+}

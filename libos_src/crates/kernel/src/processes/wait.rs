@@ -1,0 +1,134 @@
+//! Waiting for children.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use hal::Errno;
+
+use super::table::{Member, Members};
+use super::{EndStatus, Process, ProcessTable};
+use crate::signals::Signal;
+
+/// What may happen to a process that its parent can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(dead_code, reason = "for job control, which stops processes")]
+pub(crate) enum Change {
+    /// It has ended.
+    Ended(EndStatus),
+    /// A signal stopped it.
+    Stopped(Signal),
+    /// It goes on after a stop.
+    Continued,
+}
+
+/// Which children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Children {
+    /// All.
+    Any,
+    /// That one.
+    Pid(u32),
+    /// Those in a process group.
+    Group(u32),
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WaitFor {
+    /// Which children.
+    pub(crate) children: Children,
+    /// Whether their end counts.
+    pub(crate) ended: bool,
+    /// Whether a stop counts.
+    pub(crate) stopped: bool,
+    /// Whether going on counts.
+    pub(crate) continued: bool,
+    /// Whether what is found stays to be waited for (`WNOWAIT`).
+    pub(crate) keeps: bool,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waited {
+    /// Which child.
+    pub(crate) pid: u32,
+    /// What happened to it.
+    pub(crate) change: Change,
+    /// How long it lived, with its own children, if it has ended.
+    pub(crate) time: Duration,
+}
+
+impl WaitFor {
+    fn wants(&self, change: Change) -> bool {
+        match change {
+            Change::Ended(_) => self.ended,
+            Change::Stopped(_) => self.stopped,
+            Change::Continued => self.continued,
+        }
+    }
+
+    fn is_about(&self, pid: u32, member: &Member) -> bool {
+        match self.children {
+            Children::Any => true,
+            Children::Pid(wanted) => pid == wanted,
+            Children::Group(group) => member.group == group,
+        }
+    }
+}
+
+impl ProcessTable {
+    /// Looks for a child of `parent` to which something happened, and takes note of it unless it
+    /// is to be kept. `None` when there may be one later.
+    ///
+    /// # Errors
+    /// `ECHILD` when there is no such child.
+    pub(crate) fn look_for_child(
+        &self,
+        parent: &Process,
+        wait: &WaitFor,
+    ) -> Result<Option<Waited>, Errno> {
+        let mut members = self.0.lock();
+        let children = members.by_pid.get(&parent.pid).ok_or(Errno::ECHILD)?;
+        let mut exists = false;
+        let mut found = None;
+        for &pid in &children.children {
+            let Some(child) = members.by_pid.get(&pid) else {
+                continue;
+            };
+            if !wait.is_about(pid, child) {
+                continue;
+            }
+            exists = true;
+            if let Some(change) = child.change.filter(|&change| wait.wants(change)) {
+                found = Some((pid, change, time_of(child)));
+                break;
+            }
+        }
+        let Some((pid, change, time)) = found else {
+            return if exists { Ok(None) } else { Err(Errno::ECHILD) };
+        };
+        if !wait.keeps {
+            let forgotten = take_note(&mut members, pid, change);
+            drop(members);
+            if forgotten.is_some() {
+                *parent.children_time.lock() += time;
+            }
+        }
+        Ok(Some(Waited { pid, change, time }))
+    }
+}
+
+fn time_of(child: &Member) -> Duration {
+    child.lifetime + *child.process.children_time.lock()
+}
+
+/// Returns the process if it is forgotten, so that it is dropped without the lock.
+fn take_note(members: &mut Members, pid: u32, change: Change) -> Option<Arc<Process>> {
+    if matches!(change, Change::Ended(_)) {
+        return members.forget(pid).map(|member| member.process);
+    }
+    if let Some(member) = members.by_pid.get_mut(&pid) {
+        member.change = None;
+    }
+    None
+}

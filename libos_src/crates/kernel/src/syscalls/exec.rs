@@ -1,0 +1,223 @@
+//! Running another program.
+
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use hal::{Errno, LogLevel, UserRegs};
+use vfs::{Follow, PATH_MAX_BYTES};
+
+use super::argument::Address;
+use super::call::{Call, Outcome, Stop};
+use crate::libos::Then;
+use crate::memory::AddressSpace;
+use crate::processes::{EndStatus, ProgramRecord};
+use crate::program::{Executable, Invocation};
+use crate::signals::{AlternateStack, Signal};
+
+/// The longest single string (`MAX_ARG_STRLEN`).
+const STRING_MAX_BYTES: usize = 32 * 4096;
+/// Arguments and environment together, as far as they are read before the stack's size decides.
+const STRINGS_MAX_BYTES: usize = 2 << 20;
+/// The most strings in each.
+const STRINGS_MAX: usize = 1 << 16;
+
+/// `execve(2)`.
+pub(super) fn execve(call: &mut Call<'_>, path: Address, argv: Address, env: Address) -> Outcome {
+    let path = call.path(path)?;
+    let viewpoint = call.process.viewpoint.read().clone();
+    let file = Executable::open(&viewpoint, &path).map_err(|error| error.errno)?;
+    exec(call, file, &path, argv, env)
+}
+
+/// `execveat(2)`.
+pub(super) fn execveat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    argv: Address,
+    env: Address,
+    flags: u32,
+) -> Outcome {
+    const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+    const AT_EMPTY_PATH: u32 = 0x1000;
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let path = call
+        .memory()
+        .read_string(path.0, PATH_MAX_BYTES, Errno::ENAMETOOLONG)?;
+    let viewpoint = call.process.viewpoint.read().clone();
+    let (location, name) = if path.is_empty() {
+        if flags & AT_EMPTY_PATH == 0 {
+            return Err(Errno::ENOENT.into());
+        }
+        let location = call.file(directory)?.location().clone();
+        (location, descriptor_path(directory, b""))
+    } else {
+        let base = call.base(directory, &path)?;
+        let follow = if flags & AT_SYMLINK_NOFOLLOW == 0 {
+            Follow::Yes
+        } else {
+            Follow::No
+        };
+        let location = viewpoint.resolve(base.as_ref(), &path, follow)?;
+        if location.kind() == vfs::FileType::Symlink {
+            return Err(Errno::ELOOP.into());
+        }
+        let name = match base {
+            Some(_) => descriptor_path(directory, &path),
+            None => path,
+        };
+        (location, name)
+    };
+    let file = Executable::at(&viewpoint, location, &name).map_err(|error| error.errno)?;
+    exec(call, file, &name, argv, env)
+}
+
+/// How a program that is found through a descriptor is called.
+fn descriptor_path(directory: i32, path: &[u8]) -> Vec<u8> {
+    let mut name = b"/dev/fd/".to_vec();
+    name.extend_from_slice(directory.to_string().as_bytes());
+    if !path.is_empty() {
+        name.push(b'/');
+        name.extend_from_slice(path);
+    }
+    name
+}
+
+fn exec(
+    call: &mut Call<'_>,
+    file: Executable,
+    path: &[u8],
+    argv: Address,
+    env: Address,
+) -> Outcome {
+    let mut room = STRINGS_MAX_BYTES;
+    let mut argv = read_strings(call, argv, &mut room)?;
+    let env = read_strings(call, env, &mut room)?;
+    if argv.is_empty() {
+        // As Linux: programs rely on their name being there.
+        argv.push(Vec::new());
+    }
+    let viewpoint = call.process.viewpoint.read().clone();
+    let invocation = Invocation::new(&viewpoint, file, path, argv, env);
+    let invocation = invocation.map_err(|error| error.errno)?;
+    let foundation = call.libos.foundation.get().ok_or(Errno::ENOSYS)?;
+    let memory = Arc::new(AddressSpace::new(foundation));
+    // Who only borrows its memory can still be refused.
+    let early = if call.memory().is_shared() {
+        let loaded = call.libos.start_program(&memory, &invocation);
+        Some(loaded.map_err(|error| error.errno)?)
+    } else {
+        None
+    };
+    end_other_threads(call)?;
+    let regs = match early {
+        Some(regs) => regs,
+        None => load_in_place(call, &memory, &invocation)?,
+    };
+    become_program(call, regs, memory, invocation);
+    let memory = call.process.memory();
+    Err(call.leave(Then::Replace(memory)))
+}
+
+/// Ends all threads of the process but the calling one.
+fn end_other_threads(call: &mut Call<'_>) -> Result<(), Stop> {
+    let (process, tid) = (call.process, call.thread.tid());
+    if process.thread_count() == 1 {
+        return Ok(());
+    }
+    if !process.survivors.end_others(tid) {
+        // Another thread was first, and this one ends.
+        return Err(Stop::Restart);
+    }
+    for thread in process.threads() {
+        if thread.tid() != tid {
+            call.libos.interrupt(&thread);
+        }
+    }
+    while process.thread_count() > 1 {
+        if process.survivors.is_over_for(tid) {
+            return Err(Stop::Restart);
+        }
+        call.libos.machine.park(None);
+    }
+    process.survivors.go_on(tid);
+    Ok(())
+}
+
+/// Loads the program where the old one was, which is gone whatever happens.
+fn load_in_place(
+    call: &mut Call<'_>,
+    memory: &AddressSpace,
+    invocation: &Invocation,
+) -> Result<UserRegs, Stop> {
+    call.memory().clear();
+    let loaded = call.libos.start_program(memory, invocation);
+    loaded.map_err(|error| {
+        call.libos.machine.log(LogLevel::Error, &error.message);
+        let end = EndStatus::Killed(Signal::KILL);
+        let then = call.libos.end_process(call.task, end);
+        call.leave(then)
+    })
+}
+
+/// Changes what belongs to the old program.
+fn become_program(
+    call: &mut Call<'_>,
+    regs: UserRegs,
+    memory: Arc<AddressSpace>,
+    invocation: Invocation,
+) {
+    let (libos, process, thread) = (call.libos, call.process, call.thread);
+    let name = invocation.thread_name();
+    let program = ProgramRecord {
+        executable: invocation.program.file.location().clone(),
+        arguments: invocation.argv,
+        environment: invocation.env,
+    };
+    let old = process.replace_program(memory, program);
+    old.leave();
+    if thread.tid() != process.pid {
+        let tid = process.promote(thread);
+        libos.processes.promote_thread(tid, process.pid);
+    }
+    libos.processes.note_program(process.pid);
+    thread.clear_tid.store(0, Ordering::Relaxed);
+    thread.robust_list.store(0, Ordering::Relaxed);
+    *thread.name.lock() = name;
+    thread.signals.lock().alternate_stack = AlternateStack::default();
+    process.signals.lock().forget_handlers();
+    let closed = process.descriptors.write().take_closed_on_exec();
+    drop(closed);
+    *call.regs = regs;
+    if let Some(parent) = process.return_memory() {
+        libos.wake(&parent);
+    }
+}
+
+/// Reads an array of strings that a null pointer ends. `E2BIG` when there are too many.
+fn read_strings(call: &Call<'_>, array: Address, room: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    if array.is_null() {
+        return Ok(strings);
+    }
+    loop {
+        let at = array.0.wrapping_add(strings.len() as u64 * 8);
+        let pointer: u64 = call.memory().read(at)?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let text = call
+            .memory()
+            .read_string(pointer, STRING_MAX_BYTES, Errno::E2BIG)?;
+        let taken = text.len() + 1 + size_of::<u64>();
+        *room = room.checked_sub(taken).ok_or(Errno::E2BIG)?;
+        if strings.len() >= STRINGS_MAX {
+            return Err(Errno::E2BIG);
+        }
+        strings.push(text);
+    }
+}

@@ -1,0 +1,243 @@
+//! Processes: making them, ending them, waiting for them, and how they are related.
+
+use super::*;
+
+const CLONE: u64 = 56;
+const FORK: u64 = 57;
+const VFORK: u64 = 58;
+const EXECVE: u64 = 59;
+const EXIT: u64 = 60;
+const WAIT4: u64 = 61;
+const KILL: u64 = 62;
+const GETPID: u64 = 39;
+const GETPPID: u64 = 110;
+const SETPGID: u64 = 109;
+const GETPGID: u64 = 121;
+const SETSID: u64 = 112;
+const GETSID: u64 = 124;
+const PRCTL: u64 = 157;
+const EXIT_GROUP: u64 = 231;
+const WAITID: u64 = 247;
+
+const ANY: u64 = u64::MAX;
+const WNOHANG: u64 = 1;
+
+/// `struct siginfo` as `waitid` fills it: signal, code, pid, status.
+fn waitid_record(world: &World) -> [i32; 4] {
+    let bytes = world.get::<28>(world.page + 0x100);
+    let word = |at: usize| i32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
+    [word(0), word(8), word(16), word(24)]
+}
+
+fn status(world: &World) -> u32 {
+    u32::from_le_bytes(world.get(world.page))
+}
+
+/// Makes a process that has ended with `status`; its id.
+fn ended_child(world: &mut World, status: u64) -> u64 {
+    assert_eq!(world.call(VFORK, &[]), Ok(0));
+    assert_eq!(world.serve(EXIT_GROUP, &[status]), Next::Return);
+    world.regs.rax
+}
+
+#[test]
+fn a_child_on_borrowed_memory_runs_before_its_parent_and_has_an_id_of_its_own() {
+    let mut world = World::new();
+    let parent = world.call(GETPID, &[]);
+
+    assert_eq!(world.call(VFORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one");
+    assert_eq!(world.call(GETPPID, &[]), parent);
+    world.put(0x200, b"seen");
+    assert_eq!(world.serve(EXIT_GROUP, &[7]), Next::Return);
+
+    assert_eq!(world.regs.rax, child, "the parent goes on");
+    assert_eq!(world.call(GETPID, &[]), parent);
+    assert_eq!(&world.get::<4>(world.page + 0x200), b"seen");
+}
+
+#[test]
+fn the_status_of_a_child_is_waited_for_once() {
+    let mut world = World::new();
+    let child = ended_child(&mut world, 0x1ff);
+
+    assert_eq!(world.call(WAIT4, &[ANY, world.page, 0, 0]), Ok(child));
+    assert_eq!(status(&world), 0xff00);
+    assert_eq!(
+        world.call(WAIT4, &[ANY, world.page, 0, 0]),
+        Err(Errno::ECHILD)
+    );
+}
+
+#[test]
+fn a_child_is_looked_at_without_being_waited_for() {
+    const WEXITED: u64 = 4;
+    const WNOWAIT: u64 = 0x0100_0000;
+    let mut world = World::new();
+    let child = ended_child(&mut world, 3);
+    let info = world.page + 0x100;
+
+    for options in [WEXITED | WNOWAIT, WEXITED | WNOWAIT, WEXITED] {
+        assert_eq!(world.call(WAITID, &[1, child, info, options, 0]), Ok(0));
+        assert_eq!(waitid_record(&world), [17, 1, child as i32, 3]);
+    }
+
+    assert_eq!(
+        world.call(WAITID, &[0, 0, info, WEXITED, 0]),
+        Err(Errno::ECHILD)
+    );
+}
+
+#[test]
+fn a_child_that_a_signal_killed_says_so() {
+    let mut world = World::new();
+    assert_eq!(world.call(VFORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one");
+
+    // The signal comes before the call returns.
+    assert_eq!(world.serve(KILL, &[child, 9]), Next::Return);
+
+    assert_eq!(world.regs.rax, child, "the parent goes on");
+    assert_eq!(world.call(WAIT4, &[child, world.page, 0, 0]), Ok(child));
+    assert_eq!(status(&world), 9);
+}
+
+#[test]
+fn an_ended_child_sends_its_parent_a_signal() {
+    const RT_SIGPENDING: u64 = 127;
+    const RT_SIGPROCMASK: u64 = 14;
+    const RT_SIGACTION: u64 = 13;
+    let mut world = World::new();
+    // A handler, so that the signal is not ignored, and a mask, so that it waits.
+    let action = [0x5000u64, 0x0400_0000, 0x6000, 0].map(u64::to_le_bytes);
+    let action = world.put(0x300, action.as_flattened());
+    assert_eq!(world.call(RT_SIGACTION, &[17, action, 0, 8]), Ok(0));
+    let set = world.put(0x340, &(1u64 << 16).to_le_bytes());
+    assert_eq!(world.call(RT_SIGPROCMASK, &[0, set, 0, 8]), Ok(0));
+
+    ended_child(&mut world, 0);
+
+    assert_eq!(world.call(RT_SIGPENDING, &[world.page, 8]), Ok(0));
+    assert_eq!(status(&world), 1 << 16);
+}
+
+#[test]
+fn a_parent_that_ignores_its_children_has_none_to_wait_for() {
+    const RT_SIGACTION: u64 = 13;
+    let mut world = World::new();
+    let ignore = world.put(0x300, [1u64, 0, 0, 0].map(u64::to_le_bytes).as_flattened());
+    assert_eq!(world.call(RT_SIGACTION, &[17, ignore, 0, 8]), Ok(0));
+
+    ended_child(&mut world, 0);
+
+    assert_eq!(world.call(WAIT4, &[ANY, 0, 0, 0]), Err(Errno::ECHILD));
+    assert_eq!(world.libos.processes.counts(), (1, 1));
+}
+
+#[test]
+fn an_orphan_becomes_a_child_of_the_first_process_or_of_who_adopts() {
+    const PR_SET_CHILD_SUBREAPER: u64 = 36;
+    let mut world = World::new();
+    for adopts in [false, true] {
+        assert_eq!(world.call(VFORK, &[]), Ok(0));
+        let child = world.call(GETPID, &[]).expect("it has one");
+        world
+            .call(PRCTL, &[PR_SET_CHILD_SUBREAPER, u64::from(adopts)])
+            .expect("known");
+        assert_eq!(world.call(VFORK, &[]), Ok(0));
+        assert_eq!(world.call(VFORK, &[]), Ok(0));
+        let orphan = world.call(GETPID, &[]).expect("it has one");
+        // A thread of the orphan stays while its own parent waits in vain: here it ends first.
+        assert_eq!(world.serve(EXIT_GROUP, &[5]), Next::Return);
+        assert_eq!(world.serve(EXIT_GROUP, &[6]), Next::Return);
+
+        let found = world.call(WAIT4, &[orphan, world.page, WNOHANG, 0]);
+
+        assert_eq!(found.is_ok(), adopts, "{found:?}");
+        assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+        if !adopts {
+            assert_eq!(world.call(WAIT4, &[orphan, world.page, 0, 0]), Ok(orphan));
+            assert_eq!(status(&world), 0x500);
+        }
+        assert_eq!(world.call(WAIT4, &[child, 0, 0, 0]), Ok(child));
+    }
+    while world.call(WAIT4, &[ANY, 0, WNOHANG, 0]).is_ok() {}
+    assert_eq!(world.libos.processes.counts(), (1, 1));
+}
+
+#[test]
+fn waiting_for_a_child_gives_the_enclave_thread_to_it() {
+    const FLAGS: u64 = 0x100 | 17; // CLONE_VM, SIGCHLD
+    let mut world = World::new();
+    let child = world.call(CLONE, &[FLAGS, 0, 0, 0, 0]).expect("room");
+
+    // The parent waits, so its enclave thread takes the child, which begins.
+    assert_eq!(world.call(WAIT4, &[ANY, world.page, 0, 0]), Ok(0));
+    assert_eq!(world.call(GETPID, &[]), Ok(child));
+    assert_eq!(world.serve(EXIT, &[4]), Next::Return);
+
+    assert_eq!(world.regs.rax, child, "the parent goes on in its call");
+    assert_eq!(status(&world), 0x400);
+}
+
+#[test]
+fn groups_and_sessions_are_inherited_and_changed_by_the_rules() {
+    let mut world = World::new();
+    let own = world.call(GETPID, &[]).expect("it has one");
+    assert_eq!(world.call(SETSID, &[]), Err(Errno::EPERM), "a leader");
+
+    assert_eq!(world.call(VFORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one");
+    assert_eq!(world.call(GETPGID, &[0]), Ok(own));
+    assert_eq!(world.call(SETPGID, &[0, 999]), Err(Errno::EPERM));
+    assert_eq!(world.call(SETPGID, &[0, 0]), Ok(0));
+    assert_eq!(world.call(GETPGID, &[child]), Ok(child));
+    assert_eq!(world.call(SETPGID, &[0, own]), Ok(0));
+    assert_eq!(world.call(SETSID, &[]), Ok(child));
+    assert_eq!(world.call(GETSID, &[0]), Ok(child));
+    assert_eq!(world.call(SETPGID, &[0, own]), Err(Errno::EPERM));
+    assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+
+    assert_eq!(
+        world.call(GETSID, &[child]),
+        Ok(child),
+        "not waited for yet"
+    );
+    assert_eq!(world.call(WAIT4, &[0, 0, 0, 0]), Err(Errno::ECHILD));
+    assert_eq!(world.call(KILL, &[child, 0]), Ok(0));
+    let group = (-(child as i64)).cast_unsigned();
+    assert_eq!(world.call(WAIT4, &[group, 0, 0, 0]), Ok(child));
+    assert_eq!(world.call(KILL, &[child, 0]), Err(Errno::ESRCH));
+}
+
+#[test]
+fn more_processes_than_tcss_are_eagain() {
+    let mut world = World::new();
+    let limit = world.libos.config.threads.max;
+    for _ in 1..limit {
+        assert_eq!(world.call(VFORK, &[]), Ok(0));
+    }
+
+    assert_eq!(world.call(VFORK, &[]), Err(Errno::EAGAIN));
+
+    assert!(
+        world.log().contains("resource_limits.max_num_of_threads"),
+        "{}",
+        world.log()
+    );
+    for _ in 1..limit {
+        assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+    }
+    assert_eq!(world.call(VFORK, &[]), Ok(0));
+}
+
+#[test]
+fn a_program_that_is_none_is_refused_and_nothing_changes() {
+    let mut world = World::new();
+    let path = world.put(0x100, b"/missing\0");
+    assert_eq!(world.call(EXECVE, &[path, 0, 0]), Err(Errno::ENOENT));
+    let path = world.put(0x100, b"/\0");
+    assert_eq!(world.call(EXECVE, &[path, 0, 0]), Err(Errno::EACCES));
+    assert_eq!(world.call(GETPID, &[]), Ok(1));
+    assert_eq!(world.call(FORK, &[]), Err(Errno::ENOSYS));
+}
