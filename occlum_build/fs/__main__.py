@@ -55,6 +55,7 @@ def _unpack_deb(parsed: argparse.Namespace) -> None:
         parsed.package_file,
         parsed.output,
         Expectation(parsed.package, parsed.version, parsed.architecture),
+        parsed.origins,
     )
 
 
@@ -72,6 +73,7 @@ def _rootfs(parsed: argparse.Namespace) -> None:
     import dataclasses
 
     from occlum_build.fs.archive import write_archive
+    from occlum_build.fs.origins import render_origins
     from occlum_build.fs.output import scratch_directory, written
     from occlum_build.fs.packages import package_layers
     from occlum_build.fs.rootfs import assemble
@@ -83,6 +85,9 @@ def _rootfs(parsed: argparse.Namespace) -> None:
         tree = assemble(dataclasses.replace(specification, layers=layers))
         with written(parsed.output) as output:
             write_archive(tree, output)
+        if parsed.origins is not None:
+            with written(parsed.origins) as output:
+                output.write(render_origins(tree, {"label": specification.label}))
 
 
 def _erofs(parsed: argparse.Namespace) -> None:
@@ -151,6 +156,11 @@ def make_parser() -> argparse.ArgumentParser:
     erofs.add_argument(
         "--tree", type=Path, required=True, metavar="TAR|DIRECTORY", help="what is packed"
     )
+
+    for command in (deb, rootfs):
+        command.add_argument(
+            "--origins", type=Path, metavar="FILE", help="write where each file comes from"
+        )
 
     for command in (deb, foreign, rootfs, erofs):
         command.add_argument(

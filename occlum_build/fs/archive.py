@@ -6,14 +6,16 @@ first name holds the data. So the digest of the file is the identity of the
 tree, and `tar tvf` shows it to anyone. See ADR 3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from occlum_build.fs import tar
 from occlum_build.fs.content import Storage, StoredContent, chunks
 from occlum_build.fs.problem import Code, refusal, shown, shown_name
-from occlum_build.fs.tree import ROOT_PATH, Kind, Node, Tree, check_path
+from occlum_build.fs.tree import ROOT_PATH, Kind, Node, Origin, Tree, check_path
+
+SourceOf = Callable[[bytes], Origin | None]
 
 _TYPES: Final = {
     Kind.FILE: tar.REGULAR,
@@ -36,18 +38,23 @@ def write_archive(tree: Tree, output: BinaryIO) -> None:
     output.write(tar.END)
 
 
-def read_archive(path: str | Path, origin: str | None = None) -> Tree:
+def read_archive(
+    path: str | Path, origin: str | None = None, source_of: SourceOf | None = None
+) -> Tree:
     """The tree of a canonical tar. An archive in any other form is refused.
 
-    File contents stay in the archive and are read when they are needed.
+    File contents stay in the archive and are read when they are needed. `source_of`
+    gives the `source` of the node at a path.
     """
     storage = Storage.open(path)
-    tree = read_foreign_archive(storage, origin)
+    tree = read_foreign_archive(storage, origin, source_of)
     _check_canonical(tree, storage)
     return tree
 
 
-def read_foreign_archive(storage: Storage, origin: str | None = None) -> Tree:
+def read_foreign_archive(
+    storage: Storage, origin: str | None = None, source_of: SourceOf | None = None
+) -> Tree:
     """The tree of a tar that another program wrote, in any order.
 
     Owners and times are dropped; a directory without a member of its own gets
@@ -61,7 +68,8 @@ def read_foreign_archive(storage: Storage, origin: str | None = None) -> Tree:
         if member.type == tar.HARD_LINK:
             node = _linked_node(member, nodes, storage, origin)
         else:
-            node = _node(member, storage, origin)
+            source = source_of(path) if source_of is not None else None
+            node = _node(member, storage, origin, source)
         nodes.setdefault(path, node)
         entries.append((path, node))
     return Tree(entries)
@@ -122,7 +130,7 @@ def _tree_path(name: bytes, origin: str) -> bytes:
     return path
 
 
-def _node(member: tar.Member, storage: Storage, origin: str) -> Node:
+def _node(member: tar.Member, storage: Storage, origin: str, source: Origin | None) -> Node:
     kind = _KINDS[member.type]
     is_device = kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE)
     return Node(
@@ -134,6 +142,7 @@ def _node(member: tar.Member, storage: Storage, origin: str) -> Node:
         else None,
         target=member.link,
         device=member.device if is_device else None,
+        source=source,
     )
 
 

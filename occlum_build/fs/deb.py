@@ -5,15 +5,17 @@ behind; so are triggers and alternatives, which only scripts would make.
 """
 
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from occlum_build.fs.archive import read_foreign_archive, write_archive
-from occlum_build.fs.content import Storage
+from occlum_build.fs.content import STRIDE_BYTES, Storage
 from occlum_build.fs.decompression import METHODS, decompress
+from occlum_build.fs.origins import render_origins
 from occlum_build.fs.output import scratch, written
 from occlum_build.fs.problem import Code, refusal, shown_name
-from occlum_build.fs.tree import Kind, Tree
+from occlum_build.fs.tree import Kind, Origin, Tree
 
 _AR_MAGIC: Final = b"!<arch>\n"
 _AR_HEADER_BYTES: Final = 60
@@ -40,19 +42,43 @@ class _Member:
     size: int
 
 
-def unpack(package_file: Path, output: Path, expected: Expectation) -> None:
-    """Write the files of a package to `output` as a canonical tar."""
+def unpack(
+    package_file: Path, output: Path, expected: Expectation, origins: Path | None = None
+) -> Origin:
+    """Write the files of a package to `output` as a canonical tar, and their `origins`.
+
+    It returns the one origin that they all have: what the package says of itself, and the
+    digest of the package.
+    """
     storage = Storage.open(package_file)
     control, data = _members(storage)
     with scratch(output) as spool:
         decompress(storage, control.start, control.size, control.name, spool, _MAX_CONTROL_BYTES)
         spooled = Storage.of(spool, f"{storage.name}({control.name})")
-        _check_expected(storage, _control_fields(read_foreign_archive(spooled), storage), expected)
+        about = _control_fields(read_foreign_archive(spooled), storage)
+        _check_expected(storage, about, expected)
+    origin = {
+        "deb": {
+            **{one.name: about[one.name] for one in fields(Expectation)},
+            "sha256": _digest(storage),
+        }
+    }
     with scratch(output) as spool:
         decompress(storage, data.start, data.size, data.name, spool, _MAX_DATA_BYTES)
         tree = read_foreign_archive(Storage.of(spool, f"{storage.name}({data.name})"))
         with written(output) as archive:
             write_archive(tree, archive)
+    if origins is not None:
+        with written(origins) as file:
+            file.write(render_origins(tree, origin))
+    return origin
+
+
+def _digest(storage: Storage) -> str:
+    digest = sha256()
+    for offset in range(0, storage.size, STRIDE_BYTES):
+        digest.update(storage.read(offset, min(STRIDE_BYTES, storage.size - offset)))
+    return digest.hexdigest()
 
 
 def _members(storage: Storage) -> tuple[_Member, _Member]:

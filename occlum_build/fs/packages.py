@@ -27,6 +27,6 @@ def package_layers(specification: Specification, folder: Path) -> tuple[Layer, .
         if file.suffix != _SUFFIX:
             raise refusal(Code.BAD_PACKAGE, "it is no Debian package", file=str(file))
         tar = folder / f"{file.stem}.tar"
-        unpack(file, tar, Expectation(package=file.stem))
-        layers.append(Layer(str(tar), file.stem, (), specification.debs_exclude))
+        origin = unpack(file, tar, Expectation(package=file.stem))
+        layers.append(Layer(str(tar), file.stem, (), specification.debs_exclude, origin))
     return tuple(layers)

@@ -7,12 +7,14 @@ that the order of layers means nothing. As `dpkg` does, what a layer has in
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, near
 from occlum_build.fs.archive import read_archive
 from occlum_build.fs.closure import library_closure
 from occlum_build.fs.content import HostContent, Storage, same_bytes
 from occlum_build.fs.glob import os_bytes
+from occlum_build.fs.origins import read_origins
 from occlum_build.fs.problem import Code, refusal, shown
 from occlum_build.fs.specification import CopyItem, Layer, Specification
 from occlum_build.fs.tree import (
@@ -20,6 +22,7 @@ from occlum_build.fs.tree import (
     ROOT_PATH,
     Kind,
     Node,
+    Origin,
     Tree,
     directory,
     joined,
@@ -35,7 +38,7 @@ _Claim = tuple[bytes, Node]
 
 def assemble(specification: Specification) -> Tree:
     """The tree of a specification, checked: no conflict, no missing library, no escaping link."""
-    archives = _Archives()
+    archives = _Archives(specification)
     own = list(_own_claims(specification))
     layered = list(_layer_claims(specification.layers, archives))
     links = _settled_links([*own, *layered])
@@ -71,13 +74,18 @@ def _with_copies(tree: Tree, copies: Iterable[CopyItem]) -> Tree:
 class _Archives:
     """The canonical tars that a specification names; each is read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, specification: Specification) -> None:
+        self._origins = specification.origins
         self._trees: dict[tuple[str, str], Tree] = {}
 
-    def tree(self, tar: str, label: str | None = None) -> Tree:
+    def tree(self, tar: str, label: str | None = None, source: Origin | None = None) -> Tree:
         origin = f"layer `{label or tar}`"
         if (tar, origin) not in self._trees:
-            self._trees[tar, origin] = read_archive(tar, origin)
+            known = read_origins(Path(self._origins[tar])) if tar in self._origins else {}
+            fallback = source or {"label": label or tar}
+            self._trees[tar, origin] = read_archive(
+                tar, origin, lambda path: known.get(path, fallback)
+            )
         return self._trees[tar, origin]
 
 
@@ -95,7 +103,7 @@ def _own_claims(specification: Specification) -> Iterator[_Claim]:
         if mode is None:
             mode = 0o755 if storage.is_executable else 0o644
         content = HostContent(source, storage.size)
-        yield file.path, regular_file(mode, content, f"file `{file.source}`")
+        yield file.path, regular_file(mode, content, f"file `{file.source}`", file.origin)
 
 
 def _layer_claims(layers: Iterable[Layer], archives: _Archives) -> Iterator[_Claim]:
@@ -103,7 +111,7 @@ def _layer_claims(layers: Iterable[Layer], archives: _Archives) -> Iterator[_Cla
     matched: dict[str, bool] = {}
     paths: set[str] = set()
     for layer in sorted(layers, key=lambda one: (one.label, one.tar)):
-        tree = archives.tree(layer.tar, layer.label)
+        tree = archives.tree(layer.tar, layer.label, layer.origin)
         chosen = set()
         for path, _ in tree:
             including = [pattern for pattern in layer.include if pattern.matches(path)]

@@ -1,16 +1,19 @@
 """The specification of a root file system: the JSON that an action hands to `rootfs`.
 
     {"version": 1, "label": "//app:rootfs",
-     "files": [{"path": "/bin/app", "source": "out/app", "mode": "0755"}],
+     "files": [{"path": "/bin/app", "source": "out/app", "mode": "0755",
+                "origin": {"label": "//app:app"}}],
      "directories": [{"path": "/tmp", "mode": "1777"}],
      "symlinks": [{"path": "/bin/sh", "target": "bash"}],
      "layers": [{"tar": "libc6.tar", "label": "//deb:libc6",
                  "include": ["usr/lib/**"], "exclude": ["**/*.a"]}],
      "debs": "packages", "debs_exclude": ["usr/share/doc/**"],
      "copies": [{"path": "/etc/passwd", "of": "/usr/share/base-passwd/passwd.master"}],
-     "closure": true, "closure_from": ["libc6.tar"]}
+     "closure": true, "closure_from": ["libc6.tar"],
+     "origins": {"libc6.tar": "libc6.origins.json"}}
 
-`debs` is a directory of Debian packages, each of which is a layer without what
+The `origin` of a file, and the file of `origins` of a tar, say where things come from (see
+`origins`). `debs` is a directory of Debian packages, each of which is a layer without what
 `debs_exclude` matches. `copies` are made of the finished tree.
 
 Modes are octal strings; a file's may be left out, and so may every part but
@@ -27,7 +30,7 @@ from occlum_build.diagnostic import near
 from occlum_build.fs.content import Storage
 from occlum_build.fs.glob import Pattern, os_bytes
 from occlum_build.fs.problem import Code, refusal
-from occlum_build.fs.tree import MAX_MODE, check_path
+from occlum_build.fs.tree import MAX_MODE, Origin, check_path
 
 VERSION: Final = 1
 _MAX_BYTES: Final = 64 << 20
@@ -45,6 +48,7 @@ class FileItem:
     path: bytes
     source: str
     mode: int | None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,15 @@ class Layer:
     label: str
     include: tuple[Pattern, ...]
     exclude: tuple[Pattern, ...]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """Everything that a root file system is made of."""
+    """Everything that a root file system is made of.
+
+    `origins` has, for a tar, the file that says where what is in it comes from.
+    """
 
     label: str
     files: tuple[FileItem, ...]
@@ -95,6 +103,7 @@ class Specification:
     copies: tuple[CopyItem, ...]
     closure: bool
     closure_from: tuple[str, ...]
+    origins: Mapping[str, str]
 
 
 def read_specification(path: Path) -> Specification:
@@ -127,6 +136,7 @@ def _specification(root: "_Fields") -> Specification:
         copies=root.items("copies", _copy),
         closure=root.take("closure", bool, default=False),
         closure_from=root.texts("closure_from"),
+        origins=root.mapping("origins"),
     )
     root.finish()
     return specification
@@ -134,7 +144,8 @@ def _specification(root: "_Fields") -> Specification:
 
 def _file(item: "_Fields") -> FileItem:
     mode = item.mode("mode") if item.has("mode") else None
-    return FileItem(item.path("path"), item.take("source", str, None), mode)
+    origin = item.take("origin", dict, None) if item.has("origin") else None
+    return FileItem(item.path("path"), item.take("source", str, None), mode, origin)
 
 
 def _directory(item: "_Fields") -> DirectoryItem:
@@ -184,6 +195,13 @@ class _Fields:
             raise self._wrong(key, "must be a list of strings")
         return tuple(texts)
 
+    def mapping(self, key: str) -> Mapping[str, str]:
+        texts: dict[str, object] = self.take(key, dict, {})
+        found = {name: text for name, text in texts.items() if isinstance(text, str)}
+        if len(found) != len(texts):
+            raise self._wrong(key, "must map strings to strings")
+        return found
+
     def items(self, key: str, read: "Callable[[_Fields], _T]") -> tuple[_T, ...]:
         items = []
         for index, data in enumerate(self.take(key, list, [])):
@@ -224,7 +242,13 @@ class _Fields:
         return ValueError(f"`{self._where}{key}` {what}")
 
 
-_KIND_NAMES: Final = {int: "a number", str: "a string", bool: "true or false", list: "a list"}
+_KIND_NAMES: Final = {
+    int: "a number",
+    str: "a string",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def _without_duplicates(pairs: Collection[tuple[str, object]]) -> dict[str, object]:

@@ -22,6 +22,10 @@ MAX_DEVICE_MAJOR: Final = (1 << 12) - 1  # Linux, include/linux/kdev_t.h, new_en
 MAX_DEVICE_MINOR: Final = (1 << 20) - 1
 
 
+Origin = Mapping[str, object]
+"""Where a file comes from, as a bill of materials wants to know it (see `origins`)."""
+
+
 class Kind(Enum):
     """The file types that a tree can hold. Sockets are not among them: a bound one is no file."""
 
@@ -38,7 +42,8 @@ class Node:
     """What a name stands for. Names that share one node object are hard links to one file.
 
     `mode` is the permission bits, set-id bits and sticky bit, never the type.
-    `origin` says for messages where the node came from; it is not part of the tree.
+    `origin` says for messages where the node came from, and `source` for bills of
+    materials; neither is part of the tree.
     """
 
     kind: Kind
@@ -47,6 +52,7 @@ class Node:
     content: Content | None = None
     target: bytes = b""
     device: tuple[int, int] | None = None
+    source: Origin | None = None
 
     def __post_init__(self) -> None:
         """Refuse a node that no file system could hold."""
@@ -81,9 +87,9 @@ def directory(mode: int, origin: str) -> Node:
     return Node(Kind.DIRECTORY, mode, origin)
 
 
-def regular_file(mode: int, content: Content, origin: str) -> Node:
+def regular_file(mode: int, content: Content, origin: str, source: Origin | None = None) -> Node:
     """A regular file."""
-    return Node(Kind.FILE, mode, origin, content=content)
+    return Node(Kind.FILE, mode, origin, content=content, source=source)
 
 
 def symlink(target: bytes, origin: str) -> Node:
