@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from occlum_build.artifact import Artifact
 from occlum_build.label import Label
@@ -16,6 +16,10 @@ which the action runs. It differs between machines: use it only to strip it from
 STORE: Final = "%{store}"
 """Stands, in arguments, for the absolute path of the directory that keeps downloads and
 unpacked tools between builds. What is in it is no input: use only what is named by its digest."""
+
+
+Signs = Literal["enclaves", "documents"]
+"""What a key is for: the two take different kinds of keys."""
 
 
 class Tool:
@@ -112,12 +116,14 @@ class SigningKey:
 
     `secret`, in the arguments of an action made with `secret_keys=`, becomes the path
     of the PEM file while that action runs. It is in no key, no cache and no log.
-    `is_development` says that nobody should trust what it signs.
+    `is_development` says that nobody should trust what it signs. Enclaves need RSA of 3072
+    bits with the exponent 3; documents take Ed25519 or ECDSA on P-256.
     """
 
     name: str
     public: Artifact
     is_development: bool
+    signs: Signs = "enclaves"
 
     @property
     def secret(self) -> str:
@@ -133,7 +139,8 @@ class Action:
     leaks in; two machines would otherwise sign different enclaves. `argv` and the
     values of `env` may hold `%{…}` for places that differ between machines and are
     therefore not part of the identity. `text` is set instead of `argv` for a file that
-    is merely written. `description` is display only.
+    is merely written, and `lineage_of` for one that says how other artifacts are made.
+    `description` is display only.
     """
 
     owner: Label
@@ -147,6 +154,7 @@ class Action:
     secret_keys: tuple[SigningKey, ...] = ()
     stdout: Artifact | None = None
     text: str | None = None
+    lineage_of: tuple[Artifact, ...] = ()
     is_executable: bool = False
     timeout_seconds: int = 0
     is_cacheable: bool = True

@@ -2,11 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
-from occlum_build.action import Action, ExternalTool, PythonScript, PythonTool, SigningKey, Tool
+from occlum_build.action import (
+    Action,
+    ExternalTool,
+    PythonScript,
+    PythonTool,
+    SigningKey,
+    Signs,
+    Tool,
+)
 from occlum_build.artifact import Artifact
 from occlum_build.attribute import Attrs
 from occlum_build.configuration import Configuration
@@ -133,6 +141,11 @@ class RuleContext(Generic[AttrsT]):
             )
         return found
 
+    def find_key(self, name: str, *, signs: Signs = "enclaves") -> SigningKey | None:
+        """The signing key `name`, or None if the user named none."""
+        found = self.key_ring(name)
+        return replace(found, signs=signs) if found is not None else None
+
     def declare_file(self, name: str) -> Artifact:
         """An output of this target in its package's output directory."""
         return self._declare(name, is_directory=False)
@@ -213,6 +226,26 @@ class RuleContext(Generic[AttrsT]):
                 outputs=(artifact,),
                 text=text,
                 is_executable=executable,
+            )
+        )
+
+    def lineage(self, artifact: Artifact, of: Iterable[Artifact]) -> None:
+        """Declare that `artifact` says, in JSON, how the artifacts `of` are made.
+
+        It holds each action on the way with its command, the digests of its tools, of the
+        sources that it reads and of what it made; no path or clock of this machine.
+        """
+        wanted = tuple(of)
+        need("of", wanted, Artifact)
+        self.actions.append(
+            Action(
+                owner=self.label,
+                mnemonic="Lineage",
+                argv=(),
+                inputs=wanted,
+                outputs=(artifact,),
+                lineage_of=wanted,
+                description=f"writing down how {self.label} is made",
             )
         )
 

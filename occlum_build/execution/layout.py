@@ -55,6 +55,10 @@ class Layout:
             return self.workspace.path(artifact.owner)
         return self.root / artifact.path
 
+    def source_place(self, artifact: Artifact) -> str:
+        """Where a source lies: inside the workspace as a relative path."""
+        return str(self.source_path(artifact)) if artifact.owner.repository else artifact.path
+
     def action_file(self, action: Action, kind: str) -> str:
         """The file of this kind (`json`, `stamp`, `record`, `log`, …) of an action."""
         name = hashlib.sha256(action.outputs[0].path.encode()).hexdigest()[:16]

@@ -13,6 +13,7 @@ from occlum_build.artifact import Artifact
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
 from occlum_build.execution.files import remove, write_if_different
 from occlum_build.execution.layout import Layout
+from occlum_build.execution.lineage import Lineage
 from occlum_build.execution.ninja_file import Edge, ninja_text
 from occlum_build.execution.record import Record
 from occlum_build.execution.signing_keys import KeyRing
@@ -80,6 +81,7 @@ class Writer:
         self._keys = keys
         self._digests = digests
         self._tools = Tools(digests, plan.layout)
+        self._lineage = Lineage(analysis, plan.layout, digests, self._tools)
 
     def write(self) -> None:
         """Write specs, stamps and `build.ninja`.
@@ -119,6 +121,15 @@ class Writer:
                 remove(self._path(self._layout.node(step.action, output)))
             remove(self._path(record_file))
 
+    def _inputs(self, action: Action) -> tuple[Artifact, ...]:
+        """What an action reads: of a lineage, all that was made on the way."""
+        if not action.lineage_of:
+            return action.inputs
+        return self._lineage.made(action)
+
+    def _text(self, action: Action) -> str | None:
+        return self._lineage.text(action) if action.lineage_of else action.text
+
     def _publish_keys(self, action: Action) -> None:
         for key in self._used_keys(action):
             self._keys.publish(key, self._layout.root)
@@ -137,7 +148,7 @@ class Writer:
             record=record,
             log=self._log(step),
             sandbox=layout.sandbox(action),
-            inputs=[self._input(one) for one in action.inputs],
+            inputs=[self._input(one) for one in self._inputs(action)],
             outputs=[
                 SpecOutput(one.path, one.is_directory, layout.node(action, one))
                 for one in action.outputs
@@ -145,7 +156,8 @@ class Writer:
             argv=self._words(action),
             env={name: self._placed(value, action) for name, value in sorted(action.env.items())},
             stdout=action.stdout.path if action.stdout is not None else None,
-            text=action.text,
+            text=self._text(action),
+            is_lineage=bool(action.lineage_of),
             is_executable=action.is_executable,
             network=action.network,
             timeout_seconds=action.timeout_seconds,
@@ -162,15 +174,9 @@ class Writer:
     def _input(self, artifact: Artifact) -> SpecInput:
         maker = self._analysis.outputs.maker(artifact)
         if maker is None:
-            return SpecInput(artifact.path, self._place(artifact))
+            return SpecInput(artifact.path, self._layout.source_place(artifact))
         record = self._layout.action_file(maker, "record")
         return SpecInput(artifact.path, artifact.path, artifact.is_directory, record)
-
-    def _place(self, artifact: Artifact) -> str:
-        """Where a source lies: inside the workspace as a relative path."""
-        if not artifact.owner.repository:
-            return artifact.path
-        return str(self._layout.workspace.path(artifact.owner))
 
     def _words(self, action: Action) -> list[str]:
         python = {
@@ -212,19 +218,19 @@ class Writer:
             "network": action.network,
             "outputs": [[one.path, one.is_directory] for one in action.outputs],
             "stdout": action.stdout.path if action.stdout is not None else None,
-            "text": action.text,
+            "text": self._text(action),
             "timeout_seconds": action.timeout_seconds,
         }
         lines = [f"key {_KEY_VERSION}"]
         lines += [f"{name} {json.dumps(value, sort_keys=True)}" for name, value in static.items()]
         lines += sorted(self._tools.place(tool).key_line for tool in action.tools)
-        lines += [self._input_line(action, one) for one in action.inputs]
+        lines += [self._input_line(action, one) for one in self._inputs(action)]
         return "\n".join(lines) + "\n"
 
     def _input_line(self, action: Action, artifact: Artifact) -> str:
         if self._analysis.outputs.maker(artifact) is not None:
             return f"made {artifact.path}"
-        path = self._layout.root / self._place(artifact)
+        path = self._layout.root / self._layout.source_place(artifact)
         try:
             return f"source {artifact.path} {self._digests.line(path)}"
         except OSError as problem:
@@ -233,7 +239,8 @@ class Writer:
             raise DiagnosticError(error("OB0408", message, notes=(why,))) from None
 
     def _edge(self, step: Step, spec: Spec, spec_file: str) -> Edge:
-        makers = [(one, self._analysis.outputs.maker(one)) for one in step.action.inputs]
+        inputs = self._inputs(step.action)
+        makers = [(one, self._analysis.outputs.maker(one)) for one in inputs]
         return Edge(
             outputs=tuple(one.node for one in spec.outputs),
             stamp=spec.stamp,

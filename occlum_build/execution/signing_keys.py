@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from occlum_build.execution.layout import public_key_path
 from occlum_build.label import Label
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 DEVELOPMENT: Final = "development"
 # Intel SDM vol. 3D, "SIGSTRUCT": MODULUS is 3072 bits, EXPONENT is 3.
@@ -49,13 +49,14 @@ class KeyRing:
         """Write the public half where actions find it.
 
         Raises:
-            DiagnosticError: the key cannot be read, or no enclave can be signed with it.
+            DiagnosticError: the key cannot be read, or cannot sign what it is for.
         """
         from cryptography.hazmat.primitives import serialization
 
-        if key.is_development:
+        if key.is_development and key.signs == "enclaves":
             _make_development_key(development_key_path())
-        private = _read(self.secret_path(key), key.name)
+        check = _why_not_enclaves if key.signs == "enclaves" else _why_not_documents
+        private = _read(self.secret_path(key), key, check)
         content = private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -97,33 +98,59 @@ def _make_development_key(path: Path) -> None:
         temporary.unlink()
 
 
-def _read(path: Path, name: str) -> "RSAPrivateKey":
+def _read(
+    path: Path, key: SigningKey, check: "Callable[[PrivateKeyTypes], str | None]"
+) -> "PrivateKeyTypes":
     from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
 
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as problem:
-        raise DiagnosticError(_bad(name, path, f"{problem.strerror}")) from None
+        raise DiagnosticError(_bad(key, path, f"{problem.strerror}")) from None
     except TypeError:
-        raise DiagnosticError(_bad(name, path, "it is encrypted")) from None
+        raise DiagnosticError(_bad(key, path, "it is encrypted")) from None
     except Exception as problem:  # noqa: BLE001  # the library raises many kinds
-        raise DiagnosticError(
-            _bad(name, path, f"it is no private key in PEM: {problem}")
-        ) from None
-    if not isinstance(private, rsa.RSAPrivateKey):
-        raise DiagnosticError(_bad(name, path, "it is no RSA key"))
-    exponent = private.public_key().public_numbers().e
-    if (private.key_size, exponent) != (_BITS, _EXPONENT):
-        found = f"it has {private.key_size} bits and the exponent {exponent}"
-        raise DiagnosticError(_bad(name, path, found))
+        raise DiagnosticError(_bad(key, path, f"it is no private key in PEM: {problem}")) from None
+    why_not = check(private)
+    if why_not is not None:
+        raise DiagnosticError(_bad(key, path, why_not))
     return private
 
 
-def _bad(name: str, path: Path, why: str) -> Diagnostic:
+def _why_not_enclaves(private: "PrivateKeyTypes") -> str | None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    if not isinstance(private, rsa.RSAPrivateKey):
+        return "it is no RSA key"
+    exponent = private.public_key().public_numbers().e
+    if (private.key_size, exponent) != (_BITS, _EXPONENT):
+        return f"it has {private.key_size} bits and the exponent {exponent}"
+    return None
+
+
+def _why_not_documents(private: "PrivateKeyTypes") -> str | None:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    is_p256 = isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(
+        private.curve, ec.SECP256R1
+    )
+    if is_p256 or isinstance(private, ed25519.Ed25519PrivateKey):
+        return None
+    return "it is another kind of key"
+
+
+def _bad(key: SigningKey, path: Path, why: str) -> Diagnostic:
+    if key.signs == "documents":
+        what = "provenance"
+        need = "provenance is signed with Ed25519, or with ECDSA on the curve P-256"
+        make = f"openssl genpkey -algorithm ed25519 -out {path.name}"
+    else:
+        what = "an enclave"
+        need = "an enclave needs an RSA key of 3072 bits with the exponent 3"
+        make = f"openssl genrsa -3 -out {path.name} 3072"
     return error(
         "OB0410",
-        f"the key `{name}` cannot sign an enclave",
-        notes=(f"`{path}`: {why}", "an enclave needs an RSA key of 3072 bits with the exponent 3"),
-        helps=(f"make one with `openssl genrsa -3 -out {path.name} 3072`",),
+        f"the key `{key.name}` cannot sign {what}",
+        notes=(f"`{path}`: {why}", need),
+        helps=(f"make one with `{make}`",),
     )

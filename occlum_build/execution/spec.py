@@ -33,7 +33,11 @@ class SpecOutput:
 
 @dataclass
 class Spec:
-    """One action, ready to run. Paths without a slash in front are below `workspace`."""
+    """One action, ready to run. Paths without a slash in front are below `workspace`.
+
+    Of a lineage, `text` is what is known before the build; the runner adds the digests of
+    the inputs, and the action sees none of them.
+    """
 
     owner: str
     mnemonic: str
@@ -48,6 +52,7 @@ class Spec:
     env: dict[str, str] = field(default_factory=dict)
     stdout: str | None = None
     text: str | None = None
+    is_lineage: bool = False
     is_executable: bool = False
     network: bool = False
     timeout_seconds: int = 0

@@ -25,11 +25,18 @@ _SECONDS: Final = 60
 
 @dataclass(frozen=True)
 class PlacedTool:
-    """A tool that was found: the placeholder that means it, its words, and its key line."""
+    """A tool that was found: the placeholder that means it, its words, and its key line.
+
+    `name`, `version` and `digest` are what the key line says, for people who ask what made
+    an artifact; a script's digest is those of its files, which are inputs.
+    """
 
     placeholder: str
     words: tuple[str, ...]
     key_line: str
+    name: str
+    version: str
+    digest: str | None = None
 
 
 class Tools:
@@ -72,8 +79,9 @@ class Tools:
         files.append(("python_tool.py", _PYTHON_TOOL))
         parent = str(_PACKAGE_PARENT) if sources else "-"
         words = (python, "-I", "-B", str(_PYTHON_TOOL), parent, tool.module)
-        line = f"tool python {_python_version()} {tool.module} {self._combined(files)}"
-        return PlacedTool(tool.command, words, line)
+        version, digest = _python_version(), self._combined(files)
+        line = f"tool python {version} {tool.module} {digest}"
+        return PlacedTool(tool.command, words, line, f"python {tool.module}", version, digest)
 
     def _environment(self, lock: Path) -> str:
         try:
@@ -98,8 +106,9 @@ class Tools:
         ]
         if not files:
             raise DiagnosticError(_missing(tool, f"nothing in `{home}` is what was pinned"))
-        line = f"tool {tool.name} {self._combined(files)}"
-        return PlacedTool(tool.home, (str(home),), line)
+        digest = self._combined(files)
+        line = f"tool {tool.name} {digest}"
+        return PlacedTool(tool.home, (str(home),), line, tool.name, tool.version, digest)
 
     def _home(self, tool: ExternalTool) -> Path:
         folders = [os.path.expanduser(one) for one in tool.search]  # noqa: PTH111
@@ -159,7 +168,9 @@ class Tools:
 def _script(tool: PythonScript) -> PlacedTool:
     """A script sees its own directory and the standard library; its files are inputs."""
     words = (sys.executable, "-E", "-s", "-S", "-B", tool.script.path)
-    return PlacedTool(tool.command, words, f"tool python {_python_version()} {tool.script.path}")
+    version, path = _python_version(), tool.script.path
+    line = f"tool python {version} {path}"
+    return PlacedTool(tool.command, words, line, f"python {path}", version)
 
 
 def _python_version() -> str:

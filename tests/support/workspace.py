@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).parent / "engine_rules"
-LOAD = 'load("//tools:shell.py", "needs_test", "shell", "shell_test", "sign", "write")\n'
+LOAD = (
+    'load("//tools:shell.py", "lineage", "needs_test", "shell", "shell_test", "sign", "write")\n'
+)
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
     "from occlum_build.cli.start import main; sys.exit(main())"

@@ -132,11 +132,30 @@ class _Runner:
                 sys.stdout.write(f"sandbox: {sandbox.root}\n")
             if spec.is_test:
                 self._test(sandbox)
+            elif spec.is_lineage:
+                self._write(sandbox, self._lineage())
             elif spec.text is not None:
                 self._write(sandbox, spec.text)
             else:
                 self._command(sandbox)
             return self._collect(sandbox)
+
+    def _lineage(self) -> str:
+        """What the plan knew, and the digests of what was made since."""
+        document = json.loads(self.spec.text or "{}")
+        document["made"] = [
+            {"path": one.path, "sha256": self._made_digest(one), "is_directory": one.is_directory}
+            for one in self.spec.inputs
+        ]
+        return json.dumps(document, sort_keys=True, indent=1) + "\n"
+
+    def _made_digest(self, one: SpecInput) -> str:
+        record = Record.read(self._path(one.record)) if one.record is not None else None
+        known = record.outputs.get(one.path) if record is not None else None
+        digest = current_digest(self._path(one.path), known)
+        if digest is None:
+            raise UndeclaredError(one.path)
+        return digest
 
     def _write(self, sandbox: Sandbox, text: str) -> None:
         path = f"{sandbox.root}/{self.spec.outputs[0].path}"

@@ -59,7 +59,7 @@ class Sandbox:
         os.makedirs(self.root)
         os.makedirs(self.home)
         self.temporary = _temporary_directory()
-        for one in self._spec.inputs:
+        for one in () if self._spec.is_lineage else self._spec.inputs:
             self._place(one)
         for output in self._spec.outputs:
             make_parents(f"{self.root}/{output.path}")

@@ -78,10 +78,13 @@ class SignAttrs(Attrs):
 
     src: Annotated[Label, Source()] = Field(description="The file.")
     key: str = Field(default="development", description="The key's name.")
+    documents: bool = Field(default=False, description="Whether the key signs documents.")
 
 
 def _sign(ctx: RuleContext[SignAttrs]) -> Sequence[Provider]:
     key = ctx.key(ctx.attrs.key)
+    if ctx.attrs.documents:
+        key = ctx.find_key(ctx.attrs.key, signs="documents") or key
     out = ctx.declare_file(f"{ctx.label.name}.sig")
     ctx.run(
         mnemonic="Sign",
@@ -91,6 +94,18 @@ def _sign(ctx: RuleContext[SignAttrs]) -> Sequence[Provider]:
         env=_ENV,
         secret_keys=[key],
     )
+    return [DefaultInfo((out,))]
+
+
+class LineageAttrs(Attrs):
+    """Files whose making is written down."""
+
+    of: tuple[Annotated[Label, Source()], ...] = Field(description="The files.")
+
+
+def _lineage(ctx: RuleContext[LineageAttrs]) -> Sequence[Provider]:
+    out = ctx.declare_file(f"{ctx.label.name}.json")
+    ctx.lineage(out, ctx.files(ctx.attrs.of))
     return [DefaultInfo((out,))]
 
 
@@ -130,6 +145,7 @@ def _needs_test(ctx: RuleContext[NeedsTestAttrs]) -> Sequence[Provider]:
 
 shell = Rule(attrs=ShellAttrs, analyze=_shell)
 write = Rule(attrs=WriteAttrs, analyze=_write)
+lineage = Rule(attrs=LineageAttrs, analyze=_lineage)
 sign = Rule(attrs=SignAttrs, analyze=_sign)
 shell_test = Rule(attrs=ShellTestAttrs, analyze=_shell_test, provides=(TestInfo,))
 needs_test = Rule(attrs=NeedsTestAttrs, analyze=_needs_test)
