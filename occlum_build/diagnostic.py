@@ -5,7 +5,8 @@ This module imports nothing of the engine, so that the programs that actions run
 
 Wording: lower case, no full stop, names in backticks; a help is a statement,
 never a question. Codes: OB01xx loading, OB02xx configuration, OB03xx analysis,
-OB04xx execution, OB05xx measuring and signing, OB06xx file systems.
+OB04xx execution, OB05xx measuring and signing, OB06xx file systems, OB07xx conformance,
+OB08xx evidence and audits.
 """
 
 import difflib

@@ -19,7 +19,7 @@ from occlum_build.api import (
     Tool,
 )
 
-from .providers import RustInfo
+from .providers import OriginInfo, RustInfo
 
 Word = str | Artifact | Tool
 
@@ -49,6 +49,19 @@ class Cargo:
     words: tuple[Word, ...]
     inputs: tuple[Artifact, ...]
     tools: tuple[Tool, ...]
+    lock: Artifact
+    zig_lock: Artifact
+    version: str
+
+    def origin(self, package: str) -> OriginInfo:
+        """What a program of this package is made of; without a name, of the whole lock file."""
+        facts = {
+            "cargo_lock": self.lock.path,
+            "cargo_package": package,
+            "rust": self.version,
+            "zig_lock": self.zig_lock.path,
+        }
+        return OriginInfo(facts, (self.lock, self.zig_lock))
 
 
 def prepare(
@@ -76,7 +89,14 @@ def prepare(
         *("--workshop", workshop, "--root", posixpath.dirname(lock.path)),
         *("--sources", listing),
     )
-    return Cargo(words, (crates, listing, *sources), (rust.tool, *extra_tools))
+    return Cargo(
+        words=words,
+        inputs=(crates, listing, *sources),
+        tools=(rust.tool, *extra_tools),
+        lock=lock,
+        zig_lock=rust.zig.lock,
+        version=rust.tool.version.removeprefix("rustc "),
+    )
 
 
 def _fetch(ctx: RuleContext[AttrsT], rust: RustInfo, lock: Artifact) -> Artifact:

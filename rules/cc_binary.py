@@ -26,7 +26,7 @@ from occlum_build.api import (
     Tool,
 )
 
-from .providers import BinaryInfo, ZigInfo
+from .providers import BinaryInfo, OriginInfo, ZigInfo
 
 _C = (".c", ".S")
 _CXX = (".cc", ".cpp", ".cxx")
@@ -96,7 +96,13 @@ def analyze(ctx: RuleContext[CcBinaryAttrs]) -> Sequence[Provider]:
         outputs=[program],
         description=f"linking {ctx.label}",
     )
-    return [DefaultInfo((program,)), BinaryInfo(program), RunInfo((program,), (program,))]
+    lock = ctx.dep(ctx.attrs.toolchain, ZigInfo).lock
+    return [
+        DefaultInfo((program,)),
+        BinaryInfo(program),
+        OriginInfo({"zig_lock": lock.path}, (lock,)),
+        RunInfo((program,), (program,)),
+    ]
 
 
 def _compile(

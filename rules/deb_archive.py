@@ -52,13 +52,17 @@ def analyze(ctx: RuleContext[DebArchiveAttrs]) -> Sequence[Provider]:
         description=f"fetching Debian package {package}",
     )
     tree = ctx.declare_file(f"{ctx.label.name}.tar")
+    origins = ctx.declare_file(f"{ctx.label.name}.origins.json")
     ctx.run(
         mnemonic="UnpackDeb",
-        argv=[ctx.python_tool("occlum_build.fs"), "unpack-deb", archive, "--output", tree],
-        outputs=[tree],
+        argv=[
+            ctx.python_tool("occlum_build.fs"),
+            *("unpack-deb", archive, "--output", tree, "--origins", origins),
+        ],
+        outputs=[tree, origins],
         description=f"unpacking Debian package {package}",
     )
-    return [DefaultInfo((tree,)), TreeInfo(tree)]
+    return [DefaultInfo((tree,)), TreeInfo(tree, origins)]
 
 
 deb_archive = Rule(attrs=DebArchiveAttrs, analyze=analyze, provides=(DefaultInfo, TreeInfo))

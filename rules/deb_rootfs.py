@@ -100,17 +100,18 @@ def analyze(ctx: RuleContext[DebRootfsAttrs]) -> Sequence[Provider]:
     spec_file = ctx.declare_file(f"{ctx.label.name}.json")
     ctx.write(spec_file, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     tree = ctx.declare_file(f"{ctx.label.name}.tar")
+    origins = ctx.declare_file(f"{ctx.label.name}.origins.json")
     ctx.run(
         mnemonic="DebRootfs",
         argv=[
             ctx.python_tool("occlum_build.fs"),
-            *("rootfs", "--spec", spec_file, "--output", tree),
+            *("rootfs", "--spec", spec_file, "--output", tree, "--origins", origins),
         ],
         inputs=[archives],
-        outputs=[tree],
+        outputs=[tree, origins],
         description=f"unpacking Debian packages of {ctx.label}",
     )
-    return [DefaultInfo((tree,)), TreeInfo(tree)]
+    return [DefaultInfo((tree,)), TreeInfo(tree, origins)]
 
 
 deb_rootfs = Rule(attrs=DebRootfsAttrs, analyze=analyze, provides=(DefaultInfo, TreeInfo))

@@ -29,14 +29,14 @@ def analyze(ctx: RuleContext[ErofsImageAttrs]) -> Sequence[Provider]:
     """Pack the tree; the root hash of its hash tree goes into the file beside the image."""
     image = ctx.declare_file(f"{ctx.label.name}.erofs")
     meta = ctx.declare_file(f"{ctx.label.name}.erofs.json")
-    tree = ctx.dep(ctx.attrs.tree, TreeInfo).tar
+    tree = ctx.dep(ctx.attrs.tree, TreeInfo)
     ctx.run(
         mnemonic="ErofsImage",
-        argv=[ctx.python_tool("occlum_build.fs"), "erofs", "--tree", tree, "--output", image],
+        argv=[ctx.python_tool("occlum_build.fs"), "erofs", "--tree", tree.tar, "--output", image],
         outputs=[image, meta],
         description=f"packing {ctx.label}",
     )
-    return [DefaultInfo((image, meta)), ImageInfo(image, meta)]
+    return [DefaultInfo((image, meta)), ImageInfo(image, meta, tree.origins, tree.origin_inputs)]
 
 
 erofs_image = Rule(attrs=ErofsImageAttrs, analyze=analyze, provides=(DefaultInfo, ImageInfo))

@@ -54,13 +54,14 @@ def analyze(ctx: RuleContext[OcclumEnclaveAttrs]) -> Sequence[Provider]:
         outputs=[sealed, metadata],
         description=f"sealing {config.path}",
     )
+    libos = ctx.dep(ctx.attrs.libos, LibosInfo)
     sgxs = ctx.declare_file(f"{ctx.label.name}.sgxs")
     report = ctx.declare_file(f"{ctx.label.name}.enclave.json")
     ctx.run(
         mnemonic="Enclave",
         argv=[
             ctx.python_tool("occlum_build.sgx"),
-            *("enclave", "--libos", ctx.dep(ctx.attrs.libos, LibosInfo).elf),
+            *("enclave", "--libos", libos.elf),
             *("--sealed", sealed, "--output", sgxs, "--report", report),
         ],
         outputs=[sgxs, report],
@@ -68,7 +69,7 @@ def analyze(ctx: RuleContext[OcclumEnclaveAttrs]) -> Sequence[Provider]:
     )
     return [
         DefaultInfo((sgxs, report)),
-        EnclaveInfo(sgxs, report, sealed, metadata, images),
+        EnclaveInfo(sgxs, report, sealed, metadata, images, libos),
     ]
 
 

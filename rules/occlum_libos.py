@@ -47,7 +47,7 @@ def analyze(ctx: RuleContext[OcclumLibosAttrs]) -> Sequence[Provider]:
         tools=cargo.tools,
         description="building the LibOS",
     )
-    return [DefaultInfo((elf,)), LibosInfo(elf)]
+    return [DefaultInfo((elf,)), LibosInfo(elf, cargo.origin(attrs.package))]
 
 
 occlum_libos = Rule(attrs=OcclumLibosAttrs, analyze=analyze, provides=(DefaultInfo, LibosInfo))

@@ -17,6 +17,18 @@ class BinaryInfo(Provider):
 
 
 @dataclass(frozen=True)
+class OriginInfo(Provider):
+    """What a program is made of beside its own sources, for bills of materials.
+
+    `facts` may have `zig_lock` and `cargo_lock` (paths of lock files, which are `inputs`),
+    `cargo_package` and `rust` (the version of the toolchain).
+    """
+
+    facts: Mapping[str, str]
+    inputs: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True)
 class ScriptInfo(Provider):
     """A Python program of a repository, for use as the first word of an action's `argv`."""
 
@@ -66,17 +78,28 @@ class RustInfo(Provider):
 
 @dataclass(frozen=True)
 class TreeInfo(Provider):
-    """A file tree, as one canonical tar file."""
+    """A file tree, as one canonical tar file.
+
+    `origins` says where each file of it comes from, and names `origin_inputs` by path; a
+    rule that has none leaves them out, and the tree's label stands for all.
+    """
 
     tar: Artifact
+    origins: Artifact | None = None
+    origin_inputs: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImageInfo(Provider):
-    """A read-only file system with its hash tree, and `meta`, which holds the root hash."""
+    """A read-only file system with its hash tree, and `meta`, which holds the root hash.
+
+    `origins` and `origin_inputs` are those of its tree.
+    """
 
     image: Artifact
     meta: Artifact
+    origins: Artifact | None = None
+    origin_inputs: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +107,7 @@ class LibosInfo(Provider):
     """The LibOS: a static PIE with relative relocations only."""
 
     elf: Artifact
+    origin: OriginInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +123,7 @@ class EnclaveInfo(Provider):
     sealed: Artifact
     metadata: Artifact
     images: Mapping[str, ImageInfo]
+    libos: LibosInfo | None = None
 
 
 @dataclass(frozen=True)

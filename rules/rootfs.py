@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from occlum_build.api import (
     Annotated,
+    Artifact,
     Attrs,
     DefaultInfo,
     Dep,
@@ -21,6 +22,7 @@ from occlum_build.api import (
     Source,
 )
 
+from .origins import file_origin, tree_origins
 from .providers import TreeInfo
 
 _PATH = re.compile(r"(/[^/\0]+)+")
@@ -59,14 +61,22 @@ def analyze(ctx: RuleContext[RootfsAttrs]) -> Sequence[Provider]:
     """Write what the tree holds, and let it be put together."""
     attrs = ctx.attrs
     _check(ctx)
-    packages = [ctx.dep(one, TreeInfo).tar for one in attrs.packages]
-    libraries = [ctx.dep(one, TreeInfo).tar for one in attrs.libraries]
+    packages = ctx.deps(attrs.packages, TreeInfo)
+    libraries = ctx.deps(attrs.libraries, TreeInfo)
     files = {path: ctx.file(label) for path, label in attrs.files.items()}
+    file_origins = {path: file_origin(ctx, label) for path, label in attrs.files.items()}
+    tars = tuple(dict.fromkeys(one.tar for one in (*packages, *libraries)))
+    below, inherited = tree_origins((*packages, *libraries))
     spec = {
         "version": 1,
         "label": str(ctx.label),
         "files": [
-            {"path": path, "source": file.path, "mode": attrs.modes.get(path)}
+            {
+                "path": path,
+                "source": file.path,
+                "mode": attrs.modes.get(path),
+                "origin": file_origins[path].facts,
+            }
             for path, file in sorted(files.items())
         ],
         "directories": [
@@ -77,23 +87,34 @@ def analyze(ctx: RuleContext[RootfsAttrs]) -> Sequence[Provider]:
             {"path": path, "target": target} for path, target in sorted(attrs.symlinks.items())
         ],
         "layers": [
-            {"tar": tar.path, "label": str(label), "include": [], "exclude": []}
-            for tar, label in zip(packages, attrs.packages, strict=True)
+            {"tar": one.tar.path, "label": str(label), "include": [], "exclude": []}
+            for one, label in zip(packages, attrs.packages, strict=True)
         ],
         "closure": True,
-        "closure_from": [one.path for one in libraries],
+        "closure_from": [one.tar.path for one in libraries],
+        "origins": below,
     }
     spec_file = ctx.declare_file(f"{ctx.label.name}.json")
     ctx.write(spec_file, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     tree = ctx.declare_file(f"{ctx.label.name}.tar")
+    origins = ctx.declare_file(f"{ctx.label.name}.origins.json")
     ctx.run(
         mnemonic="Rootfs",
-        argv=[ctx.python_tool("occlum_build.fs"), "rootfs", "--spec", spec_file, "--output", tree],
-        inputs=[*files.values(), *packages, *libraries],
-        outputs=[tree],
+        argv=[
+            ctx.python_tool("occlum_build.fs"),
+            *("rootfs", "--spec", spec_file, "--output", tree, "--origins", origins),
+        ],
+        inputs=[*files.values(), *tars, *_origins_of((*packages, *libraries))],
+        outputs=[tree, origins],
         description=f"putting {ctx.label} together",
     )
-    return [DefaultInfo((tree,)), TreeInfo(tree)]
+    own = (needed for one in file_origins.values() for needed in one.inputs)
+    origin_inputs = tuple(dict.fromkeys((*own, *inherited)))
+    return [DefaultInfo((tree,)), TreeInfo(tree, origins, origin_inputs)]
+
+
+def _origins_of(trees: Sequence[TreeInfo]) -> list[Artifact]:
+    return [one.origins for one in trees if one.origins is not None]
 
 
 def _check(ctx: RuleContext[RootfsAttrs]) -> None:

@@ -63,7 +63,12 @@ def analyze(ctx: RuleContext[RustBinaryAttrs]) -> Sequence[Provider]:
         tools=cargo.tools,
         description=f"building {ctx.label}",
     )
-    return [DefaultInfo((program,)), BinaryInfo(program), RunInfo((program,), (program,))]
+    return [
+        DefaultInfo((program,)),
+        BinaryInfo(program),
+        cargo.origin(attrs.package),
+        RunInfo((program,), (program,)),
+    ]
 
 
 rust_binary = Rule(

@@ -69,8 +69,13 @@ def layout_checks(image: EnclaveImage, *, is_measured_right: bool) -> Iterator[C
         )
 
 
-def bundle_checks(bundle: Path, image: EnclaveImage | None) -> Iterator[Check]:
-    """The manifest, every file that it names, and every image."""
+def bundle_checks(
+    bundle: Path, image: EnclaveImage | None, provenance_key: Path | None = None
+) -> Iterator[Check]:
+    """The manifest, every file that it names, every image, and what was written about them.
+
+    `provenance_key` is the public key of whoever must have signed the provenance.
+    """
     manifest, check = _manifest(bundle)
     yield check
     yield from _files(bundle, manifest)
@@ -83,6 +88,7 @@ def bundle_checks(bundle: Path, image: EnclaveImage | None) -> Iterator[Check]:
             sealed = None
     if sealed is not None:
         yield from _images(bundle, manifest, sealed)
+    yield from _evidence(bundle, provenance_key)
 
 
 def is_development(bundle: Path) -> bool:
@@ -258,6 +264,20 @@ def _image(bundle: Path, measured: Mapping[str, Any], described: Mapping[str, An
         finding, wrong = "the sealed facts of the image are none", ("they were changed",)
     is_wrong = bool(wrong) or not finding.startswith("`images/")
     return Check(f"image {name}", Verdict.FAIL if is_wrong else Verdict.PASS, finding, why, wrong)
+
+
+def _evidence(bundle: Path, provenance_key: Path | None) -> Iterator[Check]:
+    """What the bill of materials and the provenance say, against the files."""
+    from occlum_build.evidence.check import check_evidence
+
+    key = None
+    if provenance_key is not None:
+        from occlum_build.evidence.dsse import read_public_key
+
+        key = read_public_key(provenance_key)
+    for one in check_evidence(bundle, key):
+        verdict = {True: Verdict.PASS, False: Verdict.FAIL, None: Verdict.WARN}[one.has_passed]
+        yield Check(one.name.replace(" ", "-"), verdict, one.detail, one.why)
 
 
 def digest_of(path: Path) -> str:

@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="its SIGSTRUCT, if it is a file of its own",
     )
+    parser.add_argument(
+        "--provenance-key",
+        type=Path,
+        metavar="PEM",
+        help="the public key of whoever must have signed a bundle's provenance",
+    )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
 
 
@@ -131,7 +137,7 @@ def _checks(
     if image is not None:
         yield from _pages(image, policy)
     if bundle is not None:
-        yield from bundle_checks(bundle, image)
+        yield from bundle_checks(bundle, image, arguments.provenance_key)
 
 
 def _pages(image: "EnclaveImage", policy: "Policy | None") -> Iterator[Check]:

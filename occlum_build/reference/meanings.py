@@ -17,6 +17,7 @@ GROUPS: Final = {
         "exit code 2, or 1 where a package or an image is not what it should be",
     ),
     "07": ("Conformance", "exit code 2"),
+    "08": ("Evidence and audits", "exit code 2"),
 }
 """The first two digits of a code: what it is about, and how a command ends that reports it."""
 
@@ -144,5 +145,10 @@ MEANINGS: Final = {
     "OB0702": "A pass list cannot be read, or names a case twice.",
     "OB0703": "The host has no program that a conformance suite is to find in its enclave.",
     "OB0704": "The path at which a conformance suite runs is taken.",
+    "OB0800": "An input of a bill of materials, of provenance or of an audit cannot be read.",
+    "OB0801": "A file is not what the description of a bundle is made from.",
+    "OB0802": "A key cannot sign or check provenance.",
+    "OB0803": "A lock file is malformed.",
+    "OB0804": "A report is about another enclave.",
 }
 """Each code, in a sentence."""

@@ -1,11 +1,10 @@
 """Small bundles, made by the very programs that make large ones."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from occlum_build.config.__main__ import main as config
+from occlum_build.evidence.__main__ import main as evidence
 from occlum_build.fs.content import BytesContent
 from occlum_build.fs.image import pack
 from occlum_build.fs.tree import Tree, directory, regular_file
@@ -60,17 +59,19 @@ def make_bundle(
     words = ["sign", "--sgxs", sgxs, "--metadata", metadata, "--key", key]
     assert sgx([str(one) for one in (*words, "--output", folder / "enclave.sig")]) == 0
     bundle = folder / "enclave.bundle"
-    subprocess.run(
-        [
-            *(sys.executable, ROOT / "toolchain" / "bundle.py", "--target", "//app:enclave"),
-            *("--sgxs", sgxs, "--sealed", sealed, "--report", report),
-            *("--signature", folder / "enclave.sig", "--key-name", "test"),
-            *("--image", f"root={folder / 'root.erofs'}", "--runner", folder / "runner"),
-            *("--output", bundle, "--summary", folder / "summary.txt"),
-            *(("--development-key",) if is_development else ()),
-        ],
-        check=True,
-    )
+    parts = {
+        "enclave.sgxs": sgxs,
+        "enclave.sig": folder / "enclave.sig",
+        "bin/occlum-run": folder / "runner",
+        "images/root.erofs": folder / "root.erofs",
+    }
+    words = [
+        *("bundle", "--target", "//app:enclave", "--sealed", sealed, "--report", report),
+        *(word for name, path in parts.items() for word in ("--part", f"{name}={path}")),
+        *("--key-name", "test", "--output", bundle, "--summary", folder / "summary.txt"),
+        *(("--development-key",) if is_development else ()),
+    ]
+    assert evidence([str(one) for one in words]) == 0
     return bundle
 
 
