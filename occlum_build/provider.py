@@ -89,6 +89,8 @@ class TestInfo(Provider):
     remembered under the action's key; `is_cacheable=False` runs it every time.
     `junit` is a path, relative to the directory it runs in, where the test writes
     JUnit XML: its cases are then counted. The counts do not decide: the status does.
+    `golden` has, for source files that say what is expected, the artifacts that say what is
+    so: `test --accept` writes those over the sources before the test runs.
     """
 
     argv: tuple[str | Artifact | Tool, ...]
@@ -99,6 +101,7 @@ class TestInfo(Provider):
     network: bool = False
     is_cacheable: bool = True
     tools: tuple[Tool, ...] = ()
+    golden: Mapping[Artifact, Artifact] = field(default_factory=lambda: MappingProxyType({}))
 
     __test__ = False  # pytest collects classes named Test…
 
@@ -108,6 +111,7 @@ class TestInfo(Provider):
         need("env", self.env, str)
         need("env", self.env.values(), str, Artifact, Tool)
         need("tools", self.tools, Tool)
+        need("golden", (*self.golden, *self.golden.values()), Artifact)
         check_timeout(self.timeout_seconds)
 
 

@@ -61,6 +61,7 @@ class Arguments:
     rest: tuple[str, ...] = ()
     """What stands after `--` in `run`: the program's own arguments."""
     tags: tuple[str, ...] = ()
+    accept: bool = False
     output: str = "label"
     help_of: str = ""
 
@@ -114,6 +115,7 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         keys=_keys(getattr(parsed, "key", [])),
         rest=tuple(rest),
         tags=tuple(getattr(parsed, "tag", ())),
+        accept=getattr(parsed, "accept", False),
         output=getattr(parsed, "output", "label"),
         help_of=getattr(parsed, "help_of", "") or "",
     )
@@ -204,6 +206,11 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
     _build_options(parser)
     parser.add_argument(
         "--tag", action="append", default=[], metavar="TAG", help="only tests with this tag"
+    )
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="first write what is so over the files that say what these tests expect",
     )
 
 

@@ -1,10 +1,12 @@
 """`occlum-build test`: run tests, and count what passed and failed."""
 
 from occlum_build.analysis.analysis import Analysis
+from occlum_build.artifact import Artifact
 from occlum_build.cli.command import Command
 from occlum_build.cli.exit_code import ExitCode
 from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.execution.failure import failures
+from occlum_build.execution.files import write_if_different
 from occlum_build.execution.session import workspace_lock
 from occlum_build.execution.testing import (
     Cases,
@@ -30,6 +32,8 @@ def test(command: Command) -> ExitCode:
         steps = test_steps(labels, analysis, session.layout)
         if not steps:
             raise DiagnosticError(error("OB0125", "none of these targets is a test"))
+        if command.arguments.accept:
+            _accept(command, labels, analysis)
         forget_failures(steps.values(), session.layout)
         plan, built = session.build(analysis, (), steps.values())
         if built.is_interrupted:
@@ -60,6 +64,32 @@ def _tests(command: Command, labels: list[Label], analysis: Analysis) -> list[La
         if not tags or tags & set(target.target.attrs.tags):
             found.append(label)
     return found
+
+
+def _accept(command: Command, labels: list[Label], analysis: Analysis) -> None:
+    """Make what is so, and write it over the sources that say what is expected.
+
+    Raises:
+        DiagnosticError: none of the tests has such a source, or it is not ours to write.
+    """
+    session = command.session
+    golden: dict[Artifact, Artifact] = {}
+    for label in labels:
+        info = analysis.targets[label].providers.get(TestInfo)
+        golden |= info.golden if isinstance(info, TestInfo) else {}
+    if not golden:
+        helps = ("a `golden_measurement_test` compares with a file that can be accepted",)
+        message = "none of these tests has anything to accept"
+        raise DiagnosticError(error("OB0127", message, helps=helps))
+    plan, built = session.build(analysis, golden.values())
+    session.check_built(analysis, plan, built)
+    for expected, found in golden.items():
+        if not expected.is_source or expected.owner.repository:
+            message = f"`{expected.path}` is no source file of this workspace"
+            raise DiagnosticError(error("OB0127", message))
+        content = session.layout.source_path(found).read_bytes()
+        if write_if_different(str(session.layout.source_path(expected)), content):
+            command.console.result(f"accepted {expected.path}")
 
 
 def _show(command: Command, one: TestResult) -> None:

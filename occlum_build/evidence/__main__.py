@@ -1,6 +1,7 @@
 """`python -m occlum_build.evidence`: describe how a bundle was made, and put it together.
 
-Exit status: 0 done, 1 a file cannot be written, 2 wrong input, 70 a bug of ours.
+Exit status: 0 done, 1 the answer is no or a file cannot be written, 2 wrong input, 70 a
+bug of ours.
 """
 
 import argparse
@@ -23,9 +24,9 @@ EXIT_BUG: Final = 70
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit status."""
     arguments = make_parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], None] = arguments.run
+    run: Callable[[argparse.Namespace], int | None] = arguments.run
     try:
-        run(arguments)
+        return run(arguments) or EXIT_DONE
     except DiagnosticError as problem:
         for diagnostic in problem.diagnostics:
             sys.stderr.write(render(diagnostic))
@@ -37,7 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         sys.stderr.write("error: this is a bug in occlum-build\n")
         return EXIT_BUG
-    return EXIT_DONE
 
 
 def _describe(arguments: argparse.Namespace) -> None:
@@ -81,6 +81,37 @@ def _bundle(arguments: argparse.Namespace) -> None:
     (bundle / NAME).write_bytes(canonical(manifest))
     (bundle / NAME).chmod(0o644)
     arguments.summary.write_text(_summary(manifest, bundle), encoding="utf-8")
+
+
+def _golden(arguments: argparse.Namespace) -> None:
+    from occlum_build.evidence.golden import render_golden
+
+    record = render_golden(arguments.sgxs, arguments.report, arguments.sealed)
+    arguments.output.write_bytes(record)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """Compare an enclave's record with the one that was accepted: 0 if both measure the same."""
+    from occlum_build.evidence.golden import explain, read_golden
+
+    expected, found = read_golden(arguments.expected), read_golden(arguments.found)
+    if found is not None and expected is not None:
+        if expected["mrenclave"] == found["mrenclave"]:
+            sys.stdout.write(f"MRENCLAVE {found['mrenclave']}, as expected\n")
+            return EXIT_DONE
+        lines = [
+            "MRENCLAVE is not the one that was accepted",
+            f"  accepted {expected['mrenclave']}",
+        ]
+        lines += [f"  found    {found['mrenclave']}", "what differs:"]
+        lines += [f"  {one}" for one in explain(expected, found)]
+    else:
+        lines = [f"no MRENCLAVE was accepted yet: `{arguments.expected}` is empty"]
+    lines.append(
+        f"if that is meant, `occlum-build test --accept {arguments.target}` writes it down"
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT_FAILED
 
 
 def _place(source: Path, target: Path, *, mode: int) -> None:
@@ -142,6 +173,19 @@ def make_parser() -> argparse.ArgumentParser:
     bundle.add_argument("--output", type=Path, required=True, help="the directory to write")
     bundle.add_argument("--summary", type=Path, required=True, help="the text to write")
     bundle.set_defaults(run=_bundle)
+
+    golden = commands.add_parser("golden", help="write the golden record of an enclave")
+    golden.add_argument("--sgxs", type=Path, required=True, help="the enclave")
+    golden.add_argument("--report", type=Path, required=True, help="what the layout reported")
+    golden.add_argument("--sealed", type=Path, required=True, help="the sealed configuration")
+    golden.add_argument("--output", type=Path, required=True, help="the record to write")
+    golden.set_defaults(run=_golden)
+
+    compare = commands.add_parser("compare", help="compare an enclave with what was accepted")
+    compare.add_argument("--expected", type=Path, required=True, help="the accepted record")
+    compare.add_argument("--found", type=Path, required=True, help="the record of this build")
+    compare.add_argument("--target", required=True, help="the test's label, for the message")
+    compare.set_defaults(run=_compare)
     return parser
 
 

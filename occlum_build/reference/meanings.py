@@ -49,6 +49,7 @@ MEANINGS: Final = {
     "OB0123": "A file computes for too long.",
     "OB0124": "An attribute's check lies in a module that does not ship with the tool.",
     "OB0125": "`test` was given targets, and none of them is a test.",
+    "OB0127": "`test --accept` has nothing that it could write.",
     "OB0126": "A function of a query has the wrong number of patterns.",
     "OB0201": "The file is no YAML, or no UTF-8.",
     "OB0202": "A key is given twice.",
@@ -150,5 +151,6 @@ MEANINGS: Final = {
     "OB0802": "A key cannot sign or check provenance.",
     "OB0803": "A lock file is malformed.",
     "OB0804": "A report is about another enclave.",
+    "OB0805": "A file is no golden record of an enclave.",
 }
 """Each code, in a sentence."""

@@ -10,7 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RULES = Path(__file__).parent / "engine_rules"
 LOAD = (
-    'load("//tools:shell.py", "lineage", "needs_test", "shell", "shell_test", "sign", "write")\n'
+    'load("//tools:shell.py", "golden_test", "lineage", "needs_test", "shell", "shell_test",'
+    ' "sign", "write")\n'
 )
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"

@@ -51,7 +51,13 @@ def report_of_another_enclave() -> list[str]:
     return ["bundle", "--target", "//a", *parts, *files, "--key-name", "k", "--output", "b"]
 
 
+def no_golden_record() -> list[str]:
+    Path("golden.json").write_text('{"version": 1}')
+    return ["compare", "--expected", "golden.json", "--found", "golden.json", "--target", "//a"]
+
+
 CASES = (
+    no_golden_record,
     missing_part,
     no_json,
     no_subject,

@@ -133,6 +133,21 @@ def _shell_test(ctx: RuleContext[ShellTestAttrs]) -> Sequence[Provider]:
     return [DefaultInfo(), test]
 
 
+class GoldenAttrs(Attrs):
+    """A file that must be what was accepted."""
+
+    golden: Annotated[Label, Source()] = Field(description="What was accepted.")
+    found: Annotated[Label, Source()] = Field(description="What is.")
+
+
+def _golden_test(ctx: RuleContext[GoldenAttrs]) -> Sequence[Provider]:
+    golden, found = ctx.file(ctx.attrs.golden), ctx.file(ctx.attrs.found)
+    test = TestInfo(
+        argv=("/usr/bin/cmp", golden, found), inputs=(golden, found), golden={golden: found}
+    )
+    return [DefaultInfo(), test]
+
+
 class NeedsTestAttrs(Attrs):
     """A dependency that must be a test."""
 
@@ -145,6 +160,7 @@ def _needs_test(ctx: RuleContext[NeedsTestAttrs]) -> Sequence[Provider]:
 
 shell = Rule(attrs=ShellAttrs, analyze=_shell)
 write = Rule(attrs=WriteAttrs, analyze=_write)
+golden_test = Rule(attrs=GoldenAttrs, analyze=_golden_test, provides=(TestInfo,))
 lineage = Rule(attrs=LineageAttrs, analyze=_lineage)
 sign = Rule(attrs=SignAttrs, analyze=_sign)
 shell_test = Rule(attrs=ShellTestAttrs, analyze=_shell_test, provides=(TestInfo,))
