@@ -131,6 +131,17 @@ class Pieces:
         return None
 
 
+def broken(path: str, reason: str, *, notes: Sequence[str] = ()) -> NoReturn:
+    """End the reading of a file that no loader would make an enclave of."""
+    refuse(
+        "OB0542",
+        f"this enclave file is broken: {reason}",
+        path,
+        notes=notes,
+        helps=("no loader takes it like this: get it anew from whoever built it",),
+    )
+
+
 def unreadable(path: str, reason: str) -> DiagnosticError:
     """The refusal of a file that cannot be read at all."""
     return DiagnosticError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NoReturn
 
-from occlum_build.enclave_file.content import FileBytes, refuse
+from occlum_build.enclave_file.content import FileBytes, broken
 
 MAGIC: Final = b"\x7fELF"
 PT_LOAD, PT_DYNAMIC, PT_TLS = 1, 2, 7
@@ -268,7 +268,7 @@ class ElfFile:
 
     def refuse(self, reason: str) -> NoReturn:
         """End the reading of this file."""
-        refuse("OB0542", f"this enclave file is broken: {reason}", self.file.path)
+        broken(self.file.path, reason)
 
     @property
     def word_bytes(self) -> int:

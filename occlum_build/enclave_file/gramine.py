@@ -11,10 +11,10 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from occlum_build.enclave_file.companions import MANIFEST_SUFFIX, beside, sigstruct_beside
-from occlum_build.enclave_file.content import FileBytes, Piece, Pieces, Place, refuse
+from occlum_build.enclave_file.content import FileBytes, Piece, Pieces, Place, broken, refuse
 from occlum_build.enclave_file.elf_file import ElfFile
 from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
 from occlum_build.enclave_file.limits import check_runs, check_size
@@ -60,10 +60,10 @@ def read_gramine(file: FileBytes, libpal: str | None) -> EnclaveImage:
     Which of two places a version of Gramine gave the enclave is said by the
     manifest, and if its SIGSTRUCT agrees with the other one only, by that.
     """
-    document = _document(file)
+    settings = _settings(_document(file), file)
     pal = _libpal(file.path, libpal)
     signature = sigstruct_beside(file.path, MANIFEST_SUFFIX)
-    images = [_image(file, pal, settings, signature) for settings in _settings(document, file)]
+    images = [_image(file, pal, one, signature) for one in settings]
     for image in images:
         if image.claimed_mrenclave is not None and image.claimed_mrenclave == image.mrenclave:
             return image
@@ -118,7 +118,9 @@ class _Pages:
         self._pal_start = top - self._pal_bytes()
         self._heap_min = max(0, _HEAP_MIN - settings.base)
         if self._pal_start < self._heap_min:
-            _broken(manifest, f"its {threads} threads do not fit into {settings.size_bytes:#x}")
+            broken(
+                manifest.path, f"its {threads} threads do not fit into {settings.size_bytes:#x}"
+            )
 
     def runs(self) -> Iterator[PageRun]:
         """All pages, in the order in which Gramine measures them."""
@@ -217,7 +219,7 @@ def _document(file: FileBytes) -> dict[str, Any]:
     import tomllib
 
     if file.size_bytes > _MAX_MANIFEST_BYTES:
-        _broken(file, f"its manifest has {file.size_bytes} bytes")
+        broken(file.path, f"its manifest has {file.size_bytes} bytes")
     try:
         document = tomllib.loads(file.read(0, file.size_bytes).decode())
     except (ValueError, RecursionError) as problem:
@@ -252,7 +254,7 @@ def _settings(document: dict[str, Any], file: FileBytes) -> list[_Settings]:
         )
     threads = sgx.get("max_threads", sgx.get("thread_num"))
     if type(threads) is not int or not 0 < threads <= _MAX_THREADS:
-        _broken(file, f"it has {threads!r} threads")
+        broken(file.path, f"it has {threads!r} threads")
     size = _size(sgx["enclave_size"], file)
     has_edmm = sgx.get("edmm_enable", False) is True
     at_zero = _Settings(size, threads, has_edmm, 0)
@@ -269,7 +271,7 @@ def _size(value: object, file: FileBytes) -> int:
     try:
         return int(digits, 0) * scale
     except ValueError:
-        return _broken(file, f"`sgx.enclave_size` is {value!r}")
+        return broken(file.path, f"`sgx.enclave_size` is {value!r}")
 
 
 def _libpal(manifest: str, given: str | None) -> ElfFile:
@@ -286,7 +288,3 @@ def _libpal(manifest: str, given: str | None) -> ElfFile:
     if not elf.is_64:
         elf.refuse("it is an ELF file of 32 bits")
     return elf
-
-
-def _broken(file: FileBytes, reason: str) -> NoReturn:
-    refuse("OB0542", f"this enclave file is broken: {reason}", file.path)

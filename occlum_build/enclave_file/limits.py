@@ -2,9 +2,9 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NoReturn
 
-from occlum_build.enclave_file.content import refuse
+from occlum_build.enclave_file.content import broken, refuse
 from occlum_build.sgx.page import PAGE_BYTES, describe_bytes
 from occlum_build.sgx.stream import PageRun
 
@@ -25,11 +25,9 @@ MAX_ENCLAVE_BYTES: Final = 1 << 56
 def check_size(size_bytes: int, ssa_frame_pages: int, file: str) -> None:
     """Refuse what ECREATE would refuse (Intel SDM vol. 3D, ECREATE)."""
     if not MIN_ENCLAVE_BYTES <= size_bytes <= MAX_ENCLAVE_BYTES or size_bytes & size_bytes - 1:
-        _refuse_pages(
-            f"its size {size_bytes:#x} is not a power of two from two pages up to 2^56", file
-        )
+        broken(file, f"its size {size_bytes:#x} is not a power of two from 0x2000 to 2^56")
     if not ssa_frame_pages:
-        _refuse_pages("its SSA frames have no pages", file)
+        broken(file, "its SSA frames have no pages")
 
 
 class AddedPages:
@@ -51,12 +49,12 @@ class AddedPages:
         """Take note of pages; raises `DiagnosticError` if EADD would refuse them."""
         end = offset + page_count * PAGE_BYTES
         if offset % PAGE_BYTES:
-            _refuse_pages(f"{name} begins at {offset:#x}, inside a page", self._file)
+            broken(self._file, f"{name} begins at {offset:#x}, inside a page")
         if not 0 <= offset <= end <= self._enclave_bytes:
-            _refuse_pages(
+            broken(
+                self._file,
                 f"{name}, from {offset:#x} to {end:#x}, lies outside the enclave of"
                 f" {self._enclave_bytes:#x} bytes",
-                self._file,
             )
         if offset == end:
             return
@@ -68,7 +66,7 @@ class AddedPages:
         after = self._starts[index] if index < len(self._starts) else self._enclave_bytes
         if before > offset or after < end:
             at = offset if before > offset else after
-            _refuse_pages(f"page {at:#x} of {name} is added a second time", self._file)
+            broken(self._file, f"page {at:#x} of {name} is added a second time")
         if index and before == offset:
             index -= 1
             self._ends[index] = end
@@ -79,7 +77,7 @@ class AddedPages:
             self._ends[index] = self._ends.pop(index + 1)
             del self._starts[index + 1]
         if len(self._starts) > MAX_RUNS:
-            _refuse_pages(f"its pages lie in more than {MAX_RUNS} places", self._file)
+            broken(self._file, f"its pages lie in more than {MAX_RUNS} places")
 
     def measure(self, size_bytes: int) -> None:
         """Take note of measured content."""
@@ -106,21 +104,18 @@ def check_runs(runs: Iterable[PageRun], enclave_bytes: int, file: str) -> AddedP
     pages = AddedPages(enclave_bytes, file)
     for count, run in enumerate(runs):
         if count >= MAX_RUNS:
-            _refuse_pages(f"it has more than {MAX_RUNS} runs of pages", file)
+            broken(file, f"it has more than {MAX_RUNS} runs of pages")
         pages.add(run.offset, run.page_count, run.name)
         if run.measured:
             pages.measure(run.size_bytes)
     return pages
 
 
-def _refuse_pages(reason: str, file: str) -> None:
-    refuse("OB0542", f"this enclave file is broken: {reason}", file)
-
-
-def _refuse_amount(verb: str, amount: int, limit: int, file: str) -> None:
+def _refuse_amount(verb: str, amount: int, limit: int, file: str) -> NoReturn:
     refuse(
         "OB0543",
         f"this enclave file {verb} more than {describe_bytes(limit)} of memory",
         file,
-        helps=(f"nothing was hashed after {describe_bytes(amount)}: no enclave is as large",),
+        notes=(f"it claims {describe_bytes(amount)} or more; nothing was hashed",),
+        helps=("no machine has so much memory for enclaves: get the file anew",),
     )

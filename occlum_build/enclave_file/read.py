@@ -5,16 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from occlum_build.enclave_file.companions import Companions, manifest_of, sigstruct_beside
+from occlum_build.enclave_file.companions import Companions, manifest_of
 from occlum_build.enclave_file.content import FileBytes, Place, refuse
 from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
 from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES
 
 _STREAM_TAGS: Final = (b"ECREATE\0", b"UNSIZED\0")
 _ELF_MAGIC: Final = b"\x7fELF"
-_STREAM_SUFFIX: Final = ".sgxs"
 _BUNDLE_STREAM: Final = "enclave.sgxs"
 _BUNDLE_SIGSTRUCT: Final = "enclave.sig"
+_KNOWN: Final = (
+    "known are bundles, SGXS files, Gramine manifests, and ELF files of the SGX SDK, Open"
+    " Enclave and EGo"
+)
 _KNOWN_BUT_REFUSED: Final = (
     (b"MZ", "a Windows PE file", "enclaves for Windows are not read; give the Linux build"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and give the enclave in it"),
@@ -64,14 +67,14 @@ def _reader(file: FileBytes) -> Callable[[FileBytes, Companions], EnclaveImage]:
         "this is no enclave that can be measured: its layout is not known",
         file.path,
         notes=(f"it begins with {start[:16].hex(' ')}",) if start else ("it is empty",),
+        helps=(_KNOWN,),
     )
 
 
 def _read_stream(file: FileBytes, _given: Companions) -> EnclaveImage:
     from occlum_build.enclave_file.sgxs_file import read_sgxs
 
-    found = sigstruct_beside(file.path, _STREAM_SUFFIX)
-    return read_sgxs(file) if found is None else _signed(read_sgxs(file), found)
+    return read_sgxs(file)
 
 
 def _read_gramine(file: FileBytes, given: Companions) -> EnclaveImage:
@@ -112,6 +115,7 @@ def _read_elf(file: FileBytes, given: Companions) -> EnclaveImage:
         "this is no enclave that can be measured: it is an ELF file without an enclave's metadata",
         file.path,
         notes=(f"it has no section `{NOTE_SECTION}`, and no `{INFO_SECTION}`",),
+        helps=("give the file that `sgx_sign`, `oesign` or `ego sign` wrote",),
     )
 
 

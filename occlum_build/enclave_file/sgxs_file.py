@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from occlum_build.diagnostic import DiagnosticError
-from occlum_build.enclave_file.content import FileBytes, Place, refuse
+from occlum_build.enclave_file.content import FileBytes, Place, broken, refuse
 from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
 from occlum_build.enclave_file.limits import AddedPages, check_size
 from occlum_build.enclave_file.page_names import PageNames
@@ -406,9 +406,4 @@ def _join(first: PageRun, second: PageRun) -> PageRun | None:
 
 
 def _broken(file: FileBytes, position: int, reason: str) -> NoReturn:
-    refuse(
-        "OB0542",
-        f"this enclave file is broken: {reason}",
-        file.path,
-        notes=(f"in the record at byte {position:#x}",),
-    )
+    broken(file.path, reason, notes=(f"in the record at byte {position:#x}",))

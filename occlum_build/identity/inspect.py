@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from occlum_build.identity.memory_map import Row
     from occlum_build.sgx.sigstruct import SigStruct
 
+SCHEMA: Final = "occlum-build/inspect/1"
 _LAYOUTS: Final = {
     "bundle": "a bundle of occlum-build",
     "sgxs": "an SGX stream",
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         import json
 
         facts = measured_facts(image) | {
+            "schema": SCHEMA,
             "layout": image.facts,
             "signature": None if image.sigstruct is None else _signature_facts(image),
             "memory": [row.as_json() for row in rows],

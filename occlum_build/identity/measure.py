@@ -15,7 +15,7 @@ from occlum_build.identity.enclave_argument import add_enclave_arguments, given_
 if TYPE_CHECKING:
     from occlum_build.enclave_file.image import EnclaveImage
 
-SCHEMA: Final = 1
+SCHEMA: Final = "occlum-build/measure/1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -156,28 +156,32 @@ def _folded(rows: Sequence[Row]) -> Iterator[Row | str]:
             steps = {b[0].offset - a[0].offset for a, b in pairwise(blocks[index - 1 : alike])}
             step = f", {next(iter(steps)):#x} apart" if len(steps) == 1 else ""
             yield f"threads {first} to {last}: the same{step} (--all shows them)"
-            if not blocks[alike - 1][-1].is_added and blocks[alike - 1][-1].name == _FREE:
-                yield blocks[alike - 1][-1]
             index = alike
 
 
 def _blocks(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """The rows of each thread together, with the free pages between and after them."""
+    """The rows of each thread together, with the pages that stay free up to the next thread."""
     block: list[Row] = []
     for row in rows:
-        number = _number([row])
-        is_free = not row.is_added and number is None
-        current = _number(block)
-        if (
-            block
-            and not (is_free and current is not None)
-            and (number is None or number != current)
+        number, current = _number([row]), _number(block)
+        if block and not (
+            number == current or (current is not None and number is None and not row.is_added)
         ):
-            yield block
+            yield from _without_trail(block, is_followed=number is not None)
             block = []
         block.append(row)
-    if block:
-        yield block
+    yield from _without_trail(block, is_followed=False)
+
+
+def _without_trail(block: list[Row], *, is_followed: bool) -> Iterator[list[Row]]:
+    """A thread's rows; what is free after the last of all threads is no part of it."""
+    cut = len(block)
+    while not is_followed and cut and not block[cut - 1].is_added:
+        cut -= 1
+    if block[:cut]:
+        yield block[:cut]
+    if block[cut:]:
+        yield block[cut:]
 
 
 def _is_thread(block: Sequence[Row]) -> bool:

@@ -94,7 +94,8 @@ def _policy(path: Path | None) -> "Policy | None":
 
 def _read(arguments: argparse.Namespace) -> _Subject:
     """The enclave. What is wrong with that of a bundle is an answer, not the end."""
-    from occlum_build.enclave_file.read import Companions, read_enclave
+    from occlum_build.enclave_file.companions import Companions
+    from occlum_build.enclave_file.read import read_enclave
 
     file: Path = arguments.file
     if _is_sigstruct(file):
