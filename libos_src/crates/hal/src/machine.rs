@@ -25,6 +25,9 @@ pub trait Machine: Sync {
     fn copy_out(&self, dst: u64, src: &[u8]) -> Result<(), Fault>;
     /// Fills user memory with one byte.
     fn fill(&self, dst: u64, len: u64, byte: u8) -> Result<(), Fault>;
+    /// Copies committed pages over other committed pages, whatever the program's own permissions, as
+    /// far as the machine keeps none for good.
+    fn copy(&self, to: u64, from: u64, len: u64) -> Result<(), Fault>;
     /// Reads an aligned word of user memory, atomically, sequentially consistent. Unaligned: a
     /// fault.
     fn load_u32(&self, address: u64) -> Result<u32, Fault>;

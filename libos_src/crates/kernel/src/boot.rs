@@ -58,7 +58,7 @@ impl Libos {
             environment: invocation.env,
         };
         let process = self.processes.add_process(0, None, |pid| {
-            Arc::new(Process::new(NewProcess {
+            Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: memory.clone(),
                 descriptors,
@@ -67,7 +67,7 @@ impl Libos {
                 limits,
                 program: Arc::new(program),
                 began: self.now(),
-            }))
+            })))
         });
         let process = process.map_err(|errno| errno.to_string())?;
         let thread = Arc::new(Thread::new(process.pid, name, SignalSet::default(), start));

@@ -55,7 +55,8 @@ pub(crate) enum Then {
     EndEnclave(i32),
     /// The thread waits; it goes on as said once it is woken.
     Suspend(Resume),
-    /// The thread waits, and its child, which borrows its memory, runs at once.
+    /// The thread waits, and its child runs at once: it borrows the memory, or is a copy that has
+    /// the same addresses.
     Lend(Task, Resume),
     /// The thread runs another program, in this memory.
     Replace(Arc<AddressSpace>),
@@ -183,6 +184,9 @@ impl Libos {
                 // Only the runtime can get here, by entering a thread that the kernel never started.
                 return Next::ExitThread;
             };
+            if let Work::Resume(_) = &work {
+                self.take_memory(&task.process, &task.thread, &task.memory);
+            }
             let call = Call {
                 libos: self,
                 task,
@@ -204,7 +208,9 @@ impl Libos {
                 Then::Return => return Next::Return,
                 Then::EndEnclave(status) => return Next::ExitProcess(status),
                 Then::EndThread => {
-                    *self.slot().write() = None;
+                    if let Some(task) = self.slot().write().take() {
+                        self.release_memory(&task.thread, &task.memory);
+                    }
                     match self.take_next(regs) {
                         Some(work) => work,
                         None => return Next::ExitThread,
@@ -218,6 +224,7 @@ impl Libos {
                 Then::Replace(memory) => {
                     if let Some(task) = self.slot().write().as_mut() {
                         task.memory = memory;
+                        task.thread.set_holds_memory(false);
                     }
                     self.load_extended(None);
                     Work::Resume(Resume::Return)
@@ -239,6 +246,7 @@ impl Libos {
         let Some(task) = self.slot().write().take() else {
             return Some(Work::Resume(resume));
         };
+        self.release_memory(&task.thread, &task.memory);
         let context = self.save_context(regs, resume);
         match task.thread.suspend(context) {
             Ok(()) => self.take_next(regs),
@@ -253,14 +261,23 @@ impl Libos {
     /// The thread on this enclave thread gives way to its child, which has the same registers but
     /// for what its own context says.
     fn lend(&self, regs: &mut UserRegs, child: Task, resume: Resume) -> Work {
+        let is_lent = matches!(resume, Resume::Vfork(_));
         let parent = self.slot().write().take();
         let mut context = self.save_context(regs, resume);
         if let Some(parent) = parent {
+            if parent.thread.set_holds_memory(false) {
+                parent
+                    .memory
+                    .gang()
+                    .hand_over(&parent.thread, &child.thread);
+                child.thread.set_holds_memory(true);
+            }
             // What else happens it looks at after its child has left its memory.
             while let Err(again) = parent.thread.suspend(context) {
                 context = again;
             }
-            if (parent.process.survivors).is_over_for(parent.thread.tid()) {
+            let is_over = (parent.process.survivors).is_over_for(parent.thread.tid());
+            if is_over || !is_lent {
                 self.wake(&parent.thread);
             }
         }
@@ -297,6 +314,7 @@ impl Libos {
 impl Kernel for Libos {
     fn start(&self, host: HostStart) -> Result<UserRegs, StartError> {
         let task = self.boot(host)?;
+        self.take_memory(&task.process, &task.thread, &task.memory);
         Ok(self.occupy(task).regs)
     }
 

@@ -148,6 +148,10 @@ impl Machine for EnclaveMachine {
         user_memory::fill(dst, len, byte)
     }
 
+    fn copy(&self, to: u64, from: u64, len: u64) -> Result<(), Fault> {
+        user_memory::copy(to, from, len)
+    }
+
     fn load_u32(&self, address: u64) -> Result<u32, Fault> {
         user_memory::load_u32(address)
     }

@@ -67,6 +67,18 @@ pub(crate) fn fill(destination: u64, size: u64, byte: u8) -> Result<(), Fault> {
     })
 }
 
+pub(crate) fn copy(to: u64, from: u64, size: u64) -> Result<(), Fault> {
+    check(to, size)?;
+    check(from, size)?;
+    reach(from, size, || {
+        reach(to, size, || {
+            // SAFETY: both ranges are the program's, where no Rust object is; a fault ends the copy.
+            let left = unsafe { entry::user_copy(to, from, size) };
+            complete(left, to)
+        })
+    })
+}
+
 pub(crate) fn load_u32(address: u64) -> Result<u32, Fault> {
     check_word(address)?;
     reach(address, 4, || {

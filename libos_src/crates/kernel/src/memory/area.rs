@@ -82,7 +82,7 @@ impl Backing {
 }
 
 /// All areas, which never overlap.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Areas(BTreeMap<u64, Area>);
 
 impl Areas {

@@ -79,22 +79,21 @@ impl AddressSpace {
     }
 
     fn back(&self, start: u64, area: &Area, run: &Range<u64>) -> Result<(), NoMemory> {
-        let len = run.end - run.start;
         let Backing::File(file) = &area.backing else {
-            return self.machine.commit(run.start, len, area.prot);
+            return self.commit(run, area.prot);
         };
         let writable = Prot::READ | Prot::WRITE;
-        self.machine.commit(run.start, len, writable)?;
+        self.commit(run, writable)?;
         let offset = file.offset + (run.start - start);
         let loaded = self.load(file, offset, run);
         if loaded.is_err() {
-            self.machine.decommit(run.start, len);
+            self.decommit(run);
             return Err(NoMemory);
         }
         if area.prot == writable {
             return Ok(());
         }
-        self.machine.protect(run.start, len, area.prot)
+        self.set_prot(run, area.prot)
     }
 
     /// Copies a file's bytes to committed pages; what lies behind the end of the file stays zero.

@@ -145,6 +145,10 @@ impl AddressSpace {
         if self.paging == Paging::OnDemand {
             self.bring_in(&(address..end), prot)?;
         }
+        // A thread that is about to end may come here when its turn is over.
+        if !self.is_resident() {
+            return Err(Errno::EFAULT);
+        }
         let books = self.books.read();
         if !books.areas.allows(&(address..end), prot) {
             return Err(Errno::EFAULT);

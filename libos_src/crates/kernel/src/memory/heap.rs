@@ -20,7 +20,9 @@ pub(crate) struct Heap {
 impl AddressSpace {
     /// Puts the empty heap at `start`, the first page after the program's image.
     pub(crate) fn begin_heap(&self, start: u64) {
-        let room = self.region.claim_up_to(self.gang, start, self.heap_room());
+        let room = self
+            .region
+            .claim_up_to(self.gang.id(), start, self.heap_room());
         let mut books = self.books.write();
         books.heap = Heap {
             start,
@@ -68,7 +70,7 @@ impl AddressSpace {
             self.report_shortage(books, Knob::UserSpace, new - old);
             return false;
         }
-        if !books.areas.is_free(&range) || !self.region.claim_fixed(self.gang, &range) {
+        if !books.areas.is_free(&range) || !self.region.claim_fixed(self.gang.id(), &range) {
             return false;
         }
         let area = Area {
@@ -78,7 +80,7 @@ impl AddressSpace {
             purpose: Purpose::Heap,
         };
         books.put(old, area);
-        if self.settle(books, &range).is_err() {
+        if self.clear_way(&range).is_err() || self.settle(books, &range).is_err() {
             self.discard(books, &range);
             self.report_shortage(books, Knob::UserSpace, new - old);
             return false;

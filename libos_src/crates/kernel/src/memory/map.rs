@@ -2,12 +2,12 @@
 
 use core::ops::Range;
 
-use hal::{Errno, PAGE_SIZE, Prot};
+use hal::{Errno, NoMemory, PAGE_SIZE, Prot};
 
 use super::area::{Area, Backing, Purpose};
 use super::layout::STACK_GUARD_BYTES;
 use super::shortage::Knob;
-use super::space::{AddressSpace, Books};
+use super::space::{AddressSpace, Books, Paging};
 
 /// What a new mapping is to be.
 pub(crate) struct Mapping {
@@ -80,10 +80,41 @@ impl AddressSpace {
         len: u64,
         prot: Prot,
     ) -> Result<Range<u64>, Errno> {
+        let range = self.choose(books, placement, len, prot);
+        let range = match range {
+            // What the store does not need may be what is missing.
+            Err(Errno::ENOMEM) if self.store.shrink() => {
+                self.choose(books, placement, len, prot)?
+            }
+            range => range?,
+        };
+        if self.clear_way(&range).is_err() {
+            self.region.release(&range);
+            return Err(self.no_room(books, len));
+        }
+        Ok(range)
+    }
+
+    /// Where pages get memory at the first touch, a new mapping must not show what another member
+    /// of the gang has there.
+    pub(super) fn clear_way(&self, range: &Range<u64>) -> Result<(), NoMemory> {
+        if self.paging == Paging::OnDemand && self.gang.is_shared() {
+            self.gang.evict_others(self.id(), range)?;
+        }
+        Ok(())
+    }
+
+    fn choose(
+        &self,
+        books: &mut Books,
+        placement: Placement,
+        len: u64,
+        prot: Prot,
+    ) -> Result<Range<u64>, Errno> {
         match placement {
             Placement::Fixed(address) => {
                 let range = self.fixed(address, len)?;
-                if self.region.claim_fixed(self.gang, &range) {
+                if self.region.claim_fixed(self.gang.id(), &range) {
                     Ok(range)
                 } else {
                     self.report_shortage(books, Knob::UserSpace, len);
@@ -92,7 +123,7 @@ impl AddressSpace {
             }
             Placement::FixedFree(address) => {
                 let range = self.fixed(address, len)?;
-                if books.areas.is_free(&range) && self.region.claim_fixed(self.gang, &range) {
+                if books.areas.is_free(&range) && self.region.claim_fixed(self.gang.id(), &range) {
                     Ok(range)
                 } else {
                     Err(Errno::EEXIST)
@@ -101,7 +132,7 @@ impl AddressSpace {
             Placement::Hint(address) => {
                 let wish = self.fixed(super::page_floor(address), len).ok();
                 let wish = wish.filter(|range| address != 0 && books.areas.is_free(range));
-                match wish.filter(|range| self.region.claim_fixed(self.gang, range)) {
+                match wish.filter(|range| self.region.claim_fixed(self.gang.id(), range)) {
                     Some(range) => Ok(range),
                     None => self.claim_mmap(books, len, PAGE_SIZE, prot),
                 }
@@ -109,7 +140,7 @@ impl AddressSpace {
             Placement::MmapAligned { align } => self.claim_mmap(books, len, align, prot),
             Placement::Image { align } => {
                 let align = align.max(PAGE_SIZE);
-                let low = |room| self.region.claim_low(self.gang, len, align, room);
+                let low = |room| self.region.claim_low(self.gang.id(), len, align, room);
                 let place = low(self.heap_room()).or_else(|| low(0));
                 place.ok_or_else(|| self.no_room(books, len))
             }
@@ -118,7 +149,7 @@ impl AddressSpace {
                 let user = self.region.range();
                 let place = self
                     .region
-                    .claim_high(self.gang, with_guard, PAGE_SIZE, user);
+                    .claim_high(self.gang.id(), with_guard, PAGE_SIZE, user);
                 let place = place.ok_or_else(|| self.no_room(books, len))?;
                 let stack = place.start + STACK_GUARD_BYTES..place.end;
                 books.reserved.push(place.start..stack.start);
@@ -145,7 +176,7 @@ impl AddressSpace {
         let place = is_within.then(|| {
             let align = align.max(PAGE_SIZE);
             let user = self.region.range();
-            self.region.claim_high(self.gang, len, align, user)
+            self.region.claim_high(self.gang.id(), len, align, user)
         });
         place.flatten().ok_or_else(|| {
             // A reservation is a question: allocators ask for a large one and do with less.

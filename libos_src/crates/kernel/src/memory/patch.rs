@@ -22,9 +22,10 @@ pub fn patched_sites() -> u64 {
 }
 
 /// The texts that are patched, by their start.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Patches(BTreeMap<u64, Patched>);
 
+#[derive(Clone)]
 struct Patched {
     text: Range<u64>,
     stubs: Range<u64>,
@@ -164,9 +165,11 @@ impl AddressSpace {
     fn reserve_stubs(&self, books: &mut Books, text: &Range<u64>, len: u64) -> Option<Range<u64>> {
         let len = len.next_multiple_of(PAGE_SIZE);
         let near = text.end.saturating_sub(REACH_BYTES)..text.start.saturating_add(REACH_BYTES);
-        let stubs = self.region.claim_high(self.gang, len, PAGE_SIZE, &near)?;
+        let stubs = self
+            .region
+            .claim_high(self.gang.id(), len, PAGE_SIZE, &near)?;
         let writable = Prot::READ | Prot::WRITE;
-        if self.machine.commit(stubs.start, len, writable).is_err() {
+        if self.commit(&stubs, writable).is_err() {
             self.region.release(&stubs);
             return None;
         }

@@ -50,7 +50,7 @@ impl AddressSpace {
             area.prot = prot;
         }
         for run in books.committed.present(range) {
-            self.machine.protect(run.start, run.end - run.start, prot)?;
+            self.set_prot(&run, prot)?;
         }
         self.settle(books, range)
     }

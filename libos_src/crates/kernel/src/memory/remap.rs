@@ -59,7 +59,7 @@ impl AddressSpace {
         let fits = growth.end <= self.layout.user.end
             && ends_here
             && books.areas.is_free(&growth)
-            && self.region.claim_fixed(self.gang, &growth);
+            && self.region.claim_fixed(self.gang.id(), &growth);
         if fits {
             return self.grow(&mut books, &old, growth.end).map(|()| address);
         }
@@ -81,7 +81,7 @@ impl AddressSpace {
         if target.start < old.end && old.start < target.end {
             return Err(Errno::EINVAL);
         }
-        if !self.region.claim_fixed(self.gang, &target) {
+        if !self.region.claim_fixed(self.gang.id(), &target) {
             return Err(Errno::ENOMEM);
         }
         self.discard(books, &target);
@@ -97,7 +97,9 @@ impl AddressSpace {
             area.end = end;
         }
         books.mmapped_bytes += counted;
-        self.settle(books, &(old.end..end)).map_err(|_| {
+        let cleared = self.clear_way(&(old.end..end));
+        let backed = cleared.and_then(|()| self.settle(books, &(old.end..end)));
+        backed.map_err(|_| {
             self.discard(books, &(old.end..end));
             self.report_shortage(books, Knob::UserSpace, end - old.end);
             Errno::ENOMEM
@@ -130,7 +132,7 @@ impl AddressSpace {
         }
         if prot != writable {
             for run in books.committed.present(target) {
-                let changed = self.machine.protect(run.start, run.end - run.start, prot);
+                let changed = self.set_prot(&run, prot);
                 changed.map_err(|_| Errno::ENOMEM)?;
             }
         }
@@ -156,7 +158,7 @@ impl AddressSpace {
         for run in books.committed.present(&(old.start..old.start + len)) {
             let to = target.start + (run.start - old.start);
             let bytes = run.end - run.start;
-            self.machine.commit(to, bytes, Prot::READ | Prot::WRITE)?;
+            self.commit(&(to..to + bytes), Prot::READ | Prot::WRITE)?;
             books.committed.insert(&(to..to + bytes));
             for done in (0..bytes).step_by(CHUNK_BYTES as usize) {
                 let part = &mut chunk[..CHUNK_BYTES.min(bytes - done) as usize];

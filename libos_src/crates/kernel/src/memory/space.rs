@@ -5,17 +5,19 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hal::{Errno, Machine};
+use hal::{Errno, Machine, NoMemory, Prot};
 use locks::RwLock;
 
 use super::Layout;
 use super::area::{Area, Areas, Purpose};
+use super::gang::Gang;
 use super::heap::Heap;
 use super::pages::PageSet;
 use super::patch::Patches;
-use super::region::{GangId, Region};
+use super::region::Region;
 use super::shortage::Shortages;
-use crate::threads::FutexKey;
+use super::store::Store;
+use crate::threads::{FutexKey, Thread};
 
 /// The memory of a process.
 ///
@@ -27,7 +29,8 @@ pub(crate) struct AddressSpace {
     pub(super) layout: Layout,
     pub(super) paging: Paging,
     pub(super) region: Arc<Region>,
-    pub(super) gang: GangId,
+    pub(super) gang: Arc<Gang>,
+    pub(super) store: Arc<Store>,
     pub(super) books: RwLock<Books>,
     pub(super) shortages: Arc<Shortages>,
     /// No other address space ever has this number.
@@ -46,7 +49,9 @@ pub(crate) struct Foundation {
     /// When pages get memory.
     pub(crate) paging: Paging,
     /// Whose addresses are whose.
-    pub(crate) region: Arc<Region>,
+    pub(super) region: Arc<Region>,
+    /// Where pages are kept that are not in their place.
+    pub(super) store: Arc<Store>,
     /// What was already told about too little memory.
     pub(crate) shortages: Arc<Shortages>,
 }
@@ -77,9 +82,11 @@ pub(super) struct Books {
 impl Foundation {
     /// The beginnings of address spaces on `machine`.
     pub(crate) fn new(machine: &'static dyn Machine, layout: Layout, paging: Paging) -> Self {
+        let region = Region::new(layout.user.clone());
         Self {
             machine,
-            region: Region::new(layout.user.clone()),
+            store: Store::new(machine, region.clone()),
+            region,
             layout,
             paging,
             shortages: Arc::default(),
@@ -90,18 +97,46 @@ impl Foundation {
 impl AddressSpace {
     /// An empty address space.
     pub(crate) fn new(foundation: &Foundation) -> Self {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = next_id();
+        let gang = foundation.region.new_gang();
         Self {
             machine: foundation.machine,
             layout: foundation.layout.clone(),
             paging: foundation.paging,
-            gang: foundation.region.new_gang(),
+            gang: Gang::new(gang, id, foundation.machine, foundation.store.clone()),
             region: foundation.region.clone(),
+            store: foundation.store.clone(),
             books: RwLock::default(),
             shortages: foundation.shortages.clone(),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
             users: AtomicUsize::new(1),
         }
+    }
+
+    /// One that has the same addresses and a number of its own.
+    pub(super) fn sibling(&self, books: Books) -> Self {
+        Self {
+            machine: self.machine,
+            layout: self.layout.clone(),
+            paging: self.paging,
+            gang: self.gang.clone(),
+            region: self.region.clone(),
+            store: self.store.clone(),
+            books: RwLock::new(books),
+            shortages: self.shortages.clone(),
+            id: next_id(),
+            users: AtomicUsize::new(1),
+        }
+    }
+
+    /// A number that no other address space ever has.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who takes turns in it.
+    pub(crate) const fn gang(&self) -> &Arc<Gang> {
+        &self.gang
     }
 
     /// The sizes that it was given.
@@ -114,10 +149,13 @@ impl AddressSpace {
         self.users.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A process lives here no more; the last one leaves nothing behind.
-    pub(crate) fn leave(&self) {
+    /// A process lives here no more; the last one leaves nothing behind. Returns who is to look
+    /// again whether it can have the addresses.
+    pub(crate) fn leave(&self) -> Option<Arc<Thread>> {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.clear();
+            self.clear()
+        } else {
+            None
         }
     }
 
@@ -143,20 +181,58 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Unmaps everything: the program that was here is over.
-    pub(crate) fn clear(&self) {
-        let mut books = self.books.write();
-        let areas = books.areas.take_all();
+    /// Unmaps everything: the program that was here is over. Returns who is to look again whether
+    /// it can have the addresses.
+    pub(crate) fn clear(&self) -> Option<Arc<Thread>> {
+        let mut books = core::mem::take(&mut *self.books.write());
         for run in books.committed.iter() {
-            self.machine.decommit(run.start, run.end - run.start);
+            self.decommit(&run);
         }
-        for (start, area) in areas {
+        let next = self.gang.part(self.id);
+        for (start, area) in books.areas.take_all() {
             self.region.release(&(start..area.end));
         }
         for range in &books.reserved {
             self.region.release(range);
         }
-        *books = Books::default();
+        next
+    }
+
+    /// Makes pages usable that are not.
+    pub(super) fn commit(&self, run: &Range<u64>, prot: Prot) -> Result<(), NoMemory> {
+        let is_shared = self.gang.is_shared();
+        if is_shared {
+            self.gang.evict_others(self.id, run)?;
+        }
+        self.machine.commit(run.start, run.end - run.start, prot)?;
+        if is_shared {
+            self.gang.note_in_place(self.id, run);
+        }
+        Ok(())
+    }
+
+    /// Gives usable pages back.
+    pub(super) fn decommit(&self, run: &Range<u64>) {
+        if !self.gang.is_shared() {
+            return self.machine.decommit(run.start, run.end - run.start);
+        }
+        for run in self.gang.forget_pages(self.id, run) {
+            self.machine.decommit(run.start, run.end - run.start);
+        }
+    }
+
+    /// Changes what may be done with usable pages. What may be changed from now on is nobody
+    /// else's any more.
+    pub(super) fn set_prot(&self, run: &Range<u64>, prot: Prot) -> Result<(), NoMemory> {
+        if self.gang.is_shared() && prot.intersects(Prot::WRITE | Prot::EXEC) {
+            self.gang.evict_others(self.id, run)?;
+        }
+        self.machine.protect(run.start, run.end - run.start, prot)
+    }
+
+    /// Whether its pages are in their place, so that they can be reached.
+    pub(super) fn is_resident(&self) -> bool {
+        self.gang.is_resident(self.id)
     }
 
     /// The page-aligned range of a call: `EINVAL` unless it starts on a page, has a length and lies
@@ -191,7 +267,7 @@ impl AddressSpace {
     /// Gives the pages of a range back to the machine.
     pub(super) fn release_pages(&self, books: &mut Books, range: &Range<u64>) {
         for run in books.committed.present(range) {
-            self.machine.decommit(run.start, run.end - run.start);
+            self.decommit(&run);
         }
         books.committed.remove(range);
     }
@@ -216,7 +292,26 @@ impl Drop for AddressSpace {
     }
 }
 
+/// A number that no other address space ever has.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Books {
+    /// The same, for another address space.
+    pub(super) fn twin(&self) -> Self {
+        Self {
+            areas: self.areas.clone(),
+            committed: self.committed.clone(),
+            heap: self.heap,
+            stack: self.stack.clone(),
+            patches: self.patches.clone(),
+            mmapped_bytes: self.mmapped_bytes,
+            reserved: self.reserved.clone(),
+        }
+    }
+
     /// Puts an area where there is none; its addresses are claimed already.
     pub(super) fn put(&mut self, start: u64, area: Area) {
         if area.purpose == Purpose::Program {

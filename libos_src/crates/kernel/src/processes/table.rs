@@ -127,10 +127,11 @@ impl ProcessTable {
         &self,
         parent: u32,
         exit_signal: Option<Signal>,
-        make: impl FnOnce(u32) -> Arc<Process>,
+        make: impl FnOnce(u32) -> Result<Arc<Process>, Errno>,
     ) -> Result<Arc<Process>, Errno> {
+        let pid = self.reserve_id()?;
+        let process = make(pid).inspect_err(|_| self.remove_thread(pid))?;
         let mut members = self.0.lock();
-        let pid = members.new_id()?;
         let (group, session) = match members.by_pid.get_mut(&parent) {
             Some(parent) => {
                 parent.children.insert(pid);
@@ -138,7 +139,6 @@ impl ProcessTable {
             }
             None => (pid, pid),
         };
-        let process = make(pid);
         let member = Member {
             process: process.clone(),
             parent,
@@ -153,8 +153,15 @@ impl ProcessTable {
             has_program: false,
         };
         members.by_pid.insert(pid, member);
-        members.by_tid.insert(pid, pid);
         Ok(process)
+    }
+
+    /// An id that nobody has, for the first thread of a process of the same id.
+    fn reserve_id(&self) -> Result<u32, Errno> {
+        let mut members = self.0.lock();
+        let pid = members.new_id()?;
+        members.by_tid.insert(pid, pid);
+        Ok(pid)
     }
 
     /// Takes a process out that never ran.

@@ -34,6 +34,7 @@ impl Libos {
         let Task {
             process, thread, ..
         } = task;
+        self.make_way(task);
         if process.survivors.is_over_for(thread.tid()) {
             return self.end_thread(task, EndStatus::Exited(0));
         }

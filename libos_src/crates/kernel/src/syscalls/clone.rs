@@ -6,10 +6,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hal::{Errno, UserRegs};
 
 use super::argument::Address;
-use super::call::{Call, Outcome};
+use super::call::{Call, Outcome, Stop};
 use super::records::CloneArguments;
 use super::thread::is_thread_pointer;
 use crate::libos::{Task, Then};
+use crate::memory::AddressSpace;
 use crate::processes::{NewProcess, Process, Vfork};
 use crate::signals::Signal;
 use crate::threads::{Resume, Thread};
@@ -190,11 +191,6 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         0 => None,
         number => Some(Signal::new(number as i32)?),
     };
-    if !new.has(CLONE_VM) {
-        let reason = "fork comes in a later version; the program gets ENOSYS";
-        call.libos.report_once(call.regs.rax, reason);
-        return Err(Errno::ENOSYS.into());
-    }
     let start = first_registers(call.regs, new)?;
     let libos = call.libos;
     admit(call)?;
@@ -203,14 +199,19 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
     } else {
         call.process.pid
     };
+    if !new.has(CLONE_VM) {
+        return fork_process(call, new, parent, exit_signal, start);
+    }
+    let memory = call.task.memory.clone();
     let child = libos.processes.add_process(parent, exit_signal, |pid| {
-        Arc::new(copy_of_process(call, new, pid))
+        memory.join();
+        Ok(Arc::new(copy_of_process(call, new, pid, memory)))
     });
     let child = child.inspect_err(|_| libos.scheduler.dismiss())?;
     let thread = copy_of_thread(call, child.pid, start);
     if let Err(errno) = set_words(call, new, &thread) {
         libos.processes.remove_process(child.pid);
-        child.memory().leave();
+        libos.wake_next(child.memory().leave());
         libos.scheduler.dismiss();
         return Err(errno.into());
     }
@@ -233,17 +234,67 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
     Err(call.leave(Then::Lend(task, Resume::Vfork(vfork))))
 }
 
-/// A process that begins as the caller is: its memory is the same, all else a copy.
-fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32) -> Process {
+/// Makes a process with a copy of the memory. It runs first, in the place of its parent.
+fn fork_process(
+    call: &mut Call<'_>,
+    new: &NewTask,
+    parent: u32,
+    exit_signal: Option<Signal>,
+    start: UserRegs,
+) -> Outcome {
+    let libos = call.libos;
+    if new.has(CLONE_VFORK) {
+        // The memory is a copy, so there is nothing that the parent would have to wait for but
+        // time; it runs second anyway.
+        libos.report_once(call.regs.rax, "CLONE_VFORK without CLONE_VM is a fork");
+    }
+    if !libos.run_alone(call.task) {
+        libos.scheduler.dismiss();
+        return Err(Stop::Restart);
+    }
+    let thread = copy_of_thread(call, 0, start);
+    let child = libos.processes.add_process(parent, exit_signal, |pid| {
+        thread.set_tid(pid);
+        if new.has(CLONE_PARENT_SETTID) {
+            // As on Linux, a word that cannot be written is no reason to have no child.
+            let _ = call.memory().write(new.parent_tid.0, &pid);
+        }
+        let memory = Arc::new(call.memory().fork(&thread)?);
+        Ok(Arc::new(copy_of_process(call, new, pid, memory)))
+    });
+    let child = child.inspect_err(|_| {
+        libos.scheduler.dismiss();
+        libos.let_others_run(call.task);
+    })?;
+    call.thread.set_holds_memory(false);
+    thread.set_holds_memory(true);
+    let memory = child.memory();
+    if new.has(CLONE_CHILD_SETTID) {
+        let _ = memory.write(new.child_tid.0, &child.pid);
+    }
+    if new.has(CLONE_CHILD_CLEARTID) {
+        thread.clear_tid.store(new.child_tid.0, Ordering::Relaxed);
+    }
+    child.add_thread(thread.clone());
+    call.regs.rax = child.pid.into();
+    let task = Task {
+        process: child,
+        thread,
+        memory,
+    };
+    Err(call.leave(Then::Lend(task, Resume::Return)))
+}
+
+/// A process that begins as the caller is, in `memory`.
+fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<AddressSpace>) -> Process {
     let parent = call.process;
     let mut signals = parent.signals.lock().of_child();
     if new.has(CLONE_CLEAR_SIGHAND) {
         signals.forget_handlers();
     }
-    call.task.memory.join();
     Process::new(NewProcess {
         pid,
-        memory: call.task.memory.clone(),
+        memory,
         descriptors: parent.descriptors.read().clone(),
         viewpoint: parent.viewpoint.read().clone(),
         signals,

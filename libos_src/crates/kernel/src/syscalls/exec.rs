@@ -154,7 +154,8 @@ fn load_in_place(
     memory: &AddressSpace,
     invocation: &Invocation,
 ) -> Result<UserRegs, Stop> {
-    call.memory().clear();
+    let next = call.memory().clear();
+    call.libos.wake_next(next);
     let loaded = call.libos.start_program(memory, invocation);
     loaded.map_err(|error| {
         call.libos.machine.log(LogLevel::Error, &error.message);
@@ -179,7 +180,8 @@ fn become_program(
         environment: invocation.env,
     };
     let old = process.replace_program(memory, program);
-    old.leave();
+    libos.release_memory(thread, &old);
+    libos.wake_next(old.leave());
     if thread.tid() != process.pid {
         let tid = process.promote(thread);
         libos.processes.promote_thread(tid, process.pid);

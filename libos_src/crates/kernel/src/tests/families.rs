@@ -239,5 +239,93 @@ fn a_program_that_is_none_is_refused_and_nothing_changes() {
     let path = world.put(0x100, b"/\0");
     assert_eq!(world.call(EXECVE, &[path, 0, 0]), Err(Errno::EACCES));
     assert_eq!(world.call(GETPID, &[]), Ok(1));
-    assert_eq!(world.call(FORK, &[]), Err(Errno::ENOSYS));
+}
+
+/// Makes a fork and returns to the parent, on another enclave thread: its registers.
+fn parent_of_fork(world: &World) -> std::thread::JoinHandle<UserRegs> {
+    let libos = world.libos;
+    std::thread::spawn(move || {
+        become_thread(1);
+        let mut regs = UserRegs::default();
+        assert_eq!(libos.thread(0, &mut regs), Next::Return);
+        regs
+    })
+}
+
+#[test]
+fn a_fork_sees_its_own_memory_and_its_parent_sees_none_of_it() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        world.put(0x10, b"common");
+        let before = world.machine.committed_pages();
+
+        assert_eq!(world.call(FORK, &[]), Ok(0));
+        let child = world.call(GETPID, &[]).expect("it has one");
+        let memory = world.libos.processes.get(child as u32).expect("it lives");
+        let memory = memory.memory();
+        assert_eq!(memory.read(world.page + 0x10), Ok(*b"common"));
+        memory
+            .copy_out(world.page + 0x10, b"child!")
+            .expect("writable");
+        assert!(world.process.memory().read::<u64>(world.page).is_err());
+        assert_eq!(world.serve(EXIT_GROUP, &[6]), Next::Return);
+
+        assert_eq!(world.regs.rax, child, "the parent goes on");
+        assert_eq!(&world.get::<6>(world.page + 0x10), b"common");
+        assert_eq!(world.call(WAIT4, &[ANY, world.page, 0, 0]), Ok(child));
+        assert_eq!(status(&world), 0x600);
+        assert!(world.machine.committed_pages() <= before + 64);
+    }
+}
+
+#[test]
+fn two_sides_of_a_fork_take_turns() {
+    const NANOSLEEP: u64 = 35;
+    let mut world = World::new();
+    let (libos, page) = (world.libos, world.page);
+    let time = world.put(0x20, [0u64, 5_000_000].map(u64::to_le_bytes).as_flattened());
+    world.put(0x10, b"before");
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one");
+    let memory = libos.processes.get(child as u32).expect("it lives");
+    let memory = memory.memory();
+    memory.copy_out(page + 0x10, b"child!").expect("writable");
+
+    let parent = parent_of_fork(&world);
+    let ready = std::thread::spawn(move || {
+        let mut regs = parent.join().expect("no panic");
+        assert_eq!(regs.rax, child);
+        become_thread(1);
+        // The child sleeps, so the parent is here. It makes calls until it has waited for it.
+        let read = || {
+            libos
+                .processes
+                .get(1)
+                .expect("it lives")
+                .memory()
+                .read(page + 0x10)
+        };
+        let mut sights = Vec::new();
+        loop {
+            sights.push(read());
+            regs.rax = WAIT4;
+            (regs.rdi, regs.rsi, regs.rdx, regs.r10) = (ANY, 0, WNOHANG, 0);
+            assert_eq!(libos.syscall(&mut regs), Next::Return);
+            if regs.rax == child {
+                return sights;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    for _ in 0..3 {
+        assert_eq!(world.call(NANOSLEEP, &[time, 0]), Ok(0));
+        assert_eq!(memory.read(page + 0x10), Ok(*b"child!"));
+    }
+    assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::ExitThread);
+
+    let sights = ready.join().expect("no panic");
+    assert!(
+        sights.iter().all(|sight| *sight == Ok(*b"before")),
+        "{sights:?}"
+    );
 }

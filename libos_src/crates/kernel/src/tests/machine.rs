@@ -139,6 +139,14 @@ impl Machine for TestMachine {
         Ok(())
     }
 
+    fn copy(&self, to: u64, from: u64, len: u64) -> Result<(), Fault> {
+        let mut memory = self.lock();
+        let from = memory.usable(from, len as usize)?;
+        let to = memory.usable(to, len as usize)?;
+        memory.bytes.copy_within(from, to.start);
+        Ok(())
+    }
+
     fn load_u32(&self, address: u64) -> Result<u32, Fault> {
         self.word(address)
     }

@@ -75,7 +75,7 @@ impl World {
         namespace.serve_special_files(Arc::new(Fifos::new(machine)));
         let viewpoint = Viewpoint::new(namespace);
         let process = libos.processes.add_process(0, None, |pid| {
-            Arc::new(Process::new(NewProcess {
+            Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: memory.clone(),
                 descriptors: host_streams(machine, &viewpoint),
@@ -88,7 +88,7 @@ impl World {
                 signals: ProcessSignals::default(),
                 limits: Limits::new(&[(Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64)]),
                 began: libos.now(),
-            }))
+            })))
         });
         let process = process.expect("the first process");
         let start = UserRegs {
@@ -104,6 +104,7 @@ impl World {
         process.add_thread(thread.clone());
         libos.scheduler.admit().expect("the first thread");
         become_thread(0);
+        libos.take_memory(&process, &thread, &memory);
         let context = libos.occupy(Task {
             process: process.clone(),
             thread,

@@ -5,6 +5,7 @@ mod futex;
 mod robust;
 mod scheduler;
 mod thread;
+mod turns;
 mod wait;
 
 pub(crate) use context::{Context, Resume};

@@ -27,6 +27,8 @@ pub(crate) struct Thread {
     number: AtomicU32,
     /// [`RUNNING`], [`NOTIFIED`] or [`SUSPENDED`].
     state: AtomicU32,
+    /// Whether it holds the memory of its process, see [`Gang`](crate::memory::Gang).
+    holds_memory: AtomicBool,
     /// Whether its signals or its mask have changed since they were last looked at.
     needs_look: AtomicBool,
     /// Its latest fault at a page that is there, and how often in a row it met that one.
@@ -60,6 +62,7 @@ impl Thread {
             context: Mutex::new(Some(Box::new(Context::beginning(start)))),
             number: AtomicU32::new(NO_NUMBER),
             state: AtomicU32::new(RUNNING),
+            holds_memory: AtomicBool::new(false),
             needs_look: AtomicBool::new(true),
             stuck: Mutex::new((0, 0)),
         }
@@ -68,6 +71,16 @@ impl Thread {
     /// Its thread id.
     pub(crate) fn tid(&self) -> u32 {
         self.tid.load(Ordering::Relaxed)
+    }
+
+    /// Whether it holds the memory of its process. Only the thread itself asks.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.holds_memory.load(Ordering::Relaxed)
+    }
+
+    /// It holds the memory of its process, or does so no more; returns what was.
+    pub(crate) fn set_holds_memory(&self, holds: bool) -> bool {
+        self.holds_memory.swap(holds, Ordering::Relaxed)
     }
 
     /// It takes over the id of its process.

@@ -61,11 +61,16 @@ fn now(machine: &dyn Machine, clock: Clock) -> Duration {
 
 impl Libos {
     /// Lets this thread sleep until something wakes it. Whoever calls it looks again afterwards.
-    pub(crate) fn sleep(&self, process: &Process, thread: &Thread, deadline: Deadline) -> Wake {
+    pub(crate) fn sleep(
+        &self,
+        process: &Process,
+        thread: &Arc<Thread>,
+        deadline: Deadline,
+    ) -> Wake {
         if let Some(wake) = self.sees_end(process, thread, deadline) {
             return wake;
         }
-        self.machine.park(deadline.0);
+        self.without_memory(process, thread, || self.machine.park(deadline.0));
         Wake::Look
     }
 
@@ -76,20 +81,35 @@ impl Libos {
     pub(crate) fn sleep_for_host(
         &self,
         process: &Process,
-        thread: &Thread,
+        thread: &Arc<Thread>,
         streams: &mut [HostPoll],
         deadline: Deadline,
     ) -> Result<Wake, Errno> {
         if let Some(wake) = self.sees_end(process, thread, deadline) {
             return Ok(wake);
         }
-        match self
-            .machine
-            .host_poll(streams, deadline.remaining(self.machine))
-        {
+        let remaining = deadline.remaining(self.machine);
+        let polled = self.without_memory(process, thread, || {
+            self.machine.host_poll(streams, remaining)
+        });
+        match polled {
             Ok(_) | Err(Errno::EINTR) => Ok(Wake::Look),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// Waits in `wait`, and lets others have the memory meanwhile.
+    fn without_memory<T>(
+        &self,
+        process: &Process,
+        thread: &Arc<Thread>,
+        wait: impl FnOnce() -> T,
+    ) -> T {
+        let memory = process.memory();
+        self.release_memory(thread, &memory);
+        let outcome = wait();
+        self.take_memory(process, thread, &memory);
+        outcome
     }
 
     /// What wakes a thread when a file that it watches changes.

@@ -1,0 +1,68 @@
+//! A second address space with the same content at the same addresses.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use hal::{Errno, Prot};
+
+use super::shortage::Knob;
+use super::space::{AddressSpace, Books};
+use crate::threads::Thread;
+
+impl AddressSpace {
+    /// Makes a copy, which is resident when this returns, with `thread` holding it. The calling
+    /// thread must be the only one that runs here, and loses the memory.
+    ///
+    /// # Errors
+    /// `ENOMEM` when there is no room to keep two copies of what may be written.
+    pub(crate) fn fork(&self, thread: &Arc<Thread>) -> Result<Self, Errno> {
+        let books = self.books.write();
+        let writable = writable_runs(&books);
+        let bytes: u64 = writable.iter().map(|run| run.end - run.start).sum();
+        let no_memory = |_| {
+            self.report_shortage(&books, Knob::UserSpace, bytes);
+            Errno::ENOMEM
+        };
+        let mut kept: Vec<Vec<Range<u64>>> = Vec::new();
+        for run in &writable {
+            match self.store.take(run.end - run.start) {
+                Ok(taken) => kept.push(taken),
+                Err(error) => {
+                    kept.iter().flatten().for_each(|run| self.store.give(run));
+                    return Err(no_memory(error));
+                }
+            }
+        }
+        let child = self.sibling(books.twin());
+        for (start, area) in books.areas.iter() {
+            // All of it is this gang's already.
+            self.region.claim_fixed(self.gang.id(), &(start..area.end));
+        }
+        for range in &books.reserved {
+            self.region.claim_fixed(self.gang.id(), range);
+        }
+        let ids = [self.id(), child.id()];
+        let split = self
+            .gang
+            .split(ids, &books.committed, &writable, &kept, thread);
+        if let Err(error) = split {
+            kept.iter().flatten().for_each(|run| self.store.give(run));
+            // The copy is dropped: it has claims and nothing else.
+            child.books.write().committed = super::pages::PageSet::default();
+            return Err(no_memory(error));
+        }
+        Ok(child)
+    }
+}
+
+/// The pages that both would see change: what may be written, and is private.
+fn writable_runs(books: &Books) -> Vec<Range<u64>> {
+    let mut runs = Vec::new();
+    for (start, area) in books.areas.iter() {
+        if area.prot.contains(Prot::WRITE) {
+            runs.extend(books.committed.present(&(start..area.end)));
+        }
+    }
+    runs
+}

@@ -1,0 +1,569 @@
+//! Address spaces that hold the same addresses in turn.
+//!
+//! `fork` makes two programs that must see different bytes at the same addresses, and there is one
+//! set of addresses in an enclave. So the two are a gang: one of them is *resident* and its threads
+//! run; what the others have at addresses that it needs is in the [`Store`]. A member becomes
+//! resident when no thread of the resident one is running: they all wait in the kernel, or have
+//! been asked to make way after a slice of time.
+//!
+//! A thread holds the memory while it runs the program or serves it, and gives it up whenever it
+//! waits. Memory that is the same for several members, such as text, is in its place for all.
+//!
+//! Nothing here depends on page faults: the host, which makes them, may not.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+
+use hal::{Machine, NoMemory, PAGE_SIZE, Prot};
+use locks::{Mutex, MutexGuard};
+
+use super::pages::PageSet;
+use super::region::GangId;
+use super::saved::{Saved, SavedPages};
+use super::space::{AddressSpace, Books, Paging};
+use super::store::Store;
+use crate::threads::Thread;
+
+/// How long a member is resident while others wait.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// A gang; most have one member.
+pub(crate) struct Gang {
+    id: GangId,
+    machine: &'static dyn Machine,
+    store: Arc<Store>,
+    state: Mutex<State>,
+    /// Whether there are several members. Changes only while no other thread of them runs.
+    is_shared: AtomicBool,
+    /// Whether the resident member's threads are to make way.
+    must_yield: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    members: BTreeMap<u64, Holding>,
+    resident: Option<u64>,
+    /// Threads that hold the memory; all of the resident member.
+    runners: Vec<Arc<Thread>>,
+    /// Threads that want it, and their member, in order.
+    waiting: VecDeque<(u64, Arc<Thread>)>,
+    /// The thread that wants to be the only one.
+    alone: Option<Arc<Thread>>,
+    slice_end: Duration,
+}
+
+/// The pages of one member. Kept only while there are others.
+#[derive(Default)]
+struct Holding {
+    /// Those whose content is in its place, maybe for others, too.
+    in_place: PageSet,
+    saved: SavedPages,
+}
+
+/// What becomes of a thread that wants the memory.
+pub(crate) enum Entry {
+    /// It holds it. These other threads can have it, too.
+    Held(Vec<Arc<Thread>>),
+    /// It has to wait until then, or until it is woken; these threads must be interrupted.
+    Wait(Duration, Vec<Arc<Thread>>),
+    /// There is no memory to make room for it.
+    NoMemory,
+}
+
+impl Gang {
+    /// A gang whose only member is `member`.
+    pub(super) fn new(
+        id: GangId,
+        member: u64,
+        machine: &'static dyn Machine,
+        store: Arc<Store>,
+    ) -> Arc<Self> {
+        let state = State {
+            members: BTreeMap::from([(member, Holding::default())]),
+            resident: Some(member),
+            ..State::default()
+        };
+        Arc::new(Self {
+            id,
+            machine,
+            store,
+            state: Mutex::new(state),
+            is_shared: AtomicBool::new(false),
+            must_yield: AtomicBool::new(false),
+        })
+    }
+
+    /// Its identity.
+    pub(super) const fn id(&self) -> GangId {
+        self.id
+    }
+
+    /// Whether there are several members.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+
+    /// Whether a member's pages may be touched now.
+    pub(super) fn is_resident(&self, id: u64) -> bool {
+        !self.is_shared() || self.state.lock().resident == Some(id)
+    }
+
+    /// Whether threads that hold the memory are to give it up as soon as they can.
+    pub(crate) fn must_yield(&self) -> bool {
+        self.must_yield.load(Ordering::Relaxed)
+    }
+
+    /// A thread of `space` wants the memory.
+    pub(crate) fn enter(&self, space: &AddressSpace, thread: &Arc<Thread>) -> Entry {
+        let id = space.id();
+        let mut state = self.state.lock();
+        let is_stopped = (state.alone.as_ref()).is_some_and(|alone| !Arc::ptr_eq(alone, thread));
+        let is_resident = state.resident == Some(id);
+        let is_next = state.runners.is_empty() && state.is_next(id);
+        if !is_stopped && is_resident && !self.must_yield() {
+            state.hold(thread);
+            return Entry::Held(Vec::new());
+        }
+        if !is_stopped && is_next {
+            if !is_resident && self.switch(&mut state, space).is_err() {
+                state.forget(thread);
+                return Entry::NoMemory;
+            }
+            self.must_yield.store(false, Ordering::SeqCst);
+            state.slice_end = self.now() + SLICE;
+            state.hold(thread);
+            let others = state.waiting.iter().filter(|(member, _)| *member == id);
+            return Entry::Held(others.map(|(_, thread)| thread.clone()).collect());
+        }
+        state.queue(id, thread);
+        let now = self.now();
+        if now < state.slice_end || is_stopped {
+            return Entry::Wait(state.slice_end.max(now + SLICE / 2), Vec::new());
+        }
+        self.must_yield.store(true, Ordering::SeqCst);
+        // Asked again after another slice: the host may have lost the wish.
+        Entry::Wait(now + SLICE, state.runners.clone())
+    }
+
+    /// One thread holds the memory instead of another of the same member.
+    pub(crate) fn hand_over(&self, from: &Arc<Thread>, to: &Arc<Thread>) {
+        let mut state = self.state.lock();
+        for runner in &mut state.runners {
+            if Arc::ptr_eq(runner, from) {
+                *runner = to.clone();
+            }
+        }
+    }
+
+    /// A thread gives the memory up. Returns who is to look again.
+    pub(crate) fn leave(&self, thread: &Arc<Thread>) -> Option<Arc<Thread>> {
+        let mut state = self.state.lock();
+        state.runners.retain(|runner| !Arc::ptr_eq(runner, thread));
+        state.next_to_look()
+    }
+
+    /// A thread wants the memory no more. Returns who is to look again.
+    pub(crate) fn give_up(&self, thread: &Arc<Thread>) -> Option<Arc<Thread>> {
+        let mut state = self.state.lock();
+        state.forget(thread);
+        if state.waiting.is_empty() {
+            self.must_yield.store(false, Ordering::SeqCst);
+        }
+        state.next_to_look()
+    }
+
+    /// A thread that holds the memory wants to be the only one. Returns the others, to be
+    /// interrupted until there are none; `None` when another thread was first.
+    pub(crate) fn stop_others(&self, thread: &Arc<Thread>) -> Option<Vec<Arc<Thread>>> {
+        let mut state = self.state.lock();
+        match &state.alone {
+            Some(alone) if !Arc::ptr_eq(alone, thread) => return None,
+            _ => state.alone = Some(thread.clone()),
+        }
+        self.must_yield.store(true, Ordering::SeqCst);
+        let others = state.runners.iter().filter(|at| !Arc::ptr_eq(at, thread));
+        Some(others.cloned().collect())
+    }
+
+    /// The thread needs to be alone no more. Returns those who wait.
+    pub(crate) fn let_others_go_on(&self, thread: &Arc<Thread>) -> Vec<Arc<Thread>> {
+        let mut state = self.state.lock();
+        if (state.alone.as_ref()).is_some_and(|alone| Arc::ptr_eq(alone, thread)) {
+            state.alone = None;
+            self.must_yield.store(false, Ordering::SeqCst);
+        }
+        state
+            .waiting
+            .iter()
+            .map(|(_, thread)| thread.clone())
+            .collect()
+    }
+
+    /// The resident member `parent`, of which only one thread runs, has a child: it has the same
+    /// pages, is resident, and `thread` runs there. `writable` runs differ from now on, so those
+    /// of the parent are saved; `kept` has room for each.
+    pub(super) fn split(
+        &self,
+        [parent, child]: [u64; 2],
+        committed: &PageSet,
+        writable: &[Range<u64>],
+        kept: &[Vec<Range<u64>>],
+        thread: &Arc<Thread>,
+    ) -> Result<(), NoMemory> {
+        let mut state = self.state.lock();
+        let mut saved = SavedPages::default();
+        for (place, kept) in writable.iter().zip(kept) {
+            let mut from = place.start;
+            for to in kept {
+                let len = to.end - to.start;
+                let copied = self.machine.copy(to.start, from, len);
+                copied.map_err(|_| NoMemory)?;
+                from += len;
+            }
+            saved.insert(place, kept);
+        }
+        let mut in_place = committed.clone();
+        for range in writable {
+            in_place.remove(range);
+        }
+        state.members.insert(parent, Holding { in_place, saved });
+        let in_place = committed.clone();
+        let saved = SavedPages::default();
+        state.members.insert(child, Holding { in_place, saved });
+        state.resident = Some(child);
+        state.runners = Vec::from([thread.clone()]);
+        state.alone = None;
+        state.slice_end = self.now() + SLICE;
+        self.must_yield.store(false, Ordering::SeqCst);
+        self.is_shared.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Saves what others have in its place in `range`, which member `id` is about to change.
+    pub(super) fn evict_others(&self, id: u64, range: &Range<u64>) -> Result<(), NoMemory> {
+        self.evict(&mut self.state.lock(), id, range)
+    }
+
+    /// Member `id` has new pages in their place.
+    pub(super) fn note_in_place(&self, id: u64, range: &Range<u64>) {
+        if let Some(holding) = self.state.lock().members.get_mut(&id) {
+            holding.in_place.insert(range);
+        }
+    }
+
+    /// Member `id` has pages of `range` no more. Returns those that nobody has in their place.
+    pub(super) fn forget_pages(&self, id: u64, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut state = self.state.lock();
+        let Some(holding) = state.members.get_mut(&id) else {
+            return Vec::new();
+        };
+        for saved in holding.saved.remove(range) {
+            self.store.give(&saved.kept);
+        }
+        let held = holding.in_place.present(range);
+        holding.in_place.remove(range);
+        let mut unheld = Vec::new();
+        for run in held {
+            unheld.extend(state.not_in_place(&run));
+        }
+        unheld
+    }
+
+    /// Member `id` is gone; it has no pages any more. Returns who is to look again.
+    pub(super) fn part(&self, id: u64) -> Option<Arc<Thread>> {
+        let mut state = self.state.lock();
+        state.members.remove(&id);
+        if state.resident == Some(id) {
+            state.resident = None;
+            state.runners.clear();
+            state.alone = None;
+        }
+        self.settle(&mut state);
+        state.next_to_look()
+    }
+
+    fn now(&self) -> Duration {
+        self.machine.clock(hal::Clock::Monotonic).into()
+    }
+
+    /// Whether the last member needs no books any more.
+    fn settle(&self, state: &mut MutexGuard<'_, State>) {
+        if state.members.len() > 1 {
+            return;
+        }
+        let is_whole = (state.members.values()).all(|holding| holding.saved.is_empty());
+        if is_whole {
+            self.is_shared.store(false, Ordering::SeqCst);
+            if let Some(holding) = state.members.values_mut().next() {
+                holding.in_place = PageSet::default();
+            }
+            let only = state.members.keys().next().copied();
+            state.resident = state.resident.or(only);
+        }
+    }
+
+    /// Makes `space` resident. Nobody runs.
+    fn switch(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        space: &AddressSpace,
+    ) -> Result<(), NoMemory> {
+        let id = space.id();
+        let books = space.books.read();
+        self.clear_unbacked(state, space, &books)?;
+        let saved = match state.members.get_mut(&id) {
+            Some(holding) => holding.saved.take_all(),
+            None => Vec::new(),
+        };
+        for (index, run) in saved.iter().enumerate() {
+            if self.bring_back(state, space, &books, run).is_err() {
+                // What is left stays where it is; the member cannot run.
+                let holding = state.members.entry(id).or_default();
+                for run in &saved[index..] {
+                    holding
+                        .saved
+                        .insert(&run.place, core::slice::from_ref(&run.kept));
+                }
+                return Err(NoMemory);
+            }
+        }
+        state.resident = Some(id);
+        self.settle(state);
+        Ok(())
+    }
+
+    /// Where pages get memory at the first touch, a page that `space` has not touched must have
+    /// none: not one of another member either.
+    fn clear_unbacked(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        space: &AddressSpace,
+        books: &Books,
+    ) -> Result<(), NoMemory> {
+        if space.paging != Paging::OnDemand {
+            return Ok(());
+        }
+        for (start, area) in books.areas.iter() {
+            for run in books.committed.missing(&(start..area.end)) {
+                self.evict(state, space.id(), &run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts saved pages of `space` into their place, and saves what is there.
+    fn bring_back(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        space: &AddressSpace,
+        books: &Books,
+        run: &Saved,
+    ) -> Result<(), NoMemory> {
+        let id = space.id();
+        for part in state.parts_by_holder(id, &run.place) {
+            let len = part.range.end - part.range.start;
+            let piece = run.part(&part.range);
+            let writable = Prot::READ | Prot::WRITE;
+            match part.holders.as_slice() {
+                [] => {
+                    self.machine.commit(part.range.start, len, writable)?;
+                    self.copy(part.range.start, piece.kept.start, len)?;
+                    self.store.give(&piece.kept);
+                }
+                [holder, others @ ..] => {
+                    for &other in others {
+                        self.save(state, other, &part.range)?;
+                    }
+                    self.machine.protect(part.range.start, len, writable)?;
+                    self.exchange(part.range.start, piece.kept.start, len)?;
+                    if let Some(holding) = state.members.get_mut(holder) {
+                        holding.in_place.remove(&part.range);
+                        holding
+                            .saved
+                            .insert(&part.range, core::slice::from_ref(&piece.kept));
+                    }
+                }
+            }
+            if let Some(holding) = state.members.get_mut(&id) {
+                holding.in_place.insert(&part.range);
+            }
+        }
+        for (start, area) in books.areas.overlapping(&run.place) {
+            let (start, end) = (start.max(run.place.start), area.end.min(run.place.end));
+            self.machine.protect(start, end - start, area.prot)?;
+        }
+        Ok(())
+    }
+
+    /// Saves what members other than `id` have in their place in `range`.
+    fn evict(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        id: u64,
+        range: &Range<u64>,
+    ) -> Result<(), NoMemory> {
+        for part in state.parts_by_holder(id, range) {
+            for &holder in &part.holders {
+                self.save(state, holder, &part.range)?;
+            }
+            if !part.holders.is_empty() && !part.is_own {
+                let len = part.range.end - part.range.start;
+                self.machine.decommit(part.range.start, len);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies pages of `holder` that are in their place to the store, where they belong to it
+    /// alone.
+    fn save(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        holder: u64,
+        range: &Range<u64>,
+    ) -> Result<(), NoMemory> {
+        let kept = self.store.take(range.end - range.start)?;
+        let mut from = range.start;
+        for to in &kept {
+            let len = to.end - to.start;
+            self.copy(to.start, from, len)?;
+            from += len;
+        }
+        if let Some(holding) = state.members.get_mut(&holder) {
+            holding.in_place.remove(range);
+            holding.saved.insert(range, &kept);
+        }
+        Ok(())
+    }
+
+    fn copy(&self, to: u64, from: u64, len: u64) -> Result<(), NoMemory> {
+        let first = self.machine.copy(to, from, len);
+        first
+            .or_else(|fault| {
+                // A page without access is read all the same: it belongs to a program of ours.
+                let prot = Prot::READ | Prot::WRITE;
+                let changed = self.machine.protect(from, len, prot);
+                changed.map_err(|_| fault)?;
+                self.machine.copy(to, from, len)
+            })
+            .map_err(|_| NoMemory)
+    }
+
+    /// Exchanges the content of pages.
+    fn exchange(&self, a: u64, b: u64, len: u64) -> Result<(), NoMemory> {
+        let mut page = [0; PAGE_SIZE as usize];
+        for offset in (0..len).step_by(PAGE_SIZE as usize) {
+            let (a, b) = (a + offset, b + offset);
+            let exchanged = (self.machine.copy_in(a, &mut page))
+                .and_then(|()| self.machine.copy(a, b, PAGE_SIZE))
+                .and_then(|()| self.machine.copy_out(b, &page));
+            exchanged.map_err(|_| NoMemory)?;
+        }
+        Ok(())
+    }
+}
+
+/// A run of pages and who has it in its place.
+struct Part {
+    range: Range<u64>,
+    /// All but the member that asks.
+    holders: Vec<u64>,
+    /// Whether the member that asks has it there, too.
+    is_own: bool,
+}
+
+impl State {
+    /// Whether no other member is first in the queue.
+    fn is_next(&self, id: u64) -> bool {
+        self.waiting.front().is_none_or(|(first, _)| *first == id)
+    }
+
+    fn hold(&mut self, thread: &Arc<Thread>) {
+        self.forget(thread);
+        self.runners.push(thread.clone());
+    }
+
+    fn queue(&mut self, id: u64, thread: &Arc<Thread>) {
+        if !self.waiting.iter().any(|(_, at)| Arc::ptr_eq(at, thread)) {
+            self.waiting.push_back((id, thread.clone()));
+        }
+    }
+
+    fn forget(&mut self, thread: &Arc<Thread>) {
+        self.waiting.retain(|(_, at)| !Arc::ptr_eq(at, thread));
+    }
+
+    /// Who can go on now that something has changed.
+    fn next_to_look(&self) -> Option<Arc<Thread>> {
+        if let Some(alone) = &self.alone {
+            return Some(alone.clone());
+        }
+        let next = self.waiting.front().filter(|_| self.runners.is_empty());
+        next.map(|(_, thread)| thread.clone())
+    }
+
+    /// Divides a range by who has its pages in their place.
+    fn parts_by_holder(&self, id: u64, range: &Range<u64>) -> Vec<Part> {
+        let mut parts = Vec::from([Part {
+            range: range.clone(),
+            holders: Vec::new(),
+            is_own: false,
+        }]);
+        for (&member, holding) in &self.members {
+            let held = holding.in_place.present(range);
+            for run in held {
+                parts = divided(parts, &run, |part| {
+                    if member == id {
+                        part.is_own = true;
+                    } else {
+                        part.holders.push(member);
+                    }
+                });
+            }
+        }
+        parts
+    }
+
+    /// The parts of a range that no member has in their place.
+    fn not_in_place(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut missing = Vec::from([range.clone()]);
+        for holding in self.members.values() {
+            let parts = missing.iter();
+            missing = parts
+                .flat_map(|part| holding.in_place.missing(part))
+                .collect();
+        }
+        missing
+    }
+}
+
+/// Cuts parts at the ends of `run` and marks what lies in it.
+fn divided(parts: Vec<Part>, run: &Range<u64>, mark: impl Fn(&mut Part)) -> Vec<Part> {
+    let mut divided = Vec::with_capacity(parts.len() + 2);
+    for part in parts {
+        let inner = part.range.start.max(run.start)..part.range.end.min(run.end);
+        if inner.start >= inner.end {
+            divided.push(part);
+            continue;
+        }
+        let like = |range: Range<u64>| Part {
+            range,
+            holders: part.holders.clone(),
+            is_own: part.is_own,
+        };
+        if part.range.start < inner.start {
+            divided.push(like(part.range.start..inner.start));
+        }
+        let mut marked = like(inner.clone());
+        mark(&mut marked);
+        divided.push(marked);
+        if inner.end < part.range.end {
+            divided.push(like(inner.end..part.range.end));
+        }
+    }
+    divided
+}

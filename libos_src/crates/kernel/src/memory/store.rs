@@ -1,0 +1,95 @@
+//! Where pages are kept that belong to a place that somebody else has.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use hal::{Machine, NoMemory, PAGE_SIZE, Prot};
+use locks::Mutex;
+
+use super::pages::PageSet;
+use super::region::{GangId, Region};
+
+/// Pages of the user region that no address space has.
+pub(crate) struct Store {
+    machine: &'static dyn Machine,
+    region: Arc<Region>,
+    gang: GangId,
+    free: Mutex<PageSet>,
+}
+
+/// The least that is taken from the region at a time.
+const GROWTH_BYTES: u64 = 64 * PAGE_SIZE;
+/// The most that is kept without being needed.
+const FREE_MAX_BYTES: u64 = 8 << 20;
+
+impl Store {
+    /// A store that has nothing yet.
+    pub(super) fn new(machine: &'static dyn Machine, region: Arc<Region>) -> Arc<Self> {
+        Arc::new(Self {
+            machine,
+            gang: region.new_gang(),
+            region,
+            free: Mutex::default(),
+        })
+    }
+
+    /// Takes pages for `len` bytes, as few runs as there are.
+    pub(super) fn take(&self, len: u64) -> Result<Vec<Range<u64>>, NoMemory> {
+        let mut free = self.free.lock();
+        while free.size_bytes() < len {
+            let lacking = len - free.size_bytes();
+            let range = self.grow(lacking)?;
+            free.insert(&range);
+        }
+        let mut taken = Vec::new();
+        let mut left = len;
+        while left > 0 {
+            let first = free.iter().next();
+            let run = first.ok_or(NoMemory)?;
+            let part = run.start..run.end.min(run.start + left);
+            free.remove(&part);
+            left -= part.end - part.start;
+            taken.push(part);
+        }
+        Ok(taken)
+    }
+
+    /// Gives pages back.
+    pub(super) fn give(&self, range: &Range<u64>) {
+        let mut free = self.free.lock();
+        free.insert(range);
+        if free.size_bytes() > FREE_MAX_BYTES {
+            self.release(&mut free);
+        }
+    }
+
+    /// Gives to the region what is not needed; whether there was any.
+    pub(super) fn shrink(&self) -> bool {
+        let mut free = self.free.lock();
+        let had_some = free.size_bytes() > 0;
+        self.release(&mut free);
+        had_some
+    }
+
+    fn grow(&self, lacking: u64) -> Result<Range<u64>, NoMemory> {
+        let claim = |len| {
+            let user = self.region.range();
+            self.region.claim_high(self.gang, len, PAGE_SIZE, user)
+        };
+        let range = claim(lacking.max(GROWTH_BYTES)).or_else(|| claim(lacking));
+        let range = range.ok_or(NoMemory)?;
+        let (len, prot) = (range.end - range.start, Prot::READ | Prot::WRITE);
+        self.machine
+            .commit(range.start, len, prot)
+            .inspect_err(|_| self.region.release(&range))?;
+        Ok(range)
+    }
+
+    fn release(&self, free: &mut PageSet) {
+        for run in core::mem::take(free).iter() {
+            self.machine.decommit(run.start, run.end - run.start);
+            self.region.release(&run);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Taking turns with the memory: see [`Gang`](crate::memory::Gang).
+
+use alloc::format;
+use alloc::sync::Arc;
+
+use hal::LogLevel;
+
+use super::Thread;
+use crate::Libos;
+use crate::libos::Task;
+use crate::memory::{AddressSpace, Entry};
+use crate::processes::{EndStatus, Process};
+use crate::signals::Signal;
+
+impl Libos {
+    /// Waits until the thread holds the memory of its process, unless it is to end.
+    pub(crate) fn take_memory(
+        &self,
+        process: &Process,
+        thread: &Arc<Thread>,
+        memory: &AddressSpace,
+    ) {
+        if thread.holds_memory() {
+            return;
+        }
+        let gang = memory.gang();
+        loop {
+            if process.survivors.is_over_for(thread.tid()) {
+                self.wake_next(gang.give_up(thread));
+                return;
+            }
+            match gang.enter(memory, thread) {
+                Entry::Held(others) => {
+                    thread.set_holds_memory(true);
+                    for other in others {
+                        self.wake(&other);
+                    }
+                    return;
+                }
+                Entry::Wait(until, runners) => {
+                    for runner in runners {
+                        self.interrupt(&runner);
+                    }
+                    self.machine.park(Some(until));
+                }
+                Entry::NoMemory => self.starve(process),
+            }
+        }
+    }
+
+    /// The thread does not need the memory for a while.
+    pub(crate) fn release_memory(&self, thread: &Arc<Thread>, memory: &AddressSpace) {
+        if thread.set_holds_memory(false) {
+            self.wake_next(memory.gang().leave(thread));
+        }
+    }
+
+    /// Lets others have the memory if they have waited long enough.
+    pub(crate) fn make_way(&self, task: &Task) {
+        if task.memory.gang().must_yield() {
+            self.release_memory(&task.thread, &task.memory);
+            self.take_memory(&task.process, &task.thread, &task.memory);
+        }
+    }
+
+    /// Waits until no other thread runs in the memory of the calling one; whether that is so. If
+    /// not, the thread is to end.
+    pub(crate) fn run_alone(&self, task: &Task) -> bool {
+        let Task {
+            process,
+            thread,
+            memory,
+        } = task;
+        loop {
+            if process.survivors.is_over_for(thread.tid()) {
+                self.let_others_run(task);
+                return false;
+            }
+            match memory.gang().stop_others(thread) {
+                Some(others) if others.is_empty() => return true,
+                Some(others) => {
+                    for other in others {
+                        self.interrupt(&other);
+                    }
+                    let patience = core::time::Duration::from_millis(10);
+                    self.machine.park(Some(self.now() + patience));
+                }
+                None => {
+                    // Another thread was first: this one stops for it.
+                    self.release_memory(thread, memory);
+                    self.take_memory(process, thread, memory);
+                }
+            }
+        }
+    }
+
+    /// The thread needs to be alone no more.
+    pub(crate) fn let_others_run(&self, task: &Task) {
+        for waiting in task.memory.gang().let_others_go_on(&task.thread) {
+            self.wake(&waiting);
+        }
+    }
+
+    /// Lets a thread look again whether it can have the memory.
+    pub(crate) fn wake_next(&self, next: Option<Arc<Thread>>) {
+        if let Some(next) = next {
+            self.wake(&next);
+        }
+    }
+
+    fn starve(&self, process: &Process) {
+        self.machine.log(
+            LogLevel::Error,
+            &format!(
+                "process {} is killed: there is no memory to put its pages back; a larger \
+                 `resource_limits.user_space_size` in Occlum.yaml would do",
+                process.pid
+            ),
+        );
+        self.kill_process(process, EndStatus::Killed(Signal::KILL));
+    }
+}
