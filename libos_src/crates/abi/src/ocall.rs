@@ -136,7 +136,8 @@ pub enum Ocall {
     Unpark = 9,
     /// (): let another host thread run.
     Yield = 10,
-    /// (level, length): a line for the operator, in the buffer. Levels: 0 error, 1 warning, 2 info.
+    /// (level, length): a line for the operator, in the buffer. Levels: 0 error, 1 warning, 2 info,
+    /// 3 a system call, 4 a mapping of code.
     Log = 11,
     /// (status): the process is over, with every thread. Does not come back.
     ExitProcess = 12,
@@ -220,7 +221,7 @@ pub struct StartInfo {
     pub cpuid_count: u64,
     /// CPUs that the program may count on.
     pub cpu_count: u64,
-    /// Bit 0: report [`Statistics`] at the end.
+    /// The flags below.
     pub flags: u64,
 }
 
@@ -231,6 +232,10 @@ impl StartInfo {
     pub const CPUID_MAX: u64 = 256;
     /// Flag: report [`Statistics`] at the end.
     pub const FLAG_STATISTICS: u64 = 1;
+    /// Flag: log every system call. An enclave that may not be debugged refuses to start.
+    pub const FLAG_TRACE: u64 = 2;
+    /// Flag: log what code is mapped. An enclave that may not be debugged refuses to start.
+    pub const FLAG_MAPPINGS: u64 = 4;
 }
 
 /// One answer of CPUID.

@@ -120,6 +120,11 @@ pub trait Machine: Sync {
     /// Prints one line for the operator, on the host's standard error. It is not secret from the
     /// host.
     fn log(&self, level: LogLevel, line: &str);
+    /// Whether the host wants lines of this level. Those for debugging are made only if it does,
+    /// and only in an enclave that may be debugged.
+    fn listens(&self, level: LogLevel) -> bool {
+        level <= LogLevel::Info
+    }
 }
 
 /// How much a log line matters.
@@ -131,4 +136,8 @@ pub enum LogLevel {
     Warning,
     /// For someone who is looking for a problem.
     Info,
+    /// A system call of the program, in words.
+    Trace,
+    /// Code of a file that is mapped now: a line as in `/proc/self/maps`.
+    Mapping,
 }

@@ -21,7 +21,8 @@ impl Libos {
     /// Mounts the file systems, loads the program that the configuration allows and makes the
     /// process that runs it.
     pub(crate) fn boot(&self, host: HostStart) -> Result<Task, StartError> {
-        self.try_boot(&host)
+        self.check_listeners()
+            .and_then(|()| self.try_boot(&host))
             .map_err(|message| StartError { message })
     }
 

@@ -24,6 +24,7 @@ mod syscalls;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod tracing;
 
 pub use libos::Libos;
 pub use memory::patched_sites;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value};
 use plat_sim::Interception;
+use urts::TraceTo;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -28,6 +29,8 @@ options:
   --interrupt MICROS     software SGX: interrupt the enclave this often, as a busy machine would
   --stats FILE           write what was counted, as JSON; software SGX counts system calls that
                          escape from the enclave, too, which makes the host's own a little slower
+  --trace[=FILE]         write every system call of the program, in words, to standard error or
+                         to FILE; needs an enclave that may be debugged
   --help                 print this
 
 exit status: the program's, 128 + n when signal n ended it; else 1 if the enclave was
@@ -51,6 +54,7 @@ pub(crate) struct Arguments {
     pub(crate) interception: Interception,
     pub(crate) interrupt_period: Option<Duration>,
     pub(crate) statistics: Option<PathBuf>,
+    pub(crate) trace: Option<TraceTo>,
     pub(crate) bundle: PathBuf,
     pub(crate) program: Vec<OsString>,
 }
@@ -72,6 +76,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
     let mut interception = Interception::Automatic;
     let mut interrupt_period = None;
     let mut statistics = None;
+    let mut trace = None;
     let mut bundle: Option<PathBuf> = None;
     while let Some(word) = parser.next()? {
         match word {
@@ -82,6 +87,12 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
             Long("intercept") => interception = intercept(&parser.value()?)?,
             Long("interrupt") => interrupt_period = Some(period(&parser.value()?)?),
             Long("stats") => statistics = Some(parser.value()?.into()),
+            Long("trace") => {
+                trace = Some(match parser.optional_value() {
+                    None => TraceTo::StandardError,
+                    Some(file) => TraceTo::File(file.into()),
+                });
+            }
             Value(path) if bundle.is_none() => bundle = Some(path.into()),
             other => return Err(other.unexpected()),
         }
@@ -94,6 +105,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
         interception,
         interrupt_period,
         statistics,
+        trace,
         bundle,
         program,
     }))

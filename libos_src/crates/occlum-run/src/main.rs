@@ -46,6 +46,7 @@ fn run(arguments: &Arguments) -> RunError {
     let options = Options {
         arguments: arguments.program.clone(),
         statistics: arguments.statistics.clone(),
+        trace: arguments.trace.clone(),
     };
     if on_hardware(arguments.platform) {
         match SgxPlatform::new() {

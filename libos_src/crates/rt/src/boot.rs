@@ -13,7 +13,7 @@ use abi::{
     ocall::{Command, CpuidEntry, Refusal, StartInfo, Statistics},
     thread::page,
 };
-use hal::{HostStart, Kernel, Next, StartError, UserRegs};
+use hal::{HostStart, Kernel, LogLevel, Next, StartError, UserRegs};
 
 use crate::{
     EnclaveMachine, cpuid,
@@ -101,7 +101,7 @@ fn start(block: u64, info_address: u64) -> Refusal {
     };
     let mut frame = Frame::new();
     frame.registers = boot_kernel(host_start).unwrap_or_else(|error| {
-        host::log(hal::LogLevel::Error, &error.message);
+        host::log(LogLevel::Error, &error.message);
         end_process(START_FAILED)
     });
     run(&mut frame)
@@ -214,6 +214,16 @@ pub(crate) fn thread_count() -> u32 {
 /// How many CPUs the program should count on.
 pub(crate) fn cpu_count() -> u32 {
     CPU_COUNT.load(Ordering::Relaxed)
+}
+
+/// Whether the host asked for lines of this level. The kernel decides whether it may have them.
+pub(crate) fn listens(level: LogLevel) -> bool {
+    let flag = match level {
+        LogLevel::Trace => StartInfo::FLAG_TRACE,
+        LogLevel::Mapping => StartInfo::FLAG_MAPPINGS,
+        LogLevel::Error | LogLevel::Warning | LogLevel::Info => return true,
+    };
+    START_FLAGS.load(Ordering::Relaxed) & flag != 0
 }
 
 /// The user context of a thread that has not run yet, as the entry code saves that of one that has:

@@ -162,6 +162,8 @@ pub(crate) fn log(level: LogLevel, line: &str) {
         LogLevel::Error => 0,
         LogLevel::Warning => 1,
         LogLevel::Info => 2,
+        LogLevel::Trace => 3,
+        LogLevel::Mapping => 4,
     };
     let _ = mailbox.call(Ocall::Log, &[level, length as u64], 0, &[]);
 }

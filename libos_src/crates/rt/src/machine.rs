@@ -277,6 +277,12 @@ impl Machine for EnclaveMachine {
     }
 
     fn log(&self, level: LogLevel, line: &str) {
-        host::log(level, line);
+        if self.listens(level) {
+            host::log(level, line);
+        }
+    }
+
+    fn listens(&self, level: LogLevel) -> bool {
+        boot::listens(level)
     }
 }

@@ -21,8 +21,10 @@ mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
+mod trace;
 
 pub use bundle::Bundle;
 pub use error::RunError;
 pub use load::{Loaded, load};
 pub use process::{Options, run};
+pub use trace::TraceTo;

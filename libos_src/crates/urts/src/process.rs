@@ -15,6 +15,7 @@ use platform::{Counters, Enclave, Platform};
 use crate::signals::Blocked;
 use crate::start::Start;
 use crate::statistics::Report;
+use crate::trace::{Trace, TraceTo};
 use crate::{Bundle, RunError, load, thread};
 
 /// How long a host thread may take from the enclave's last word to giving its seat back.
@@ -27,6 +28,8 @@ pub struct Options {
     pub arguments: Vec<OsString>,
     /// Where to write what was counted, as JSON.
     pub statistics: Option<PathBuf>,
+    /// Where the program's system calls go, in words; only an enclave that may be debugged tells.
+    pub trace: Option<TraceTo>,
 }
 
 /// Loads the bundle on `platform` and runs it. When the program ends, this host process ends with
@@ -52,6 +55,7 @@ pub fn run<P: Platform>(
         ocalls: AtomicU64::new(0),
         enclave_words: Mutex::new(None),
         statistics: options.statistics.clone(),
+        trace: Trace::open(options.trace.as_ref())?,
     });
     let Some(others) = process.seats.len().checked_sub(1) else {
         return Err(RunError::Refused(
@@ -211,6 +215,7 @@ pub(crate) struct Process<E> {
     pub(crate) ocalls: AtomicU64,
     enclave_words: Mutex<Option<Vec<u8>>>,
     statistics: Option<PathBuf>,
+    pub(crate) trace: Trace,
 }
 
 impl<E: Enclave> Process<E> {

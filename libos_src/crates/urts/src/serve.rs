@@ -83,7 +83,7 @@ fn answer<E: Enclave>(
             Ok(0)
         }
         Ocall::Log => {
-            log(first, mailbox.buffer(second));
+            log(process, first, mailbox.buffer(second));
             Ok(0)
         }
         Ocall::ExitProcess => process.finish(first as u32 as i32),
@@ -277,8 +277,9 @@ fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
     Ok(ready)
 }
 
-fn log(level: u64, line: &[u8]) {
+fn log<E: Enclave>(process: &Process<E>, level: u64, line: &[u8]) {
     let name = match level {
+        3 => return process.trace.add(line),
         0 => "error",
         1 => "warning",
         _ => "note",

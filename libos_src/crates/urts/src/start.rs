@@ -37,11 +37,7 @@ impl Start {
             cpuid: cpuid.as_ptr() as u64,
             cpuid_count: cpuid.len() as u64,
             cpu_count: cpus as u64,
-            flags: if options.statistics.is_some() {
-                StartInfo::FLAG_STATISTICS
-            } else {
-                0
-            },
+            flags: flags(options),
         });
         Ok(Self {
             info,
@@ -55,6 +51,13 @@ impl Start {
     pub(crate) fn address(&self) -> u64 {
         &raw const *self.info as u64
     }
+}
+
+/// What the enclave is asked to tell.
+fn flags(options: &Options) -> u64 {
+    let when = |wanted: bool, flag: u64| if wanted { flag } else { 0 };
+    when(options.statistics.is_some(), StartInfo::FLAG_STATISTICS)
+        | when(options.trace.is_some(), StartInfo::FLAG_TRACE)
 }
 
 struct Packed {

@@ -12,6 +12,7 @@ use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::processes::{EndStatus, Process};
 use crate::threads::Thread;
+use crate::tracing;
 
 /// A system call that a signal stopped before it had done anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +134,7 @@ impl Libos {
         action: &Action,
         exception: Option<ExceptionInfo>,
     ) -> bool {
+        tracing::signal(self, task, signal, info);
         let mut signals = task.thread.signals.lock();
         let plan = FramePlan {
             signal,

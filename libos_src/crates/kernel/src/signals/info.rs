@@ -1,5 +1,8 @@
 //! `siginfo_t`.
 
+use alloc::format;
+use alloc::string::String;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::Signal;
@@ -71,6 +74,15 @@ impl SignalInfo {
     pub(crate) const fn with_signal(mut self, signal: Signal) -> Self {
         self.number = signal.number() as i32;
         self
+    }
+
+    /// The code and the address or sender, for a person.
+    pub(crate) fn summary(&self) -> String {
+        let field = self.fields[0];
+        match self.code {
+            SI_USER | SI_TKILL => format!("{{code {}, from {}}}", self.code, field as u32),
+            code => format!("{{code {code}, address {field:#x}}}"),
+        }
     }
 
     const fn new(signal: Signal, code: i32, first: u64) -> Self {

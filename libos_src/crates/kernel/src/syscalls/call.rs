@@ -15,6 +15,7 @@ use crate::memory::AddressSpace;
 use crate::processes::{Process, Vfork};
 use crate::signals::Interrupted;
 use crate::threads::{Resume, Thread};
+use crate::tracing::Traced;
 
 /// A system call that is being served: who asks, and with what registers.
 pub(crate) struct Call<'a> {
@@ -64,9 +65,11 @@ impl Call<'_> {
             r9,
             ..
         } = *self.regs;
+        let arguments = [rdi, rsi, rdx, r10, r8, r9];
+        let traced = Traced::begin(&self, number, arguments);
         let outcome = self
             .check_room(number)
-            .and_then(|()| table::dispatch(&mut self, number, [rdi, rsi, rdx, r10, r8, r9]));
+            .and_then(|()| table::dispatch(&mut self, number, arguments));
         let mut interrupted = None;
         self.regs.rax = match outcome {
             Ok(value) => value,
@@ -75,8 +78,16 @@ impl Call<'_> {
                 interrupted = Some(Interrupted { number });
                 Errno::EINTR.to_return_value()
             }
-            Err(Stop::Leave) => return self.then.take().unwrap_or(Then::Return),
+            Err(Stop::Leave) => {
+                let then = self.then.take().unwrap_or(Then::Return);
+                traced.left(&self, &then);
+                return then;
+            }
         };
+        match interrupted {
+            None => traced.returned(&self, self.regs.rax),
+            Some(_) => traced.interrupted(&self),
+        }
         if interrupted.is_none() && !self.thread.must_look_at_signals() {
             return Then::Return;
         }
@@ -129,7 +140,7 @@ impl Call<'_> {
     }
 
     /// The memory of the process.
-    pub(super) fn memory(&self) -> &AddressSpace {
+    pub(crate) fn memory(&self) -> &AddressSpace {
         &self.task.memory
     }
 

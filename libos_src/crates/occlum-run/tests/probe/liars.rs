@@ -239,7 +239,7 @@ fn liar() {
     let bundle = urts::Bundle::open(value(BUNDLE).as_ref()).expect("a bundle");
     let options = urts::Options {
         arguments: value(PROGRAM).split(' ').map(Into::into).collect(),
-        statistics: None,
+        ..urts::Options::default()
     };
     let platform = SimPlatform::new(plat_sim::Options::default());
     let Err(error) = urts::run(&platform, &bundle, &options);
