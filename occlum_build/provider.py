@@ -68,16 +68,20 @@ class RunInfo(Provider):
     """What `occlum-build run` executes: with the user's terminal, directory and environment.
 
     `argv` may name tools and artifacts; `inputs` are built first. It runs outside
-    any sandbox and its result is nobody's input.
+    any sandbox and its result is nobody's input. A program that takes the option
+    `--trace[=FILE]` says so by `debugging`: what it is given behind its name, before
+    that. None means that it does not know it.
     """
 
     argv: tuple[str | Artifact | Tool, ...]
     inputs: tuple[Artifact, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    debugging: tuple[str | Artifact, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be executed."""
         _check_command(self.argv, self.inputs)
+        need("debugging", self.debugging or (), str, Artifact)
         need("env", (*self.env, *self.env.values()), str)
 
 

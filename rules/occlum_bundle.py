@@ -79,7 +79,7 @@ def analyze(ctx: RuleContext[OcclumBundleAttrs]) -> Sequence[Provider]:
     return [
         DefaultInfo((bundle, report)),
         BundleInfo(bundle, runner),
-        RunInfo((runner, bundle, "--"), (runner, bundle)),
+        RunInfo((runner, bundle, "--"), (runner, bundle), debugging=()),
         ReportInfo((report,)),
     ]
 

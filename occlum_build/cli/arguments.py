@@ -60,6 +60,8 @@ class Arguments:
     keys: dict[str, Path] = field(default_factory=dict)
     rest: tuple[str, ...] = ()
     """What stands after `--` in `run`: the program's own arguments."""
+    debugging: tuple[str, ...] = ()
+    """What `run` passes on to a program that can be debugged."""
     tags: tuple[str, ...] = ()
     accept: bool = False
     output: str = "label"
@@ -96,6 +98,8 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     if "--" in before:
         cut = before.index("--")
         before, rest = before[:cut], before[cut + 1 :]
+    # The value of this option stands behind `=` or nowhere: the next word is a target.
+    before = ["--trace=" if word == "--trace" else word for word in before]
     parser = make_parser()
     parsed, unknown = parser.parse_known_args(before)
     if parsed.verb is None and rest:
@@ -114,6 +118,7 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         is_json=getattr(parsed, "message_format", "text") == "json",
         keys=_keys(getattr(parsed, "key", [])),
         rest=tuple(rest),
+        debugging=tuple(getattr(parsed, "debugging", None) or ()),
         tags=tuple(getattr(parsed, "tag", ())),
         accept=getattr(parsed, "accept", False),
         output=getattr(parsed, "output", "label"),
@@ -217,6 +222,13 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs=1, metavar="TARGET", help="the target to run")
     _common_options(parser)
+    parser.add_argument(
+        "--trace",
+        action=_PassOn,
+        nargs="?",
+        metavar="FILE",
+        help="write the program's system calls to FILE or standard error; FILE after `=`",
+    )
     parser.usage = "occlum-build run [options] TARGET [-- ARGUMENT ...]"
 
 
@@ -250,6 +262,22 @@ _ADDERS: Final[dict[str, Any]] = {
     "help": _help_options,
     "clean": _common_options,
 }
+
+
+class _PassOn(argparse.Action):
+    """Keeps an option as it was given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del parser
+        kept = getattr(namespace, "debugging", None) or []
+        word = f"{option_string}={values}" if values else str(option_string)
+        namespace.debugging = [*kept, word]
 
 
 def _positive(text: str) -> int:

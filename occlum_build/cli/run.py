@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from occlum_build.action import STORE, ExternalTool, PythonScript, PythonTool, Tool
@@ -36,15 +37,27 @@ def run(command: Command) -> NoReturn:
                     label=f"a `{target.target.rule_class.name}` has no `RunInfo`",
                 )
             )
-        named = [one for one in info.argv if isinstance(one, Artifact)]
+        debugging = command.arguments.debugging
+        if debugging and info.debugging is None:
+            raise DiagnosticError(
+                error(
+                    "OB0336",
+                    f"`{label}` cannot be debugged with `{debugging[0]}`",
+                    target.target.span,
+                    label=f"a `{target.target.rule_class.name}` does not take this option",
+                )
+            )
+        words = [*(info.debugging or ()), *debugging] if debugging else []
+        argv = [info.argv[0], *words, *info.argv[1:]]
+        named = [one for one in argv if isinstance(one, Artifact)]
         plan, result = session.build(analysis, [*info.inputs, *named])
         session.check_built(analysis, plan, result)
         if command.arguments.is_json:
             show_reports(command, [label], analysis)
-        argv = [*_argv(command, info), *command.arguments.rest]
+        line = [*_argv(command, argv), *command.arguments.rest]
         env = {name: _text(command, value) for name, value in info.env.items()}
-        command.remember(plan, argv=argv, env=env)
-    become(argv, env)
+        command.remember(plan, argv=line, env=env)
+    become(line, env)
 
 
 def become(argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -59,10 +72,10 @@ def become(argv: list[str], env: dict[str, str]) -> NoReturn:
         raise DiagnosticError(error("OB0411", message, notes=(why,))) from None
 
 
-def _argv(command: Command, info: RunInfo) -> list[str]:
+def _argv(command: Command, parts: Sequence[str | Artifact | Tool]) -> list[str]:
     tools = Tools(command.session.digests, command.session.layout)
     words: list[str] = []
-    for one in info.argv:
+    for one in parts:
         if isinstance(one, Artifact):
             words.append(str(command.session.layout.source_path(one)))
         elif isinstance(one, PythonTool):

@@ -79,6 +79,7 @@ MEANINGS: Final = {
     "OB0333": "A rule does not return a provider that it promises.",
     "OB0334": "A rule's `analyze` fails.",
     "OB0335": "A target cannot be run.",
+    "OB0336": "A target cannot be debugged.",
     "OB0401": "An action failed: its last lines, and the command that runs it alone.",
     "OB0403": "No space is left on the device.",
     "OB0404": "The build was interrupted.",

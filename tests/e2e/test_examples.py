@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +17,9 @@ EXPECTED = {
     "hello_cpp": "expected.txt",
     "custom_rule": "expected.txt",
 }
+
+NOT_STARTED = 126
+"""Exit status of a program that the LibOS does not start, as a shell has it."""
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +80,40 @@ def test_an_enclave_that_is_built_again_from_nothing_has_the_same_measurement(
 
     assert "Enclave" in ended.mnemonics
     assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_traced_run_tells_the_system_calls_and_measures_the_same(checkout: Checkout) -> None:
+    checkout.run("build", "//examples/hello_c:enclave")
+    before = digest(checkout.output("examples/hello_c/enclave.bundle") / "enclave.sgxs")
+    trace = checkout.root / "calls.txt"
+
+    checkout.run("run", f"--trace={trace}", "//examples/hello_c:enclave")
+
+    lines = trace.read_text(encoding="utf-8").splitlines()
+    assert '[1] open("/etc/motd", O_RDONLY|O_LARGEFILE) = 3' in lines
+    assert '[1] read(3, "written and read again\\n", 1024) = 23' in lines
+    assert lines[-1] == "[1] exit_group(0) = ?"
+    after = digest(checkout.output("examples/hello_c/enclave.bundle") / "enclave.sgxs")
+    assert after == before
+
+
+def test_an_enclave_that_may_not_be_debugged_refuses_to_be_traced(checkout: Checkout) -> None:
+    config = checkout.root / "examples/hello_c/Occlum.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("debuggable: true", "debuggable: false"), encoding="utf-8")
+    try:
+        checkout.run("build", "//examples/hello_c:enclave")
+        bundle = checkout.output("examples/hello_c/enclave.bundle")
+        runner = bundle / "bin/occlum-run"
+        ended = subprocess.run(
+            [runner, "--trace", bundle], capture_output=True, text=True, check=False
+        )
+    finally:
+        config.write_text(text, encoding="utf-8")
+
+    assert ended.returncode == NOT_STARTED
+    assert "the sealed configuration forbids debugging" in ended.stderr
+    assert ended.stdout == ""
 
 
 def digest(path: Path) -> str:

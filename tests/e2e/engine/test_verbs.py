@@ -131,6 +131,15 @@ def test_what_cannot_be_run_is_refused(tests: Workspace) -> None:
     assert "error[OB0335]: `//app:good` cannot be run" in outcome.err
 
 
+def test_what_does_not_know_an_option_is_not_given_it(workspace: Workspace) -> None:
+    workspace.build_file(_RUNNABLE)
+
+    outcome = workspace.run("run", "--trace", "//app:r")
+
+    assert outcome.status == WRONG_INPUT
+    assert "error[OB0336]: `//app:r` cannot be debugged with `--trace`" in outcome.err
+
+
 def test_query_answers_without_building(tests: Workspace) -> None:
     tests.build_file('shell(name = "x", srcs = ["d"], outs = ["x"], cmd = "")\n' + _RUNNABLE)
 
