@@ -20,6 +20,7 @@ VERBS: Final = {
     "conformance": "compare what programs do in an enclave with what they do on the host",
     "measure": "compute the MRENCLAVE of an enclave, whoever made it",
     "inspect": "show all that an enclave file says: signature, rights, memory",
+    "diff": "show in what two enclaves differ: page, symbol, field, file",
     "sign": "sign an enclave: with a key in a file, on a device, or elsewhere",
     "verify": "check an enclave: measurement, signature, rights, and all that is in a bundle",
     "version": "show the version",
@@ -28,6 +29,7 @@ VERBS: Final = {
 
 FILE_VERBS: Final = {
     "conformance": "occlum_build.conformance.verb",
+    "diff": "occlum_build.identity.diff",
     "inspect": "occlum_build.identity.inspect",
     "measure": "occlum_build.identity.measure",
     "sign": "occlum_build.identity.sign",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
+from occlum_build.evidence.canonical import canonical
 from occlum_build.identity.signable import MANIFEST, SIGNATURE, read_file
 from occlum_build.sgx.output import temporary_beside
 from occlum_build.sgx.sigstruct import SigStruct
@@ -74,8 +75,7 @@ def _resigned(manifest: dict[str, Any], sigstruct: SigStruct) -> bytes:
         "isv_svn": identity.isv_svn,
     }
     kept = {name: value for name, value in manifest.items() if name != "signing_key"}
-    text = json.dumps({**kept, **facts}, sort_keys=True, separators=(",", ":"))
-    return text.encode() + b"\n"
+    return canonical({**kept, **facts})
 
 
 def _copy(source: str, target: str) -> str:

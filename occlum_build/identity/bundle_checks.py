@@ -256,6 +256,7 @@ def _image(bundle: Path, measured: Mapping[str, Any], described: Mapping[str, An
             storage = Storage.open(bundle / path)
             check_tree(storage, blocks, bytes.fromhex(str(measured["root_hash"])))
             if storage.size != shape.size:
+                finding = "something lies behind the hash tree of the image"
                 wrong += (f"it has {storage.size} bytes, not {shape.size}",)
     except DiagnosticError as problem:
         one = problem.diagnostics[0]

@@ -18,23 +18,26 @@ def add_enclave_arguments(parser: argparse.ArgumentParser) -> None:
     add_companion_arguments(parser)
 
 
-def add_companion_arguments(parser: argparse.ArgumentParser) -> None:
-    """The files that belong to an enclave alone."""
+def add_companion_arguments(parser: argparse.ArgumentParser, side: str = "") -> None:
+    """The files that belong to an enclave alone; `side` ends the options if there are two."""
     parser.add_argument(
-        "--signature", metavar="FILE", help="its SIGSTRUCT, if it is a file of its own"
+        f"--signature{side}", metavar="FILE", help="its SIGSTRUCT, if it is a file of its own"
     )
     parser.add_argument(
-        "--libpal", metavar="FILE", help="Gramine's `libpal.so`, with a Gramine manifest"
+        f"--libpal{side}", metavar="FILE", help="Gramine's `libpal.so`, with a Gramine manifest"
     )
     parser.add_argument(
-        "--ego-enclave", metavar="FILE", help="EGo's `ego-enclave`, with an EGo program"
+        f"--ego-enclave{side}", metavar="FILE", help="EGo's `ego-enclave`, with an EGo program"
     )
 
 
-def given_enclave(arguments: argparse.Namespace) -> "EnclaveImage":
+def given_enclave(
+    arguments: argparse.Namespace, file: str = "file", side: str = ""
+) -> "EnclaveImage":
     """The enclave that was given; raises `DiagnosticError` if it cannot be read."""
     from occlum_build.enclave_file.companions import Companions
     from occlum_build.enclave_file.read import read_enclave
 
-    companions = Companions(arguments.signature, arguments.libpal, arguments.ego_enclave)
-    return read_enclave(arguments.file, companions)
+    names = (f"{name}{side.replace('-', '_')}" for name in ("signature", "libpal", "ego_enclave"))
+    companions = Companions(*(getattr(arguments, name) for name in names))
+    return read_enclave(getattr(arguments, file), companions)

@@ -71,8 +71,9 @@ class Difference:
 class First:
     """The first record in which two streams differ.
 
-    `record` is `EADD`, `EEXTEND`, or `end` where one stream ends; `offset_a` and `offset_b` are
-    the addresses that the two records have, None where there is none.
+    `record` is `EADD`, `EEXTEND`, `measured` where only one goes on with an EEXTEND of the
+    page, or `end` where one stream ends; `offset_a` and `offset_b` are the addresses of the
+    bytes or pages that the two records are about, None where there is none.
     """
 
     record: str
@@ -96,9 +97,11 @@ def first_difference(a: Iterable[PageRun], b: Iterable[PageRun]) -> First | None
                 None if run_b is None else walk_b.offset,
                 there.name if there is not None else "",
             )
-        if walk_a.offset != walk_b.offset or _record(run_a) != _record(run_b):
-            name = run_a.name if run_a.name == run_b.name else f"{run_a.name} / {run_b.name}"
+        name = run_a.name if run_a.name == run_b.name else f"{run_a.name} / {run_b.name}"
+        if walk_a.offset != walk_b.offset or _added(run_a) != _added(run_b):
             return First("EADD", walk_a.offset, walk_b.offset, name)
+        if _record(run_a) != _record(run_b):
+            return First("measured", walk_a.offset, walk_b.offset, name)
         pages = min(walk_a.pages_left, walk_b.pages_left)
         if run_a.measured:
             for page, byte in _changes(run_a, run_b, walk_a.offset, pages):
@@ -133,9 +136,14 @@ class _Walk:
         self.offset = 0 if self.current is None else self.current.offset
 
 
+def _added(run: PageRun) -> tuple[object, ...]:
+    """What EADD says of a page besides its offset."""
+    return run.added, run.secinfo.flags if run.added else 0
+
+
 def _record(run: PageRun) -> tuple[object, ...]:
-    """What the records of a page say besides its offset and content."""
-    return run.added, run.secinfo.flags if run.added else 0, run.measured, run.chunks
+    """What all records of a page say besides its offset and content."""
+    return *_added(run), run.measured, run.chunks
 
 
 def differences(a: Iterable[PageRun], b: Iterable[PageRun]) -> Iterator[Difference]:

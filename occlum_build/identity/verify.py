@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
 from occlum_build.identity.check import Check, Verdict, judged
+from occlum_build.identity.enclave_argument import add_enclave_arguments, given_enclave
 from occlum_build.identity.signable import MANIFEST, read_file
+from occlum_build.identity.text import visible
 from occlum_build.sgx.sigstruct import SIGSTRUCT_BYTES, SigStruct
 from occlum_build.sgx.stream import ECREATE_TAG
 
@@ -29,22 +31,11 @@ _MAX_POLICY_BYTES: Final = 1 << 18
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of the verb."""
-    parser.add_argument(
-        "file",
-        type=Path,
-        metavar="FILE",
-        help="a bundle, or an enclave of a layout that is known",
-    )
+    add_enclave_arguments(parser)
     parser.add_argument("--mrenclave", type=_hash, metavar="HASH", help="what it must measure")
     parser.add_argument("--mrsigner", type=_hash, metavar="HASH", help="who must have signed it")
     parser.add_argument(
         "--policy", type=Path, metavar="YAML", help="what else it must be: a file of demands"
-    )
-    parser.add_argument(
-        "--signature",
-        type=Path,
-        metavar="FILE",
-        help="its SIGSTRUCT, if it is a file of its own",
     )
     parser.add_argument(
         "--provenance-key",
@@ -94,18 +85,12 @@ def _policy(path: Path | None) -> "Policy | None":
 
 def _read(arguments: argparse.Namespace) -> _Subject:
     """The enclave. What is wrong with that of a bundle is an answer, not the end."""
-    from occlum_build.enclave_file.companions import Companions
-    from occlum_build.enclave_file.read import read_enclave
-
-    file: Path = arguments.file
+    file = Path(arguments.file)
     if _is_sigstruct(file):
         return _Subject(file, sigstruct=read_file(file, SIGSTRUCT_BYTES))
     bundle = file if file.is_dir() else None
-    companions = Companions(
-        sigstruct=None if arguments.signature is None else str(arguments.signature)
-    )
     try:
-        image = read_enclave(file, companions)
+        image = given_enclave(arguments)
     except DiagnosticError as problem:
         if bundle is None or not (bundle / MANIFEST).is_file():
             raise
@@ -238,14 +223,7 @@ def _print(subject: _Subject, checks: list[Check]) -> None:
         f"{verdict}: {counts[Verdict.FAIL]} failed, {counts[Verdict.WARN]} warned,"
         f" {counts[Verdict.PASS]} passed"
     )
-    sys.stdout.write("".join(f"{_visible(line)}\n" for line in lines))
-
-
-def _visible(text: str) -> str:
-    """Text with control characters made harmless: a file cannot drive the terminal."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
-    )
+    sys.stdout.write("".join(f"{visible(line)}\n" for line in lines))
 
 
 def _print_json(subject: _Subject, checks: list[Check]) -> None:

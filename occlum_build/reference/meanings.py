@@ -124,6 +124,7 @@ MEANINGS: Final = {
     "OB0565": "Ids that mean something only with KSS.",
     "OB0566": "A bundle would be written over something.",
     "OB0567": "A file is no manifest of a bundle.",
+    "OB0568": "Symbols are given for an enclave that does not say where its LibOS lies.",
     "OB0590": "An input cannot be read.",
     "OB0591": "An output cannot be written.",
     "OB0601": "A path cannot be in a tree.",

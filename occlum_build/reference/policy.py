@@ -1,4 +1,4 @@
-"""`policy.md`: what a policy of `verify` may demand, and what `verify --json` answers."""
+"""`policy.md`: what a policy of `verify` may demand, and what verbs answer as JSON."""
 
 import inspect
 from typing import Final
@@ -24,21 +24,46 @@ xfrm: [AVX, AVX512]
 """
 
 _JSON: Final = """
-## What `verify --json` prints
+## What `--json` prints
 
-One object. Its `schema` is `occlum-build/verify/1`; the number goes up when a key changes its
-meaning or goes away, and not when one is added.
+Each verb prints one object. Its `schema` is as `occlum-build/verify/1`; the number goes up when a
+key changes its meaning or goes away, and not when one is added. Hashes and bytes are hexadecimal.
+Names are stable, wording is not.
+
+`verify`:
 
 | key | value |
 |---|---|
 | `file` | the path as it was given |
-| `format` | the layout: `bundle`, `sgxs`, `intel-sdk`, …; null if nothing could be measured |
-| `mrenclave` | what was measured, in hexadecimal, or null |
-| `mrsigner` | SHA-256 of MODULUS, in hexadecimal, or null |
+| `format` | `bundle`, `sgxs`, `esgxs`, `intel-sdk`, `open-enclave`, `gramine`, or null |
+| `mrenclave` | what was measured, or null |
+| `mrsigner` | SHA-256 of MODULUS, or null |
 | `accepted` | true if no check failed, as the exit status 0 |
 | `checks` | a list: `name`, `verdict` (`pass`, `warn` or `fail`), `finding`, `why`, `details` |
 
-Names of checks are stable; wording is not.
+`diff`:
+
+| key | value |
+|---|---|
+| `a`, `b` | `file`, `format`, `mrenclave`, `mrsigner` of each |
+| `same` | true if nothing differs, as the exit status 0 |
+| `same_measurement`, `signature_alone` | whether it is one enclave, and whether no file differs |
+| `causes` | a list: `kind`, `name`, `here`, `there`, `parts` that lie behind it |
+| `ecreate` | fields of ECREATE: `path`, `a`, `b` |
+| `first` | `record` (`EADD`, `EEXTEND`, `measured`, `end`), `name`, `offset_a`, `offset_b` |
+| `regions` | `names`, `start_a`, `start_b`, `pages_a`, `pages_b`, `differences` |
+| `config` | settings: `path`, `a`, `b`; one is missing where it is not set |
+| `images` | `name`, `root_hash_a`, `root_hash_b`, `problem`, `files` |
+| `signature` | fields: `field`, `a`, `b` |
+| `files` | other files of two bundles by SHA-256: `path`, `a`, `b` |
+
+A difference of a region has `kind` (`only-in-a`, `only-in-b`, `page-type`, `permissions`,
+`measured`, `content`), `offset` from the region's start, `pages`, `changed_pages`,
+`changed_bytes`, `what` in words, and the first `places`: `offset_a`, `offset_b`, `field`,
+`symbol_a`, `symbol_b`, and the bytes `a` and `b`.
+
+`sign`: `mrenclave`, `is_measured`, `mrsigner`, `isv_prod_id`, `isv_svn`, `date`, `debug` and
+`output`.
 """
 
 

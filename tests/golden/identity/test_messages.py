@@ -1,4 +1,4 @@
-"""What `sign` and `verify` print, as a person sees it. Hashes are shown as `#`."""
+"""What `sign`, `verify` and `diff` print, as a person sees it. Hashes are shown as `#`."""
 
 import re
 import shutil
@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from occlum_build.cli.entry import main
+from occlum_build.enclave_file.image import place
+from occlum_build.enclave_file.read import read_enclave
+from occlum_build.sgx.secinfo import READ_EXECUTE
+from tests.support.bundles import OCCLUM_YAML, make_bundle
 
 HERE = Path(__file__).parent
 GOOD_POLICY = """\
@@ -113,8 +117,46 @@ def policy_without_version() -> list[str]:
 
 
 def no_enclave() -> list[str]:
-    Path("note.txt").write_text("hello\n")
-    return ["verify", "note.txt"]
+    Path("note").write_bytes(b"\0hello")
+    return ["verify", "note"]
+
+
+def same() -> list[str]:
+    return ["diff", "bundle", "bundle"]
+
+
+def another_signature() -> list[str]:
+    main(["sign", "bundle", "--key", "key.pem", "--output", "new", "--date", "2030-01-31"])
+    return ["diff", "bundle", "new"]
+
+
+def another_file_and_setting() -> list[str]:
+    return ["diff", "bundle", "debug"]
+
+
+def more_threads() -> list[str]:
+    text = OCCLUM_YAML.replace("max_num_of_threads: 2", "max_num_of_threads: 3")
+    text = text.replace("kernel_space_stack_size: 64KB", "kernel_space_stack_size: 96KB")
+    make_bundle(Path("more"), Path("key.pem"), yaml=text)
+    Path("more/enclave.bundle").rename("threads")
+    return ["diff", "bundle", "threads"]
+
+
+def one_bit_of_code() -> list[str]:
+    runs = read_enclave("bundle").runs()
+    code = next(one for one in runs if one.measured and one.secinfo == READ_EXECUTE)
+    found = place(code, 0, 0x123)
+    assert found is not None
+    shutil.copytree("bundle", "changed")
+    flip("changed/enclave.sgxs", found.offset)
+    return ["diff", "bundle", "changed"]
+
+
+def symbols_of_somebody_else() -> list[str]:
+    Path("changed").mkdir()
+    stream = Path("bundle/enclave.sgxs").read_bytes().replace(b"OCCLUMBI", b"SOMEBODY", 1)
+    Path("other.sgxs").write_bytes(stream)
+    return ["diff", "other.sgxs", "bundle", "--symbols-a", "key.pem"]
 
 
 def signed_bundle() -> list[str]:
@@ -211,6 +253,12 @@ CASES: dict[Callable[[], list[str]], int] = {
     wrong_policy: 2,
     policy_without_version: 2,
     no_enclave: 2,
+    same: 0,
+    another_signature: 1,
+    another_file_and_setting: 1,
+    more_threads: 1,
+    one_bit_of_code: 1,
+    symbols_of_somebody_else: 2,
     signed_bundle: 0,
     block_to_sign: 0,
     block_of_another_signer: 0,
