@@ -16,6 +16,7 @@ extern crate alloc;
 mod anonymous;
 mod credentials;
 mod dentry;
+mod extended;
 mod file_system;
 mod inode;
 mod location;
@@ -33,8 +34,12 @@ mod watch;
 
 pub use abi::errno::Errno;
 pub use credentials::{Access, Credentials};
+pub use extended::{ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES};
 pub use file_system::{FileSystem, Statistics};
-pub use inode::{DirectoryEntry, DirectorySink, Inode, NewNode, Readiness, RenameFlags, SinkState};
+pub use inode::{
+    Allocation, AttributeSet, DirectoryEntry, DirectorySink, Inode, NewNode, Readiness,
+    RenameFlags, SinkState,
+};
 pub use location::Location;
 pub use metadata::{AttributeChange, Clock, DeviceNumber, FileType, Metadata, Mode, Timestamp};
 pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};

@@ -8,8 +8,8 @@ use locks::Mutex;
 
 use crate::inode::SinkState;
 use crate::{
-    DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags, Readiness,
-    Result, Sink, Source, Watchers, read_through, write_through,
+    Allocation, DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags,
+    Readiness, Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -38,9 +38,9 @@ pub enum SeekFrom {
     Current(i64),
     /// From the end of the file (`SEEK_END`).
     End(i64),
-    /// The first data at or after an offset (`SEEK_DATA`). No file is known to have holes.
+    /// The first data at or after an offset (`SEEK_DATA`).
     Data(i64),
-    /// The first hole at or after an offset (`SEEK_HOLE`): the end of the file.
+    /// The first hole at or after an offset (`SEEK_HOLE`); the end of the file is one.
     Hole(i64),
 }
 
@@ -255,10 +255,9 @@ impl OpenFile {
                 if from >= size_bytes {
                     return Err(Errno::ENXIO);
                 }
-                *offset = if matches!(to, SeekFrom::Data(_)) {
-                    from
-                } else {
-                    size_bytes
+                *offset = match to {
+                    SeekFrom::Data(_) => self.object.next_data(from)?,
+                    _ => self.object.next_hole(from)?,
                 };
                 return Ok(*offset);
             }
@@ -335,6 +334,30 @@ impl OpenFile {
             return Err(Errno::EFBIG);
         }
         self.object.truncate(size_bytes)
+    }
+
+    /// Gives storage to a stretch of the file, or takes it away.
+    ///
+    /// # Errors
+    /// As `fallocate(2)`.
+    pub fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
+        self.check_writable()?;
+        if !self.object.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        match self.location.kind() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::ENODEV),
+        }
+        if length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end = offset.checked_add(length);
+        if end.is_none_or(|end| end > OFFSET_MAX) {
+            return Err(Errno::EFBIG);
+        }
+        self.object.allocate(what, offset, length)
     }
 
     /// What would not have to wait now.

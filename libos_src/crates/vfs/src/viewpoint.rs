@@ -177,7 +177,7 @@ impl Viewpoint {
         };
         let directory = self.resolve(base, path, follow)?;
         self.check_change(&directory)?;
-        let node = self.new_node(FileType::Regular, mode);
+        let node = self.adopted(&self.new_node(FileType::Regular, mode), &directory)?;
         let inode = directory.inode().create_unnamed(&node)?;
         OpenFile::new(directory.unnamed_child(inode), flags)
     }
@@ -348,7 +348,18 @@ impl Viewpoint {
                 return Err(Errno::EPERM);
             }
         }
-        location.inode().set_attributes(change)
+        let mut change = *change;
+        let changes_owner = change.user.is_some() || change.group.is_some();
+        if changes_owner && metadata.kind != FileType::Directory && change.mode.is_none() {
+            // Who made it so did not mean the new owner.
+            change.mode = Some(metadata.mode.without_set_id());
+        } else if let Some(mode) = &mut change.mode
+            && !self.credentials.is_superuser()
+            && !self.credentials.is_member(metadata.group)
+        {
+            mode.remove(Mode::SET_GROUP);
+        }
+        location.inode().set_attributes(&change)
     }
 
     fn new_node(&self, kind: FileType, mode: Mode) -> NewNode<'static> {
@@ -360,6 +371,25 @@ impl Viewpoint {
             represents: DeviceNumber::default(),
             link_target: b"",
         }
+    }
+
+    /// A new node with the group that a set-group-id directory gives to what is made in it.
+    fn adopted<'a>(&self, node: &NewNode<'a>, directory: &Location) -> Result<NewNode<'a>> {
+        let mut node = *node;
+        let above = directory.metadata()?;
+        if !above.mode.contains(Mode::SET_GROUP) {
+            return Ok(node);
+        }
+        node.group = above.group;
+        if node.kind == FileType::Directory {
+            node.mode |= Mode::SET_GROUP;
+        } else if node.mode.contains(Mode::GROUP_EXECUTE)
+            && !self.credentials.is_superuser()
+            && !self.credentials.is_member(above.group)
+        {
+            node.mode.remove(Mode::SET_GROUP);
+        }
+        Ok(node)
     }
 
     /// The parent of something to be made; what exists already is `EEXIST` before any other check.
@@ -376,7 +406,8 @@ impl Viewpoint {
     fn create_at(&self, parent: &Parent, node: &NewNode<'_>) -> Result<Location> {
         let name = name_of(parent, Errno::EEXIST)?;
         self.check_change(&parent.directory)?;
-        let dentry = parent.directory.dentry.create(name, node)?;
+        let node = self.adopted(node, &parent.directory)?;
+        let dentry = parent.directory.dentry.create(name, &node)?;
         Ok(parent.directory.at(dentry))
     }
 
