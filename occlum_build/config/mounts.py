@@ -1,6 +1,6 @@
 """The file systems of an enclave: one model for each value of `type`.
 
-`erofs` and `tmpfs` run. The others are Occlum's; they can be read, so that a
+`erofs`, `tmpfs` and `unionfs` of these two run. The others are Occlum's; they can be read, so that a
 configuration that comes from Occlum is understood, and `checks` says for each
 what to use instead.
 """
@@ -65,26 +65,62 @@ class SefsMount(BaseModel):
     options: SefsOptions = Field(default_factory=SefsOptions, description="How it is opened.")
 
 
-class UnionfsOptions(BaseModel):
-    """Options of Occlum's union file system."""
+class ErofsLayer(BaseModel):
+    """The lower layer: what the file system holds at first."""
 
     model_config = STRICT
 
-    layers: tuple[SefsMount, ...] = Field(
-        default=(), description="A read-only layer and a writable one above it."
+    type: Literal["erofs"] = Field(description="A read-only EROFS image with a dm-verity tree.")
+    image: ImageName = Field(
+        description="Name of the image among the `images` of the enclave's target in BUILD."
+    )
+
+
+class TmpfsLayer(BaseModel):
+    """The upper layer: what programs change."""
+
+    model_config = STRICT
+
+    type: Literal["tmpfs"] = Field(
+        description="Changes are kept in memory and gone when the enclave ends."
+    )
+    size: PageSize = Field(
+        default="16MB",
+        validate_default=True,
+        description="How much the changes can take; from `kernel_space_heap_size`, as files grow.",
+    )
+
+
+class SefsLayer(SefsMount):
+    """A layer of Occlum's. This version does not run it."""
+
+
+UnionLayer = Annotated[ErofsLayer | TmpfsLayer | SefsLayer, Field(discriminator="type")]
+"""One entry of `layers`."""
+
+
+class UnionfsOptions(BaseModel):
+    """Options of a union."""
+
+    model_config = STRICT
+
+    layers: tuple[UnionLayer, ...] = Field(
+        default=(),
+        description="Two layers: an `erofs` with the first content, then a `tmpfs` with the "
+        "changes.",
     )
 
 
 class UnionfsMount(BaseModel):
-    """Occlum's root: a writable layer over a read-only one. This version does not run it."""
+    """A file system that can be written and begins as an image: Occlum's usual root."""
 
     model_config = STRICT
 
     type: Literal["unionfs"] = Field(
-        description="Layers that appear as one file system. Not run by this version."
+        description="A verified image, with all changes to it kept in memory."
     )
     target: AbsolutePath = Field(description="Where the file system appears inside the enclave.")
-    options: UnionfsOptions = Field(default_factory=UnionfsOptions, description="Its layers.")
+    options: UnionfsOptions = Field(description="Its layers.")
 
 
 class HostfsMount(BaseModel):

@@ -10,6 +10,7 @@ use config::{Image, Mount};
 use devfs::DevFs;
 use erofs::Erofs;
 use hal::{Clock, Errno, LogLevel, Machine};
+use overlay::OverlayFs;
 use procfs::ProcFs;
 use tmpfs::TmpFs;
 use verity::{Parameters, RawSource, Reporter, Verified};
@@ -54,11 +55,23 @@ impl Libos {
         match mount {
             Mount::Erofs { image, .. } => Ok(self.erofs(image).map_err(|error| failed(&error))?),
             Mount::Tmpfs { size_bytes, .. } => {
-                let clock = Arc::new(EnclaveClock(self.machine));
-                let mode = Mode::from_low_bits(0o1777);
-                Ok(TmpFs::new(*size_bytes, mode, clock).map_err(|errno| failed(&errno))?)
+                Ok(self.tmpfs(*size_bytes, 0o1777).map_err(|errno| failed(&errno))?)
+            }
+            Mount::Unionfs {
+                image, size_bytes, ..
+            } => {
+                let lower: Arc<dyn FileSystem> = self.erofs(image).map_err(|error| failed(&error))?;
+                let union = self
+                    .tmpfs(*size_bytes, 0o700)
+                    .and_then(|upper| OverlayFs::new(&lower, upper));
+                Ok(union.map_err(|errno| failed(&errno))?)
             }
         }
+    }
+
+    fn tmpfs(&self, size_bytes: u64, mode: u32) -> Result<Arc<TmpFs>, Errno> {
+        let clock = Arc::new(EnclaveClock(self.machine));
+        TmpFs::new(size_bytes, Mode::from_low_bits(mode), clock)
     }
 
     fn erofs(&self, image: &Image) -> Result<Arc<Erofs>, String> {

@@ -146,7 +146,8 @@ fn a_copy_that_finds_no_room_leaves_everything_as_it_was() {
 #[test]
 fn a_change_that_finds_no_room_changes_nothing() {
     // Every limit up to one that is enough: the change fails at each of its steps once.
-    let changes: [fn(&Viewpoint) -> Result<(), Errno>; 4] = [
+    type Change = fn(&Viewpoint) -> Result<(), Errno>;
+    let changes: [Change; 4] = [
         |view| view.unlink(None, b"/directory/a"),
         |view| {
             view.rename(
