@@ -1,8 +1,8 @@
 """The file systems of an enclave: one model for each value of `type`.
 
-`erofs`, `tmpfs` and `unionfs` of these two run. The others are Occlum's; they can be read, so that a
-configuration that comes from Occlum is understood, and `checks` says for each
-what to use instead.
+`erofs`, `tmpfs` and a `unionfs` of the two run. The others are Occlum's; they can
+be read, so that a configuration that comes from Occlum is understood, and `checks`
+says for each what to use instead.
 """
 
 from typing import Annotated, Literal

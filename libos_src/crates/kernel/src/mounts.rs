@@ -54,13 +54,14 @@ impl Libos {
             |reason: &dyn fmt::Display| format!("cannot mount `{}`: {reason}", mount.target());
         match mount {
             Mount::Erofs { image, .. } => Ok(self.erofs(image).map_err(|error| failed(&error))?),
-            Mount::Tmpfs { size_bytes, .. } => {
-                Ok(self.tmpfs(*size_bytes, 0o1777).map_err(|errno| failed(&errno))?)
-            }
+            Mount::Tmpfs { size_bytes, .. } => Ok(self
+                .tmpfs(*size_bytes, 0o1777)
+                .map_err(|errno| failed(&errno))?),
             Mount::Unionfs {
                 image, size_bytes, ..
             } => {
-                let lower: Arc<dyn FileSystem> = self.erofs(image).map_err(|error| failed(&error))?;
+                let lower: Arc<dyn FileSystem> =
+                    self.erofs(image).map_err(|error| failed(&error))?;
                 let union = self
                     .tmpfs(*size_bytes, 0o700)
                     .and_then(|upper| OverlayFs::new(&lower, upper));
