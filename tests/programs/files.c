@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
@@ -106,7 +108,50 @@ static void attributes(void) {
     CHECK(unlink("f") == 0);
 }
 
+static void *unlock_soon(void *lock) {
+    usleep(50000);
+    CHECK(fcntl(*(int *)lock, F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK}) == 0);
+    return NULL;
+}
+
+static void locks(void) {
+    int one = open("l", O_RDWR | O_CREAT, 0600), two = open("l", O_RDWR);
+    CHECK(one >= 0 && two >= 0);
+    CHECK(flock(one, LOCK_SH) == 0 && flock(two, LOCK_SH) == 0);
+    FAILS(flock(one, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+    CHECK(close(two) == 0);
+    CHECK(flock(one, LOCK_EX | LOCK_NB) == 0);
+    CHECK(flock(one, LOCK_UN) == 0);
+
+    two = open("l", O_RDWR);
+    struct flock some = {.l_type = F_WRLCK, .l_start = 10, .l_len = 5};
+    CHECK(fcntl(one, F_OFD_SETLK, &some) == 0);
+    struct flock all = {.l_type = F_RDLCK};
+    FAILS(fcntl(two, F_OFD_SETLK, &all), EAGAIN);
+    CHECK(fcntl(two, F_OFD_GETLK, &all) == 0);
+    CHECK(all.l_type == F_WRLCK && all.l_start == 10 && all.l_len == 5 && all.l_pid == -1);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, unlock_soon, &one) == 0);
+    CHECK(fcntl(two, F_OFD_SETLKW, &(struct flock){.l_type = F_WRLCK}) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+
+    // A process never stands in its own way, and loses all with any descriptor.
+    CHECK(fcntl(two, F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK}) == 0);
+    some = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -1, .l_len = 1};
+    FAILS(fcntl(one, F_SETLK, &some), EINVAL);
+    some.l_start = 0;
+    CHECK(fcntl(one, F_SETLK, &some) == 0 && fcntl(two, F_SETLK, &some) == 0);
+    FAILS(fcntl(two, F_OFD_SETLK, &(struct flock){.l_type = F_RDLCK}), EAGAIN);
+    int third = open("l", O_RDONLY);
+    FAILS(fcntl(third, F_SETLK, &some), EBADF);
+    CHECK(close(third) == 0);
+    CHECK(fcntl(two, F_OFD_SETLK, &(struct flock){.l_type = F_RDLCK}) == 0);
+    CHECK(close(one) == 0 && close(two) == 0 && unlink("l") == 0);
+}
+
 int main(int argc, char **argv) {
+    char *everywhere[] = {argv[0], "/", "/tmp"};
+    if (argc == 1) argc = 3, argv = everywhere;
     for (int index = 1; index < argc; index++) {
         char directory[64];
         snprintf(directory, sizeof directory, "%s/files-XXXXXX", argv[index]);
@@ -114,6 +159,7 @@ int main(int argc, char **argv) {
         names();
         content();
         attributes();
+        locks();
         struct statfs statistics;
         CHECK(statfs(".", &statistics) == 0 && statistics.f_bfree > 0);
         CHECK(chdir("/") == 0 && rmdir(directory) == 0);

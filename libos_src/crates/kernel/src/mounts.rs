@@ -70,7 +70,8 @@ impl Libos {
         }
     }
 
-    fn tmpfs(&self, size_bytes: u64, mode: u32) -> Result<Arc<TmpFs>, Errno> {
+    /// An empty file system in memory.
+    pub(crate) fn tmpfs(&self, size_bytes: u64, mode: u32) -> Result<Arc<TmpFs>, Errno> {
         let clock = Arc::new(EnclaveClock(self.machine));
         TmpFs::new(size_bytes, Mode::from_low_bits(mode), clock)
     }

@@ -49,7 +49,7 @@ pub use open_flags::OpenFlags;
 pub use pseudo::{StaticDirectory, StaticLink};
 pub use transfer::{CHUNK_BYTES, Sink, Source, read_through, write_through};
 pub use viewpoint::Viewpoint;
-pub use walk::{Follow, LastComponent, Parent, SYMLINK_FOLLOW_MAX};
+pub use walk::{Follow, LastComponent, Parent, Restrictions, SYMLINK_FOLLOW_MAX};
 pub use watch::{Watcher, Watchers};
 
 /// What every operation of a file system gives: a value or a Linux error number.

@@ -1,10 +1,11 @@
 //! What a file descriptor refers to.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::errno::Errno;
-use locks::Mutex;
+use locks::{Mutex, Once};
 
 use crate::inode::SinkState;
 use crate::{
@@ -24,6 +25,8 @@ pub struct OpenFile {
     /// Who does the input and output: the inode, or what its `open` put in its place.
     object: Arc<dyn Inode>,
     flags: AtomicU32,
+    /// What lives as long as it does.
+    attachment: Once<Arc<dyn Any + Send + Sync>>,
     /// Held during a read or write that moves it, as Linux does, so that two threads that share
     /// the description never get the same bytes.
     offset: Mutex<u64>,
@@ -77,6 +80,7 @@ impl OpenFile {
             location,
             object,
             flags: AtomicU32::new(kept.bits()),
+            attachment: Once::new(),
             offset: Mutex::new(0),
         })
     }
@@ -104,6 +108,17 @@ impl OpenFile {
         let kept = self.flags().difference(OpenFlags::CHANGEABLE);
         let flags = kept | flags.intersection(OpenFlags::CHANGEABLE);
         self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// Lets something live as long as this open file; the first call counts.
+    pub fn attach<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) {
+        self.attachment.call_once(|| make());
+    }
+
+    /// The present offset.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        *self.offset.lock()
     }
 
     /// The attributes of the inode.

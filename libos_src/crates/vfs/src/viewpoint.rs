@@ -8,7 +8,7 @@ use crate::walk::{Creates, Destination};
 use crate::{
     Access, AttributeChange, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
     Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile, OpenFlags, PATH_MAX_BYTES,
-    Parent, Result,
+    Parent, Restrictions, Result,
 };
 
 /// Where a process stands in a namespace, and with what rights.
@@ -27,6 +27,8 @@ pub struct Viewpoint {
     pub credentials: Credentials,
     /// Permission bits that new files do not get.
     pub creation_mask: Mode,
+    /// What resolving a path must not do.
+    pub restrictions: Restrictions,
 }
 
 impl Viewpoint {
@@ -40,6 +42,7 @@ impl Viewpoint {
             root,
             credentials: Credentials::superuser(),
             creation_mask: Mode::from_low_bits(0o022),
+            restrictions: Restrictions::default(),
         }
     }
 
@@ -54,6 +57,21 @@ impl Viewpoint {
         self.credentials
             .check(&location.metadata()?, Access::EXECUTE)?;
         self.working_directory = location.clone();
+        Ok(())
+    }
+
+    /// Makes a directory the root.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EACCES`; `EPERM` for all but the superuser.
+    pub fn change_root(&mut self, location: &Location) -> Result<()> {
+        if location.kind() != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        self.credentials
+            .check(&location.metadata()?, Access::EXECUTE)?;
+        self.credentials.check_superuser()?;
+        self.root = location.clone();
         Ok(())
     }
 
