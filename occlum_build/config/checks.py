@@ -252,6 +252,12 @@ def _mount_points(config: OcclumConfig) -> Iterator[Problem]:
                 "the root cannot be a `tmpfs`: it would be empty",
                 helps=("mount an `erofs` image at `/`, or a `unionfs` of one and a `tmpfs`",),
             )
+        elif mount.target == "/" and isinstance(mount, HostfsMount):
+            yield Problem(
+                (path,),
+                "the root cannot be a `hostfs`: the host would choose every program",
+                helps=("mount an `erofs` image at `/`, or a `unionfs` of one and a `tmpfs`",),
+            )
         elif any(_lies_under(mount.target, one) for one in BUILTIN_TARGETS) and not isinstance(
             mount, BuiltinMount
         ):
@@ -319,7 +325,6 @@ _LAYER_INSTEAD: Final = (
 )
 _INSTEAD: Final = {
     SefsMount: "use `erofs` for files that are only read and `tmpfs` for files that are written",
-    HostfsMount: "put the files into an `erofs` image, which is measured",
     RamfsMount: "write `type: tmpfs` and a `size`",
     Ext2Mount: "use `tmpfs` for files that need not outlive the enclave",
     BuiltinMount: "leave this entry out: the LibOS always mounts it",
@@ -328,7 +333,7 @@ _INSTEAD: Final = {
 
 def _mount_types(config: OcclumConfig) -> Iterator[Problem]:
     for index, mount in enumerate(config.mount):
-        if isinstance(mount, ErofsMount | TmpfsMount | UnionfsMount):
+        if isinstance(mount, ErofsMount | TmpfsMount | UnionfsMount | HostfsMount):
             continue
         yield Problem(
             (("mount", index, "type"),),

@@ -34,7 +34,7 @@ _YAML_11_TRUE: Final = frozenset({"yes", "y", "on", "true"})
 _YAML_11_FALSE: Final = frozenset({"no", "n", "off", "false"})
 _MOVED: Final = {
     ("feature", "enable_edmm"): "write `memory_model: edmm` in `feature`",
-    ("mount", "source"): "name an image of the BUILD file with `image`",
+    ("mount", "source"): "only `hostfs` has a `source`; others name an image with `image`",
     ("mount", "options"): "give each option as a key of its own",
 }
 """Keys of Occlum.json that are said in another way here."""

@@ -1,7 +1,7 @@
 """The file systems of an enclave: one model for each value of `type`.
 
-`erofs`, `tmpfs` and a `unionfs` of the two run. The others are Occlum's; they can
-be read, so that a configuration that comes from Occlum is understood, and `checks`
+`erofs`, `tmpfs`, a `unionfs` of the two, and `hostfs` run. The others are Occlum's;
+they can be read, so that a configuration that comes from Occlum is understood, and `checks`
 says for each what to use instead.
 """
 
@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from occlum_build.config.fields import STRICT, AbsolutePath, ImageName, PageSize, Size, Text
+from occlum_build.config.fields import (
+    STRICT,
+    AbsolutePath,
+    HostPath,
+    ImageName,
+    PageSize,
+    Size,
+    Text,
+)
 
 
 class ErofsMount(BaseModel):
@@ -124,15 +132,22 @@ class UnionfsMount(BaseModel):
 
 
 class HostfsMount(BaseModel):
-    """A folder of the untrusted host. This version does not run it."""
+    """A folder of the untrusted host: it sees and may change everything in it."""
 
     model_config = STRICT
 
-    type: Literal["hostfs"] = Field(
-        description="A folder of the host, unprotected. Not run by this version."
-    )
+    type: Literal["hostfs"] = Field(description="A folder of the host, unprotected.")
     target: AbsolutePath = Field(description="Where the folder appears inside the enclave.")
-    source: Text = Field(description="The folder on the host.")
+    source: HostPath = Field(
+        description="The folder on the host. A relative path starts at the runner's "
+        "`--host-root`, by default the folder in which it is started."
+    )
+    read_only: bool = Field(default=False, description="Whether programs cannot change it.")
+    executable: bool = Field(
+        default=False,
+        description="Whether programs and libraries may be loaded from it: the host chooses what "
+        "these do.",
+    )
 
 
 class RamfsMount(BaseModel):

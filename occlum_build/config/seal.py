@@ -14,6 +14,7 @@ from occlum_build.config.images import Image, image_names
 from occlum_build.config.mounts import (
     ErofsLayer,
     ErofsMount,
+    HostfsMount,
     Mount,
     TmpfsLayer,
     TmpfsMount,
@@ -96,6 +97,8 @@ def _mount_fields(mount: Mount, described: Callable[[str], dict[str, Any]]) -> d
             return {"image": described(image)}
         case TmpfsMount(size=size):
             return {"size": size}
+        case HostfsMount(source=source, read_only=read_only, executable=executable):
+            return {"source": source, "read_only": read_only, "executable": executable}
         case UnionfsMount(
             options=UnionfsOptions(layers=(ErofsLayer(image=image), TmpfsLayer(size=size)))
         ):

@@ -143,6 +143,11 @@ fn check_mounts(mounts: &[Mount]) -> Checked {
             let is_size = (1..=SIZE_MAX_BYTES).contains(size_bytes);
             require(is_size, field("size"), "must be positive and below 2^47")?;
         }
+        if let Mount::Hostfs { source, .. } = mount {
+            let is_path = !source.is_empty() && source.len() < PATH_MAX_BYTES;
+            require(is_path, field("source"), "must be a path")?;
+            check_text(&field("source"), source)?;
+        }
         if let Some(image) = mount.image() {
             check_image(image, &field("image"))?;
             let is_repeated = images

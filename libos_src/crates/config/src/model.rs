@@ -133,6 +133,17 @@ pub enum Mount {
         #[serde(rename = "size")]
         size_bytes: u64,
     },
+    /// A directory of the untrusted host.
+    Hostfs {
+        /// Mount point.
+        target: String,
+        /// How the host finds the directory.
+        source: String,
+        /// Whether nothing in it is changed.
+        read_only: bool,
+        /// Whether programs may be executed from it.
+        executable: bool,
+    },
     /// An image, and in memory what was changed since.
     Unionfs {
         /// Mount point.
@@ -186,6 +197,7 @@ impl Mount {
         match self {
             Self::Erofs { target, .. }
             | Self::Tmpfs { target, .. }
+            | Self::Hostfs { target, .. }
             | Self::Unionfs { target, .. } => target,
         }
     }
@@ -195,7 +207,7 @@ impl Mount {
     pub const fn image(&self) -> Option<&Image> {
         match self {
             Self::Erofs { image, .. } | Self::Unionfs { image, .. } => Some(image),
-            Self::Tmpfs { .. } => None,
+            Self::Tmpfs { .. } | Self::Hostfs { .. } => None,
         }
     }
 }

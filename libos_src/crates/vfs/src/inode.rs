@@ -161,6 +161,12 @@ pub trait Inode: Any + Send + Sync {
         false
     }
 
+    /// Whether entries of this directory may be changed by somebody else, so that what is known of a
+    /// name is looked up again and given up if it has come to mean another inode number.
+    fn has_foreign_changes(&self) -> bool {
+        false
+    }
+
     /// The entry `name` of this directory.
     fn lookup(&self, _name: Name<'_>) -> Result<Arc<dyn Inode>> {
         Err(Errno::ENOTDIR)

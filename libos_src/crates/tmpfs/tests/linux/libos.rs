@@ -12,6 +12,7 @@ use vfs::{
 use crate::operation::{NESTING, Operation, Side, links};
 
 /// An empty file system.
+#[allow(dead_code, reason = "shared with the tests of other file systems")]
 pub(crate) fn tmpfs() -> Arc<TmpFs> {
     let mode = Mode::from_low_bits(0o755);
     TmpFs::new(64 << 20, mode, Arc::new(Noon)).expect("root")
@@ -56,7 +57,7 @@ impl LibOs {
     }
 
     /// Works in the nested directories, which are there.
-    #[allow(dead_code, reason = "shared with the tests of unions")]
+    #[allow(dead_code, reason = "shared with the tests of other file systems")]
     pub(crate) fn enter_nest(&mut self) {
         let path = "nest/".repeat(NESTING);
         let directory = self.view.resolve(None, path.as_bytes(), Follow::Yes);
