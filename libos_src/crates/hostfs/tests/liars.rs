@@ -237,7 +237,7 @@ fn check_metadata(metadata: &vfs::Metadata) {
 /// One look or change, on paths that the liar makes up as it goes.
 fn step(view: &Viewpoint, what: u8, path: &[u8]) {
     let mode = Mode::from_low_bits(0o644);
-    if what % 8 == 0
+    if what.is_multiple_of(8)
         && let Ok(file) = view.open(None, path, OpenFlags::CREATE | OpenFlags::READ_WRITE, mode)
     {
         let kind = file.location().kind();

@@ -172,7 +172,6 @@ table! {
     234 tgkill => signal::tgkill, (i32, i32, i32);
     235 utimes => metadata::utimes, (Address, Address);
     247 waitid => process::waitid, (u32, i32, Address, i32, Address);
-    247 waitid => process::waitid, (u32, i32, Address, i32);
     257 openat => open::openat, (i32, Address, u32, u32);
     258 mkdirat => directories::mkdirat, (i32, Address, u32);
     259 mknodat => links::mknodat, (i32, Address, u32, u64);
