@@ -29,7 +29,6 @@ mod exception;
 mod heap;
 mod hints;
 mod host;
-mod host_files;
 mod intrinsics;
 mod lock;
 mod machine;

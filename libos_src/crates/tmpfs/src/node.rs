@@ -1,17 +1,16 @@
 //! The inodes.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use locks::{Mutex, MutexGuard};
 use vfs::{
-    Allocation, AttributeChange, AttributeSet, DeviceNumber, DirectorySink, Errno, FileType, Inode,
-    Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Timestamp,
+    AttributeChange, DeviceNumber, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name,
+    NewNode, OpenFlags, RenameFlags, Result, Timestamp,
 };
 
-use crate::budget::{INODE_BYTES, attribute_bytes, entry_bytes};
+use crate::budget::{INODE_BYTES, entry_bytes};
 use crate::content::Content;
 use crate::directory::Directory;
 use crate::{PAGE_SIZE_BYTES, Shared};
@@ -37,12 +36,8 @@ pub(crate) struct State {
     changed: Timestamp,
     /// Made without a name, so that it may still get its first one.
     is_unnamed: bool,
-    attributes: Attributes,
     body: Body,
 }
-
-/// Extended attributes by name.
-type Attributes = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 enum Body {
     Regular(Content),
@@ -68,7 +63,6 @@ impl Node {
             modified: now,
             changed: now,
             is_unnamed: false,
-            attributes: Attributes::new(),
             body: match node.kind {
                 FileType::Regular => Body::Regular(Content::default()),
                 FileType::Directory => Body::Directory(Directory::new()),
@@ -148,6 +142,20 @@ impl Node {
         };
         state.touch(self.shared.clock.now());
         Ok(result)
+    }
+
+    /// A new inode for this directory, with the group that a set-group-id directory gives.
+    fn new_here(&self, node: &NewNode<'_>) -> Result<Arc<Self>> {
+        let mut node = *node;
+        let state = self.state();
+        if state.mode.contains(Mode::SET_GROUP) {
+            node.group = state.group;
+            if node.kind == FileType::Directory {
+                node.mode |= Mode::SET_GROUP;
+            }
+        }
+        drop(state);
+        Self::new(&self.shared, &node)
     }
 }
 
@@ -261,63 +269,6 @@ impl Inode for Node {
         self.change_content(|content| content.truncate(size_bytes, &self.shared.budget))
     }
 
-    fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
-        self.change_content(|content| content.allocate(what, offset, length, &self.shared.budget))
-    }
-
-    fn next_data(&self, offset: u64) -> Result<u64> {
-        match &self.state().body {
-            Body::Regular(content) => content.next_data(offset).ok_or(Errno::ENXIO),
-            _ => Ok(offset),
-        }
-    }
-
-    fn next_hole(&self, offset: u64) -> Result<u64> {
-        match &self.state().body {
-            Body::Regular(content) => Ok(content.next_hole(offset)),
-            _ => Err(Errno::ENXIO),
-        }
-    }
-
-    fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>> {
-        let state = self.state();
-        let value = state.attributes.get(name).ok_or(Errno::ENODATA)?;
-        Ok(value.to_vec())
-    }
-
-    fn extended_attributes(&self) -> Result<Vec<Vec<u8>>> {
-        Ok(self
-            .state()
-            .attributes
-            .keys()
-            .map(|name| name.to_vec())
-            .collect())
-    }
-
-    fn set_extended_attribute(&self, name: &[u8], value: &[u8], set: AttributeSet) -> Result<()> {
-        let budget = &self.shared.budget;
-        let mut state = self.state();
-        match (state.attributes.contains_key(name), set) {
-            (true, AttributeSet::Create) => return Err(Errno::EEXIST),
-            (false, AttributeSet::Replace) => return Err(Errno::ENODATA),
-            _ => {}
-        }
-        budget.charge(attribute_bytes(name, value))?;
-        if let Some(old) = state.attributes.insert(name.into(), value.into()) {
-            budget.release(attribute_bytes(name, &old));
-        }
-        state.changed = self.shared.clock.now();
-        Ok(())
-    }
-
-    fn remove_extended_attribute(&self, name: &[u8]) -> Result<()> {
-        let mut state = self.state();
-        let old = state.attributes.remove(name).ok_or(Errno::ENODATA)?;
-        self.shared.budget.release(attribute_bytes(name, &old));
-        state.changed = self.shared.clock.now();
-        Ok(())
-    }
-
     fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
         Ok(self.entry(&name)?)
     }
@@ -328,7 +279,7 @@ impl Inode for Node {
     }
 
     fn create(&self, name: Name<'_>, node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
-        let node = Self::new(&self.shared, node)?;
+        let node = self.new_here(node)?;
         let _tree = self.shared.tree.lock();
         self.add(&name, &node)?;
         let mut state = node.state();
@@ -341,7 +292,7 @@ impl Inode for Node {
     }
 
     fn create_unnamed(&self, node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
-        let node = Self::new(&self.shared, node)?;
+        let node = self.new_here(node)?;
         node.state().is_unnamed = true;
         Ok(node)
     }
@@ -431,11 +382,7 @@ impl Node {
     /// nothing.
     fn take_body(&mut self) -> Vec<Arc<Self>> {
         let budget = &self.shared.budget;
-        let state = self.state.get_mut();
-        for (name, value) in core::mem::take(&mut state.attributes) {
-            budget.release(attribute_bytes(&name, &value));
-        }
-        match core::mem::replace(&mut state.body, Body::Special) {
+        match core::mem::replace(&mut self.state.get_mut().body, Body::Special) {
             Body::Regular(content) => budget.release(content.memory_bytes()),
             Body::Symlink(target) => budget.release(target.len() as u64),
             Body::Special => {}

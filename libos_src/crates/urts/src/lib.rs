@@ -11,8 +11,6 @@
 mod bundle;
 mod cpuid;
 mod error;
-mod host_files;
-mod lend;
 mod load;
 mod mailbox;
 mod process;
@@ -27,7 +25,6 @@ mod trace;
 
 pub use bundle::Bundle;
 pub use error::RunError;
-pub use host_files::HostFiles;
 pub use load::{Loaded, load};
 pub use process::{Options, run};
 pub use trace::TraceTo;

@@ -1,16 +1,15 @@
 //! What a file descriptor refers to.
 
 use alloc::sync::Arc;
-use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::errno::Errno;
-use locks::{Mutex, Once};
+use locks::Mutex;
 
 use crate::inode::SinkState;
 use crate::{
-    Allocation, DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags,
-    Readiness, Result, Sink, Source, Watchers, read_through, write_through,
+    DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags, Readiness,
+    Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -25,8 +24,6 @@ pub struct OpenFile {
     /// Who does the input and output: the inode, or what its `open` put in its place.
     object: Arc<dyn Inode>,
     flags: AtomicU32,
-    /// What lives as long as it does.
-    attachment: Once<Arc<dyn Any + Send + Sync>>,
     /// Held during a read or write that moves it, as Linux does, so that two threads that share
     /// the description never get the same bytes.
     offset: Mutex<u64>,
@@ -41,9 +38,9 @@ pub enum SeekFrom {
     Current(i64),
     /// From the end of the file (`SEEK_END`).
     End(i64),
-    /// The first data at or after an offset (`SEEK_DATA`).
+    /// The first data at or after an offset (`SEEK_DATA`). No file is known to have holes.
     Data(i64),
-    /// The first hole at or after an offset (`SEEK_HOLE`); the end of the file is one.
+    /// The first hole at or after an offset (`SEEK_HOLE`): the end of the file.
     Hole(i64),
 }
 
@@ -80,7 +77,6 @@ impl OpenFile {
             location,
             object,
             flags: AtomicU32::new(kept.bits()),
-            attachment: Once::new(),
             offset: Mutex::new(0),
         })
     }
@@ -108,17 +104,6 @@ impl OpenFile {
         let kept = self.flags().difference(OpenFlags::CHANGEABLE);
         let flags = kept | flags.intersection(OpenFlags::CHANGEABLE);
         self.flags.store(flags.bits(), Ordering::Relaxed);
-    }
-
-    /// Lets something live as long as this open file; the first call counts.
-    pub fn attach<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) {
-        self.attachment.call_once(|| make());
-    }
-
-    /// The present offset.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        *self.offset.lock()
     }
 
     /// The attributes of the inode.
@@ -270,9 +255,10 @@ impl OpenFile {
                 if from >= size_bytes {
                     return Err(Errno::ENXIO);
                 }
-                *offset = match to {
-                    SeekFrom::Data(_) => self.object.next_data(from)?,
-                    _ => self.object.next_hole(from)?,
+                *offset = if matches!(to, SeekFrom::Data(_)) {
+                    from
+                } else {
+                    size_bytes
                 };
                 return Ok(*offset);
             }
@@ -349,30 +335,6 @@ impl OpenFile {
             return Err(Errno::EFBIG);
         }
         self.object.truncate(size_bytes)
-    }
-
-    /// Gives storage to a stretch of the file, or takes it away.
-    ///
-    /// # Errors
-    /// As `fallocate(2)`.
-    pub fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
-        self.check_writable()?;
-        if !self.object.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
-        match self.location.kind() {
-            FileType::Regular => {}
-            FileType::Directory => return Err(Errno::EISDIR),
-            _ => return Err(Errno::ENODEV),
-        }
-        if length == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let end = offset.checked_add(length);
-        if end.is_none_or(|end| end > OFFSET_MAX) {
-            return Err(Errno::EFBIG);
-        }
-        self.object.allocate(what, offset, length)
     }
 
     /// What would not have to wait now.
