@@ -39,6 +39,7 @@ impl AddressSpace {
             // All of it is this gang's already.
             self.region.claim_fixed(self.gang.id(), &(start..area.end));
         }
+        self.region.claim_fixed(self.gang.id(), books.heap.room());
         for range in &books.reserved {
             self.region.claim_fixed(self.gang.id(), range);
         }

@@ -9,27 +9,37 @@ use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
 /// The `brk` heap: from `start` to `end`, which is where the program put it, not page aligned.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Heap {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// How far nobody else's memory is in its way.
-    room_end: u64,
+    /// Addresses that are claimed for it.
+    room: Range<u64>,
+}
+
+impl Heap {
+    /// Keeps addresses for the heap, which are claimed already.
+    pub(super) fn take_room(&mut self, room: Range<u64>) {
+        self.room = room;
+    }
+
+    /// The addresses that are claimed for it.
+    pub(super) const fn room(&self) -> &Range<u64> {
+        &self.room
+    }
 }
 
 impl AddressSpace {
     /// Puts the empty heap at `start`, the first page after the program's image.
     pub(crate) fn begin_heap(&self, start: u64) {
-        let room = self
-            .region
-            .claim_up_to(self.gang.id(), start, self.heap_room());
         let mut books = self.books.write();
-        books.heap = Heap {
-            start,
-            end: start,
-            room_end: room.end,
-        };
-        books.reserved.push(room);
+        let mut room = books.heap.room.clone();
+        if room.is_empty() || room.start != start {
+            self.region.release(&room);
+            room = (self.region).claim_up_to(self.gang.id(), start, self.heap_room());
+        }
+        let end = start;
+        books.heap = Heap { start, end, room };
     }
 
     /// How much room the heap of a new program is given: all that it may use, unless many programs
@@ -42,7 +52,7 @@ impl AddressSpace {
     /// Moves the end of the heap if that is possible, and returns where it is now.
     pub(crate) fn set_heap_end(&self, wanted: u64) -> u64 {
         let mut books = self.books.write();
-        let heap = books.heap;
+        let heap = books.heap.clone();
         if wanted < heap.start || wanted > self.layout.user.end {
             return heap.end;
         }
@@ -66,7 +76,7 @@ impl AddressSpace {
             self.report_shortage(books, Knob::Heap, new - old);
             return false;
         }
-        if new > books.heap.room_end {
+        if new > books.heap.room.end {
             self.report_shortage(books, Knob::UserSpace, new - old);
             return false;
         }

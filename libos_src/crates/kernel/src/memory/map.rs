@@ -140,9 +140,15 @@ impl AddressSpace {
             Placement::MmapAligned { align } => self.claim_mmap(books, len, align, prot),
             Placement::Image { align } => {
                 let align = align.max(PAGE_SIZE);
-                let low = |room| self.region.claim_low(self.gang.id(), len, align, room);
+                let low = |room| {
+                    let whole = len.checked_add(room)?;
+                    self.region.claim_low(self.gang.id(), whole, align)
+                };
                 let place = low(self.heap_room()).or_else(|| low(0));
-                place.ok_or_else(|| self.no_room(books, len))
+                let place = place.ok_or_else(|| self.no_room(books, len))?;
+                let image = place.start..place.start + len;
+                books.heap.take_room(image.end..place.end);
+                Ok(image)
             }
             Placement::Stack => {
                 let with_guard = len.checked_add(STACK_GUARD_BYTES).ok_or(Errno::ENOMEM)?;

@@ -69,17 +69,10 @@ impl Region {
         Some(start..start + len)
     }
 
-    /// Claims the lowest free run of `len` bytes, aligned to `align`, that has `room` free bytes
-    /// behind it; the room stays free.
-    pub(crate) fn claim_low(
-        &self,
-        gang: GangId,
-        len: u64,
-        align: u64,
-        room: u64,
-    ) -> Option<Range<u64>> {
+    /// Claims the lowest free run of `len` bytes, aligned to `align`.
+    pub(crate) fn claim_low(&self, gang: GangId, len: u64, align: u64) -> Option<Range<u64>> {
         let mut claims = self.claims.lock();
-        let start = claims.find_low(len.checked_add(room)?, align, &self.range)?;
+        let start = claims.find_low(len, align, &self.range)?;
         claims.add(gang, &(start..start + len));
         Some(start..start + len)
     }
@@ -284,12 +277,12 @@ mod tests {
 
         let high = region.claim_high(one, 0x2000, 0x1000, region.range());
         let next = region.claim_high(other, 0x1000, 0x1_0000, region.range());
-        let low = region.claim_low(other, 0x1000, 0x1000, 0x8000);
+        let low = region.claim_low(other, 0x1000, 0x1000);
 
         assert_eq!(high, Some(0xf_e000..0x10_0000));
         assert_eq!(next, Some(0xf_0000..0xf_1000));
         assert_eq!(low, Some(0x1_0000..0x1_1000));
-        assert_eq!(region.claim_low(one, 0xe_e000, 0x1000, 0), None);
+        assert_eq!(region.claim_low(one, 0xe_e000, 0x1000), None);
         assert_eq!(region.free_bytes(), 0xf_0000 - 0x4000);
     }
 

@@ -75,7 +75,7 @@ pub(super) struct Books {
     pub(super) patches: Patches,
     /// Bytes of areas that count for the limit of `mmap`.
     pub(super) mmapped_bytes: u64,
-    /// Claims that are no areas: room for the heap, the guard of the stack.
+    /// Claims that are no areas and no room for the heap: the guard of the stack.
     pub(super) reserved: Vec<Range<u64>>,
 }
 
@@ -192,6 +192,7 @@ impl AddressSpace {
         for (start, area) in books.areas.take_all() {
             self.region.release(&(start..area.end));
         }
+        self.region.release(books.heap.room());
         for range in &books.reserved {
             self.region.release(range);
         }
@@ -304,7 +305,7 @@ impl Books {
         Self {
             areas: self.areas.clone(),
             committed: self.committed.clone(),
-            heap: self.heap,
+            heap: self.heap.clone(),
             stack: self.stack.clone(),
             patches: self.patches.clone(),
             mmapped_bytes: self.mmapped_bytes,
