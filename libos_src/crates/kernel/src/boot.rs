@@ -45,7 +45,7 @@ impl Libos {
         let invocation = Invocation::new(&viewpoint, file, &path, argv, env);
         let invocation = invocation.map_err(|error| error.message)?;
         let foundation = self.foundation()?;
-        let memory = Arc::new(AddressSpace::new(&foundation));
+        let memory = AddressSpace::new(&foundation);
         let start = self.start_program(&memory, &invocation);
         let start = start.map_err(|error| error.message)?;
         let name = invocation.thread_name();

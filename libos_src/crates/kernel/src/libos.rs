@@ -224,7 +224,6 @@ impl Libos {
                 Then::Replace(memory) => {
                     if let Some(task) = self.slot().write().as_mut() {
                         task.memory = memory;
-                        task.thread.set_holds_memory(false);
                     }
                     self.load_extended(None);
                     Work::Resume(Resume::Return)

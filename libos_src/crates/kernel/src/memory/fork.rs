@@ -16,7 +16,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// `ENOMEM` when there is no room to keep two copies of what may be written.
-    pub(crate) fn fork(&self, thread: &Arc<Thread>) -> Result<Self, Errno> {
+    pub(crate) fn fork(&self, thread: &Arc<Thread>) -> Result<Arc<Self>, Errno> {
         let books = self.books.write();
         let writable = writable_runs(&books);
         let bytes: u64 = writable.iter().map(|run| run.end - run.start).sum();

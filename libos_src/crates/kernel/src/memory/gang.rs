@@ -12,7 +12,7 @@
 //! Nothing here depends on page faults: the host, which makes them, may not.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +46,8 @@ pub(crate) struct Gang {
 #[derive(Default)]
 struct State {
     members: BTreeMap<u64, Holding>,
+    /// Their address spaces.
+    spaces: BTreeMap<u64, Weak<AddressSpace>>,
     resident: Option<u64>,
     /// Threads that hold the memory; all of the resident member.
     runners: Vec<Arc<Thread>>,
@@ -100,6 +102,32 @@ impl Gang {
     /// Its identity.
     pub(super) const fn id(&self) -> GangId {
         self.id
+    }
+
+    /// Tells whose address space a member is.
+    pub(super) fn introduce(&self, space: &Arc<AddressSpace>) {
+        let mut state = self.state.lock();
+        state.spaces.insert(space.id(), Arc::downgrade(space));
+    }
+
+    /// Takes in an address space that has nothing yet. Whether the gang still exists.
+    pub(super) fn join(&self, space: &Arc<AddressSpace>) -> bool {
+        let mut state = self.state.lock();
+        if !self.is_shared() {
+            let only = state.spaces.values().find_map(Weak::upgrade);
+            let Some(only) = only.filter(|only| state.members.contains_key(&only.id())) else {
+                return false;
+            };
+            // Whoever changes these books looks first whether there are several members.
+            let books = only.books.read();
+            let in_place = books.committed.clone();
+            let saved = SavedPages::default();
+            state.members.insert(only.id(), Holding { in_place, saved });
+            self.is_shared.store(true, Ordering::SeqCst);
+        }
+        state.members.insert(space.id(), Holding::default());
+        state.spaces.insert(space.id(), Arc::downgrade(space));
+        true
     }
 
     /// Whether there are several members.
@@ -277,6 +305,7 @@ impl Gang {
     pub(super) fn part(&self, id: u64) -> Option<Arc<Thread>> {
         let mut state = self.state.lock();
         state.members.remove(&id);
+        state.spaces.remove(&id);
         if state.resident == Some(id) {
             state.resident = None;
             state.runners.clear();

@@ -5,15 +5,18 @@
 //! address spaces that hold the same addresses in turn.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::PAGE_SIZE;
 use locks::Mutex;
 
+use super::gang::Gang;
+
 /// The identity of a gang of address spaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GangId(u64);
 
 /// The user region and all claims to its addresses.
@@ -21,6 +24,7 @@ pub(crate) struct Region {
     range: Range<u64>,
     claims: Mutex<Claims>,
     next_gang: AtomicU64,
+    gangs: Mutex<BTreeMap<GangId, Weak<Gang>>>,
 }
 
 /// Claims, by their start; they do not overlap.
@@ -42,6 +46,7 @@ impl Region {
             range,
             claims: Mutex::new(Claims(BTreeMap::new())),
             next_gang: AtomicU64::new(1),
+            gangs: Mutex::default(),
         })
     }
 
@@ -53,6 +58,26 @@ impl Region {
     /// A gang that has no member yet.
     pub(crate) fn new_gang(&self) -> GangId {
         GangId(self.next_gang.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes a gang known to those who may want to join it.
+    pub(super) fn introduce(&self, gang: &Arc<Gang>) {
+        let mut gangs = self.gangs.lock();
+        gangs.retain(|_, gang| gang.strong_count() > 0);
+        gangs.insert(gang.id(), Arc::downgrade(gang));
+    }
+
+    /// The gangs that have claims in `range`.
+    pub(super) fn gangs_in(&self, range: &Range<u64>) -> Vec<Arc<Gang>> {
+        let mut ids: Vec<GangId> = Vec::new();
+        for (_, claim) in self.claims.lock().overlapping(range) {
+            if !ids.contains(&claim.gang) {
+                ids.push(claim.gang);
+            }
+        }
+        let gangs = self.gangs.lock();
+        let known = ids.iter().filter_map(|id| gangs.get(id));
+        known.filter_map(Weak::upgrade).collect()
     }
 
     /// Claims the highest free run of `len` bytes in `within`, aligned to `align`.
@@ -89,13 +114,13 @@ impl Region {
         is_ours
     }
 
-    /// Claims what is free from `start` on, up to `len` bytes, and returns it.
+    /// Claims what no other gang has from `start` on, up to `len` bytes, and returns it.
     pub(crate) fn claim_up_to(&self, gang: GangId, start: u64, len: u64) -> Range<u64> {
         let mut claims = self.claims.lock();
         let end = start.saturating_add(len).min(self.range.end);
         let end = claims
             .overlapping(&(start..end))
-            .next()
+            .find(|(_, claim)| claim.gang != gang)
             .map_or(end, |(at, _)| at.max(start));
         let range = start..end.max(start);
         claims.add(gang, &range);
@@ -306,14 +331,14 @@ mod tests {
     #[test]
     fn what_is_free_from_an_address_on_can_be_claimed() {
         let region = region();
-        let gang = region.new_gang();
+        let (gang, other) = (region.new_gang(), region.new_gang());
         assert!(region.claim_fixed(gang, &(0x3_0000..0x4_0000)));
 
         assert_eq!(
-            region.claim_up_to(gang, 0x2_0000, 0x2_0000),
+            region.claim_up_to(other, 0x2_0000, 0x2_0000),
             0x2_0000..0x3_0000
         );
-        assert!(region.claim_up_to(gang, 0x3_0000, 0x1000).is_empty());
+        assert!(region.claim_up_to(other, 0x3_0000, 0x1000).is_empty());
         assert_eq!(
             region.claim_up_to(gang, 0xf_f000, 0x2_0000),
             0xf_f000..0x10_0000

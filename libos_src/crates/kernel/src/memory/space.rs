@@ -96,14 +96,40 @@ impl Foundation {
 
 impl AddressSpace {
     /// An empty address space.
-    pub(crate) fn new(foundation: &Foundation) -> Self {
-        let id = next_id();
-        let gang = foundation.region.new_gang();
+    pub(crate) fn new(foundation: &Foundation) -> Arc<Self> {
+        let (machine, store) = (foundation.machine, foundation.store.clone());
+        let (id, gang) = (next_id(), foundation.region.new_gang());
+        let gang = Gang::new(gang, id, machine, store);
+        foundation.region.introduce(&gang);
+        let space = Arc::new(Self::member(foundation, id, gang));
+        space.gang.introduce(&space);
+        space
+    }
+
+    /// An empty address space for a program that must lie in `range`: it takes turns with a
+    /// program that lies there already. `None` when there are several such.
+    pub(crate) fn around(foundation: &Foundation, range: &Range<u64>) -> Option<Arc<Self>> {
+        let gangs = foundation.region.gangs_in(range);
+        let gang = match gangs.as_slice() {
+            [] => return Some(Self::new(foundation)),
+            [gang] => gang.clone(),
+            _ => return None,
+        };
+        let space = Arc::new(Self::member(foundation, next_id(), gang));
+        if space.gang.join(&space) {
+            Some(space)
+        } else {
+            // What was there is going away.
+            Some(Self::new(foundation))
+        }
+    }
+
+    fn member(foundation: &Foundation, id: u64, gang: Arc<Gang>) -> Self {
         Self {
             machine: foundation.machine,
             layout: foundation.layout.clone(),
             paging: foundation.paging,
-            gang: Gang::new(gang, id, foundation.machine, foundation.store.clone()),
+            gang,
             region: foundation.region.clone(),
             store: foundation.store.clone(),
             books: RwLock::default(),
@@ -114,8 +140,8 @@ impl AddressSpace {
     }
 
     /// One that has the same addresses and a number of its own.
-    pub(super) fn sibling(&self, books: Books) -> Self {
-        Self {
+    pub(super) fn sibling(&self, books: Books) -> Arc<Self> {
+        let space = Arc::new(Self {
             machine: self.machine,
             layout: self.layout.clone(),
             paging: self.paging,
@@ -126,7 +152,9 @@ impl AddressSpace {
             shortages: self.shortages.clone(),
             id: next_id(),
             users: AtomicUsize::new(1),
-        }
+        });
+        space.gang.introduce(&space);
+        space
     }
 
     /// A number that no other address space ever has.

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use hal::Errno;
 use vfs::Viewpoint;
@@ -94,6 +95,12 @@ impl Invocation {
             env,
             path: path.to_vec(),
         })
+    }
+
+    /// The addresses that the program must have, if it cannot be put anywhere.
+    pub(crate) fn fixed_place(&self) -> Option<Range<u64>> {
+        let image = &self.program.image;
+        (!image.is_relocatable).then(|| image.span())
     }
 
     /// The name of the program's first thread: the end of the path, cut.

@@ -259,7 +259,7 @@ fn fork_process(
             // As on Linux, a word that cannot be written is no reason to have no child.
             let _ = call.memory().write(new.parent_tid.0, &pid);
         }
-        let memory = Arc::new(call.memory().fork(&thread)?);
+        let memory = call.memory().fork(&thread)?;
         Ok(Arc::new(copy_of_process(call, new, pid, memory)))
     });
     let child = child.inspect_err(|_| {

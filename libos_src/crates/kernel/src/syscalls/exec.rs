@@ -104,23 +104,50 @@ fn exec(
     let viewpoint = call.process.viewpoint.read().clone();
     let invocation = Invocation::new(&viewpoint, file, path, argv, env);
     let invocation = invocation.map_err(|error| error.errno)?;
-    let foundation = call.libos.foundation.get().ok_or(Errno::ENOSYS)?;
-    let memory = Arc::new(AddressSpace::new(foundation));
-    // Who only borrows its memory can still be refused.
-    let early = if call.memory().is_shared() {
-        let loaded = call.libos.start_program(&memory, &invocation);
-        Some(loaded.map_err(|error| error.errno)?)
+    let (memory, regs) = if call.memory().is_shared() {
+        let loaded = load_aside(call, &invocation)?;
+        end_other_threads(call)?;
+        loaded
     } else {
-        None
-    };
-    end_other_threads(call)?;
-    let regs = match early {
-        Some(regs) => regs,
-        None => load_in_place(call, &memory, &invocation)?,
+        end_other_threads(call)?;
+        load_in_place(call, &invocation)?
     };
     become_program(call, regs, memory, invocation);
     let memory = call.process.memory();
     Err(call.leave(Then::Replace(memory)))
+}
+
+/// An address space for a program.
+fn memory_for(call: &Call<'_>, invocation: &Invocation) -> Result<Arc<AddressSpace>, Errno> {
+    let foundation = call.libos.foundation.get().ok_or(Errno::ENOSYS)?;
+    let Some(place) = invocation.fixed_place() else {
+        return Ok(AddressSpace::new(foundation));
+    };
+    AddressSpace::around(foundation, &place).ok_or_else(|| {
+        let reason = "several programs are where this one must be loaded; ENOMEM";
+        call.libos.report_once(call.regs.rax, reason);
+        Errno::ENOMEM
+    })
+}
+
+/// Loads the program of a process that borrows its memory, and can still be refused.
+fn load_aside(
+    call: &Call<'_>,
+    invocation: &Invocation,
+) -> Result<(Arc<AddressSpace>, UserRegs), Stop> {
+    let (libos, task) = (call.libos, call.task);
+    let memory = memory_for(call, invocation)?;
+    libos.release_memory(&task.thread, &task.memory);
+    libos.take_memory(&task.process, &task.thread, &memory);
+    match libos.start_program(&memory, invocation) {
+        Ok(regs) => Ok((memory, regs)),
+        Err(error) => {
+            libos.release_memory(&task.thread, &memory);
+            libos.wake_next(memory.clear());
+            libos.take_memory(&task.process, &task.thread, &task.memory);
+            Err(error.errno.into())
+        }
+    }
 }
 
 /// Ends all threads of the process but the calling one.
@@ -151,16 +178,24 @@ fn end_other_threads(call: &mut Call<'_>) -> Result<(), Stop> {
 /// Loads the program where the old one was, which is gone whatever happens.
 fn load_in_place(
     call: &mut Call<'_>,
-    memory: &AddressSpace,
     invocation: &Invocation,
-) -> Result<UserRegs, Stop> {
-    let next = call.memory().clear();
-    call.libos.wake_next(next);
-    let loaded = call.libos.start_program(memory, invocation);
-    loaded.map_err(|error| {
-        call.libos.machine.log(LogLevel::Error, &error.message);
+) -> Result<(Arc<AddressSpace>, UserRegs), Stop> {
+    let (libos, task) = (call.libos, call.task);
+    let next = task.memory.clear();
+    task.thread.set_holds_memory(false);
+    libos.wake_next(next);
+    let loaded = memory_for(call, invocation).and_then(|memory| {
+        libos.take_memory(&task.process, &task.thread, &memory);
+        let loaded = libos.start_program(&memory, invocation);
+        let regs = loaded.map_err(|error| {
+            libos.machine.log(LogLevel::Error, &error.message);
+            error.errno
+        });
+        Ok((memory, regs?))
+    });
+    loaded.map_err(|_| {
         let end = EndStatus::Killed(Signal::KILL);
-        let then = call.libos.end_process(call.task, end);
+        let then = libos.end_process(task, end);
         call.leave(then)
     })
 }
@@ -180,7 +215,6 @@ fn become_program(
         environment: invocation.env,
     };
     let old = process.replace_program(memory, program);
-    libos.release_memory(thread, &old);
     libos.wake_next(old.leave());
     if thread.tid() != process.pid {
         let tid = process.promote(thread);

@@ -68,7 +68,7 @@ impl World {
         let libos: &'static Libos = Box::leak(Box::new(libos));
         let layout = Layout::divide(machine.user_range(), 1 << 20, 1 << 20, 16 << 20);
         let foundation = Foundation::new(machine, layout.expect("it fits"), paging);
-        let memory = Arc::new(AddressSpace::new(&foundation));
+        let memory = AddressSpace::new(&foundation);
         libos.foundation.call_once(|| foundation);
         memory.begin_heap(0x20_0000);
         let namespace = empty_root();
