@@ -11,11 +11,14 @@ from typing import Final
 from occlum_build.config.fields import PAGE_BYTES
 from occlum_build.config.mounts import (
     BuiltinMount,
+    ErofsLayer,
     ErofsMount,
     Ext2Mount,
     HostfsMount,
     RamfsMount,
+    SefsLayer,
     SefsMount,
+    TmpfsLayer,
     TmpfsMount,
     UnionfsMount,
 )
@@ -247,7 +250,13 @@ def _mount_points(config: OcclumConfig) -> Iterator[Problem]:
             yield Problem(
                 (path,),
                 "the root cannot be a `tmpfs`: it would be empty",
-                helps=("mount an `erofs` image at `/`",),
+                helps=("mount an `erofs` image at `/`, or a `unionfs` of one and a `tmpfs`",),
+            )
+        elif mount.target == "/" and isinstance(mount, HostfsMount):
+            yield Problem(
+                (path,),
+                "the root cannot be a `hostfs`: the host would choose every program",
+                helps=("mount an `erofs` image at `/`, or a `unionfs` of one and a `tmpfs`",),
             )
         elif any(_lies_under(mount.target, one) for one in BUILTIN_TARGETS) and not isinstance(
             mount, BuiltinMount
@@ -262,24 +271,60 @@ def _mount_points(config: OcclumConfig) -> Iterator[Problem]:
         )
 
 
+def _memory_sizes(config: OcclumConfig) -> Iterator[tuple[Path, int]]:
+    """What may be written to memory: where it is said, and how much."""
+    for index, mount in enumerate(config.mount):
+        here: Path = ("mount", index)
+        if isinstance(mount, TmpfsMount):
+            yield here, mount.size
+        elif isinstance(mount, UnionfsMount):
+            for layer, one in enumerate(mount.options.layers):
+                if isinstance(one, TmpfsLayer):
+                    yield (*here, "options", "layers", layer), one.size
+
+
+def _mount_layers(config: OcclumConfig) -> Iterator[Problem]:
+    for index, mount in enumerate(config.mount):
+        if not isinstance(mount, UnionfsMount):
+            continue
+        here: Path = ("mount", index, "options", "layers")
+        layers = mount.options.layers
+        foreign = [i for i, layer in enumerate(layers) if isinstance(layer, SefsLayer)]
+        for layer in foreign:
+            yield Problem(
+                ((*here, layer, "type"),),
+                f"this version cannot mount `{layers[layer].type}`",
+                helps=(_LAYER_INSTEAD,),
+                code=NOT_SUPPORTED,
+            )
+        kinds = [type(layer) for layer in layers]
+        if not foreign and kinds != [ErofsLayer, TmpfsLayer]:
+            yield Problem(
+                (here, ("mount", index)),
+                "a union has two layers: an `erofs` and a `tmpfs`, in this order",
+                helps=("write `layers: [{type: erofs, image: root}, {type: tmpfs}]`",),
+            )
+
+
 def _mount_sizes(config: OcclumConfig) -> Iterator[Problem]:
-    sizes = {i: one.size for i, one in enumerate(config.mount) if isinstance(one, TmpfsMount)}
+    sizes = dict(_memory_sizes(config))
     heap = config.resource_limits.kernel_space_heap_size
     total = sum(sizes.values())
     if total > heap:
-        largest = max(sizes, key=lambda index: sizes[index])
+        largest = max(sizes, key=lambda path: sizes[path])
         yield Problem(
-            (("mount", largest, "size"), ("mount", largest), _limit("kernel_space_heap_size")),
+            ((*largest, "size"), largest, _limit("kernel_space_heap_size")),
             f"`tmpfs` may take {_rounded(total)}, but the LibOS heap has {print_size(heap)}",
             f"{print_size(sizes[largest])} here",
             helps=("raise `kernel_space_heap_size`, or lower `size`",),
         )
 
 
+_LAYER_INSTEAD: Final = (
+    "the first layer is `{type: erofs, image: root}`, the second `{type: tmpfs, size: 16MB}`"
+)
 _INSTEAD: Final = {
-    UnionfsMount: "mount an `erofs` image at `/` and a `tmpfs` where programs write",
     SefsMount: "use `erofs` for files that are only read and `tmpfs` for files that are written",
-    HostfsMount: "put the files into an `erofs` image, which is measured",
     RamfsMount: "write `type: tmpfs` and a `size`",
     Ext2Mount: "use `tmpfs` for files that need not outlive the enclave",
     BuiltinMount: "leave this entry out: the LibOS always mounts it",
@@ -288,7 +333,7 @@ _INSTEAD: Final = {
 
 def _mount_types(config: OcclumConfig) -> Iterator[Problem]:
     for index, mount in enumerate(config.mount):
-        if isinstance(mount, ErofsMount | TmpfsMount):
+        if isinstance(mount, ErofsMount | TmpfsMount | UnionfsMount | HostfsMount):
             continue
         yield Problem(
             (("mount", index, "type"),),
@@ -333,6 +378,7 @@ _CHECKS: Final[Sequence[Callable[[OcclumConfig], Iterator[Problem]]]] = (
     _environment,
     _signature,
     _mount_points,
+    _mount_layers,
     _mount_sizes,
     _mount_types,
     _features,

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from occlum_build.config import strict_yaml
 from occlum_build.config.fields import PROBLEM_TYPE
-from occlum_build.config.mounts import Mount
+from occlum_build.config.mounts import Mount, UnionLayer
 from occlum_build.config.schema import OcclumConfig
 from occlum_build.config.strict_yaml import Node, Path, place
 from occlum_build.diagnostic import Diagnostic, Span, error, near
@@ -34,7 +34,7 @@ _YAML_11_TRUE: Final = frozenset({"yes", "y", "on", "true"})
 _YAML_11_FALSE: Final = frozenset({"no", "n", "off", "false"})
 _MOVED: Final = {
     ("feature", "enable_edmm"): "write `memory_model: edmm` in `feature`",
-    ("mount", "source"): "name an image of the BUILD file with `image`",
+    ("mount", "source"): "only `hostfs` has a `source`; others name an image with `image`",
     ("mount", "options"): "give each option as a key of its own",
 }
 """Keys of Occlum.json that are said in another way here."""
@@ -234,20 +234,20 @@ def _known_keys(root: Node, parent: Path, model: type[BaseModel]) -> list[str]:
     for step in parent:
         here = (*here, step)
         if isinstance(step, int):
-            kind = _mount_model(root, here) if get_args(kind)[0] is Mount else get_args(kind)[0]
+            item = get_args(kind)[0]
+            kind = _tagged_model(root, here, item) if item in (Mount, UnionLayer) else item
         else:
             kind = kind.model_fields[step].annotation
     return list(kind.model_fields)
 
 
-def _mount_model(root: Node, path: Path) -> Any:
-    """The model of one entry of `mount`, chosen by what the text says is its type."""
+def _tagged_model(root: Node, path: Path, union: Any) -> Any:
+    """The model of one entry of `mount` or `layers`, chosen by what the text says is its type."""
     found = place(root, (*path, "type"))
     tag = found.node.value if found and isinstance(found.node, strict_yaml.Scalar) else None
-    union = get_args(Mount)[0]
     models = [
         model
-        for model in get_args(union)
+        for model in get_args(get_args(union)[0])
         if tag in get_args(model.model_fields["type"].annotation)
     ]
     return models[0]

@@ -74,6 +74,14 @@ def _absolute_path(value: str) -> str:
     return _text(value)
 
 
+def _host_path(value: str) -> str:
+    if not value:
+        raise wrong("a path on the host is missing", "write `.` for the folder of the runner")
+    if len(value.encode()) >= _PATH_MAX:
+        raise wrong(f"a path has fewer than {_PATH_MAX} bytes")
+    return _text(value)
+
+
 def _environment_entry(value: str) -> str:
     name, equals, _ = value.partition("=")
     if not equals:
@@ -139,6 +147,9 @@ AbsolutePath = Annotated[
     str, AfterValidator(_absolute_path), _string_schema(_ABSOLUTE_PATH, "/bin")
 ]
 """A path inside the enclave, from its root, in the one way to write it."""
+
+HostPath = Annotated[str, AfterValidator(_host_path), _string_schema("^.+$", "./data")]
+"""A path on the host, absolute or not."""
 
 EnvironmentEntry = Annotated[
     str,

@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from occlum_build.config.explain import span_of
 from occlum_build.config.fields import PAGE_BYTES
-from occlum_build.config.mounts import ErofsMount
+from occlum_build.config.mounts import ErofsLayer, ErofsMount, UnionfsMount
 from occlum_build.config.schema import OcclumConfig
-from occlum_build.config.strict_yaml import parse
+from occlum_build.config.strict_yaml import Path, parse
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
 
 VERSION: Final = 1
@@ -43,7 +43,19 @@ def read_image(data: bytes, file: str) -> Image:
 
 def image_names(config: OcclumConfig) -> list[str]:
     """The images that a configuration mounts, each once, in the order of their indexes."""
-    return sorted({one.image for one in config.mount if isinstance(one, ErofsMount)})
+    return sorted({image for _, image in _mounted(config)})
+
+
+def _mounted(config: OcclumConfig) -> Iterator[tuple[Path, str]]:
+    """Each mention of an image, and where it is."""
+    for index, mount in enumerate(config.mount):
+        here: Path = ("mount", index)
+        if isinstance(mount, ErofsMount):
+            yield (*here, "image"), mount.image
+        elif isinstance(mount, UnionfsMount):
+            for layer, one in enumerate(mount.options.layers):
+                if isinstance(one, ErofsLayer):
+                    yield (*here, "options", "layers", layer, "image"), one.image
 
 
 def check_images(
@@ -56,16 +68,16 @@ def check_images(
     names = sorted(set(given))
     root, _ = parse(text, file)
     found = []
-    for index, mount in enumerate(config.mount):
-        if root is None or not isinstance(mount, ErofsMount) or mount.image in names:
+    for path, image in _mounted(config):
+        if root is None or image in names:
             continue
-        similar = near(mount.image, names)
+        similar = near(image, names)
         listed = ", ".join(f"`{name}`" for name in names) or "none"
         found.append(
             error(
                 "OB0240",
-                f"there is no image `{mount.image}` to mount",
-                span_of(root, file, ("mount", index, "image")),
+                f"there is no image `{image}` to mount",
+                span_of(root, file, path),
                 notes=(f"images of this enclave: {listed}",),
                 helps=[f"an image `{similar}` exists"] if similar else (),
             )

@@ -1,15 +1,23 @@
 """The file systems of an enclave: one model for each value of `type`.
 
-`erofs` and `tmpfs` run. The others are Occlum's; they can be read, so that a
-configuration that comes from Occlum is understood, and `checks` says for each
-what to use instead.
+`erofs`, `tmpfs`, a `unionfs` of the two, and `hostfs` run. The others are Occlum's;
+they can be read, so that a configuration that comes from Occlum is understood, and `checks`
+says for each what to use instead.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from occlum_build.config.fields import STRICT, AbsolutePath, ImageName, PageSize, Size, Text
+from occlum_build.config.fields import (
+    STRICT,
+    AbsolutePath,
+    HostPath,
+    ImageName,
+    PageSize,
+    Size,
+    Text,
+)
 
 
 class ErofsMount(BaseModel):
@@ -65,38 +73,81 @@ class SefsMount(BaseModel):
     options: SefsOptions = Field(default_factory=SefsOptions, description="How it is opened.")
 
 
-class UnionfsOptions(BaseModel):
-    """Options of Occlum's union file system."""
+class ErofsLayer(BaseModel):
+    """The lower layer: what the file system holds at first."""
 
     model_config = STRICT
 
-    layers: tuple[SefsMount, ...] = Field(
-        default=(), description="A read-only layer and a writable one above it."
+    type: Literal["erofs"] = Field(description="A read-only EROFS image with a dm-verity tree.")
+    image: ImageName = Field(
+        description="Name of the image among the `images` of the enclave's target in BUILD."
+    )
+
+
+class TmpfsLayer(BaseModel):
+    """The upper layer: what programs change."""
+
+    model_config = STRICT
+
+    type: Literal["tmpfs"] = Field(
+        description="Changes are kept in memory and gone when the enclave ends."
+    )
+    size: PageSize = Field(
+        default="16MB",
+        validate_default=True,
+        description="How much the changes can take; from `kernel_space_heap_size`, as files grow.",
+    )
+
+
+class SefsLayer(SefsMount):
+    """A layer of Occlum's. This version does not run it."""
+
+
+UnionLayer = Annotated[ErofsLayer | TmpfsLayer | SefsLayer, Field(discriminator="type")]
+"""One entry of `layers`."""
+
+
+class UnionfsOptions(BaseModel):
+    """Options of a union."""
+
+    model_config = STRICT
+
+    layers: tuple[UnionLayer, ...] = Field(
+        default=(),
+        description="Two layers: an `erofs` with the first content, then a `tmpfs` with the "
+        "changes.",
     )
 
 
 class UnionfsMount(BaseModel):
-    """Occlum's root: a writable layer over a read-only one. This version does not run it."""
+    """A file system that can be written and begins as an image: Occlum's usual root."""
 
     model_config = STRICT
 
     type: Literal["unionfs"] = Field(
-        description="Layers that appear as one file system. Not run by this version."
+        description="A verified image, with all changes to it kept in memory."
     )
     target: AbsolutePath = Field(description="Where the file system appears inside the enclave.")
-    options: UnionfsOptions = Field(default_factory=UnionfsOptions, description="Its layers.")
+    options: UnionfsOptions = Field(description="Its layers.")
 
 
 class HostfsMount(BaseModel):
-    """A folder of the untrusted host. This version does not run it."""
+    """A folder of the untrusted host: it sees and may change everything in it."""
 
     model_config = STRICT
 
-    type: Literal["hostfs"] = Field(
-        description="A folder of the host, unprotected. Not run by this version."
-    )
+    type: Literal["hostfs"] = Field(description="A folder of the host, unprotected.")
     target: AbsolutePath = Field(description="Where the folder appears inside the enclave.")
-    source: Text = Field(description="The folder on the host.")
+    source: HostPath = Field(
+        description="The folder on the host. A relative path starts at the runner's "
+        "`--host-root`, by default the folder in which it is started."
+    )
+    read_only: bool = Field(default=False, description="Whether programs cannot change it.")
+    executable: bool = Field(
+        default=False,
+        description="Whether programs and libraries may be loaded from it: the host chooses what "
+        "these do.",
+    )
 
 
 class RamfsMount(BaseModel):

@@ -6,12 +6,21 @@ goes the metadata of the signature, which is not measured.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from occlum_build.config.checks import default_mmap_bytes
 from occlum_build.config.images import Image, image_names
-from occlum_build.config.mounts import ErofsMount, TmpfsMount
+from occlum_build.config.mounts import (
+    ErofsLayer,
+    ErofsMount,
+    HostfsMount,
+    Mount,
+    TmpfsLayer,
+    TmpfsMount,
+    UnionfsMount,
+    UnionfsOptions,
+)
 from occlum_build.config.schema import OcclumConfig
 
 VERSION: Final = 1
@@ -65,24 +74,37 @@ def metadata_json(config: OcclumConfig) -> str:
 
 def _mounts(config: OcclumConfig, images: Mapping[str, Image]) -> list[dict[str, Any]]:
     indexes = {name: index for index, name in enumerate(image_names(config))}
-    mounts: list[dict[str, Any]] = []
-    for one in sorted(config.mount, key=lambda one: one.target):
-        match one:
-            case ErofsMount():
-                image = images[one.image]
-                described = {
-                    "name": one.image,
-                    "index": indexes[one.image],
-                    "data_size": image.data_size,
-                    "tree_offset": image.tree_offset,
-                    "root_hash": image.root_hash,
-                }
-                mounts.append({"type": "erofs", "target": one.target, "image": described})
-            case TmpfsMount():
-                mounts.append({"type": "tmpfs", "target": one.target, "size": one.size})
-            case _:
-                raise AssertionError(one.type)  # `checks` has refused it
-    return mounts
+
+    def described(name: str) -> dict[str, Any]:
+        image = images[name]
+        return {
+            "name": name,
+            "index": indexes[name],
+            "data_size": image.data_size,
+            "tree_offset": image.tree_offset,
+            "root_hash": image.root_hash,
+        }
+
+    return [
+        {"type": one.type, "target": one.target} | _mount_fields(one, described)
+        for one in sorted(config.mount, key=lambda one: one.target)
+    ]
+
+
+def _mount_fields(mount: Mount, described: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    match mount:
+        case ErofsMount(image=image):
+            return {"image": described(image)}
+        case TmpfsMount(size=size):
+            return {"size": size}
+        case HostfsMount(source=source, read_only=read_only, executable=executable):
+            return {"source": source, "read_only": read_only, "executable": executable}
+        case UnionfsMount(
+            options=UnionfsOptions(layers=(ErofsLayer(image=image), TmpfsLayer(size=size)))
+        ):
+            return {"image": described(image), "size": size}
+        case _:
+            raise AssertionError(mount.type)  # `checks` has refused it
 
 
 def _canonical(document: Mapping[str, Any]) -> str:

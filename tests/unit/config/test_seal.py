@@ -136,3 +136,27 @@ def test_characters_beyond_ascii_are_sealed_as_utf_8() -> None:
 def test_what_does_not_describe_an_image_is_refused(text: str) -> None:
     with pytest.raises(DiagnosticError, match="OB0241"):
         read_image(text.encode(), "root.erofs.json")
+
+
+def test_a_union_and_a_folder_of_the_host_are_sealed_with_all_that_counts() -> None:
+    config = config_of(
+        "process: {command: [/bin/hello]}\n"
+        "mount:\n"
+        "  - type: unionfs\n"
+        "    target: /\n"
+        "    options: {layers: [{type: erofs, image: root}, {type: tmpfs, size: 1MB}]}\n"
+        "  - {type: hostfs, target: /host, source: ./data}\n"
+    )
+
+    root, host = json.loads(sealed_json(config, IMAGES))["mount"]
+
+    assert root["image"]["name"] == "root"
+    assert (root["type"], root["size"]) == ("unionfs", 1 << 20)
+    assert host == {
+        "type": "hostfs",
+        "target": "/host",
+        "source": "./data",
+        "read_only": False,
+        "executable": False,
+    }
+    assert image_names(config) == ["root"]

@@ -2,8 +2,8 @@
 //!
 //! Everything here is plain data: no I/O, no allocation, no `unsafe`. Architectural structures
 //! follow the Intel SDM, volume 3D, chapter "Enclave Structures and Exceptions"; each offset is
-//! asserted at compile time. The project's own structures are in [`boot`], [`thread`] and
-//! [`ocall`].
+//! asserted at compile time. The project's own structures are in [`boot`], [`thread`],
+//! [`ocall`] and [`host_files`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
@@ -11,6 +11,7 @@
 pub mod attributes;
 pub mod boot;
 pub mod errno;
+pub mod host_files;
 pub mod leaf;
 pub mod ocall;
 pub mod secinfo;

@@ -157,6 +157,43 @@ pub enum Ocall {
     /// (thread): interrupt it, as a signal would: what it runs in the enclave exits asynchronously
     /// and is entered with CSSA = 1, a call that it waits in ends with `EINTR`.
     Interrupt = 19,
+    /// (handle, length): open the directory that the buffer names, relative to the runner's root for
+    /// them, as `handle`. The buffer then holds a [`HostStatus`](crate::host_files::HostStatus).
+    HostRoot = 40,
+    /// (directory, length, new handle): open the entry that the buffer names. As [`Ocall::HostRoot`].
+    HostLookUp = 41,
+    /// (handle)
+    HostClose = 42,
+    /// (handle): a status in the buffer.
+    HostStatus = 43,
+    /// (handle, 1 if it is written to)
+    HostOpen = 44,
+    /// (handle, offset, length): read into the buffer. Reply: bytes read.
+    HostRead = 45,
+    /// (handle, offset, length): write from the buffer. Reply: bytes written.
+    HostWrite = 46,
+    /// (handle, size)
+    HostTruncate = 47,
+    /// (handle)
+    HostSync = 48,
+    /// (directory, cookie, room): entries in the buffer. Reply: their length.
+    HostList = 49,
+    /// (directory, length of the name, new handle, mode, length of the target): make the entry that the
+    /// buffer names, a link to what stands behind the name. As [`Ocall::HostRoot`].
+    HostCreate = 50,
+    /// (directory, length, target): add the name in the buffer.
+    HostLink = 51,
+    /// (directory, length, 1 for a directory): remove the name in the buffer.
+    HostRemove = 52,
+    /// (directory, length, other directory, other length, flags): move the name in the buffer to the one
+    /// behind it.
+    HostRename = 53,
+    /// (handle, room): the target in the buffer. Reply: its length.
+    HostReadLink = 54,
+    /// (handle): do what the [`HostChange`](crate::host_files::HostChange) in the buffer says.
+    HostChange = 55,
+    /// (handle): a [`HostSizes`](crate::host_files::HostSizes) in the buffer.
+    HostSizes = 56,
 }
 
 impl Ocall {
@@ -183,6 +220,23 @@ impl Ocall {
             17 => Self::Statistics,
             18 => Self::MapPages,
             19 => Self::Interrupt,
+            40 => Self::HostRoot,
+            41 => Self::HostLookUp,
+            42 => Self::HostClose,
+            43 => Self::HostStatus,
+            44 => Self::HostOpen,
+            45 => Self::HostRead,
+            46 => Self::HostWrite,
+            47 => Self::HostTruncate,
+            48 => Self::HostSync,
+            49 => Self::HostList,
+            50 => Self::HostCreate,
+            51 => Self::HostLink,
+            52 => Self::HostRemove,
+            53 => Self::HostRename,
+            54 => Self::HostReadLink,
+            55 => Self::HostChange,
+            56 => Self::HostSizes,
             _ => return None,
         })
     }

@@ -139,23 +139,26 @@ fn check_mounts(mounts: &[Mount]) -> Checked {
         let hides = targets.iter().any(|earlier| is_under(earlier, target));
         require(!hides, field("target"), "would hide a mount before it")?;
         targets.push(target);
-        match mount {
-            Mount::Tmpfs { size_bytes, .. } => {
-                let is_size = (1..=SIZE_MAX_BYTES).contains(size_bytes);
-                require(is_size, field("size"), "must be positive and below 2^47")?;
-            }
-            Mount::Erofs { image, .. } => {
-                check_image(image, &field("image"))?;
-                let is_repeated = images
-                    .iter()
-                    .any(|other| other.index == image.index && *other != image);
-                require(
-                    !is_repeated,
-                    field("image.index"),
-                    "belongs to another image",
-                )?;
-                images.push(image);
-            }
+        if let Mount::Tmpfs { size_bytes, .. } | Mount::Unionfs { size_bytes, .. } = mount {
+            let is_size = (1..=SIZE_MAX_BYTES).contains(size_bytes);
+            require(is_size, field("size"), "must be positive and below 2^47")?;
+        }
+        if let Mount::Hostfs { source, .. } = mount {
+            let is_path = !source.is_empty() && source.len() < PATH_MAX_BYTES;
+            require(is_path, field("source"), "must be a path")?;
+            check_text(&field("source"), source)?;
+        }
+        if let Some(image) = mount.image() {
+            check_image(image, &field("image"))?;
+            let is_repeated = images
+                .iter()
+                .any(|other| other.index == image.index && *other != image);
+            require(
+                !is_repeated,
+                field("image.index"),
+                "belongs to another image",
+            )?;
+            images.push(image);
         }
     }
     Ok(())

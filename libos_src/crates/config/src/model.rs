@@ -133,6 +133,27 @@ pub enum Mount {
         #[serde(rename = "size")]
         size_bytes: u64,
     },
+    /// A directory of the untrusted host.
+    Hostfs {
+        /// Mount point.
+        target: String,
+        /// How the host finds the directory.
+        source: String,
+        /// Whether nothing in it is changed.
+        read_only: bool,
+        /// Whether programs may be executed from it.
+        executable: bool,
+    },
+    /// An image, and in memory what was changed since.
+    Unionfs {
+        /// Mount point.
+        target: String,
+        /// The first content.
+        image: Image,
+        /// Most memory that the changes may use.
+        #[serde(rename = "size")]
+        size_bytes: u64,
+    },
 }
 
 /// A verified image, as `verity` wants it.
@@ -174,7 +195,19 @@ impl Mount {
     #[must_use]
     pub fn target(&self) -> &str {
         match self {
-            Self::Erofs { target, .. } | Self::Tmpfs { target, .. } => target,
+            Self::Erofs { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::Hostfs { target, .. }
+            | Self::Unionfs { target, .. } => target,
+        }
+    }
+
+    /// The image that it shows, if any.
+    #[must_use]
+    pub const fn image(&self) -> Option<&Image> {
+        match self {
+            Self::Erofs { image, .. } | Self::Unionfs { image, .. } => Some(image),
+            Self::Tmpfs { .. } | Self::Hostfs { .. } => None,
         }
     }
 }

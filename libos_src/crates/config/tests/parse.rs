@@ -272,3 +272,31 @@ proptest! {
         prop_assert_eq!(parse(&json).is_ok(), fits);
     }
 }
+
+#[test]
+fn a_union_and_a_directory_of_the_host_are_read_and_checked() {
+    let tmpfs = r#"{"size":1048576,"target":"/tmp","type":"tmpfs"}"#;
+    let hostfs = |source: &str| {
+        format!(
+            r#"{{"executable":false,"read_only":true,"source":"{source}","target":"/h","type":"hostfs"}}"#
+        )
+    };
+    let config = parse(&altered(tmpfs, &hostfs("./data"))).expect("valid");
+    let Mount::Hostfs { source, .. } = &config.mounts[1] else {
+        panic!("no directory of the host")
+    };
+    assert_eq!(source, "./data");
+    assert!(refusal(tmpfs, &hostfs("")).contains("mount[1].source"));
+
+    let union = altered(
+        r#""target":"/","type":"erofs""#,
+        r#""size":4096,"target":"/","type":"unionfs""#,
+    );
+    let config = parse(&union).expect("valid");
+    assert!(config.mounts[0].image().is_some());
+    let empty = refusal(
+        r#""target":"/","type":"erofs""#,
+        r#""size":0,"target":"/","type":"unionfs""#,
+    );
+    assert!(empty.contains("mount[0].size"), "{empty}");
+}

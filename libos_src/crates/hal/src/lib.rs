@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod host;
+mod host_files;
 mod kernel;
 mod machine;
 mod memory;
@@ -19,6 +20,7 @@ mod time;
 
 pub use abi::errno::Errno;
 pub use host::{HostEvents, HostPoll, HostStart, WindowSize};
+pub use host_files::{HostChange, HostFiles, HostSizes, HostStatus};
 pub use kernel::{Kernel, Next, StartError};
 pub use machine::{LogLevel, Machine};
 pub use memory::{Fault, NoMemory, PAGE_SIZE, Prot};

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use crate::{Clock, Errno, Fault, HostPoll, NoMemory, Prot, Timespec, WindowSize};
+use crate::{Clock, Errno, Fault, HostFiles, HostPoll, NoMemory, Prot, Timespec, WindowSize};
 
 /// The enclave as the kernel sees it: program memory, the host behind checks, time, and threads.
 ///
@@ -62,6 +62,9 @@ pub trait Machine: Sync {
     /// Reads exactly `buf.len()` bytes of the image that the bundle lists at `index`. The bytes are
     /// untrusted.
     fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno>;
+
+    /// Directories that the host lends.
+    fn host_files(&self) -> &'static dyn HostFiles;
 
     /// The time. `Monotonic` never goes back; `Realtime` is the host's word, within sane bounds.
     fn clock(&self, clock: Clock) -> Timespec;

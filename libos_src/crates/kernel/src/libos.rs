@@ -12,6 +12,7 @@ use config::Config;
 use hal::{Clock, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
 use locks::{Mutex, Once, RwLock};
 
+use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Process, ProcessTable};
 use crate::signals;
@@ -23,6 +24,7 @@ pub struct Libos {
     pub(crate) machine: &'static dyn Machine,
     pub(crate) config: Config,
     pub(crate) futexes: Futexes,
+    pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
     /// What address spaces are made from, once the first process is there.
@@ -97,6 +99,7 @@ impl Libos {
         Self {
             machine,
             futexes: Futexes::new(),
+            file_locks: Arc::default(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             foundation: Once::new(),

@@ -10,6 +10,8 @@ use config::{Image, Mount};
 use devfs::DevFs;
 use erofs::Erofs;
 use hal::{Clock, Errno, LogLevel, Machine};
+use hostfs::HostFs;
+use overlay::OverlayFs;
 use procfs::ProcFs;
 use tmpfs::TmpFs;
 use verity::{Parameters, RawSource, Reporter, Verified};
@@ -39,10 +41,13 @@ impl Libos {
         let viewpoint = Viewpoint::new(namespace.clone());
         let random = Arc::new(EnclaveRandom(self.machine));
         // Where the root has the directories, so that a root without them stays as it is.
-        attach(&viewpoint, "/dev", DevFs::new(random, terminal)).or_else(unless_missing)?;
-        attach(&viewpoint, "/proc", ProcFs::new(process_files.clone())).or_else(unless_missing)?;
+        let free = MountFlags::default();
+        attach(&viewpoint, "/dev", DevFs::new(random, terminal), free).or_else(unless_missing)?;
+        let processes = ProcFs::new(process_files.clone());
+        attach(&viewpoint, "/proc", processes, free).or_else(unless_missing)?;
         for mount in mounts {
-            attach(&viewpoint, mount.target(), self.file_system(mount)?)
+            let file_system = self.file_system(mount)?;
+            attach(&viewpoint, mount.target(), file_system, restrictions(mount))
                 .map_err(|errno| format!("cannot mount `{}`: {errno}", mount.target()))?;
         }
         Ok(namespace)
@@ -53,12 +58,35 @@ impl Libos {
             |reason: &dyn fmt::Display| format!("cannot mount `{}`: {reason}", mount.target());
         match mount {
             Mount::Erofs { image, .. } => Ok(self.erofs(image).map_err(|error| failed(&error))?),
-            Mount::Tmpfs { size_bytes, .. } => {
-                let clock = Arc::new(EnclaveClock(self.machine));
-                let mode = Mode::from_low_bits(0o1777);
-                Ok(TmpFs::new(*size_bytes, mode, clock).map_err(|errno| failed(&errno))?)
+            Mount::Tmpfs { size_bytes, .. } => Ok(self
+                .tmpfs(*size_bytes, 0o1777)
+                .map_err(|errno| failed(&errno))?),
+            Mount::Hostfs {
+                source, read_only, ..
+            } => {
+                let directory =
+                    HostFs::new(self.machine.host_files(), source.as_bytes(), *read_only);
+                Ok(directory.map_err(|errno| {
+                    failed(&format!("the host's directory `{source}`: {errno}"))
+                })?)
+            }
+            Mount::Unionfs {
+                image, size_bytes, ..
+            } => {
+                let lower: Arc<dyn FileSystem> =
+                    self.erofs(image).map_err(|error| failed(&error))?;
+                let union = self
+                    .tmpfs(*size_bytes, 0o700)
+                    .and_then(|upper| OverlayFs::new(&lower, upper));
+                Ok(union.map_err(|errno| failed(&errno))?)
             }
         }
+    }
+
+    /// An empty file system in memory.
+    pub(crate) fn tmpfs(&self, size_bytes: u64, mode: u32) -> Result<Arc<TmpFs>, Errno> {
+        let clock = Arc::new(EnclaveClock(self.machine));
+        TmpFs::new(size_bytes, Mode::from_low_bits(mode), clock)
     }
 
     fn erofs(&self, image: &Image) -> Result<Arc<Erofs>, String> {
@@ -83,12 +111,29 @@ fn attach(
     viewpoint: &Viewpoint,
     target: &str,
     file_system: Arc<dyn FileSystem>,
+    restrictions: MountFlags,
 ) -> Result<(), Errno> {
     let point = viewpoint.resolve(None, target.as_bytes(), Follow::Yes)?;
     viewpoint
         .namespace
-        .mount(&point, file_system, MountFlags::default())?;
+        .mount(&point, file_system, restrictions)?;
     Ok(())
+}
+
+/// How a mount of the configuration restricts its file system: what the host keeps gives nobody rights.
+fn restrictions(mount: &Mount) -> MountFlags {
+    let Mount::Hostfs {
+        read_only,
+        executable,
+        ..
+    } = mount
+    else {
+        return MountFlags::default();
+    };
+    let mut restrictions = MountFlags::NO_SET_USER | MountFlags::NO_DEVICES;
+    restrictions.set(MountFlags::READ_ONLY, *read_only);
+    restrictions.set(MountFlags::NO_EXECUTE, !*executable);
+    restrictions
 }
 
 fn unless_missing(errno: Errno) -> Result<(), String> {

@@ -27,6 +27,8 @@ options:
   --intercept WAY        software SGX: catch system calls by `dispatch` (Linux 6.17), `dispatch-below`
                          (Linux 5.11), `seccomp`, or `auto` (default), the first that works
   --interrupt MICROS     software SGX: interrupt the enclave this often, as a busy machine would
+  --host-root DIRECTORY  where relative sources of `hostfs` mounts start; by default the
+                         current directory
   --stats FILE           write what was counted, as JSON; software SGX counts system calls that
                          escape from the enclave, too, which makes the host's own a little slower
   --trace[=FILE]         write every system call of the program, in words, to standard error or
@@ -55,6 +57,7 @@ pub(crate) struct Arguments {
     pub(crate) interrupt_period: Option<Duration>,
     pub(crate) statistics: Option<PathBuf>,
     pub(crate) trace: Option<TraceTo>,
+    pub(crate) host_root: PathBuf,
     pub(crate) bundle: PathBuf,
     pub(crate) program: Vec<OsString>,
 }
@@ -77,6 +80,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
     let mut interrupt_period = None;
     let mut statistics = None;
     let mut trace = None;
+    let mut host_root = PathBuf::new();
     let mut bundle: Option<PathBuf> = None;
     while let Some(word) = parser.next()? {
         match word {
@@ -86,6 +90,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
             Long("strict") => is_strict = true,
             Long("intercept") => interception = intercept(&parser.value()?)?,
             Long("interrupt") => interrupt_period = Some(period(&parser.value()?)?),
+            Long("host-root") => host_root = parser.value()?.into(),
             Long("stats") => statistics = Some(parser.value()?.into()),
             Long("trace") => {
                 trace = Some(match parser.optional_value() {
@@ -106,6 +111,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
         interrupt_period,
         statistics,
         trace,
+        host_root,
         bundle,
         program,
     }))

@@ -29,6 +29,7 @@ mod exception;
 mod heap;
 mod hints;
 mod host;
+mod host_files;
 mod intrinsics;
 mod lock;
 mod machine;

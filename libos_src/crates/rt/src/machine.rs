@@ -9,13 +9,13 @@ use core::{
 
 use abi::{ssa::vector, thread::page};
 use hal::{
-    Clock, Errno, ExceptionInfo, Fault, HostPoll, LogLevel, Machine, Next, NoMemory, Prot,
-    Timespec, UserRegs, Vector, WindowSize,
+    Clock, Errno, ExceptionInfo, Fault, HostFiles, HostPoll, LogLevel, Machine, Next, NoMemory,
+    Prot, Timespec, UserRegs, Vector, WindowSize,
 };
 
 use crate::{
-    boot, cpuid, entry, exception, hints, host, pages, parking, random, thread::ThreadPage,
-    user_memory, xstate,
+    boot, cpuid, entry, exception, hints, host, host_files, pages, parking, random,
+    thread::ThreadPage, user_memory, xstate,
 };
 
 /// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
@@ -199,6 +199,10 @@ impl Machine for EnclaveMachine {
 
     fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
         host::read_image(index, offset, buf)
+    }
+
+    fn host_files(&self) -> &'static dyn HostFiles {
+        &host_files::Files
     }
 
     fn clock(&self, clock: Clock) -> Timespec {

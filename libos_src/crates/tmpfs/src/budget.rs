@@ -6,7 +6,8 @@ use vfs::{Errno, Result};
 
 /// What an inode is counted as, apart from its content.
 pub(crate) const INODE_BYTES: u64 = 512;
-/// What a directory entry is counted as, apart from its name, which is kept twice.
+/// What a directory entry or an extended attribute is counted as, apart from its name (which a
+/// directory keeps twice) and value.
 const ENTRY_BYTES: u64 = 128;
 
 /// A limit and what is used of it.
@@ -53,4 +54,9 @@ impl Budget {
 /// The charge for an entry with a name of this length.
 pub(crate) fn entry_bytes(name: &[u8]) -> u64 {
     ENTRY_BYTES + 2 * name.len() as u64
+}
+
+/// The charge for an extended attribute.
+pub(crate) fn attribute_bytes(name: &[u8], value: &[u8]) -> u64 {
+    ENTRY_BYTES + name.len() as u64 + value.len() as u64
 }

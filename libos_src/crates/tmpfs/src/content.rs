@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use vfs::{Errno, Result};
+use vfs::{Allocation, Errno, Result};
 
 use crate::PAGE_SIZE_BYTES;
 use crate::budget::Budget;
@@ -85,6 +85,83 @@ impl Content {
         }
         self.size_bytes = size_bytes;
         Ok(())
+    }
+
+    /// Gives pages to a stretch, or takes those away that lie in it as a whole.
+    pub(crate) fn allocate(
+        &mut self,
+        what: Allocation,
+        offset: u64,
+        length: u64,
+        budget: &Budget,
+    ) -> Result<()> {
+        let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+        if end > SIZE_MAX_BYTES {
+            return Err(Errno::EFBIG);
+        }
+        if what == Allocation::PunchHole {
+            self.punch(offset, end, budget);
+            return Ok(());
+        }
+        let page = PAGE_SIZE_BYTES as u64;
+        let mut made = Vec::new();
+        for index in offset / page..end.div_ceil(page) {
+            if self.pages.contains_key(&index) {
+                continue;
+            }
+            if let Err(error) = self.page_mut(index, budget) {
+                // All or nothing, as Linux's tmpfs does.
+                for index in &made {
+                    self.pages.remove(index);
+                }
+                budget.release((made.len() * PAGE_SIZE_BYTES) as u64);
+                return Err(error);
+            }
+            made.push(index);
+        }
+        if what == Allocation::Extend {
+            self.size_bytes = self.size_bytes.max(end);
+        }
+        Ok(())
+    }
+
+    /// Makes the bytes from `offset` to `end` read as zero, and frees the pages that hold no others.
+    fn punch(&mut self, offset: u64, end: u64, budget: &Budget) {
+        let page = PAGE_SIZE_BYTES as u64;
+        let touched = offset / page..end.div_ceil(page);
+        let indexes: Vec<u64> = self.pages.range(touched).map(|(index, _)| *index).collect();
+        for index in indexes {
+            let start = index * page;
+            let from = offset.saturating_sub(start) as usize;
+            let to = (end - start).min(page) as usize;
+            if from == 0 && to == PAGE_SIZE_BYTES {
+                self.pages.remove(&index);
+                budget.release(page);
+            } else if let Some(bytes) = self.pages.get_mut(&index) {
+                bytes[from..to].fill(0);
+            }
+        }
+    }
+
+    /// The first byte at or after `offset` that has a page; `None` if none has.
+    pub(crate) fn next_data(&self, offset: u64) -> Option<u64> {
+        let page = PAGE_SIZE_BYTES as u64;
+        let (index, _) = self.pages.range(offset / page..).next()?;
+        let start = offset.max(index * page);
+        (start < self.size_bytes).then_some(start)
+    }
+
+    /// The first byte at or after `offset` that has no page.
+    pub(crate) fn next_hole(&self, offset: u64) -> u64 {
+        let page = PAGE_SIZE_BYTES as u64;
+        let mut next = offset / page;
+        for (index, _) in self.pages.range(next..) {
+            if *index != next {
+                break;
+            }
+            next += 1;
+        }
+        offset.max(next * page).min(self.size_bytes)
     }
 
     fn page_mut(&mut self, index: u64, budget: &Budget) -> Result<&mut [u8]> {

@@ -11,7 +11,8 @@ use crate::node::Node;
 
 /// The first cookie that is given away. Later entries get smaller ones: a scan goes upwards and never
 /// meets what was added after it began, so it ends even if each step adds an entry.
-const FIRST_COOKIE: u64 = 1 << 62;
+/// A file system above may use the higher bits.
+const FIRST_COOKIE: u64 = 1 << 61;
 
 /// Names in the order of their cookies.
 pub(crate) struct Directory {

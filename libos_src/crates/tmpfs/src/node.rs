@@ -1,16 +1,17 @@
 //! The inodes.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use locks::{Mutex, MutexGuard};
 use vfs::{
-    AttributeChange, DeviceNumber, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name,
-    NewNode, OpenFlags, RenameFlags, Result, Timestamp,
+    Allocation, AttributeChange, AttributeSet, DeviceNumber, DirectorySink, Errno, FileType, Inode,
+    Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Timestamp,
 };
 
-use crate::budget::{INODE_BYTES, entry_bytes};
+use crate::budget::{INODE_BYTES, attribute_bytes, entry_bytes};
 use crate::content::Content;
 use crate::directory::Directory;
 use crate::{PAGE_SIZE_BYTES, Shared};
@@ -36,8 +37,12 @@ pub(crate) struct State {
     changed: Timestamp,
     /// Made without a name, so that it may still get its first one.
     is_unnamed: bool,
+    attributes: Attributes,
     body: Body,
 }
+
+/// Extended attributes by name.
+type Attributes = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 enum Body {
     Regular(Content),
@@ -63,6 +68,7 @@ impl Node {
             modified: now,
             changed: now,
             is_unnamed: false,
+            attributes: Attributes::new(),
             body: match node.kind {
                 FileType::Regular => Body::Regular(Content::default()),
                 FileType::Directory => Body::Directory(Directory::new()),
@@ -142,20 +148,6 @@ impl Node {
         };
         state.touch(self.shared.clock.now());
         Ok(result)
-    }
-
-    /// A new inode for this directory, with the group that a set-group-id directory gives.
-    fn new_here(&self, node: &NewNode<'_>) -> Result<Arc<Self>> {
-        let mut node = *node;
-        let state = self.state();
-        if state.mode.contains(Mode::SET_GROUP) {
-            node.group = state.group;
-            if node.kind == FileType::Directory {
-                node.mode |= Mode::SET_GROUP;
-            }
-        }
-        drop(state);
-        Self::new(&self.shared, &node)
     }
 }
 
@@ -269,6 +261,63 @@ impl Inode for Node {
         self.change_content(|content| content.truncate(size_bytes, &self.shared.budget))
     }
 
+    fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
+        self.change_content(|content| content.allocate(what, offset, length, &self.shared.budget))
+    }
+
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        match &self.state().body {
+            Body::Regular(content) => content.next_data(offset).ok_or(Errno::ENXIO),
+            _ => Ok(offset),
+        }
+    }
+
+    fn next_hole(&self, offset: u64) -> Result<u64> {
+        match &self.state().body {
+            Body::Regular(content) => Ok(content.next_hole(offset)),
+            _ => Err(Errno::ENXIO),
+        }
+    }
+
+    fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let state = self.state();
+        let value = state.attributes.get(name).ok_or(Errno::ENODATA)?;
+        Ok(value.to_vec())
+    }
+
+    fn extended_attributes(&self) -> Result<Vec<Vec<u8>>> {
+        Ok(self
+            .state()
+            .attributes
+            .keys()
+            .map(|name| name.to_vec())
+            .collect())
+    }
+
+    fn set_extended_attribute(&self, name: &[u8], value: &[u8], set: AttributeSet) -> Result<()> {
+        let budget = &self.shared.budget;
+        let mut state = self.state();
+        match (state.attributes.contains_key(name), set) {
+            (true, AttributeSet::Create) => return Err(Errno::EEXIST),
+            (false, AttributeSet::Replace) => return Err(Errno::ENODATA),
+            _ => {}
+        }
+        budget.charge(attribute_bytes(name, value))?;
+        if let Some(old) = state.attributes.insert(name.into(), value.into()) {
+            budget.release(attribute_bytes(name, &old));
+        }
+        state.changed = self.shared.clock.now();
+        Ok(())
+    }
+
+    fn remove_extended_attribute(&self, name: &[u8]) -> Result<()> {
+        let mut state = self.state();
+        let old = state.attributes.remove(name).ok_or(Errno::ENODATA)?;
+        self.shared.budget.release(attribute_bytes(name, &old));
+        state.changed = self.shared.clock.now();
+        Ok(())
+    }
+
     fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
         Ok(self.entry(&name)?)
     }
@@ -279,7 +328,7 @@ impl Inode for Node {
     }
 
     fn create(&self, name: Name<'_>, node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
-        let node = self.new_here(node)?;
+        let node = Self::new(&self.shared, node)?;
         let _tree = self.shared.tree.lock();
         self.add(&name, &node)?;
         let mut state = node.state();
@@ -292,7 +341,7 @@ impl Inode for Node {
     }
 
     fn create_unnamed(&self, node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
-        let node = self.new_here(node)?;
+        let node = Self::new(&self.shared, node)?;
         node.state().is_unnamed = true;
         Ok(node)
     }
@@ -382,7 +431,11 @@ impl Node {
     /// nothing.
     fn take_body(&mut self) -> Vec<Arc<Self>> {
         let budget = &self.shared.budget;
-        match core::mem::replace(&mut self.state.get_mut().body, Body::Special) {
+        let state = self.state.get_mut();
+        for (name, value) in core::mem::take(&mut state.attributes) {
+            budget.release(attribute_bytes(&name, &value));
+        }
+        match core::mem::replace(&mut state.body, Body::Special) {
             Body::Regular(content) => budget.release(content.memory_bytes()),
             Body::Symlink(target) => budget.release(target.len() as u64),
             Body::Special => {}

@@ -11,6 +11,8 @@
 mod bundle;
 mod cpuid;
 mod error;
+mod host_files;
+mod lend;
 mod load;
 mod mailbox;
 mod process;
@@ -25,6 +27,7 @@ mod trace;
 
 pub use bundle::Bundle;
 pub use error::RunError;
+pub use host_files::HostFiles;
 pub use load::{Loaded, load};
 pub use process::{Options, run};
 pub use trace::TraceTo;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use abi::ocall::Command;
 use platform::{Counters, Enclave, Platform};
 
+use crate::host_files::HostFiles;
 use crate::signals::Blocked;
 use crate::start::Start;
 use crate::statistics::Report;
@@ -30,6 +31,8 @@ pub struct Options {
     pub statistics: Option<PathBuf>,
     /// Where the program's system calls go, in words; only an enclave that may be debugged tells.
     pub trace: Option<TraceTo>,
+    /// Where relative sources of directories that are lent to the enclave start.
+    pub host_root: PathBuf,
 }
 
 /// Loads the bundle on `platform` and runs it. When the program ends, this host process ends with
@@ -48,6 +51,7 @@ pub fn run<P: Platform>(
     let process = Arc::new(Process {
         enclave: loaded.enclave,
         images,
+        files: HostFiles::new(options.host_root.clone()),
         seats: loaded.tcs_offsets.into_iter().map(Seat::new).collect(),
         free: Mutex::new(Vec::new()),
         freed: Condvar::new(),
@@ -207,6 +211,7 @@ struct Bell {
 pub(crate) struct Process<E> {
     pub(crate) enclave: E,
     pub(crate) images: Vec<File>,
+    pub(crate) files: HostFiles,
     pub(crate) seats: Vec<Seat>,
     /// Seats that no thread sits in.
     free: Mutex<Vec<usize>>,

@@ -11,6 +11,7 @@ use abi::{PageType, Permissions};
 use platform::Enclave;
 
 use crate::RunError;
+use crate::lend;
 use crate::mailbox::{Mailbox, Request};
 use crate::process::{Process, Seat};
 use crate::signals::Uninterrupted;
@@ -112,6 +113,23 @@ fn answer<E: Enclave>(
             let mapped = process.enclave.map(first, second, permissions);
             mapped.map(|()| 0).map_err(|_| libc::EIO)
         }
+        Ocall::HostRoot
+        | Ocall::HostLookUp
+        | Ocall::HostClose
+        | Ocall::HostStatus
+        | Ocall::HostOpen
+        | Ocall::HostRead
+        | Ocall::HostWrite
+        | Ocall::HostTruncate
+        | Ocall::HostSync
+        | Ocall::HostList
+        | Ocall::HostCreate
+        | Ocall::HostLink
+        | Ocall::HostRemove
+        | Ocall::HostRename
+        | Ocall::HostReadLink
+        | Ocall::HostChange
+        | Ocall::HostSizes => lend::serve(&process.files, mailbox, call, request),
         Ocall::Statistics => {
             process.keep_enclave_words(mailbox.buffer(first));
             Ok(0)

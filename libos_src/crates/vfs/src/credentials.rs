@@ -49,6 +49,18 @@ impl Credentials {
         self.user == 0
     }
 
+    /// Checks that they may do what only the superuser may.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub const fn check_superuser(&self) -> Result<()> {
+        if self.is_superuser() {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
+    }
+
     /// Whether they are in a group.
     #[must_use]
     pub fn is_member(&self, group: u32) -> bool {

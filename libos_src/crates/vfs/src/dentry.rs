@@ -189,13 +189,17 @@ impl Dentry {
             return Ok(self.new_child(name, self.inode.lookup(name)?));
         }
         loop {
-            let changes = {
+            let (known, changes) = {
                 let children = self.children.lock();
-                if let Some(known) = children.get(&name) {
+                (children.get(&name), children.changes)
+            };
+            if let Some(known) = known {
+                if self.is_as_known(name, &known)? {
                     return Ok(known);
                 }
-                children.changes
-            };
+                self.forget(name, &known);
+                continue;
+            }
             // Without the lock: this may read from the host.
             let fresh = self.new_child(name, self.inode.lookup(name)?);
             let mut children = self.children.lock();
@@ -209,6 +213,31 @@ impl Dentry {
                 return Ok(fresh);
             }
         }
+    }
+
+    /// Whether a name still means what it meant when it was looked up.
+    fn is_as_known(&self, name: Name<'_>, known: &Arc<Self>) -> Result<bool> {
+        if !self.inode.has_foreign_changes() || known.is_mount_point() {
+            return Ok(true);
+        }
+        match self.inode.lookup(name) {
+            Ok(now) => Ok(now.metadata()?.inode == known.inode.metadata()?.inode),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that somebody else took a name away.
+    fn forget(&self, name: Name<'_>, known: &Arc<Self>) {
+        let mut children = self.children.lock();
+        let removed = if children.has(&name, known) {
+            children.remove(&name)
+        } else {
+            None
+        };
+        drop(children);
+        known.link.lock().is_deleted = true;
+        drop(removed);
     }
 
     /// Makes an entry.

@@ -86,6 +86,48 @@ pub trait Inode: Any + Send + Sync {
         Err(wrong_kind(self.kind()))
     }
 
+    /// Gives storage to a stretch of the file, or takes it away, as `fallocate` does. The stretch is
+    /// not empty and ends at or before the largest offset.
+    fn allocate(&self, _what: Allocation, _offset: u64, _length: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The first byte at or after `offset`, which is inside the file, that is stored; `ENXIO` if
+    /// only a hole follows.
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
+
+    /// The first hole at or after `offset`, which is inside the file. Its end counts as one.
+    fn next_hole(&self, _offset: u64) -> Result<u64> {
+        Ok(self.metadata()?.size_bytes)
+    }
+
+    /// The value of an extended attribute: `ENODATA` if there is none of this name.
+    fn extended_attribute(&self, _name: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The names of all extended attributes.
+    fn extended_attributes(&self) -> Result<Vec<Vec<u8>>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an extended attribute.
+    fn set_extended_attribute(
+        &self,
+        _name: &[u8],
+        _value: &[u8],
+        _set: AttributeSet,
+    ) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Removes an extended attribute: `ENODATA` if there is none of this name.
+    fn remove_extended_attribute(&self, _name: &[u8]) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Makes content and attributes durable, where the file system has durability.
     fn synchronize(&self) -> Result<()> {
         Ok(())
@@ -116,6 +158,12 @@ pub trait Inode: Any + Send + Sync {
     /// Whether entries of this directory come and go by themselves, so that a name that was looked
     /// up once must be looked up again.
     fn has_volatile_entries(&self) -> bool {
+        false
+    }
+
+    /// Whether entries of this directory may be changed by somebody else, so that what is known of a
+    /// name is looked up again and given up if it has come to mean another inode number.
+    fn has_foreign_changes(&self) -> bool {
         false
     }
 
@@ -212,6 +260,28 @@ pub struct NewNode<'a> {
     pub represents: DeviceNumber,
     /// The target of a symbolic link, empty for other kinds.
     pub link_target: &'a [u8],
+}
+
+/// What `fallocate` does to a stretch of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// Reserve storage, and extend the file to its end.
+    Extend,
+    /// Reserve storage, also beyond the end of the file, which stays (`FALLOC_FL_KEEP_SIZE`).
+    Reserve,
+    /// Make a hole (`FALLOC_FL_PUNCH_HOLE`).
+    PunchHole,
+}
+
+/// When an extended attribute may be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeSet {
+    /// In any case.
+    Always,
+    /// Only if there is none (`XATTR_CREATE`): `EEXIST` otherwise.
+    Create,
+    /// Only if there is one (`XATTR_REPLACE`): `ENODATA` otherwise.
+    Replace,
 }
 
 /// One entry as `getdents64` reports it.

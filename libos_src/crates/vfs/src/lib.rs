@@ -16,6 +16,7 @@ extern crate alloc;
 mod anonymous;
 mod credentials;
 mod dentry;
+mod extended;
 mod file_system;
 mod inode;
 mod location;
@@ -33,8 +34,12 @@ mod watch;
 
 pub use abi::errno::Errno;
 pub use credentials::{Access, Credentials};
+pub use extended::{ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES};
 pub use file_system::{FileSystem, Statistics};
-pub use inode::{DirectoryEntry, DirectorySink, Inode, NewNode, Readiness, RenameFlags, SinkState};
+pub use inode::{
+    Allocation, AttributeSet, DirectoryEntry, DirectorySink, Inode, NewNode, Readiness,
+    RenameFlags, SinkState,
+};
 pub use location::Location;
 pub use metadata::{AttributeChange, Clock, DeviceNumber, FileType, Metadata, Mode, Timestamp};
 pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};
@@ -44,7 +49,7 @@ pub use open_flags::OpenFlags;
 pub use pseudo::{StaticDirectory, StaticLink};
 pub use transfer::{CHUNK_BYTES, Sink, Source, read_through, write_through};
 pub use viewpoint::Viewpoint;
-pub use walk::{Follow, LastComponent, Parent, SYMLINK_FOLLOW_MAX};
+pub use walk::{Follow, LastComponent, Parent, Restrictions, SYMLINK_FOLLOW_MAX};
 pub use watch::{Watcher, Watchers};
 
 /// What every operation of a file system gives: a value or a Linux error number.

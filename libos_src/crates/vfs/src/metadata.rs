@@ -169,6 +169,18 @@ impl Mode {
     pub const fn from_low_bits(bits: u32) -> Self {
         Self::from_bits_truncate((bits & 0o7777) as u16)
     }
+
+    /// The mode after somebody else wrote to the file or took it over. Without group execution the
+    /// set-group-id bit means something else, and stays.
+    #[must_use]
+    pub const fn without_set_id(self) -> Self {
+        let mode = self.difference(Self::SET_USER);
+        if self.contains(Self::GROUP_EXECUTE) {
+            mode.difference(Self::SET_GROUP)
+        } else {
+            mode
+        }
+    }
 }
 
 /// A device number, split as Linux user space sees it.

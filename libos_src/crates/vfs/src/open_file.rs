@@ -1,15 +1,16 @@
 //! What a file descriptor refers to.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::errno::Errno;
-use locks::Mutex;
+use locks::{Mutex, Once};
 
 use crate::inode::SinkState;
 use crate::{
-    DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags, Readiness,
-    Result, Sink, Source, Watchers, read_through, write_through,
+    Allocation, DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags,
+    Readiness, Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -24,6 +25,8 @@ pub struct OpenFile {
     /// Who does the input and output: the inode, or what its `open` put in its place.
     object: Arc<dyn Inode>,
     flags: AtomicU32,
+    /// What lives as long as it does.
+    attachment: Once<Arc<dyn Any + Send + Sync>>,
     /// Held during a read or write that moves it, as Linux does, so that two threads that share
     /// the description never get the same bytes.
     offset: Mutex<u64>,
@@ -38,9 +41,9 @@ pub enum SeekFrom {
     Current(i64),
     /// From the end of the file (`SEEK_END`).
     End(i64),
-    /// The first data at or after an offset (`SEEK_DATA`). No file is known to have holes.
+    /// The first data at or after an offset (`SEEK_DATA`).
     Data(i64),
-    /// The first hole at or after an offset (`SEEK_HOLE`): the end of the file.
+    /// The first hole at or after an offset (`SEEK_HOLE`); the end of the file is one.
     Hole(i64),
 }
 
@@ -77,6 +80,7 @@ impl OpenFile {
             location,
             object,
             flags: AtomicU32::new(kept.bits()),
+            attachment: Once::new(),
             offset: Mutex::new(0),
         })
     }
@@ -104,6 +108,17 @@ impl OpenFile {
         let kept = self.flags().difference(OpenFlags::CHANGEABLE);
         let flags = kept | flags.intersection(OpenFlags::CHANGEABLE);
         self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// Lets something live as long as this open file; the first call counts.
+    pub fn attach<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) {
+        self.attachment.call_once(|| make());
+    }
+
+    /// The present offset.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        *self.offset.lock()
     }
 
     /// The attributes of the inode.
@@ -255,10 +270,9 @@ impl OpenFile {
                 if from >= size_bytes {
                     return Err(Errno::ENXIO);
                 }
-                *offset = if matches!(to, SeekFrom::Data(_)) {
-                    from
-                } else {
-                    size_bytes
+                *offset = match to {
+                    SeekFrom::Data(_) => self.object.next_data(from)?,
+                    _ => self.object.next_hole(from)?,
                 };
                 return Ok(*offset);
             }
@@ -335,6 +349,30 @@ impl OpenFile {
             return Err(Errno::EFBIG);
         }
         self.object.truncate(size_bytes)
+    }
+
+    /// Gives storage to a stretch of the file, or takes it away.
+    ///
+    /// # Errors
+    /// As `fallocate(2)`.
+    pub fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
+        self.check_writable()?;
+        if !self.object.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        match self.location.kind() {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::ENODEV),
+        }
+        if length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end = offset.checked_add(length);
+        if end.is_none_or(|end| end > OFFSET_MAX) {
+            return Err(Errno::EFBIG);
+        }
+        self.object.allocate(what, offset, length)
     }
 
     /// What would not have to wait now.

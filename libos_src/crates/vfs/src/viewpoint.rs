@@ -8,7 +8,7 @@ use crate::walk::{Creates, Destination};
 use crate::{
     Access, AttributeChange, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
     Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile, OpenFlags, PATH_MAX_BYTES,
-    Parent, Result,
+    Parent, Restrictions, Result,
 };
 
 /// Where a process stands in a namespace, and with what rights.
@@ -27,6 +27,8 @@ pub struct Viewpoint {
     pub credentials: Credentials,
     /// Permission bits that new files do not get.
     pub creation_mask: Mode,
+    /// What resolving a path must not do.
+    pub restrictions: Restrictions,
 }
 
 impl Viewpoint {
@@ -40,6 +42,7 @@ impl Viewpoint {
             root,
             credentials: Credentials::superuser(),
             creation_mask: Mode::from_low_bits(0o022),
+            restrictions: Restrictions::default(),
         }
     }
 
@@ -54,6 +57,21 @@ impl Viewpoint {
         self.credentials
             .check(&location.metadata()?, Access::EXECUTE)?;
         self.working_directory = location.clone();
+        Ok(())
+    }
+
+    /// Makes a directory the root.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EACCES`; `EPERM` for all but the superuser.
+    pub fn change_root(&mut self, location: &Location) -> Result<()> {
+        if location.kind() != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        self.credentials
+            .check(&location.metadata()?, Access::EXECUTE)?;
+        self.credentials.check_superuser()?;
+        self.root = location.clone();
         Ok(())
     }
 
@@ -177,7 +195,7 @@ impl Viewpoint {
         };
         let directory = self.resolve(base, path, follow)?;
         self.check_change(&directory)?;
-        let node = self.new_node(FileType::Regular, mode);
+        let node = self.adopted(&self.new_node(FileType::Regular, mode), &directory)?;
         let inode = directory.inode().create_unnamed(&node)?;
         OpenFile::new(directory.unnamed_child(inode), flags)
     }
@@ -348,7 +366,18 @@ impl Viewpoint {
                 return Err(Errno::EPERM);
             }
         }
-        location.inode().set_attributes(change)
+        let mut change = *change;
+        let changes_owner = change.user.is_some() || change.group.is_some();
+        if changes_owner && metadata.kind != FileType::Directory && change.mode.is_none() {
+            // Who made it so did not mean the new owner.
+            change.mode = Some(metadata.mode.without_set_id());
+        } else if let Some(mode) = &mut change.mode
+            && !self.credentials.is_superuser()
+            && !self.credentials.is_member(metadata.group)
+        {
+            mode.remove(Mode::SET_GROUP);
+        }
+        location.inode().set_attributes(&change)
     }
 
     fn new_node(&self, kind: FileType, mode: Mode) -> NewNode<'static> {
@@ -360,6 +389,25 @@ impl Viewpoint {
             represents: DeviceNumber::default(),
             link_target: b"",
         }
+    }
+
+    /// A new node with the group that a set-group-id directory gives to what is made in it.
+    fn adopted<'a>(&self, node: &NewNode<'a>, directory: &Location) -> Result<NewNode<'a>> {
+        let mut node = *node;
+        let above = directory.metadata()?;
+        if !above.mode.contains(Mode::SET_GROUP) {
+            return Ok(node);
+        }
+        node.group = above.group;
+        if node.kind == FileType::Directory {
+            node.mode |= Mode::SET_GROUP;
+        } else if node.mode.contains(Mode::GROUP_EXECUTE)
+            && !self.credentials.is_superuser()
+            && !self.credentials.is_member(above.group)
+        {
+            node.mode.remove(Mode::SET_GROUP);
+        }
+        Ok(node)
     }
 
     /// The parent of something to be made; what exists already is `EEXIST` before any other check.
@@ -376,7 +424,8 @@ impl Viewpoint {
     fn create_at(&self, parent: &Parent, node: &NewNode<'_>) -> Result<Location> {
         let name = name_of(parent, Errno::EEXIST)?;
         self.check_change(&parent.directory)?;
-        let dentry = parent.directory.dentry.create(name, node)?;
+        let node = self.adopted(node, &parent.directory)?;
+        let dentry = parent.directory.dentry.create(name, &node)?;
         Ok(parent.directory.at(dentry))
     }
 

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use abi::errno::Errno;
+use bitflags::bitflags;
 
 use crate::{Access, FileType, Location, Name, PATH_MAX_BYTES, Result, Viewpoint};
 
@@ -19,6 +20,23 @@ pub enum Follow {
     Yes,
     /// Give the link itself.
     No,
+}
+
+bitflags! {
+    /// What a resolution must not do, in the bits of `openat2`'s `resolve`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Restrictions: u64 {
+        /// Leave the mount: `EXDEV`.
+        const ONE_MOUNT = 1;
+        /// Follow links such as those of `/proc/self/fd`: `ELOOP`.
+        const NO_MAGIC_LINKS = 2;
+        /// Follow any symbolic link: `ELOOP`.
+        const NO_LINKS = 4;
+        /// Leave the root, by an absolute path or by `..`: `EXDEV`.
+        const BENEATH = 8;
+        /// See anything above the root. What would leave it stays there.
+        const IN_ROOT = 16;
+    }
 }
 
 /// A resolved directory and the component that is to be looked up, made or removed in it.
@@ -264,7 +282,12 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         let here = match base {
-            _ if path[0] == b'/' => view.root.clone(),
+            _ if path[0] == b'/' => {
+                if view.restrictions.contains(Restrictions::BENEATH) {
+                    return Err(Errno::EXDEV);
+                }
+                view.root.clone()
+            }
             Some(base) => base.clone(),
             None => view.working_directory.clone(),
         };
@@ -319,7 +342,12 @@ impl<'a> Walk<'a> {
                 LastComponent::Dot
             };
             if is_parent {
-                self.here = self.view.parent_of(&self.here);
+                if self.is_restricted(Restrictions::BENEATH) && self.here == self.view.root {
+                    return Err(Errno::EXDEV);
+                }
+                let parent = self.view.parent_of(&self.here);
+                self.check_mount(&parent)?;
+                self.here = parent;
             }
         }
     }
@@ -338,7 +366,22 @@ impl<'a> Walk<'a> {
 
     fn look_up(&self, name: &[u8]) -> Result<Location> {
         let dentry = self.here.dentry.child(Name::new(name)?)?;
-        Ok(self.view.namespace.enter(self.here.at(dentry)))
+        let found = self.view.namespace.enter(self.here.at(dentry));
+        self.check_mount(&found)?;
+        Ok(found)
+    }
+
+    const fn is_restricted(&self, restriction: Restrictions) -> bool {
+        self.view.restrictions.contains(restriction)
+    }
+
+    /// Checks that the walk may go on at `next`.
+    fn check_mount(&self, next: &Location) -> Result<()> {
+        let leaves = next.mount.id() != self.here.mount.id();
+        if leaves && self.is_restricted(Restrictions::ONE_MOUNT) {
+            return Err(Errno::EXDEV);
+        }
+        Ok(())
     }
 
     /// Goes into `name`, which is not the last component.
@@ -354,11 +397,20 @@ impl<'a> Walk<'a> {
     /// Puts the target of `link` in front of what is left of the path.
     fn follow(&mut self, link: &Location) -> Result<()> {
         self.links_followed += 1;
-        if self.links_followed > SYMLINK_FOLLOW_MAX {
+        let is_allowed = !self.is_restricted(Restrictions::NO_LINKS);
+        if self.links_followed > SYMLINK_FOLLOW_MAX || !is_allowed {
             return Err(Errno::ELOOP);
         }
         let after = &self.rest[self.position..];
         if let Some(target) = link.inode().magic_link()? {
+            let restrictions = self.view.restrictions;
+            if restrictions.contains(Restrictions::NO_MAGIC_LINKS) {
+                return Err(Errno::ELOOP);
+            }
+            if restrictions.intersects(Restrictions::BENEATH | Restrictions::IN_ROOT) {
+                return Err(Errno::EXDEV);
+            }
+            self.check_mount(&target)?;
             self.rest = Cow::Owned(after.to_vec());
             self.position = 0;
             self.here = target;
@@ -372,6 +424,10 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         if path[0] == b'/' {
+            if self.is_restricted(Restrictions::BENEATH) {
+                return Err(Errno::EXDEV);
+            }
+            self.check_mount(&self.view.root)?;
             self.here = self.view.root.clone();
         }
         path.extend_from_slice(after);

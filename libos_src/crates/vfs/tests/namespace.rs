@@ -9,8 +9,8 @@ use procfs::{ProcFs, ProcessPlace, ProcessText, Source, SystemText};
 use tmpfs::TmpFs;
 use vfs::{
     Access, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow, Inode, Location,
-    Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, SeekFrom, SinkState, Timestamp,
-    Viewpoint,
+    Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, Restrictions, SeekFrom,
+    SinkState, Timestamp, Viewpoint,
 };
 
 struct Stopped;
@@ -95,6 +95,58 @@ fn a_mount_covers_its_point_and_dot_dot_leaves_it() {
         view.namespace.unmount(&place(&view, "/")),
         Err(Errno::EBUSY)
     );
+}
+
+#[test]
+fn a_restricted_resolution_stays_where_it_may() {
+    let mut view = view();
+    make_directories(
+        &view,
+        &[
+            "/outer",
+            "/outer/jail",
+            "/outer/jail/sub",
+            "/outer/jail/point",
+        ],
+    );
+    make_file(&view, "/outer/jail/sub/file", b"in");
+    make_file(&view, "/outer/secret", b"out");
+    for (target, path) in [
+        ("/outer/secret", "/outer/jail/absolute"),
+        ("../../secret", "/outer/jail/sub/relative"),
+        ("sub/file", "/outer/jail/inside"),
+    ] {
+        view.make_symlink(target.as_bytes(), None, path.as_bytes())
+            .expect(path);
+    }
+    mount(&view, "/outer/jail/point", tmpfs());
+    view.root = place(&view, "/outer/jail");
+    view.working_directory = view.root.clone();
+    let result = |restrictions, path: &str| {
+        let view = Viewpoint {
+            restrictions,
+            ..view.clone()
+        };
+        let place = view.resolve(None, path.as_bytes(), Follow::Yes)?;
+        Ok(path_of(&view, &place))
+    };
+    let file = || Ok("/sub/file".to_string());
+
+    assert_eq!(result(Restrictions::BENEATH, "inside"), file());
+    assert_eq!(result(Restrictions::BENEATH, "sub/../inside"), file());
+    for path in ["/sub/file", "..", "sub/../..", "absolute", "sub/relative"] {
+        let denied = result(Restrictions::BENEATH, path);
+        assert_eq!(denied, Err(Errno::EXDEV), "{path}");
+    }
+    assert_eq!(result(Restrictions::IN_ROOT, "../../sub/file"), file());
+    assert_eq!(
+        result(Restrictions::IN_ROOT, "absolute"),
+        Err(Errno::ENOENT)
+    );
+    assert_eq!(result(Restrictions::NO_LINKS, "inside"), Err(Errno::ELOOP));
+    assert_eq!(result(Restrictions::NO_LINKS, "sub/file"), file());
+    assert_eq!(result(Restrictions::ONE_MOUNT, "point"), Err(Errno::EXDEV));
+    assert_eq!(result(Restrictions::ONE_MOUNT, "/sub/file"), file());
 }
 
 #[test]

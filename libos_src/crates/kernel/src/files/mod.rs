@@ -4,6 +4,7 @@
 mod descriptors;
 mod event_counter;
 mod event_poll;
+mod file_locks;
 mod host_stream;
 mod pipe;
 pub(crate) mod poll_events;
@@ -12,5 +13,8 @@ mod ring;
 pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};
+pub(crate) use file_locks::{
+    FileId, FileLocks, LockKind, LocksOfDescription, Owner, Record, file_id,
+};
 pub(crate) use host_stream::HostStream;
 pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};

@@ -223,7 +223,9 @@ impl Source for ProcessFiles {
     fn system_text(&self, text: SystemText) -> Result<Vec<u8>, Errno> {
         let text = match text {
             SystemText::Processors => self.processors(),
-            SystemText::FileSystems => "nodev\tproc\nnodev\ttmpfs\n\terofs\n".into(),
+            SystemText::FileSystems => {
+                "nodev\tproc\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n".into()
+            }
             SystemText::Load => {
                 let (processes, threads) = self.processes.counts();
                 format!("0.00 0.00 0.00 1/{threads} {processes}\n")

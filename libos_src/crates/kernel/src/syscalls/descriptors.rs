@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use hal::Errno;
 use vfs::{OpenFile, OpenFlags};
 
+use super::argument::Address;
 use super::call::{Call, Outcome};
+use super::file_locks::{RecordCommand, record_lock};
 use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
 
 const FD_CLOEXEC: u64 = 1;
@@ -15,7 +17,7 @@ const CLOSE_RANGE_CLOEXEC: u32 = 4;
 /// `close(2)`.
 pub(super) fn close(call: &mut Call<'_>, fd: i32) -> Outcome {
     let closed = call.process.descriptors.write().remove(fd)?;
-    drop(closed);
+    call.after_close(&closed.file);
     Ok(0)
 }
 
@@ -36,7 +38,9 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
         }
     }
     drop(descriptors);
-    drop(closed);
+    for descriptor in closed {
+        call.after_close(&descriptor.file);
+    }
     Ok(0)
 }
 
@@ -65,7 +69,9 @@ pub(super) fn dup3(call: &mut Call<'_>, old: i32, new: i32, flags: u32) -> Outco
         is_closed_on_exec: flags != 0,
     };
     let replaced = call.process.descriptors.write().replace(new, descriptor)?;
-    drop(replaced);
+    if let Some(replaced) = replaced {
+        call.after_close(&replaced.file);
+    }
     Ok(new as u64)
 }
 
@@ -76,12 +82,13 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_SETFD: u32 = 2;
     const F_GETFL: u32 = 3;
     const F_SETFL: u32 = 4;
-    const F_GETLK: u32 = 5;
-    const F_SETLKW: u32 = 7;
     const F_DUPFD_CLOEXEC: u32 = 1030;
     const F_SETPIPE_SZ: u32 = 1031;
     const F_GETPIPE_SZ: u32 = 1032;
     let floor = argument as i32;
+    if let Some(command) = RecordCommand::from_number(command) {
+        return record_lock(call, fd, command, Address(argument));
+    }
     match command {
         F_DUPFD => duplicate(call, fd, floor, false),
         F_DUPFD_CLOEXEC => duplicate(call, fd, floor, true),
@@ -108,7 +115,6 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
             Ok(pipe_end(&file)?.set_capacity(wanted)? as u64)
         }
         F_GETPIPE_SZ => Ok(pipe_end(&*call.file(fd)?)?.capacity() as u64),
-        F_GETLK..=F_SETLKW => lock_record(call, fd, command == F_GETLK, argument),
         _ => {
             call.file(fd)?;
             Err(Errno::EINVAL.into())
@@ -118,30 +124,6 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
 
 fn pipe_end(file: &OpenFile) -> Result<&PipeEnd, Errno> {
     PipeEnd::behind(file).ok_or(Errno::EBADF)
-}
-
-/// POSIX record locks. They bind other processes only, and there is no other process.
-fn lock_record(call: &Call<'_>, fd: i32, is_query: bool, record: u64) -> Outcome {
-    const F_UNLCK: u16 = 2;
-    call.file(fd)?;
-    let kind: u16 = call.memory().read(record)?;
-    if kind > F_UNLCK {
-        return Err(Errno::EINVAL.into());
-    }
-    if is_query {
-        call.memory().write(record, &F_UNLCK)?;
-    }
-    Ok(0)
-}
-
-/// `flock(2)`, refused: two descriptions of one process can conflict, and we do not track them yet.
-pub(super) fn flock(call: &mut Call<'_>, fd: i32, _operation: u32) -> Outcome {
-    call.file(fd)?;
-    call.libos.report_once(
-        call.regs.rax,
-        "file locks come in a later version; the program gets ENOLCK",
-    );
-    Err(Errno::ENOLCK.into())
 }
 
 /// `fadvise64(2)`: advice that we take note of and do not act on.

@@ -89,13 +89,25 @@ pub(super) fn umask(call: &mut Call<'_>, mask: u32) -> Outcome {
 
 /// `getdents64(2)`.
 pub(super) fn getdents64(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32) -> Outcome {
+    list(call, fd, buffer, len, push_entry)
+}
+
+/// `getdents(2)`: the same with the kind of file in the last byte of an entry.
+pub(super) fn getdents(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32) -> Outcome {
+    list(call, fd, buffer, len, push_old_entry)
+}
+
+/// Appends an entry to a listing of at most this many bytes, if it fits.
+type Push = fn(&mut Vec<u8>, usize, &DirectoryEntry<'_>) -> SinkState;
+
+fn list(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32, push: Push) -> Outcome {
     let file = call.file(fd)?;
     let room = (len as usize).min(LISTING_MAX_BYTES);
     call.memory().check_writable(buffer.0, room as u64)?;
     let mut listing = Vec::with_capacity(room.min(4096));
     let mut has_more = false;
     file.read_directory(&mut |entry| {
-        let state = push_entry(&mut listing, room, entry);
+        let state = push(&mut listing, room, entry);
         has_more = state == SinkState::Full;
         state
     })?;
@@ -119,6 +131,23 @@ fn push_entry(listing: &mut Vec<u8>, room: usize, entry: &DirectoryEntry<'_>) ->
     listing.push(entry.kind.directory_entry_type());
     listing.extend_from_slice(entry.name);
     listing.resize(end, 0);
+    SinkState::Taken
+}
+
+/// Appends a `struct linux_dirent`, if it fits.
+fn push_old_entry(listing: &mut Vec<u8>, room: usize, entry: &DirectoryEntry<'_>) -> SinkState {
+    const HEADER_BYTES: usize = 18;
+    let len = (HEADER_BYTES + entry.name.len() + 2).next_multiple_of(8);
+    if listing.len() + len > room {
+        return SinkState::Full;
+    }
+    let end = listing.len() + len;
+    listing.extend_from_slice(&entry.inode.to_le_bytes());
+    listing.extend_from_slice(&entry.next_cookie.to_le_bytes());
+    listing.extend_from_slice(&(len as u16).to_le_bytes());
+    listing.extend_from_slice(entry.name);
+    listing.resize(end - 1, 0);
+    listing.push(entry.kind.directory_entry_type());
     SinkState::Taken
 }
 

@@ -227,7 +227,9 @@ fn become_program(
     thread.signals.lock().alternate_stack = AlternateStack::default();
     process.signals.lock().forget_handlers();
     let closed = process.descriptors.write().take_closed_on_exec();
-    drop(closed);
+    for descriptor in closed {
+        libos.after_close(process.pid, &descriptor.file);
+    }
     *call.regs = regs;
     if let Some(parent) = process.return_memory() {
         libos.wake(&parent);

@@ -1,7 +1,7 @@
 //! Memory calls.
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{FileType, OpenFlags};
+use vfs::{FileType, MountFlags, OpenFlags};
 
 use super::call::{Call, Outcome};
 use crate::memory::{Advice, Backing, FileBacking, Mapping, Placement, Purpose, Remapping};
@@ -87,6 +87,10 @@ fn file_backing(
     }
     if !file.flags().is_readable() {
         return Err(Errno::EACCES);
+    }
+    let mount = file.location().mount().flags();
+    if prot.contains(Prot::EXEC) && mount.contains(MountFlags::NO_EXECUTE) {
+        return Err(Errno::EPERM);
     }
     offset
         .checked_add(len)

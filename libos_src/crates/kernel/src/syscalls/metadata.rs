@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use hal::{Clock, Errno};
-use vfs::{Access, AttributeChange, Follow, Location, Mode, OpenFile, OpenFlags, Timestamp};
+use vfs::{
+    Access, AttributeChange, FileType, Follow, Location, Mode, OpenFile, OpenFlags, Timestamp,
+};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -100,7 +102,11 @@ fn write_statfs(call: &Call<'_>, location: &Location, buffer: Address) -> Outcom
     let statistics = location.file_system().statistics()?;
     call.memory().write(
         buffer.0,
-        &StatFs::new(&statistics, location.device().to_u64()),
+        &StatFs::new(
+            &statistics,
+            location.device().to_u64(),
+            location.mount().flags(),
+        ),
     )?;
     Ok(0)
 }
@@ -136,10 +142,27 @@ pub(super) fn access(call: &mut Call<'_>, path: Address, mode: u32) -> Outcome {
     faccessat2(call, AT_WORKING_DIRECTORY, path, mode, 0)
 }
 
+/// `fchmodat2(2)`.
+pub(super) fn fchmodat2(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    mode: u32,
+    flags: u32,
+) -> Outcome {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let location = call.locate(directory, path, flags)?;
+    if location.kind() == FileType::Symlink {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    change(call, &location, &mode_change(mode))
+}
+
 /// `fchmodat(2)`.
 pub(super) fn fchmodat(call: &mut Call<'_>, directory: i32, path: Address, mode: u32) -> Outcome {
-    let location = call.locate(directory, path, 0)?;
-    change(call, &location, &mode_change(mode))
+    fchmodat2(call, directory, path, mode, 0)
 }
 
 /// `chmod(2)`.
@@ -226,15 +249,61 @@ pub(super) fn utimensat(
         Some(times) => call.memory().read::<[[i64; 2]; 2]>(times.0)?,
         None => [[0, UTIME_NOW]; 2],
     };
-    let change_of = |[seconds, nanoseconds]: [i64; 2]| file_time(call, seconds, nanoseconds);
-    let accessed = change_of(times[0])?;
-    let modified = change_of(times[1])?;
+    set_times(call, &location, times)
+}
+
+/// `futimesat(2)`.
+pub(super) fn futimesat(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    times: Address,
+) -> Outcome {
+    let location = match path.non_null() {
+        Some(path) => call.locate(directory, path, 0)?,
+        None => call.file(directory)?.location().clone(),
+    };
+    let times = match times.non_null() {
+        Some(times) => call.memory().read::<[[i64; 2]; 2]>(times.0)?,
+        None => return set_times(call, &location, [[0, UTIME_NOW]; 2]),
+    };
+    if times
+        .iter()
+        .any(|[_, microseconds]| !(0..1_000_000).contains(microseconds))
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    let times = times.map(|[seconds, microseconds]| [seconds, microseconds * 1000]);
+    set_times(call, &location, times)
+}
+
+/// `utimes(2)`.
+pub(super) fn utimes(call: &mut Call<'_>, path: Address, times: Address) -> Outcome {
+    futimesat(call, AT_WORKING_DIRECTORY, path, times)
+}
+
+/// `utime(2)`.
+pub(super) fn utime(call: &mut Call<'_>, path: Address, times: Address) -> Outcome {
+    let location = call.locate(AT_WORKING_DIRECTORY, path, 0)?;
+    let times = match times.non_null() {
+        Some(times) => call
+            .memory()
+            .read::<[i64; 2]>(times.0)?
+            .map(|seconds| [seconds, 0]),
+        None => [[0, UTIME_NOW]; 2],
+    };
+    set_times(call, &location, times)
+}
+
+/// Sets the dates of a file: of its last access and of its last change.
+fn set_times(call: &Call<'_>, location: &Location, times: [[i64; 2]; 2]) -> Outcome {
+    let [accessed, modified] = times;
     let times = AttributeChange {
-        accessed,
-        modified,
+        accessed: file_time(call, accessed[0], accessed[1])?,
+        modified: file_time(call, modified[0], modified[1])?,
         ..AttributeChange::default()
     };
-    change(call, &location, &times)
+    change(call, location, &times)
 }
 
 const UTIME_NOW: i64 = (1 << 30) - 1;

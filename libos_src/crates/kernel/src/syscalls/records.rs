@@ -1,6 +1,6 @@
 //! Records that programs and the kernel exchange, as Linux lays them out on x86-64.
 
-use vfs::{DeviceNumber, Metadata, Statistics, Timestamp};
+use vfs::{DeviceNumber, Metadata, MountFlags, Statistics, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::argument::Address;
@@ -220,8 +220,10 @@ impl Statx {
 }
 
 impl StatFs {
-    /// The sizes of a file system whose device has the number `id`.
-    pub(super) const fn new(statistics: &Statistics, id: u64) -> Self {
+    /// The sizes of a file system whose device has the number `id`, mounted with `flags`, which are
+    /// Linux's `ST_*`.
+    pub(super) const fn new(statistics: &Statistics, id: u64, flags: MountFlags) -> Self {
+        const ST_VALID: u64 = 0x20;
         Self {
             magic: statistics.magic,
             block_size: statistics.block_size_bytes,
@@ -233,7 +235,7 @@ impl StatFs {
             id,
             name_length_max: 255,
             fragment_size: statistics.block_size_bytes,
-            flags: 0,
+            flags: flags.bits() as u64 | ST_VALID,
             spare: [0; 4],
         }
     }

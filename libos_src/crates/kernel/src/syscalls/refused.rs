@@ -24,9 +24,3 @@ pub(super) fn network(call: &mut Call<'_>) -> Outcome {
 pub(super) fn quietly(_call: &mut Call<'_>) -> Outcome {
     Err(Errno::ENOSYS.into())
 }
-
-/// Extended attributes and `fallocate`: no file system of ours has them, and programs know such
-/// file systems and do without.
-pub(super) fn attributes(_call: &mut Call<'_>) -> Outcome {
-    Err(Errno::EOPNOTSUPP.into())
-}

@@ -23,6 +23,8 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 80 | 81 | 82 | 83 | 85 | 86 | 88 | 129
             // openat mkdirat renameat linkat symlinkat eventfd2 dup3 pipe2
             | 257 | 258 | 264 | 265 | 266 | 290 | 292 | 293
+            // flock mount setxattr lsetxattr fsetxattr fallocate
+            | 73 | 165 | 188 | 189 | 190 | 285
             // rt_tgsigqueueinfo renameat2 execveat clone3
             | 297 | 316 | 322 | 435
     )

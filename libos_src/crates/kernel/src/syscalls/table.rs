@@ -3,9 +3,9 @@
 use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::{
-    clone, descriptors, directories, event_poll, exec, futex, identity, input_output, ioctl, links,
-    mapping, metadata, open, pipes, poll, process, refused, resources, signal, signal_wait, splice,
-    system, thread, time, vectors,
+    clone, descriptors, directories, event_poll, exec, extended, file_locks, futex, identity,
+    input_output, ioctl, links, mapping, metadata, mounts, open, pipes, poll, process, refused,
+    resources, signal, signal_wait, splice, storage, system, thread, time, vectors,
 };
 
 macro_rules! table {
@@ -81,11 +81,12 @@ table! {
     62 kill => signal::kill, (i32, i32);
     63 uname => system::uname, (Address);
     72 fcntl => descriptors::fcntl, (i32, u32, u64);
-    73 flock => descriptors::flock, (i32, u32);
+    73 flock => file_locks::flock, (i32, u32);
     74 fsync => input_output::fsync, (i32);
     75 fdatasync => input_output::fsync, (i32);
     76 truncate => metadata::truncate, (Address, i64);
     77 ftruncate => metadata::ftruncate, (i32, i64);
+    78 getdents => directories::getdents, (i32, Address, u32);
     79 getcwd => directories::getcwd, (Address, u64);
     80 chdir => directories::chdir, (Address);
     81 fchdir => directories::fchdir, (i32);
@@ -126,6 +127,7 @@ table! {
     129 rt_sigqueueinfo => signal::rt_sigqueueinfo, (i32, i32, Address);
     130 rt_sigsuspend => signal_wait::rt_sigsuspend, (Address, u64);
     131 sigaltstack => signal::sigaltstack, (Address, Address);
+    132 utime => metadata::utime, (Address, Address);
     133 mknod => links::mknod, (Address, u32, u64);
     137 statfs => metadata::statfs, (Address, Address);
     138 fstatfs => metadata::fstatfs, (i32, Address);
@@ -134,19 +136,24 @@ table! {
     157 prctl => system::prctl, (i32, u64);
     158 arch_prctl => thread::arch_prctl, (u32, u64);
     160 setrlimit => resources::setrlimit, (u32, Address);
+    161 chroot => mounts::chroot, (Address);
+    162 sync => storage::sync, ();
+    165 mount => mounts::mount, (Address, Address, Address, u64, Address);
+    166 umount2 => mounts::umount2, (Address, u32);
     186 gettid => identity::gettid, ();
-    188 setxattr => refused::attributes, ();
-    189 lsetxattr => refused::attributes, ();
-    190 fsetxattr => refused::attributes, ();
-    191 getxattr => refused::attributes, ();
-    192 lgetxattr => refused::attributes, ();
-    193 fgetxattr => refused::attributes, ();
-    194 listxattr => refused::attributes, ();
-    195 llistxattr => refused::attributes, ();
-    196 flistxattr => refused::attributes, ();
-    197 removexattr => refused::attributes, ();
-    198 lremovexattr => refused::attributes, ();
-    199 fremovexattr => refused::attributes, ();
+    187 readahead => storage::readahead, (i32, i64, u64);
+    188 setxattr => extended::setxattr, (Address, Address, Address, u64, u32);
+    189 lsetxattr => extended::lsetxattr, (Address, Address, Address, u64, u32);
+    190 fsetxattr => extended::fsetxattr, (i32, Address, Address, u64, u32);
+    191 getxattr => extended::getxattr, (Address, Address, Address, u64);
+    192 lgetxattr => extended::lgetxattr, (Address, Address, Address, u64);
+    193 fgetxattr => extended::fgetxattr, (i32, Address, Address, u64);
+    194 listxattr => extended::listxattr, (Address, Address, u64);
+    195 llistxattr => extended::llistxattr, (Address, Address, u64);
+    196 flistxattr => extended::flistxattr, (i32, Address, u64);
+    197 removexattr => extended::removexattr, (Address, Address);
+    198 lremovexattr => extended::lremovexattr, (Address, Address);
+    199 fremovexattr => extended::fremovexattr, (i32, Address);
     200 tkill => signal::tkill, (i32, i32);
     201 time => time::time, (Address);
     202 futex => futex::futex, (Address, u32, u32, u64, Address, u32);
@@ -163,11 +170,13 @@ table! {
     232 epoll_wait => event_poll::epoll_wait, (i32, Address, i32, i32);
     233 epoll_ctl => event_poll::epoll_ctl, (i32, u32, i32, Address);
     234 tgkill => signal::tgkill, (i32, i32, i32);
+    235 utimes => metadata::utimes, (Address, Address);
     247 waitid => process::waitid, (u32, i32, Address, i32, Address);
     257 openat => open::openat, (i32, Address, u32, u32);
     258 mkdirat => directories::mkdirat, (i32, Address, u32);
     259 mknodat => links::mknodat, (i32, Address, u32, u64);
     260 fchownat => metadata::fchownat, (i32, Address, u32, u32, u32);
+    261 futimesat => metadata::futimesat, (i32, Address, Address);
     262 newfstatat => metadata::newfstatat, (i32, Address, Address, u32);
     263 unlinkat => links::unlinkat, (i32, Address, u32);
     264 renameat => links::renameat, (i32, Address, i32, Address);
@@ -182,11 +191,12 @@ table! {
     274 get_robust_list => thread::get_robust_list, (i32, Address, Address);
     275 splice => splice::splice, (i32, Address, i32, Address, u64, u32);
     276 tee => splice::tee, (i32, i32, u64, u32);
+    277 sync_file_range => storage::sync_file_range, (i32, i64, i64, u32);
     278 vmsplice => splice::vmsplice, (i32, Address, u64, u32);
     280 utimensat => metadata::utimensat, (i32, Address, Address, u32);
     281 epoll_pwait => event_poll::epoll_pwait, (i32, Address, i32, i32, Address, u64);
     284 eventfd => pipes::eventfd, (u32);
-    285 fallocate => refused::attributes, ();
+    285 fallocate => storage::fallocate, (i32, u32, i64, i64);
     290 eventfd2 => pipes::eventfd2, (u32, u32);
     291 epoll_create1 => event_poll::epoll_create1, (u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);
@@ -195,6 +205,7 @@ table! {
     296 pwritev => vectors::pwritev, (i32, Address, u64, i64);
     297 rt_tgsigqueueinfo => signal::rt_tgsigqueueinfo, (i32, i32, i32, Address);
     302 prlimit64 => resources::prlimit64, (i32, u32, Address, Address);
+    306 syncfs => storage::syncfs, (i32);
     309 getcpu => system::getcpu, (Address, Address);
     316 renameat2 => links::renameat2, (i32, Address, i32, Address, u32);
     318 getrandom => system::getrandom, (Address, u64, u32);
@@ -209,4 +220,5 @@ table! {
     436 close_range => descriptors::close_range, (u32, u32, u32);
     439 faccessat2 => metadata::faccessat2, (i32, Address, u32, u32);
     441 epoll_pwait2 => event_poll::epoll_pwait2, (i32, Address, i32, Address, Address, u64);
+    452 fchmodat2 => metadata::fchmodat2, (i32, Address, u32, u32);
 }

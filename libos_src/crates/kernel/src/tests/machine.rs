@@ -224,6 +224,10 @@ impl Machine for TestMachine {
         Err(Errno::ENOTTY)
     }
 
+    fn host_files(&self) -> &'static dyn hal::HostFiles {
+        unimplemented!("no test of the kernel mounts a directory of the host")
+    }
+
     fn read_image(&self, _index: u32, _offset: u64, _buf: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::EIO)
     }

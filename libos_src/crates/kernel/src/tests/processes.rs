@@ -85,7 +85,6 @@ fn nothing_is_known_of_time_or_priority_but_what_is_neutral() {
     const TIMES: u64 = 100;
     const GETPRIORITY: u64 = 140;
     const SCHED_GETSCHEDULER: u64 = 145;
-    const FALLOCATE: u64 = 285;
     let mut world = World::new();
 
     // The test's clock starts at 1000 seconds.
@@ -93,6 +92,4 @@ fn nothing_is_known_of_time_or_priority_but_what_is_neutral() {
     assert_eq!(world.call(GETPRIORITY, &[0, 0]), Ok(20));
     assert_eq!(world.call(GETPRIORITY, &[9, 0]), Err(Errno::EINVAL));
     assert_eq!(world.call(SCHED_GETSCHEDULER, &[0]), Ok(0));
-    // A libc then writes zeros itself.
-    assert_eq!(world.call(FALLOCATE, &[1, 0, 0, 1]), Err(Errno::EOPNOTSUPP));
 }

@@ -5,11 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self as linux, AtFlags, Mode, OFlags, RenameFlags, SeekFrom};
+use rustix::fs::{
+    self as linux, AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags, SeekFrom,
+    XattrFlags,
+};
 use rustix::io::Errno;
 
-use crate::operation::Operation;
-use crate::{NESTING, Side};
+use crate::operation::{NESTING, Operation, Side, links};
 
 /// A fresh directory on a tmpfs, if there is one.
 pub(crate) struct Host {
@@ -17,10 +19,11 @@ pub(crate) struct Host {
     _root: tempfile::TempDir,
     path: PathBuf,
     directory: OwnedFd,
+    counts_directories: bool,
 }
 
 impl Host {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(counts_directories: bool) -> Self {
         rustix::process::umask(Mode::from_raw_mode(0o022));
         let shared_memory = Path::new("/dev/shm");
         let root = if shared_memory.is_dir() {
@@ -37,6 +40,7 @@ impl Host {
             _root: root,
             path,
             directory,
+            counts_directories,
         }
     }
 
@@ -72,7 +76,9 @@ impl Host {
                     AtFlags::SYMLINK_NOFOLLOW
                 };
                 let status = linux::statat(at, path, flags)?;
-                Ok(format!("{:o} {}", status.st_mode, status.st_nlink))
+                let is_directory = FileType::from_raw_mode(status.st_mode).is_dir();
+                let links = links(is_directory, status.st_nlink, self.counts_directories);
+                Ok(format!("{:o} {links}", status.st_mode))
             }
             Operation::ReadLink(path) => {
                 let target = linux::readlinkat(at, path, Vec::new())?;
@@ -98,6 +104,41 @@ impl Host {
             }
             Operation::ChangeMode { path, mode } => {
                 linux::chmodat(at, path, Mode::from_raw_mode(*mode), AtFlags::empty()).map(done)
+            }
+            Operation::Allocate {
+                path,
+                mode,
+                offset,
+                length,
+            } => {
+                let file = linux::openat(at, path, OFlags::RDWR, Mode::empty())?;
+                let mode = FallocateFlags::from_bits_retain(*mode);
+                linux::fallocate(&file, mode, u64::from(*offset), u64::from(*length))?;
+                let mut content = vec![0; 20_000];
+                let count = rustix::io::read(&file, &mut content)?;
+                let sum: u64 = content.iter().map(|byte| u64::from(*byte)).sum();
+                Ok(format!("{count} {sum}"))
+            }
+            Operation::Attribute {
+                path,
+                name,
+                value,
+                flags,
+            } => {
+                let file = linux::openat(at, path, OFlags::RDONLY, Mode::empty())?;
+                let mut room = [0; 256];
+                if *value == 0 {
+                    linux::fremovexattr(&file, *name)?;
+                } else {
+                    let flags = XattrFlags::from_bits_retain(*flags);
+                    linux::fsetxattr(&file, *name, &vec![*value; usize::from(*value)], flags)?;
+                }
+                let len = linux::fgetxattr(&file, *name, &mut room);
+                let len = len.map_err(Errno::raw_os_error);
+                let list = linux::flistxattr(&file, &mut room)?;
+                let mut names: Vec<_> = room[..list].split(|byte| *byte == 0).collect();
+                names.sort_unstable();
+                Ok(format!("{len:?} {names:?}"))
             }
             Operation::List(path) => {
                 let flags = OFlags::DIRECTORY | OFlags::RDONLY;
@@ -139,12 +180,12 @@ impl Side for Host {
 
     fn tree(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        list(&self.path, "", &mut lines);
+        list(&self.path, "", self.counts_directories, &mut lines);
         lines
     }
 }
 
-fn list(directory: &Path, prefix: &str, lines: &mut Vec<String>) {
+fn list(directory: &Path, prefix: &str, counts_directories: bool, lines: &mut Vec<String>) {
     let mut entries: Vec<_> = fs::read_dir(directory)
         .expect("directory")
         .map(|entry| entry.expect("entry"))
@@ -171,10 +212,10 @@ fn list(directory: &Path, prefix: &str, lines: &mut Vec<String>) {
         lines.push(format!(
             "{name} {:o} {} {content}",
             metadata.mode(),
-            metadata.nlink()
+            links(metadata.is_dir(), metadata.nlink(), counts_directories)
         ));
         if metadata.is_dir() {
-            list(&entry.path(), &name, lines);
+            list(&entry.path(), &name, counts_directories, lines);
         }
     }
 }

@@ -1,19 +1,27 @@
-//! The operations on a `TmpFs` behind a `Viewpoint`.
+//! The operations on a file system of the LibOS behind a `Viewpoint`.
 
 use std::sync::Arc;
 
 use tmpfs::TmpFs;
 use vfs::{
-    AttributeChange, Clock, Errno, FileType, Follow, Location, Mode, MountFlags, Namespace,
-    OpenFlags, RenameFlags, SeekFrom, SinkState, Timestamp, Viewpoint,
+    Allocation, AttributeChange, AttributeSet, Clock, Errno, FileSystem, FileType, Follow,
+    Location, Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, SeekFrom, SinkState,
+    Timestamp, Viewpoint,
 };
 
-use crate::operation::Operation;
-use crate::{NESTING, Side};
+use crate::operation::{NESTING, Operation, Side, links};
 
-/// A fresh namespace.
+/// An empty file system.
+#[allow(dead_code, reason = "shared with the tests of other file systems")]
+pub(crate) fn tmpfs() -> Arc<TmpFs> {
+    let mode = Mode::from_low_bits(0o755);
+    TmpFs::new(64 << 20, mode, Arc::new(Noon)).expect("root")
+}
+
+/// A namespace of one file system.
 pub(crate) struct LibOs {
     view: Viewpoint,
+    counts_directories: bool,
 }
 
 struct Noon;
@@ -28,17 +36,34 @@ impl Clock for Noon {
 }
 
 impl LibOs {
-    pub(crate) fn new() -> Self {
-        let mode = Mode::from_low_bits(0o755);
-        let root = TmpFs::new(64 << 20, mode, Arc::new(Noon)).expect("root");
+    /// Works at the root of a file system.
+    pub(crate) fn new(root: Arc<dyn FileSystem>, counts_directories: bool) -> Self {
         let namespace = Namespace::new(root, MountFlags::default()).expect("namespace");
-        let mut view = Viewpoint::new(namespace);
+        Self {
+            view: Viewpoint::new(namespace),
+            counts_directories,
+        }
+    }
+
+    /// Makes the nested directories.
+    pub(crate) fn nest(&mut self) {
         for _ in 0..NESTING {
-            let directory = view.make_directory(None, b"nest", Mode::from_low_bits(0o777));
-            view.change_directory(&directory.expect("directory"))
+            let mode = Mode::from_low_bits(0o777);
+            let directory = self.view.make_directory(None, b"nest", mode);
+            self.view
+                .change_directory(&directory.expect("directory"))
                 .expect("directory");
         }
-        Self { view }
+    }
+
+    /// Works in the nested directories, which are there.
+    #[allow(dead_code, reason = "shared with the tests of other file systems")]
+    pub(crate) fn enter_nest(&mut self) {
+        let path = "nest/".repeat(NESTING);
+        let directory = self.view.resolve(None, path.as_bytes(), Follow::Yes);
+        self.view
+            .change_directory(&directory.expect("directory"))
+            .expect("directory");
     }
 
     fn run(&self, operation: &Operation) -> Result<String, Errno> {
@@ -79,7 +104,11 @@ impl LibOs {
                 let metadata = view
                     .resolve(None, path.as_bytes(), follow(*follows))?
                     .metadata()?;
-                Ok(format!("{:o} {}", metadata.st_mode(), metadata.link_count))
+                Ok(format!(
+                    "{:o} {}",
+                    metadata.st_mode(),
+                    self.links(&metadata)
+                ))
             }
             Operation::ReadLink(path) => {
                 let location = view.resolve(None, path.as_bytes(), Follow::No)?;
@@ -102,6 +131,18 @@ impl LibOs {
                 };
                 view.set_attributes(&location, &change).map(done)
             }
+            Operation::Allocate {
+                path,
+                mode,
+                offset,
+                length,
+            } => self.allocate(path, *mode, u64::from(*offset), u64::from(*length)),
+            Operation::Attribute {
+                path,
+                name,
+                value,
+                flags,
+            } => self.attribute(path, name, *value, *flags),
             Operation::List(path) => {
                 let flags = OpenFlags::DIRECTORY;
                 let file = view.open(None, path.as_bytes(), flags, Mode::empty())?;
@@ -115,6 +156,56 @@ impl LibOs {
                 Ok(names.join(", "))
             }
         }
+    }
+
+    fn links(&self, metadata: &Metadata) -> String {
+        let is_directory = metadata.kind == FileType::Directory;
+        links(
+            is_directory,
+            metadata.link_count.into(),
+            self.counts_directories,
+        )
+    }
+
+    fn allocate(&self, path: &str, mode: u32, offset: u64, length: u64) -> Result<String, Errno> {
+        let flags = OpenFlags::READ_WRITE;
+        let file = self
+            .view
+            .open(None, path.as_bytes(), flags, Mode::empty())?;
+        let what = match mode {
+            0 => Allocation::Extend,
+            1 => Allocation::Reserve,
+            _ => Allocation::PunchHole,
+        };
+        file.allocate(what, offset, length)?;
+        let mut content = vec![0; 20_000];
+        let count = file.read(&mut content)?;
+        let sum: u64 = content.iter().map(|byte| u64::from(*byte)).sum();
+        Ok(format!("{count} {sum}"))
+    }
+
+    fn attribute(&self, path: &str, name: &str, value: u8, flags: u32) -> Result<String, Errno> {
+        let (view, name) = (&self.view, name.as_bytes());
+        let file = view.open(None, path.as_bytes(), OpenFlags::empty(), Mode::empty())?;
+        let place = file.location();
+        let set = match flags {
+            0 => AttributeSet::Always,
+            1 => AttributeSet::Create,
+            _ => AttributeSet::Replace,
+        };
+        if value == 0 {
+            view.remove_extended_attribute(place, name)?;
+        } else {
+            let bytes = vec![value; usize::from(value)];
+            view.set_extended_attribute(place, name, &bytes, set)?;
+        }
+        let len = view
+            .extended_attribute(place, name)
+            .map(|value| value.len());
+        let list = view.extended_attributes(place)?;
+        let mut names: Vec<_> = list.split(|byte| *byte == 0).collect();
+        names.sort_unstable();
+        Ok(format!("{:?} {names:?}", len.map_err(Errno::code)))
     }
 
     fn open(&self, path: &str, flags: u32, data: &[u8]) -> Result<String, Errno> {
@@ -159,7 +250,7 @@ impl LibOs {
                 }
                 _ => String::new(),
             };
-            let (mode, links) = (metadata.st_mode(), metadata.link_count);
+            let (mode, links) = (metadata.st_mode(), self.links(&metadata));
             lines.push(format!("{name} {mode:o} {links} {content}"));
             if metadata.kind == FileType::Directory {
                 self.list(&location, &name, lines);

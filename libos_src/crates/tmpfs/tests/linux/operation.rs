@@ -1,6 +1,49 @@
-//! What both sides are asked to do.
+//! What both sides are asked to do, and how their answers are compared.
 
 use proptest::prelude::*;
+
+/// Both sides work below so many nested directories, so that `..` never leaves them.
+pub(crate) const NESTING: usize = 24;
+
+/// One side of the comparison.
+pub(crate) trait Side {
+    /// Does it and says what came of it: a short text, or the error number.
+    fn apply(&mut self, operation: &Operation) -> Result<String, i32>;
+    /// Everything below the working directory, one line each.
+    fn tree(&self) -> Vec<String>;
+}
+
+/// Does the operations on both sides: each result must be the same, and the trees at the end.
+pub(crate) fn compare(
+    host: &mut dyn Side,
+    libos: &mut dyn Side,
+    operations: &[Operation],
+) -> Result<(), TestCaseError> {
+    for (index, operation) in operations.iter().enumerate() {
+        let expected = host.apply(operation);
+        let result = libos.apply(operation);
+        prop_assert_eq!(
+            &result,
+            &expected,
+            "step {}: {:?} of {:?}",
+            index,
+            operation,
+            operations
+        );
+    }
+    prop_assert_eq!(libos.tree(), host.tree(), "after {:?}", operations);
+    Ok(())
+}
+
+/// How many names a file has, as both sides show it. A union does not count the subdirectories of a
+/// directory, on Linux neither, so there it does not say.
+pub(crate) fn links(is_directory: bool, count: u64, counts_directories: bool) -> String {
+    if is_directory && !counts_directories {
+        "-".to_string()
+    } else {
+        count.to_string()
+    }
+}
 
 /// A system call on paths, with a text to show for it.
 #[derive(Clone, Debug)]
@@ -40,6 +83,20 @@ pub(crate) enum Operation {
     Truncate { path: String, size: u16 },
     /// `chmod`
     ChangeMode { path: String, mode: u32 },
+    /// `fallocate` with one of the modes that tmpfs has, and what `read` gives then.
+    Allocate {
+        path: String,
+        mode: u32,
+        offset: u16,
+        length: u16,
+    },
+    /// `setxattr`, `getxattr`, `listxattr` and `removexattr` of a `user.` attribute.
+    Attribute {
+        path: String,
+        name: &'static str,
+        value: u8,
+        flags: u32,
+    },
     /// `getdents64`, sorted.
     List(String),
 }
@@ -119,6 +176,12 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => path().prop_map(ReadLink),
         1 => (path(), 0..9000_u16).prop_map(|(path, size)| Truncate { path, size }),
         1 => (path(), mode).prop_map(|(path, mode)| ChangeMode { path, mode }),
+        1 => (path(), prop::sample::select(&[0, 1, 3][..]), 0..9000_u16, 1..9000_u16).prop_map(
+            |(path, mode, offset, length)| Allocate { path, mode, offset, length }
+        ),
+        1 => (path(), prop::sample::select(&["user.a", "user.b"][..]), 0..3_u8, 0..3_u32).prop_map(
+            |(path, name, value, flags)| Attribute { path, name, value, flags }
+        ),
         1 => path().prop_map(List),
     ]
 }

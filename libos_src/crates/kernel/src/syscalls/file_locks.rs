@@ -1,0 +1,309 @@
+//! Locking files.
+
+use alloc::sync::Arc;
+
+use hal::Errno;
+use vfs::{OpenFile, OpenFlags, Readiness};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::argument::Address;
+use super::call::{Call, Outcome, Stop};
+use crate::files::{FileId, FileLocks, LockKind, LocksOfDescription, Owner, Record, file_id};
+use crate::threads::{Deadline, Wake};
+
+/// `struct flock` of 64-bit Linux.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Flock {
+    kind: i16,
+    whence: i16,
+    padding: i32,
+    start: i64,
+    len: i64,
+    pid: i32,
+    padding_behind: i32,
+}
+
+const F_RDLCK: i16 = 0;
+const F_WRLCK: i16 = 1;
+const F_UNLCK: i16 = 2;
+
+/// Which locks a command of `fcntl` is about, and what it asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordCommand {
+    /// Of the open file instead of the process (`F_OFD_*`).
+    pub(super) is_of_description: bool,
+    /// What to do.
+    pub(super) request: RecordRequest,
+}
+
+/// What a command asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RecordRequest {
+    /// Whether a lock could be taken.
+    Get,
+    /// To take it, or fail.
+    Set,
+    /// To take it, waiting if need be.
+    SetWait,
+}
+
+impl RecordCommand {
+    /// The command with this number.
+    pub(super) const fn from_number(number: u32) -> Option<Self> {
+        let (is_of_description, request) = match number {
+            5 => (false, RecordRequest::Get),
+            6 => (false, RecordRequest::Set),
+            7 => (false, RecordRequest::SetWait),
+            36 => (true, RecordRequest::Get),
+            37 => (true, RecordRequest::Set),
+            38 => (true, RecordRequest::SetWait),
+            _ => return None,
+        };
+        Some(Self {
+            is_of_description,
+            request,
+        })
+    }
+}
+
+/// `fcntl(2)` with a lock command.
+pub(super) fn record_lock(
+    call: &mut Call<'_>,
+    fd: i32,
+    command: RecordCommand,
+    argument: Address,
+) -> Outcome {
+    let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
+    let mut flock: Flock = call.memory().read(argument.0)?;
+    if command.is_of_description && flock.pid != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (first, last) = range_of(&file, &flock)?;
+    let owner = if command.is_of_description {
+        description(&file)
+    } else {
+        Owner::Process(call.process.pid)
+    };
+    let kind = match flock.kind {
+        F_RDLCK => Some(LockKind::Shared),
+        F_WRLCK => Some(LockKind::Exclusive),
+        F_UNLCK => None,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let id = file_id(&file)?;
+    let locks = call.libos.file_locks.clone();
+    let Some(kind) = kind else {
+        if command.request == RecordRequest::Get {
+            return Err(Errno::EINVAL.into());
+        }
+        locks.unlock(id, owner, first, last);
+        return Ok(0);
+    };
+    let wanted = Record {
+        owner,
+        kind,
+        first,
+        last,
+    };
+    if command.request == RecordRequest::Get {
+        flock = match locks.obstacle(id, &wanted) {
+            Some(obstacle) => described(&obstacle),
+            None => Flock {
+                kind: F_UNLCK,
+                ..flock
+            },
+        };
+        call.memory().write(argument.0, &flock)?;
+        return Ok(0);
+    }
+    let is_allowed = match kind {
+        LockKind::Shared => file.flags().is_readable(),
+        LockKind::Exclusive => file.flags().is_writable(),
+    };
+    if !is_allowed {
+        return Err(Errno::EBADF.into());
+    }
+    if command.is_of_description {
+        release_with(&file, &locks);
+    }
+    take_record(call, &locks, id, wanted, command.request)
+}
+
+fn take_record(
+    call: &Call<'_>,
+    locks: &FileLocks,
+    id: FileId,
+    wanted: Record,
+    request: RecordRequest,
+) -> Outcome {
+    let pid = call.process.pid;
+    let is_of_process = wanted.owner == Owner::Process(pid);
+    let attempt = || match locks.lock(id, wanted) {
+        Ok(()) => Ok(()),
+        Err(_) if request == RecordRequest::Set => Err(Errno::EAGAIN.into()),
+        Err(obstacle) => {
+            if is_of_process {
+                locks.begin_wait(pid, obstacle.owner)?;
+            }
+            Err(Stop::Errno(Errno::EAGAIN))
+        }
+    };
+    let outcome = if request == RecordRequest::Set {
+        attempt()
+    } else {
+        call.until_free(locks, attempt)
+    };
+    if is_of_process {
+        locks.end_wait(pid);
+    }
+    outcome.map(|()| 0)
+}
+
+/// `flock(2)`.
+pub(super) fn flock(call: &mut Call<'_>, fd: i32, operation: u32) -> Outcome {
+    const LOCK_SH: u32 = 1;
+    const LOCK_EX: u32 = 2;
+    const LOCK_NB: u32 = 4;
+    const LOCK_UN: u32 = 8;
+    let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
+    let (id, owner) = (file_id(&file)?, description(&file));
+    let locks = call.libos.file_locks.clone();
+    let kind = match operation & !LOCK_NB {
+        LOCK_SH => LockKind::Shared,
+        LOCK_EX => LockKind::Exclusive,
+        LOCK_UN => {
+            locks.unlock_whole(id, owner);
+            return Ok(0);
+        }
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    release_with(&file, &locks);
+    let attempt = || Ok(locks.lock_whole(id, owner, kind)?);
+    let outcome = if operation & LOCK_NB != 0 {
+        attempt()
+    } else {
+        call.until_free(&locks, attempt)
+    };
+    outcome.map(|()| 0)
+}
+
+impl Call<'_> {
+    /// Repeats `attempt` until it does not say `EAGAIN`, whenever a lock has gone.
+    fn until_free(
+        &self,
+        locks: &FileLocks,
+        attempt: impl Fn() -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        const BUSY: Result<(), Stop> = Err(Stop::Errno(Errno::EAGAIN));
+        let first = attempt();
+        if first != BUSY {
+            return first;
+        }
+        let alarm = self.alarm();
+        locks.watchers.add(&alarm, Readiness::READABLE);
+        let outcome = loop {
+            let again = attempt();
+            if again != BUSY {
+                break again;
+            }
+            if self.libos.sleep(self.process, self.thread, Deadline::NEVER) == Wake::Signal {
+                break Err(Stop::Restart);
+            }
+        };
+        locks.watchers.remove(&alarm);
+        outcome
+    }
+
+    /// A descriptor of this process was closed: with it go all record locks that the process has on
+    /// the file, as POSIX demands.
+    pub(crate) fn after_close(&self, file: &OpenFile) {
+        self.libos.after_close(self.process.pid, file);
+    }
+}
+
+impl crate::Libos {
+    /// The same, for a process that may not be the caller's.
+    pub(crate) fn after_close(&self, pid: u32, file: &OpenFile) {
+        if self.file_locks.is_empty() {
+            return;
+        }
+        // A file that cannot be looked at cannot have been locked.
+        if let Ok(id) = file_id(file) {
+            self.file_locks.unlock(id, Owner::Process(pid), 0, u64::MAX);
+        }
+    }
+}
+
+fn description(file: &Arc<OpenFile>) -> Owner {
+    Owner::Description(Arc::as_ptr(file).addr())
+}
+
+/// Lets the locks of an open file go with it.
+fn release_with(file: &Arc<OpenFile>, locks: &Arc<FileLocks>) {
+    let owner = description(file);
+    file.attach(|| {
+        Arc::new(LocksOfDescription {
+            locks: locks.clone(),
+            owner,
+        })
+    });
+}
+
+/// The first and last byte that a `struct flock` means.
+fn range_of(file: &OpenFile, flock: &Flock) -> Result<(u64, u64), Errno> {
+    let origin = match flock.whence {
+        0 => 0,
+        1 => i128::from(file.offset()),
+        2 => i128::from(file.metadata()?.size_bytes),
+        _ => return Err(Errno::EINVAL),
+    };
+    let start = origin + i128::from(flock.start);
+    let (first, end) = match flock.len {
+        0 => (start, None),
+        len if len > 0 => (start, Some(start + i128::from(len))),
+        len => (start + i128::from(len), Some(start)),
+    };
+    let first = u64::try_from(first).map_err(|_| Errno::EINVAL)?;
+    let highest = i64::MAX as u64;
+    if first > highest {
+        return Err(Errno::EOVERFLOW);
+    }
+    let last = match end {
+        None => u64::MAX,
+        Some(end) => match u64::try_from(end - 1) {
+            Ok(last) if last < highest => last,
+            Ok(last) if last == highest => u64::MAX,
+            _ => return Err(Errno::EOVERFLOW),
+        },
+    };
+    Ok((first, last))
+}
+
+fn described(record: &Record) -> Flock {
+    let len = match record.last {
+        u64::MAX => 0,
+        last => (last - record.first + 1).cast_signed(),
+    };
+    Flock {
+        kind: match record.kind {
+            LockKind::Shared => F_RDLCK,
+            LockKind::Exclusive => F_WRLCK,
+        },
+        whence: 0,
+        padding: 0,
+        start: record.first.cast_signed(),
+        len,
+        pid: match record.owner {
+            Owner::Process(pid) => pid.cast_signed(),
+            Owner::Description(_) => -1,
+        },
+        padding_behind: 0,
+    }
+}

@@ -1,0 +1,76 @@
+//! Storage of files: reserving it, and making sure of it.
+
+use hal::Errno;
+use vfs::{Allocation, FileType, OpenFlags};
+
+use super::call::{Call, Outcome};
+
+/// `fallocate(2)`, in the modes that Linux's tmpfs has.
+pub(super) fn fallocate(call: &mut Call<'_>, fd: i32, mode: u32, offset: i64, len: i64) -> Outcome {
+    const KEEP_SIZE: u32 = 1;
+    const PUNCH_HOLE: u32 = 2;
+    let file = call.file(fd)?;
+    if offset < 0 || len <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let what = match mode {
+        0 => Allocation::Extend,
+        KEEP_SIZE => Allocation::Reserve,
+        mode if mode == KEEP_SIZE | PUNCH_HOLE => Allocation::PunchHole,
+        _ => return Err(Errno::EOPNOTSUPP.into()),
+    };
+    file.allocate(what, offset.cast_unsigned(), len.cast_unsigned())?;
+    Ok(0)
+}
+
+/// `sync(2)`.
+pub(super) fn sync(call: &mut Call<'_>) -> Outcome {
+    let namespace = call.process.viewpoint.read().namespace.clone();
+    for mount in namespace.mounts() {
+        // It has no way to tell.
+        let _ = mount.file_system().synchronize();
+    }
+    Ok(0)
+}
+
+/// `syncfs(2)`.
+pub(super) fn syncfs(call: &mut Call<'_>, fd: i32) -> Outcome {
+    let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
+    file.location().file_system().synchronize()?;
+    Ok(0)
+}
+
+/// `sync_file_range(2)`: all of the file, which is more than was asked for.
+pub(super) fn sync_file_range(
+    call: &mut Call<'_>,
+    fd: i32,
+    offset: i64,
+    len: i64,
+    flags: u32,
+) -> Outcome {
+    const FLAGS: u32 = 7;
+    let file = call.file(fd)?;
+    if flags & !FLAGS != 0 || offset < 0 || len < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if !file.object().is_seekable() {
+        return Err(Errno::ESPIPE.into());
+    }
+    file.object().synchronize()?;
+    Ok(0)
+}
+
+/// `readahead(2)`: advice that we take note of and do not act on.
+pub(super) fn readahead(call: &mut Call<'_>, fd: i32, _offset: i64, _len: u64) -> Outcome {
+    let file = call.file(fd)?;
+    if !file.flags().is_readable() {
+        return Err(Errno::EBADF.into());
+    }
+    match file.object().kind() {
+        FileType::Regular | FileType::BlockDevice => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}

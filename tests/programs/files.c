@@ -1,0 +1,175 @@
+// Files as programs use them, in a directory of a root that can be written and on a tmpfs. The exit
+// status is the line of the first check that fails; on a host it passes in any directory.
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/xattr.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CHECK(condition) do { if (!(condition)) { \
+    dprintf(2, "line %d: errno %d\n", __LINE__, errno); _exit(__LINE__ % 125 + 1); } } while (0)
+#define FAILS(call, number) CHECK((call) == -1 && errno == (number))
+
+// Not in every libc.
+static int move(const char *from, const char *to, unsigned flags) {
+    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags);
+}
+
+static void write_file(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    CHECK(fd >= 0);
+    CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    CHECK(fsync(fd) == 0);
+    CHECK(close(fd) == 0);
+}
+
+static int holds(const char *path, const char *text) {
+    char bytes[256];
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) return 0;
+    ssize_t count = read(fd, bytes, sizeof bytes);
+    close(fd);
+    return count == (ssize_t)strlen(text) && memcmp(bytes, text, count) == 0;
+}
+
+static int entries(const char *path) {
+    DIR *directory = opendir(path);
+    CHECK(directory);
+    int count = 0;
+    while (readdir(directory)) count++;
+    closedir(directory);
+    return count - 2;
+}
+
+static void names(void) {
+    struct stat status, other;
+    CHECK(mkdir("d", 0755) == 0);
+    write_file("d/a", "alpha");
+    CHECK(link("d/a", "d/b") == 0);
+    CHECK(stat("d/b", &status) == 0 && status.st_nlink == 2);
+    CHECK(rename("d", "e") == 0);
+    CHECK(holds("e/b", "alpha"));
+    CHECK(symlink("e/a", "s") == 0);
+    CHECK(holds("s", "alpha"));
+    FAILS(open("s", O_RDONLY | O_NOFOLLOW), ELOOP);
+    CHECK(move("e/a", "s", 2 /* RENAME_EXCHANGE */) == 0);
+    CHECK(lstat("e/a", &status) == 0 && S_ISLNK(status.st_mode));
+    FAILS(move("s", "e/b", 1 /* RENAME_NOREPLACE */), EEXIST);
+    FAILS(rmdir("e"), ENOTEMPTY);
+    CHECK(entries("e") == 2);
+    CHECK(stat("s", &status) == 0 && stat("e/b", &other) == 0);
+    CHECK(status.st_ino == other.st_ino && status.st_dev == other.st_dev);
+    CHECK(unlink("e/a") == 0 && unlink("e/b") == 0 && rmdir("e") == 0 && unlink("s") == 0);
+    CHECK(entries(".") == 0);
+}
+
+static void content(void) {
+    struct stat status;
+    int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+    CHECK(fd >= 0);
+    CHECK(pwrite(fd, "x", 1, 1 << 20) == 1);
+    CHECK(lseek(fd, 0, SEEK_DATA) == 1 << 20);
+    CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 20, 4096) == 0);
+    FAILS(lseek(fd, 0, SEEK_DATA), ENXIO);
+    CHECK(posix_fallocate(fd, 0, (1 << 20) + 4096) == 0);
+    CHECK(fstat(fd, &status) == 0 && status.st_size == (1 << 20) + 4096);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    CHECK(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW) == 0);
+    CHECK(ftruncate(fd, 3) == 0);
+    CHECK(stat("named", &status) == 0 && status.st_size == 3 && status.st_nlink == 1);
+    CHECK(unlink("named") == 0);
+    CHECK(fstat(fd, &status) == 0 && status.st_nlink == 0);
+    CHECK(close(fd) == 0);
+}
+
+static void attributes(void) {
+    char value[16], list[64];
+    struct stat status;
+    umask(027);
+    write_file("f", "");
+    CHECK(stat("f", &status) == 0 && (status.st_mode & 07777) == 0640);
+    umask(022);
+    CHECK(chmod("f", 02711) == 0 && chown("f", 7, -1) == 0);
+    CHECK(stat("f", &status) == 0 && status.st_uid == 7 && (status.st_mode & 07777) == 0711);
+    struct timespec times[2] = {{1, 2}, {3, 4}};
+    CHECK(utimensat(AT_FDCWD, "f", times, 0) == 0);
+    CHECK(stat("f", &status) == 0 && status.st_atim.tv_nsec == 2 && status.st_mtim.tv_sec == 3);
+    CHECK(setxattr("f", "user.k", "value", 5, XATTR_CREATE) == 0);
+    FAILS(setxattr("f", "user.k", "value", 5, XATTR_CREATE), EEXIST);
+    CHECK(getxattr("f", "user.k", value, sizeof value) == 5 && memcmp(value, "value", 5) == 0);
+    FAILS(getxattr("f", "user.k", value, 2), ERANGE);
+    CHECK(listxattr("f", list, sizeof list) == 7 && strcmp(list, "user.k") == 0);
+    CHECK(removexattr("f", "user.k") == 0);
+    FAILS(getxattr("f", "user.k", value, sizeof value), ENODATA);
+    CHECK(unlink("f") == 0);
+}
+
+static void *unlock_soon(void *lock) {
+    usleep(50000);
+    CHECK(fcntl(*(int *)lock, F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK}) == 0);
+    return NULL;
+}
+
+static void locks(void) {
+    int one = open("l", O_RDWR | O_CREAT, 0600), two = open("l", O_RDWR);
+    CHECK(one >= 0 && two >= 0);
+    CHECK(flock(one, LOCK_SH) == 0 && flock(two, LOCK_SH) == 0);
+    FAILS(flock(one, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+    CHECK(close(two) == 0);
+    CHECK(flock(one, LOCK_EX | LOCK_NB) == 0);
+    CHECK(flock(one, LOCK_UN) == 0);
+
+    two = open("l", O_RDWR);
+    struct flock some = {.l_type = F_WRLCK, .l_start = 10, .l_len = 5};
+    CHECK(fcntl(one, F_OFD_SETLK, &some) == 0);
+    struct flock all = {.l_type = F_RDLCK};
+    FAILS(fcntl(two, F_OFD_SETLK, &all), EAGAIN);
+    CHECK(fcntl(two, F_OFD_GETLK, &all) == 0);
+    CHECK(all.l_type == F_WRLCK && all.l_start == 10 && all.l_len == 5 && all.l_pid == -1);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, unlock_soon, &one) == 0);
+    CHECK(fcntl(two, F_OFD_SETLKW, &(struct flock){.l_type = F_WRLCK}) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+
+    // A process never stands in its own way, and loses all with any descriptor.
+    CHECK(fcntl(two, F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK}) == 0);
+    some = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -1, .l_len = 1};
+    FAILS(fcntl(one, F_SETLK, &some), EINVAL);
+    some.l_start = 0;
+    CHECK(fcntl(one, F_SETLK, &some) == 0 && fcntl(two, F_SETLK, &some) == 0);
+    FAILS(fcntl(two, F_OFD_SETLK, &(struct flock){.l_type = F_RDLCK}), EAGAIN);
+    int third = open("l", O_RDONLY);
+    FAILS(fcntl(third, F_SETLK, &some), EBADF);
+    CHECK(close(third) == 0);
+    CHECK(fcntl(two, F_OFD_SETLK, &(struct flock){.l_type = F_RDLCK}) == 0);
+    CHECK(close(one) == 0 && close(two) == 0 && unlink("l") == 0);
+}
+
+int main(int argc, char **argv) {
+    char *everywhere[] = {argv[0], "/", "/tmp"};
+    if (argc == 1) argc = 3, argv = everywhere;
+    for (int index = 1; index < argc; index++) {
+        char directory[64];
+        snprintf(directory, sizeof directory, "%s/files-XXXXXX", argv[index]);
+        CHECK(mkdtemp(directory) && chdir(directory) == 0);
+        names();
+        content();
+        attributes();
+        locks();
+        struct statfs statistics;
+        CHECK(statfs(".", &statistics) == 0 && statistics.f_bfree > 0);
+        CHECK(chdir("/") == 0 && rmdir(directory) == 0);
+        printf("%s: files are files\n", argv[index]);
+    }
+    return 0;
+}
