@@ -9,7 +9,6 @@ OB04xx execution, OB05xx measuring and signing, OB06xx file systems, OB07xx conf
 OB08xx evidence and audits.
 """
 
-import difflib
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -178,6 +177,8 @@ def render_json(diagnostic: Diagnostic) -> str:
 
 def near(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` most likely meant; None if none is near."""
+    import difflib
+
     found = difflib.get_close_matches(word, sorted(set(candidates)), n=1, cutoff=0.6)
     return found[0] if found else None
 

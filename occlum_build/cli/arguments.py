@@ -1,8 +1,10 @@
 """The grammar of the command line."""
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +39,7 @@ FILE_VERBS: Final = {
 }
 """Verbs that take files and need no workspace, and the modules that have them."""
 
+_USUAL_WIDTH: Final = 80
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _EPILOG: Final = """\
 target patterns:
@@ -158,12 +161,22 @@ def make_file_parser(verb: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"occlum-build {verb}",
         description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.",
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     module = import_module(FILE_VERBS[verb])
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
     return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """As wide as the terminal; left alone, argparse would load compressors to find that out."""
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    with suppress(OSError):
+        width = width or os.get_terminal_size().columns
+    return argparse.HelpFormatter(prog, width=(width or _USUAL_WIDTH) - 2)
 
 
 def _verb_parser(parser: argparse.ArgumentParser, verb: str | None) -> argparse.ArgumentParser:

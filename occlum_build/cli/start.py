@@ -14,6 +14,9 @@ _STATE = ".occlum-build"
 _INTERRUPTED = 130
 _VERBS = frozenset({"build", "run", "test"})
 
+STANDALONE = frozenset({"inspect", "measure"})
+"""Verbs that need the standard library alone: no set-up, and one interpreter less to start."""
+
 
 def main() -> int:
     """The console script: answer from memory, or do the work."""

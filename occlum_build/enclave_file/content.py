@@ -48,6 +48,15 @@ class FileBytes:
             raise unreadable(self.path, "it changes while it is read")
         return data
 
+    def read_into(self, start: int, size_bytes: int, parts: Sequence[memoryview]) -> None:
+        """Fill the parts, one after the other, with so many bytes from `start` on."""
+        try:
+            count = os.preadv(self._number, parts, start)
+        except OSError as problem:
+            raise unreadable(self.path, problem.strerror or "unknown error") from None
+        if count != size_bytes:
+            raise unreadable(self.path, "it changes while it is read")
+
     def holds(self, start: int, size_bytes: int) -> bool:
         """Whether all of these bytes are in the file."""
         return 0 <= start <= start + size_bytes <= self.size_bytes
@@ -115,6 +124,18 @@ class Pieces:
             first, last = max(start, one.start), min(end, one.end)
             content[first - start : last - start] = _part(one, first - one.start, last - first)
         return bytes(content)
+
+    def read_into(self, start: int, size_bytes: int, parts: Sequence[memoryview]) -> bool:
+        """Fill the parts straight from the file where one piece has it all."""
+        end = start + size_bytes
+        touching = [one for one in self.pieces if one.start < end and start < one.end]
+        if len(touching) != 1:
+            return False
+        (only,) = touching
+        if only.made is not None or start < only.start or only.end < end:
+            return False
+        only.file.read_into(only.offset + start - only.start, size_bytes, parts)
+        return True
 
     def without_first(self, size_bytes: int) -> "Pieces":
         """The content from this byte on."""

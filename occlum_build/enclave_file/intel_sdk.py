@@ -341,7 +341,7 @@ def _image(block: _Block) -> EnclaveImage:
         block.ssa_frame_pages,
         maker.runs,
         tuple(maker.holes()),
-        block.sigstruct,
+        block.sigstruct if any(block.sigstruct) else None,
         Place(elf.file.path, block.start + _SIGSTRUCT_AT),
         _facts(block, size_bytes, delta),
         files=(elf.file.path,),

@@ -8,12 +8,6 @@ from typing import Final
 
 from occlum_build.diagnostic import DiagnosticError
 from occlum_build.sgx.boot import MAGIC, BootInfo
-from occlum_build.sgx.layout import (
-    EXCEPTION_STACK_BYTES,
-    KERNEL_STACK_OFFSET,
-    SSA_OFFSET,
-    TLS_OFFSET,
-)
 from occlum_build.sgx.page import PAGE_BYTES, align_up
 from occlum_build.sgx.secinfo import READ_ONLY, PageType
 from occlum_build.sgx.stream import PageRun
@@ -98,6 +92,13 @@ class PageNames:
 
 def _boot_names(boot: BootInfo) -> Iterator[_Name]:
     """The regions of an enclave that this project made."""
+    from occlum_build.sgx.layout import (
+        EXCEPTION_STACK_BYTES,
+        KERNEL_STACK_OFFSET,
+        SSA_OFFSET,
+        TLS_OFFSET,
+    )
+
     yield _Name(boot.user_start, boot.user_start + boot.user_size_bytes, "user")
     yield _Name(boot.libos_start, boot.libos_start + boot.libos_size_bytes, "libos")
     yield _Name(boot.config_start - PAGE_BYTES, boot.config_start, "boot information")

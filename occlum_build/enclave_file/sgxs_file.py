@@ -11,7 +11,7 @@ compared with the records that such pages have.
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
@@ -20,7 +20,7 @@ from occlum_build.enclave_file.content import FileBytes, Place, broken, refuse
 from occlum_build.enclave_file.image import EnclaveFormat, EnclaveImage
 from occlum_build.enclave_file.limits import AddedPages, check_size
 from occlum_build.enclave_file.page_names import PageNames
-from occlum_build.sgx.page import CHUNK_BYTES, PAGE_BYTES
+from occlum_build.sgx.page import CHUNK_BYTES, PAGE_BYTES, next_power_of_two
 from occlum_build.sgx.secinfo import PageType, SecInfo
 from occlum_build.sgx.stream import (
     CHUNKS_PER_PAGE,
@@ -42,9 +42,9 @@ _RECORD: Final = struct.Struct("<8sQQ40s")
 _CHUNK_RECORD_BYTES: Final = RECORD_BYTES + CHUNK_BYTES
 _CHUNK_TAGS: Final = (EEXTEND_TAG, UNMEASURED_TAG)
 _MAX_CHUNKS_AT_ONCE: Final = 64
-_BLOCK_BYTES: Final = 1 << 22
 _BARE_WINDOW_PAGES: Final = 4096
-_DATA_WINDOW_PAGES: Final = 64
+_DATA_WINDOW_PAGES: Final = 1024
+_BLOCK_BYTES: Final = _DATA_WINDOW_PAGES * MEASURED_PAGE_BYTES
 
 Sink = Callable[[memoryview], object]
 
@@ -81,6 +81,10 @@ class RecordedContent:
         skipped = start - first * PAGE_BYTES
         return b"".join(chunks)[skipped : skipped + size_bytes].ljust(size_bytes, b"\0")
 
+    def read_into(self, start: int, size_bytes: int, parts: Sequence[memoryview]) -> bool:  # noqa: ARG002
+        """Never: the records lie between."""
+        return False
+
     def place(self, start: int) -> Place:
         """Where the file has this byte."""
         page, rest = divmod(start, PAGE_BYTES)
@@ -114,6 +118,10 @@ class ScatteredContent:
             first = number * CHUNK_BYTES
             page[first : first + CHUNK_BYTES] = self.file.read(at, CHUNK_BYTES)
         return bytes(page[start : start + size_bytes]).ljust(size_bytes, b"\0")
+
+    def read_into(self, start: int, size_bytes: int, parts: Sequence[memoryview]) -> bool:  # noqa: ARG002
+        """Never: the records lie between."""
+        return False
 
     def place(self, start: int) -> Place | None:
         """Where the file has this byte; None if it does not have it."""
@@ -185,13 +193,11 @@ class _Walk:
         self._sink = sink
         self._position = 0
         self._block_start = 0
-        self._block = memoryview(b"")
+        self._block = b""
         self._pages = AddedPages(size_bytes, file.path)
         self._secinfos: dict[int, SecInfo] = {}
         self._bare = RecordWindow(_BARE_WINDOW_PAGES, measured=False)
-        self._data = {
-            tag: RecordWindow(_DATA_WINDOW_PAGES, measured=True, tag=tag) for tag in _CHUNK_TAGS
-        }
+        self._data: dict[bytes, RecordWindow] = {}
 
     def runs(self) -> Iterator[PageRun]:
         """The pages in their order, neighbours not yet joined."""
@@ -272,11 +278,26 @@ class _Walk:
         """How many pages without content follow each other from this EADD on; at least one."""
         most = (len(self._ahead(RECORD_BYTES)) // RECORD_BYTES) * PAGE_BYTES
         expected, _ = self._bare.next_records(offset, offset + most, flags)
-        count = _common_records(self._ahead(RECORD_BYTES), expected)
+        count = self._common_records(bytes(expected))
         last = offset + (count - 1) * PAGE_BYTES
         if self._chunk_tag(self._position + count * RECORD_BYTES, last) is not None:
             count -= 1  # the last one has content
         return max(1, count)
+
+    def _common_records(self, expected: bytes) -> int:
+        """How many whole records from here on are the expected ones."""
+        at = self._position - self._block_start
+        if self._block.startswith(expected, at):
+            return len(expected) // RECORD_BYTES
+        low, high = 0, len(expected) // RECORD_BYTES
+        while high - low > 1:
+            middle = (low + high) // 2
+            part = expected[low * RECORD_BYTES : middle * RECORD_BYTES]
+            if self._block.startswith(part, at + low * RECORD_BYTES):
+                low = middle
+            else:
+                high = middle
+        return low
 
     def _data_pages(self, offset: int, flags: int, tag: bytes) -> int:
         """How many pages with all chunks in order follow each other from this EADD on."""
@@ -284,15 +305,16 @@ class _Walk:
         most = len(ahead) // MEASURED_PAGE_BYTES
         if not most:
             return 0
-        window = self._data[tag]
-        expected, stop = window.next_records(offset, offset + most * PAGE_BYTES, flags)
-        count = (stop - offset) // PAGE_BYTES
-        found = window.headers(ahead[: count * MEASURED_PAGE_BYTES])
-        due = window.headers(expected)
-        if found == due:
-            return count
-        wrong = next(i for i, (a, b) in enumerate(zip(found, due, strict=True)) if a != b)
-        return wrong // CHUNKS_PER_PAGE
+        window = self._data_window(tag)
+        expected, _ = window.next_records(offset, offset + most * PAGE_BYTES, flags)
+        return window.like(ahead, expected)
+
+    def _data_window(self, tag: bytes) -> RecordWindow:
+        window = self._data.get(tag)
+        if window is None:
+            pages = min(_DATA_WINDOW_PAGES, next_power_of_two(self._file.size_bytes >> 12))
+            window = self._data[tag] = RecordWindow(max(1, pages), measured=True, tag=tag)
+        return window
 
     def _chunk_tag(self, position: int, offset: int) -> bytes | None:
         """The tag of the record at `position` if it is a chunk of the page at `offset`."""
@@ -300,7 +322,7 @@ class _Walk:
             return None
         at = position - self._block_start
         if at + RECORD_BYTES > len(self._block):
-            raw: bytes | memoryview = self._file.read(position, RECORD_BYTES)
+            raw = self._file.read(position, RECORD_BYTES)
         else:
             raw = self._block[at : at + RECORD_BYTES]
         tag, chunk, _, _ = _RECORD.unpack(raw)
@@ -325,9 +347,9 @@ class _Walk:
         at = self._position - self._block_start
         if len(self._block) - at < least:
             size = min(_BLOCK_BYTES, self._file.size_bytes - self._position)
-            self._block = memoryview(self._file.read(self._position, size))
+            self._block = self._file.read(self._position, size)
             self._block_start, at = self._position, 0
-        return self._block[at:]
+        return memoryview(self._block)[at:]
 
     def _peek(self, size_bytes: int) -> memoryview:
         view = self._ahead(size_bytes)
@@ -348,24 +370,6 @@ class _Walk:
 
     def _broken(self, reason: str) -> NoReturn:
         _broken(self._file, self._position, reason)
-
-
-def _common_records(found: memoryview, expected: memoryview) -> int:
-    """How many whole records two streams have in common at their start."""
-    low, high = 0, min(len(found), len(expected)) // RECORD_BYTES
-    # As bytes: two views are compared item by item.
-    found_bytes = found[: high * RECORD_BYTES].tobytes()
-    expected_bytes = expected[: high * RECORD_BYTES].tobytes()
-    if found_bytes == expected_bytes:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        span = slice(low * RECORD_BYTES, middle * RECORD_BYTES)
-        if found_bytes[span] == expected_bytes[span]:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 def _joined(runs: Iterator[PageRun]) -> Iterator[PageRun]:

@@ -11,9 +11,12 @@ one strided slice assignment. Hashing then costs more than making what is hashed
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from itertools import repeat
+from operator import setitem
+from typing import Any, Final, Protocol
 
 from occlum_build.sgx.page import CHUNK_BYTES, PAGE_BYTES
 from occlum_build.sgx.secinfo import SecInfo
@@ -32,10 +35,16 @@ EEXTEND_TAG: Final = b"EEXTEND\0"
 
 MEASURED_PAGE_BYTES: Final = RECORD_BYTES + CHUNKS_PER_PAGE * (RECORD_BYTES + CHUNK_BYTES)
 
+_WORD_BYTES: Final = 8
 _OFFSET_AT: Final = 8
 _FLAGS_AT: Final = 16
+_PAGES_PER_64K: Final = 16
 _UNMEASURED_WINDOW_PAGES: Final = 4096
 _MEASURED_WINDOW_PAGES: Final = 64
+_DATA_WINDOW_PAGES: Final = 128
+_CHUNKS_AT_ONCE: Final = 1024
+"""As many parts as Linux fills in one call (IOV_MAX)."""
+
 
 Sink = Callable[[memoryview], object]
 """Takes the next bytes of the stream. They are valid only until it returns."""
@@ -50,6 +59,12 @@ class Content(Protocol):
 
     def read(self, start: int, size_bytes: int) -> bytes:
         """Exactly so many bytes from `start` on; beyond the end they are zero."""
+
+    def read_into(self, start: int, size_bytes: int, parts: Sequence[memoryview]) -> bool:
+        """Fill the parts, one after the other, with so many bytes from `start` on.
+
+        False if that is no faster than `read`; nothing has been done then.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +136,8 @@ def write_stream(
     create = ECREATE_FORMAT.pack(ECREATE_TAG, ssa_frame_pages, size_bytes)
     sink(memoryview(create))
     unmeasured = RecordWindow(_UNMEASURED_WINDOW_PAGES, measured=False)
-    measured = RecordWindow(_MEASURED_WINDOW_PAGES, measured=True)
-    filled = measured
+    filled = RecordWindow(_MEASURED_WINDOW_PAGES, measured=True)
+    written = _DataWindow()
     for run in runs:
         if run.chunks is not None or not run.added:
             for index in range(run.page_count):
@@ -132,7 +147,7 @@ def write_stream(
             unmeasured.write(run.offset, run.page_count, run, sink)
             continue
         data_pages = min(run.data_pages, run.page_count)
-        _write_data(measured, run, data_pages, sink)
+        written.write_data(run, data_pages, sink)
         if run.fill != filled.fill and data_pages < run.page_count:
             filled = RecordWindow(_MEASURED_WINDOW_PAGES, measured=True, fill=run.fill)
         filled.write(run.offset + data_pages * PAGE_BYTES, run.page_count - data_pages, run, sink)
@@ -158,8 +173,8 @@ def page_records(run: PageRun, index: int) -> bytes:
 class RecordWindow:
     """The records of `pages` consecutive pages, with `fill` as every page's content.
 
-    `pages` is a power of two, so that a page's place in the window is the low
-    part of its offset and never changes; `_aim` rewrites the rest.
+    `pages` is a power of two up to 4096, so that a page's place in the window is
+    the low part of its offset and never changes; `_aim` rewrites the rest.
     """
 
     def __init__(
@@ -167,27 +182,34 @@ class RecordWindow:
     ) -> None:
         self.pages = pages
         self.fill = fill
-        content = fill or bytes(PAGE_BYTES)
         self.size_bytes = pages * PAGE_BYTES
         self._page_stride = MEASURED_PAGE_BYTES if measured else RECORD_BYTES
         chunks = range(CHUNKS_PER_PAGE if measured else 0)
         self._record_starts = [0] + [
             RECORD_BYTES + chunk * (RECORD_BYTES + CHUNK_BYTES) for chunk in chunks
         ]
-        self._buffer = bytearray(
-            b"".join(
-                EADD_FORMAT.pack(EADD_TAG, offset, 0)
-                + _chunk_records(offset, chunks, content, tag)
-                for offset in range(0, self.size_bytes, PAGE_BYTES)
-            )
-        )
+        first_page = EADD_FORMAT.pack(EADD_TAG, 0, 0)
+        first_page += _chunk_records(0, chunks, fill or bytes(PAGE_BYTES), tag)
+        self._buffer = bytearray(first_page * pages)
+        self._number_pages()
         self._view = memoryview(self._buffer)
         self._base = 0
         self._flags = 0
-        self._headers = struct.Struct(
-            f"<{2 * RECORD_BYTES}s{CHUNK_BYTES}x"
-            + f"{RECORD_BYTES}s{CHUNK_BYTES}x" * (CHUNKS_PER_PAGE - 1)
-        )
+        self._header_words = [
+            (start + at) // _WORD_BYTES
+            for start in self._record_starts
+            for at in range(0, RECORD_BYTES, _WORD_BYTES)
+        ]
+
+    def _number_pages(self) -> None:
+        """Tell the pages apart: bits 12 to 23 of every record's offset are the page's number."""
+        high = b"".join(bytes((value,)) * _PAGES_PER_64K for value in range(256))
+        for index, start in enumerate(self._record_starts):
+            chunk = max(0, index - 1)
+            low = bytes(page << 4 | chunk for page in range(_PAGES_PER_64K)) * 256
+            for byte, values in ((1, low), (2, high)):
+                column = slice(start + _OFFSET_AT + byte, None, self._page_stride)
+                self._buffer[column] = values[: self.pages]
 
     def write(self, offset: int, page_count: int, run: PageRun, sink: Sink) -> None:
         """The records of `page_count` pages from `offset` on."""
@@ -204,9 +226,26 @@ class RecordWindow:
         first, last = (offset - base) // PAGE_BYTES, (stop - base) // PAGE_BYTES
         return self._view[first * self._page_stride : last * self._page_stride], stop
 
-    def headers(self, records: memoryview) -> list[bytes]:
-        """The records of measured pages without their content: what precedes each chunk."""
-        return [header for page in self._headers.iter_unpack(records) for header in page]
+    def chunk_places(self) -> list[memoryview]:
+        """Where the content of each chunk is, in the order of their offsets."""
+        starts = (
+            page * self._page_stride + start + RECORD_BYTES
+            for page in range(self.pages)
+            for start in self._record_starts[1:]
+        )
+        return [self._view[start : start + CHUNK_BYTES] for start in starts]
+
+    def like(self, records: memoryview, expected: memoryview) -> int:
+        """How many measured pages have the expected records, whatever their content is."""
+        pages = len(expected) // self._page_stride
+        found_words, due_words = records[: len(expected)].cast("Q"), expected.cast("Q")
+        # Word by word of all pages at once: each is a column of a table of records.
+        for start in self._header_words:
+            column = slice(start, None, self._page_stride // _WORD_BYTES)
+            found, due = found_words[column], due_words[column]
+            if found[:pages] != due[:pages]:
+                pages = next(at for at in range(pages) if found[at] != due[at])
+        return pages
 
     def _aim(self, base: int, flags: int) -> None:
         if flags != self._flags:
@@ -231,18 +270,38 @@ class RecordWindow:
                 self._buffer[column] = bytes((after,)) * self.pages
 
 
-def _write_data(window: RecordWindow, run: PageRun, data_pages: int, sink: Sink) -> None:
-    """The records of pages with content: headers from the window, chunks from the data."""
-    offset, end = run.offset, run.offset + data_pages * PAGE_BYTES
-    while offset < end:
-        records, stop = window.next_records(offset, end, run.secinfo.flags)
-        content = run.read_data(offset - run.offset, stop - offset)
-        chunk_count = len(content) // CHUNK_BYTES
-        pieces = [b""] * (2 * chunk_count)
-        pieces[0::2] = window.headers(records)
-        pieces[1::2] = struct.unpack(f"{CHUNK_BYTES}s" * chunk_count, content)
-        sink(memoryview(b"".join(pieces)))
-        offset = stop
+class _DataWindow:
+    """The records of measured pages with content of their own, which is put between them."""
+
+    def __init__(self) -> None:
+        self._window = RecordWindow(_DATA_WINDOW_PAGES, measured=True)
+        self._places: list[memoryview] = []
+
+    def write_data(self, run: PageRun, data_pages: int, sink: Sink) -> None:
+        """The records of the run's pages with content."""
+        if data_pages and not self._places:
+            self._places = self._window.chunk_places()
+        offset, end = run.offset, run.offset + data_pages * PAGE_BYTES
+        while offset < end:
+            records, stop = self._window.next_records(offset, end, run.secinfo.flags)
+            first = offset % self._window.size_bytes // CHUNK_BYTES
+            last = first + (stop - offset) // CHUNK_BYTES
+            for at in range(first, last, _CHUNKS_AT_ONCE):
+                places = self._places[at : min(at + _CHUNKS_AT_ONCE, last)]
+                self._put(run, offset - run.offset + (at - first) * CHUNK_BYTES, places)
+            sink(records)
+            offset = stop
+
+    @staticmethod
+    def _put(run: PageRun, start: int, places: list[memoryview]) -> None:
+        size_bytes = len(places) * CHUNK_BYTES
+        if not isinstance(run.data, bytes) and run.data.read_into(start, size_bytes, places):
+            return
+        content = run.read_data(start, size_bytes)
+        chunks = struct.unpack(f"{CHUNK_BYTES}s" * len(places), content)
+        assign: Any = setitem
+        # All of them, without a loop in Python.
+        deque(map(assign, places, repeat(slice(None)), chunks), maxlen=0)
 
 
 def _chunk_records(
