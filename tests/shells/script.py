@@ -49,7 +49,9 @@ def main() -> None:
 
     ticks = []
     stop = threading.Event()
-    ticker = threading.Thread(target=lambda: [ticks.append(1) for _ in iter(lambda: stop.wait(0.001), True)])
+    ticker = threading.Thread(
+        target=lambda: [ticks.append(1) for _ in iter(lambda: stop.wait(0.001), True)]
+    )
     ticker.start()
     for _ in range(5):
         pid = os.fork()

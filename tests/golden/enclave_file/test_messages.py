@@ -162,4 +162,4 @@ def test_inspect_can_show_every_thread(tmp_path: Path, monkeypatch: pytest.Monke
     assert "threads 1 to 7: the same, 0x40000 apart" in folded
     for text in (folded, unfolded):
         assert "dynamic heap, rest (added when it runs)" in text
-        assert "free\nerror" in text
+        assert text.endswith("free\n")
