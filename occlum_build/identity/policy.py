@@ -21,6 +21,9 @@ _MAX_THREADS: Final = 1 << 14
 
 Permission = Literal["forbidden", "allowed"]
 FlagName = Literal["MODE64BIT", "PROVISIONKEY", "EINITTOKEN_KEY", "CET", "KSS", "AEXNOTIFY"]
+CetName = Literal[
+    "SH_STK_EN", "WR_SHSTK_EN", "ENDBR_EN", "LEG_IW_EN", "NO_TRACK_EN", "SUPPRESS_DIS"
+]
 XfrmName = Literal["AVX", "MPX", "AVX512", "PKRU", "CET", "AMX"]
 
 
@@ -48,6 +51,17 @@ class Attributes(BaseModel):
     forbidden: tuple[FlagName, ...] = Field(
         default=("PROVISIONKEY", "EINITTOKEN_KEY"),
         description="Flags that must be clear, and pinned by the mask.",
+    )
+
+
+class Cet(BaseModel):
+    """Control-flow enforcement inside the enclave."""
+
+    model_config = STRICT
+
+    required: tuple[CetName, ...] = Field(
+        default=(),
+        description="Bits of CET_ATTRIBUTES that must be set, and pinned; then CET is, too.",
     )
 
 
@@ -111,6 +125,7 @@ class Policy(BaseModel):
         description="The processor state, besides x87 and SSE, that the enclave may have; any, "
         "if it is not given.",
     )
+    cet: Cet = Field(default=Cet(), description="Control-flow enforcement that must be on.")
     kss: Kss = Field(default=Kss(), description="Further names that the product must have.")
     max_threads: int | None = Field(
         default=None,

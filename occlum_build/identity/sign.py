@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.identity.bundle import rebundle
-from occlum_build.identity.signable import Signable, changed, read_file, read_signable
+from occlum_build.identity.signable import (
+    Signable,
+    changed,
+    check_debuggable,
+    read_file,
+    read_signable,
+)
 from occlum_build.sgx.attributes import AttributeFlags, Attributes
 from occlum_build.sgx.output import replacing
 from occlum_build.sgx.sigstruct import EnclaveIdentity, SigStruct
@@ -29,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help="a bundle, an SGXS file, a SIGSTRUCT, or the 256 bytes of `--emit-tbs`",
+        help="a bundle or another enclave, a SIGSTRUCT, or the 256 bytes of `--emit-tbs`",
     )
     parser.add_argument(
         "--output",
@@ -121,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     way = _way(arguments)
     signable = read_signable(arguments.file, arguments.metadata)
     identity = changed(signable.identity, _wanted(arguments))
+    check_debuggable(signable, identity)
     if way == "emit_tbs":
         _write(arguments.emit_tbs, identity.signed_bytes())
         _report(arguments, signable, identity, None, arguments.emit_tbs)

@@ -3,27 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
 from occlum_build.sgx.attributes import AttributeFlags
 from occlum_build.sgx.metadata import NO_DATE, Metadata, read_metadata
-from occlum_build.sgx.sgxs import SgxsReader
 from occlum_build.sgx.sigstruct import (
     SIGNED_BYTES,
     SIGSTRUCT_BYTES,
     EnclaveIdentity,
 )
+from occlum_build.sgx.stream import ECREATE_TAG
 from occlum_build.sgx.verify import parse_and_check
+
+if TYPE_CHECKING:
+    from occlum_build.enclave_file.image import EnclaveImage
 
 MANIFEST: Final = "manifest.json"
 SGXS: Final = "enclave.sgxs"
 SIGNATURE: Final = "enclave.sig"
 _SWITCHES: Final = ("debuggable", "enable_kss")
-_ECREATE: Final = b"ECREATE\0"
-_CAN_BE: Final = (
-    f"a bundle, an SGXS file, a SIGSTRUCT or the {SIGNED_BYTES} bytes that a signer signs can be"
-)
 _UNSAID: Final = Metadata(
     product_id=0,
     version_number=0,
@@ -41,52 +40,73 @@ class Signable:
     """What is to be signed.
 
     `is_measured` is false where MRENCLAVE is only what the file claims: somebody else has
-    measured, and this signature vouches for that. `bundle` is the directory it came from.
+    measured, and this signature vouches for that. `bundle` is the directory it came from, `image`
+    the enclave that was measured.
     """
 
     identity: EnclaveIdentity
     is_measured: bool
     bundle: Path | None = None
+    image: "EnclaveImage | None" = None
 
 
 def read_signable(path: Path, metadata: Path | None) -> Signable:
     """Read what is to be signed; raises `DiagnosticError` if it is nothing that can be.
 
-    An enclave is measured. The other fields come from `metadata` if it is given, else from the
-    signature that is there already, which must be right.
+    An enclave is measured, whoever laid it out. The other fields come from `metadata` if it is
+    given, else from the signature that is there already, which must be right.
     """
     terms = None if metadata is None else read_metadata(read_file(metadata), str(metadata))
-    if path.is_dir():
-        return _of_bundle(path, terms)
-    with _open(path) as file:
-        head = file.read(SIGSTRUCT_BYTES + 1)
-    if head.startswith(_ECREATE):
-        return Signable((terms or _UNSAID).identity(_measured(path)), is_measured=True)
-    if len(head) == SIGNED_BYTES:
-        identity = EnclaveIdentity.parse(head)
-    elif len(head) == SIGSTRUCT_BYTES:
-        identity = parse_and_check(head, str(path)).identity
+    size = path.stat().st_size if path.is_file() else 0
+    if size == SIGNED_BYTES:
+        identity = EnclaveIdentity.parse(read_file(path))
+    elif size == SIGSTRUCT_BYTES and read_file(path, len(ECREATE_TAG)) != ECREATE_TAG:
+        identity = parse_and_check(read_file(path), str(path)).identity
     else:
-        raise DiagnosticError(
-            error(
-                "OB0564",
-                "this is nothing that can be signed",
-                Span(str(path)),
-                notes=(_CAN_BE,),
-            )
-        )
+        return _measured(path, terms)
     if terms is not None:
-        return Signable(terms.identity(identity.mrenclave), is_measured=False)
+        identity = terms.identity(identity.mrenclave)
     return Signable(identity, is_measured=False)
 
 
-def _of_bundle(path: Path, terms: Metadata | None) -> Signable:
-    mrenclave = _measured(path / SGXS)
-    if terms is not None:
-        return Signable(terms.identity(mrenclave), is_measured=True, bundle=path)
-    signature = path / SIGNATURE
-    there = parse_and_check(read_file(signature), str(signature), mrenclave)
-    return Signable(there.identity, is_measured=True, bundle=path)
+def _measured(path: Path, terms: Metadata | None) -> Signable:
+    from occlum_build.enclave_file.read import read_enclave
+
+    image = read_enclave(path)
+    bundle = path if path.is_dir() else None
+    if terms is not None or image.sigstruct_bytes is None:
+        identity = (terms or _UNSAID).identity(image.mrenclave)
+        return Signable(identity, is_measured=True, bundle=bundle, image=image)
+    there = image.sigstruct_place.file if image.sigstruct_place is not None else str(path)
+    signed = parse_and_check(image.sigstruct_bytes, there, image.mrenclave)
+    return Signable(signed.identity, is_measured=True, bundle=bundle, image=image)
+
+
+def check_debuggable(signable: Signable, identity: EnclaveIdentity) -> None:
+    """Refuse a signature that allows debug mode where the sealed configuration does not.
+
+    The LibOS believes the configuration, the processor the signature: they must say one thing.
+    Raises `DiagnosticError`. Enclaves of other makers say nothing here.
+    """
+    if signable.image is None:
+        return
+    from occlum_build.identity.sealed_pages import sealed_pages
+
+    sealed = sealed_pages(signable.image)
+    if sealed is None:
+        return
+    is_measured = bool(sealed.document().get("debuggable"))
+    is_signed = bool(identity.attributes.flags & AttributeFlags.DEBUG)
+    if is_measured != is_signed:
+        raise DiagnosticError(
+            error(
+                "OB0569",
+                f"`debuggable` is {str(is_measured).lower()} in the sealed configuration",
+                Span(signable.image.file),
+                notes=("it is measured, so no signature can change it",),
+                helps=("change it in Occlum.yaml and build again",),
+            )
+        )
 
 
 def changed(identity: EnclaveIdentity, wanted: Mapping[str, Any]) -> EnclaveIdentity:
@@ -127,14 +147,6 @@ def _switched(
         attributes=replace(attributes, flags=flags),
         attribute_mask=replace(mask, flags=bits),
     )
-
-
-def _measured(path: Path) -> bytes:
-    with _open(path) as file:
-        reader = SgxsReader(file, str(path))
-        for _ in reader.pages():
-            pass
-        return reader.mrenclave
 
 
 def _open(path: Path) -> BinaryIO:

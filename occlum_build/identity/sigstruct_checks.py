@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from occlum_build.identity.changed_bit import changed_bit, field_at
 from occlum_build.identity.check import Check, Verdict, demanded, judged
+from occlum_build.identity.terms import CET_NAMES, bit_names
 from occlum_build.sgx.attributes import AttributeFlags, MiscSelect, Xfrm, flag_names
 from occlum_build.sgx.sigstruct import (
     EXPONENT,
@@ -149,7 +150,7 @@ def term_checks(identity: EnclaveIdentity, policy: "Policy | None") -> Iterator[
     yield _xfrm(identity, policy)
     yield _misc(identity)
     yield from _kss(identity, policy)
-    yield _cet(identity)
+    yield _cet(identity, policy)
     yield from _product(identity, policy)
 
 
@@ -268,17 +269,23 @@ def _kss(identity: EnclaveIdentity, policy: "Policy | None") -> Iterator[Check]:
             )
 
 
-def _cet(identity: EnclaveIdentity) -> Check:
+def _cet(identity: EnclaveIdentity, policy: "Policy | None") -> Check:
     has_cet = bool(identity.attributes.flags & AttributeFlags.CET)
-    found = identity.cet_attributes
-    return judged(
+    found, mask = identity.cet_attributes, identity.cet_attributes_mask
+    wrong = [] if has_cet or not found else ["CET_ATTRIBUTES is set, and ATTRIBUTES lacks CET"]
+    for bit, name in CET_NAMES.items():
+        is_demanded = policy is not None and name in policy.cet.required
+        if is_demanded and not (has_cet and found & mask & 1 << bit):
+            wrong.append(f"{name} is not set, or not pinned")
+    names = " ".join(bit_names(found, CET_NAMES, 8)) or "none"
+    return Check(
         "cet",
-        is_right=has_cet or not found,
-        right=f"CET_ATTRIBUTES {found:#04x} under the mask {identity.cet_attributes_mask:#04x}"
-        if has_cet
+        Verdict.FAIL if wrong else Verdict.PASS,
+        f"CET_ATTRIBUTES are {names}, under the mask {mask:#04x}"
+        if has_cet or found
         else "no CET",
-        wrong=f"CET_ATTRIBUTES is {found:#04x}, and ATTRIBUTES lacks CET",
-        why="shadow stacks and branch tracking work only if both say so",
+        "shadow stacks and branch tracking work only if both fields say so",
+        tuple(wrong),
     )
 
 

@@ -48,6 +48,10 @@ def flips(bundle: Path) -> Iterator[Flip]:
     yield from image_flips(bundle)
     yield from manifest_flips(bundle)
     yield Flip("runner", "bin/occlum-run", 0, 0, ("`bin/occlum-run` was changed",))
+    for path in sorted(bundle.glob("*.json")):
+        if path.name != "manifest.json":
+            middle = path.stat().st_size // 2
+            yield Flip("evidence", path.name, middle, 1, (f"`{path.name}` was changed",))
 
 
 def sigstruct_flips() -> Iterator[Flip]:

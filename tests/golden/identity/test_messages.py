@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,8 +186,8 @@ def output_is_there() -> list[str]:
 
 
 def unsignable() -> list[str]:
-    Path("note.txt").write_text("hello\n")
-    return ["sign", "note.txt", "--key", "key.pem", "--output", "sig"]
+    Path("note").write_bytes(b"\0hello")
+    return ["sign", "note", "--key", "key.pem", "--output", "sig"]
 
 
 def ids_without_kss() -> list[str]:
@@ -233,6 +234,15 @@ def module_that_is_none() -> list[str]:
     return ["sign", "bundle", *words, "--output", "new"]
 
 
+def debug_against_the_configuration() -> list[str]:
+    return ["sign", "bundle", "--emit-tbs", "tbs", "--debuggable", "true"]
+
+
+def no_device_package() -> list[str]:
+    sys.modules["pkcs11"] = None  # type: ignore[assignment]
+    return ["sign", "bundle", "--pkcs11-module", "m.so", "--key-id", "01", "--output", "new"]
+
+
 def no_manifest() -> list[str]:
     Path("bundle/manifest.json").chmod(0o644)
     Path("bundle/manifest.json").write_text("[]")
@@ -274,6 +284,8 @@ CASES: dict[Callable[[], list[str]], int] = {
     signature_of_another_size: 2,
     module_that_is_none: 2,
     no_manifest: 2,
+    debug_against_the_configuration: 2,
+    no_device_package: 2,
 }
 
 
@@ -284,12 +296,18 @@ def test_the_text_is_what_a_person_agreed_to(
     capsys: pytest.CaptureFixture[str],
     golden: Callable[[Path, str], None],
 ) -> None:
+    before = sys.modules.get("pkcs11")
     words = case()
     capsys.readouterr()
 
     status = main(words)
+    if before is None:
+        sys.modules.pop("pkcs11", None)
+    else:
+        sys.modules["pkcs11"] = before
 
     shown = capsys.readouterr()
     text = f"$ occlum-build {' '.join(words)}\n{shown.out}{shown.err}"
     assert status == CASES[case], text
-    golden(HERE / f"{case.__name__}.txt", re.sub(r"\b[0-9a-f]{64}\b", "#" * 64, text))
+    text = re.sub(r"\b[0-9a-f]{64}\b", "#" * 64, text).replace(sys.executable, "python")
+    golden(HERE / f"{case.__name__}.txt", text)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.sgx.secinfo import READ_WRITE
 from occlum_build.sgx.sigstruct import SigStruct
+from occlum_build.sgx.stream import PageRun
 from occlum_build.sgx.verify import parse_and_check
 from tests.support.bundles import manifest_of
+from tests.support.naive_stream import naive_stream
 from tests.support.sgx_samples import vector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,7 +108,7 @@ def test_a_bundle_that_was_changed_is_not_signed(
 
     done = verb("sign", changed, "--key", key, "--output", tmp_path / "new", status=2)
 
-    assert "OB0561" in done.stderr or "OB0540" in done.stderr
+    assert "OB0561" in done.stderr or "OB0542" in done.stderr
     assert not (tmp_path / "new").exists()
 
 
@@ -126,7 +129,7 @@ def test_every_field_can_be_named(bundle: Path, key: Path, verb: Run, tmp_path: 
     verb(
         *("sign", bundle / "enclave.sgxs", "--key", key, "--output", tmp_path / "sig"),
         *("--date", "2031-12-01", "--product-id", "0x10", "--version-number", "2"),
-        *("--debuggable", "true", "--enable-kss", "true"),
+        *("--debuggable", "false", "--enable-kss", "true"),
         *("--family-id", "aa" * 16, "--ext-prod-id", "bb" * 16),
         *("--misc-select", "0", "--misc-mask", "0xffffffff"),
     )
@@ -134,9 +137,39 @@ def test_every_field_can_be_named(bundle: Path, key: Path, verb: Run, tmp_path: 
     identity = signed(tmp_path / "sig").identity
     assert (identity.date, identity.isv_prod_id, identity.isv_svn) == ("20311201", 16, 2)
     assert identity.family_id + identity.ext_prod_id == b"\xaa" * 16 + b"\xbb" * 16
-    assert identity.attributes.flags == 0x86
-    assert identity.attribute_mask.flags == 0xFFFF_FFFF_FFFF_FFFD
+    assert identity.attributes.flags == 0x84
+    assert identity.attribute_mask.flags == 0xFFFF_FFFF_FFFF_FFFF
     assert (identity.misc_select, identity.misc_mask) == (0, 0xFFFF_FFFF)
+
+
+def test_debug_mode_is_allowed_where_nothing_measured_forbids_it(
+    elsewhere: Path, bundle: Path, key: Path, verb: Run, tmp_path: Path
+) -> None:
+    words = ["--key", key, "--output", tmp_path / "sig", "--debuggable", "true"]
+
+    verb("sign", elsewhere / "tbs", *words)
+    refused = verb("sign", bundle, *words, status=2)
+
+    identity = signed(tmp_path / "sig").identity
+    assert identity.attributes.flags == 0x6
+    assert identity.attribute_mask.flags == 0xFFFF_FFFF_FFFF_FFFD
+    assert "OB0569" in refused.stderr
+
+
+def test_an_enclave_of_another_maker_is_measured_and_signed(
+    key: Path, verb: Run, tmp_path: Path
+) -> None:
+    """Its page order is not canonical, as Gramine's is not."""
+    runs = [
+        PageRun("b", 0x3000, 1, READ_WRITE, measured=True, data=b"b"),
+        PageRun("a", 0x1000, 1, READ_WRITE, measured=True, data=b"a"),
+    ]
+    stream = naive_stream(0x4000, 1, runs)
+    (tmp_path / "x.sgxs").write_bytes(stream)
+
+    verb("sign", tmp_path / "x.sgxs", "--key", key, "--output", tmp_path / "sig")
+
+    assert signed(tmp_path / "sig").identity.mrenclave == hashlib.sha256(stream).digest()
 
 
 def test_ids_without_kss_are_refused(bundle: Path, key: Path, verb: Run, tmp_path: Path) -> None:

@@ -165,6 +165,8 @@ def test_the_image_of_another_bundle_is_refused_even_if_the_manifest_agrees(
         ("attributes: {required: [KSS]}", {}, "attributes", Verdict.FAIL),
         ("attributes: {required: [KSS]}", {"enable_kss": True}, "attributes", Verdict.PASS),
         ("attributes: {forbidden: [MODE64BIT]}", {}, "attributes", Verdict.FAIL),
+        ("cet: {required: [ENDBR_EN]}", {}, "cet", Verdict.FAIL),
+        ("cet: {required: []}", {}, "cet", Verdict.PASS),
         (f"kss: {{family_id: {'00' * 16}}}", {"enable_kss": True}, "family-id", Verdict.PASS),
         (f"kss: {{family_id: {'00' * 16}}}", {}, "family-id", Verdict.FAIL),
     ],
