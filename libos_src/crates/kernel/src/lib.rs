@@ -20,6 +20,7 @@ mod mounts;
 mod processes;
 mod program;
 mod signals;
+mod sockets;
 mod syscalls;
 #[cfg(test)]
 mod tests;

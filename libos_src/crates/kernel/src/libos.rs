@@ -16,6 +16,7 @@ use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Process, ProcessTable};
 use crate::signals;
+use crate::sockets::Sockets;
 use crate::syscalls::{self, Call};
 use crate::threads::{Context, Futexes, Resume, Scheduler, Thread};
 
@@ -31,6 +32,7 @@ pub struct Libos {
     pub(crate) foundation: Once<Foundation>,
     /// Who runs on each enclave thread. Only that thread changes its slot.
     slots: Arc<Slots>,
+    pub(crate) sockets: Arc<Sockets>,
     reported: Mutex<BTreeSet<u64>>,
     /// What the next file without a path is numbered, as `/proc` shows it.
     next_inode: AtomicU64,
@@ -104,6 +106,7 @@ impl Libos {
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             foundation: Once::new(),
             slots: Slots::new(config.threads.max),
+            sockets: Sockets::new(machine),
             reported: Mutex::new(BTreeSet::new()),
             next_inode: AtomicU64::new(1),
             config,

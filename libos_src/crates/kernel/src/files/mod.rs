@@ -18,3 +18,4 @@ pub(crate) use file_locks::{
 };
 pub(crate) use host_stream::HostStream;
 pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};
+pub(crate) use ring::Ring;

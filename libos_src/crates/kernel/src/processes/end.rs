@@ -155,6 +155,7 @@ impl Libos {
         // Closing files may take long, so it is done without the lock.
         let descriptors = core::mem::take(&mut *process.descriptors.write());
         drop(descriptors);
+        self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
         self.wake_next(process.memory().leave());
         if let Some(parent) = process.return_memory() {

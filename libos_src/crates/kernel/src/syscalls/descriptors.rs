@@ -18,6 +18,8 @@ const CLOSE_RANGE_CLOEXEC: u32 = 4;
 pub(super) fn close(call: &mut Call<'_>, fd: i32) -> Outcome {
     let closed = call.process.descriptors.write().remove(fd)?;
     call.after_close(&closed.file);
+    drop(closed);
+    call.libos.sockets.collect_after_close();
     Ok(0)
 }
 
@@ -38,9 +40,11 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
         }
     }
     drop(descriptors);
-    for descriptor in closed {
+    for descriptor in &closed {
         call.after_close(&descriptor.file);
     }
+    drop(closed);
+    call.libos.sockets.collect_after_close();
     Ok(0)
 }
 
@@ -69,9 +73,11 @@ pub(super) fn dup3(call: &mut Call<'_>, old: i32, new: i32, flags: u32) -> Outco
         is_closed_on_exec: flags != 0,
     };
     let replaced = call.process.descriptors.write().replace(new, descriptor)?;
-    if let Some(replaced) = replaced {
+    if let Some(replaced) = &replaced {
         call.after_close(&replaced.file);
     }
+    drop(replaced);
+    call.libos.sockets.collect_after_close();
     Ok(new as u64)
 }
 

@@ -7,7 +7,9 @@ use vfs::{FileType, OpenFlags};
 
 use super::call::{Call, Outcome};
 use crate::files::PipeEnd;
+use crate::sockets::Socket;
 
+const SIOCOUTQ: u32 = 0x5411;
 const FIONREAD: u32 = 0x541b;
 const FIONBIO: u32 = 0x5421;
 const FIONCLEX: u32 = 0x5450;
@@ -40,6 +42,16 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
         }
         FIONREAD if let Some(end) = PipeEnd::behind(&file) => {
             let len = i32::try_from(end.len()).unwrap_or(i32::MAX);
+            call.memory().write(argument, &len)?;
+            return Ok(0);
+        }
+        FIONREAD if let Some(socket) = Socket::behind(&file) => {
+            let len = i32::try_from(socket.readable_bytes()).unwrap_or(i32::MAX);
+            call.memory().write(argument, &len)?;
+            return Ok(0);
+        }
+        SIOCOUTQ if let Some(socket) = Socket::behind(&file) => {
+            let len = i32::try_from(socket.unread_bytes()).unwrap_or(i32::MAX);
             call.memory().write(argument, &len)?;
             return Ok(0);
         }

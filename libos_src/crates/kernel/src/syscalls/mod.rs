@@ -31,6 +31,8 @@ mod resources;
 pub(crate) mod room;
 mod signal;
 mod signal_wait;
+mod socket_messages;
+mod sockets;
 mod splice;
 mod storage;
 mod system;

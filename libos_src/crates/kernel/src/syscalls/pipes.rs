@@ -20,24 +20,9 @@ pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
     }
     let pipe = Pipe::new(call.libos.machine, call.libos.next_inode());
     let name = pipe.name();
-    let reader = open(call, pipe.clone(), name.as_bytes(), flags)?;
-    let writer = open(call, pipe, name.as_bytes(), flags | OpenFlags::WRITE_ONLY)?;
-    let mut descriptors = call.process.descriptors.write();
-    let first = descriptors.add(0, reader)?;
-    let second = descriptors.add(0, writer).inspect_err(|_| {
-        // It was just added.
-        let _ = descriptors.remove(first);
-    });
-    drop(descriptors);
-    let numbers = [first, second?];
-    if let Err(errno) = call.memory().write(fds.0, &numbers) {
-        for number in numbers {
-            let closed = call.process.descriptors.write().remove(number);
-            drop(closed);
-        }
-        return Err(errno.into());
-    }
-    Ok(0)
+    let reader = call.open_anonymous(pipe.clone(), name.as_bytes(), flags)?;
+    let writer = call.open_anonymous(pipe, name.as_bytes(), flags | OpenFlags::WRITE_ONLY)?;
+    call.add_pair([reader, writer], fds)
 }
 
 /// `pipe(2)`.
@@ -72,26 +57,42 @@ impl Call<'_> {
         name: &[u8],
         flags: OpenFlags,
     ) -> Outcome {
-        let descriptor = open(self, inode, name, flags)?;
+        let descriptor = self.open_anonymous(inode, name, flags)?;
         Ok(self.process.descriptors.write().add(0, descriptor)? as u64)
     }
-}
 
-fn open(
-    call: &Call<'_>,
-    inode: Arc<dyn Inode>,
-    name: &[u8],
-    flags: OpenFlags,
-) -> Result<Descriptor, Errno> {
-    let location = call
-        .process
-        .viewpoint
-        .read()
-        .namespace
-        .anonymous(inode, name);
-    let is_closed_on_exec = flags.contains(OpenFlags::CLOSE_ON_EXEC);
-    Ok(Descriptor {
-        file: OpenFile::new(location, flags)?,
-        is_closed_on_exec,
-    })
+    /// Gives two descriptors their numbers, and writes these to the program's `int [2]`.
+    pub(super) fn add_pair(&self, pair: [Descriptor; 2], place: Address) -> Outcome {
+        let [first, second] = pair;
+        let mut descriptors = self.process.descriptors.write();
+        let first = descriptors.add(0, first)?;
+        let second = descriptors.add(0, second);
+        let undone = second.is_err().then(|| descriptors.remove(first));
+        drop(descriptors);
+        drop(undone);
+        let numbers = [first, second?];
+        if let Err(errno) = self.memory().write(place.0, &numbers) {
+            for number in numbers {
+                let closed = self.process.descriptors.write().remove(number);
+                drop(closed);
+            }
+            return Err(errno.into());
+        }
+        Ok(0)
+    }
+
+    /// Opens something that has no path.
+    pub(super) fn open_anonymous(
+        &self,
+        inode: Arc<dyn Inode>,
+        name: &[u8],
+        flags: OpenFlags,
+    ) -> Result<Descriptor, Errno> {
+        let namespace = self.process.viewpoint.read().namespace.clone();
+        let location = namespace.anonymous(inode, name);
+        Ok(Descriptor {
+            file: OpenFile::new(location, flags)?,
+            is_closed_on_exec: flags.contains(OpenFlags::CLOSE_ON_EXEC),
+        })
+    }
 }

@@ -12,14 +12,6 @@ pub(super) fn unknown(call: &mut Call<'_>, number: u64) -> Outcome {
     Err(Errno::ENOSYS.into())
 }
 
-/// Sockets.
-pub(super) fn network(call: &mut Call<'_>) -> Outcome {
-    let number = call.regs.rax;
-    let reason = "sockets come in a later version; the program gets EAFNOSUPPORT";
-    call.libos.report_once(number, reason);
-    Err(Errno::EAFNOSUPPORT.into())
-}
-
 /// Calls that libcs try and do without, such as `rseq`: no line in the log.
 pub(super) fn quietly(_call: &mut Call<'_>) -> Outcome {
     Err(Errno::ENOSYS.into())

@@ -5,7 +5,8 @@ use super::call::{Call, Outcome};
 use super::{
     clone, descriptors, directories, event_poll, exec, extended, file_locks, futex, identity,
     input_output, ioctl, links, mapping, metadata, mounts, open, pipes, poll, process, refused,
-    resources, signal, signal_wait, splice, storage, system, thread, time, vectors,
+    resources, signal, signal_wait, socket_messages, sockets, splice, storage, system, thread,
+    time, vectors,
 };
 
 macro_rules! table {
@@ -70,8 +71,21 @@ table! {
     35 nanosleep => time::nanosleep, (Address, Address);
     39 getpid => identity::getpid, ();
     40 sendfile => splice::sendfile, (i32, i32, Address, u64);
-    41 socket => refused::network, ();
-    53 socketpair => refused::network, ();
+    41 socket => sockets::socket, (i32, u32, i32);
+    42 connect => sockets::connect, (i32, Address, u32);
+    43 accept => sockets::accept, (i32, Address, Address);
+    44 sendto => socket_messages::sendto, (i32, Address, u64, u32, Address, u32);
+    45 recvfrom => socket_messages::recvfrom, (i32, Address, u64, u32, Address, Address);
+    46 sendmsg => socket_messages::sendmsg, (i32, Address, u32);
+    47 recvmsg => socket_messages::recvmsg, (i32, Address, u32);
+    48 shutdown => sockets::shutdown, (i32, u32);
+    49 bind => sockets::bind, (i32, Address, u32);
+    50 listen => sockets::listen, (i32, i32);
+    51 getsockname => sockets::getsockname, (i32, Address, Address);
+    52 getpeername => sockets::getpeername, (i32, Address, Address);
+    53 socketpair => sockets::socketpair, (i32, u32, i32, Address);
+    54 setsockopt => sockets::setsockopt, (i32, i32, u32, Address, u32);
+    55 getsockopt => sockets::getsockopt, (i32, i32, u32, Address, Address);
     56 clone => clone::clone, (u64, u64, Address, Address, u64);
     57 fork => clone::fork, ();
     58 vfork => clone::vfork, ();
@@ -197,6 +211,7 @@ table! {
     281 epoll_pwait => event_poll::epoll_pwait, (i32, Address, i32, i32, Address, u64);
     284 eventfd => pipes::eventfd, (u32);
     285 fallocate => storage::fallocate, (i32, u32, i64, i64);
+    288 accept4 => sockets::accept4, (i32, Address, Address, u32);
     290 eventfd2 => pipes::eventfd2, (u32, u32);
     291 epoll_create1 => event_poll::epoll_create1, (u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);
@@ -204,8 +219,10 @@ table! {
     295 preadv => vectors::preadv, (i32, Address, u64, i64);
     296 pwritev => vectors::pwritev, (i32, Address, u64, i64);
     297 rt_tgsigqueueinfo => signal::rt_tgsigqueueinfo, (i32, i32, i32, Address);
+    299 recvmmsg => socket_messages::recvmmsg, (i32, Address, u32, u32, Address);
     302 prlimit64 => resources::prlimit64, (i32, u32, Address, Address);
     306 syncfs => storage::syncfs, (i32);
+    307 sendmmsg => socket_messages::sendmmsg, (i32, Address, u32, u32);
     309 getcpu => system::getcpu, (Address, Address);
     316 renameat2 => links::renameat2, (i32, Address, i32, Address, u32);
     318 getrandom => system::getrandom, (Address, u64, u32);

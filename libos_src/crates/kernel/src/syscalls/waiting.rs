@@ -7,6 +7,7 @@ use vfs::{OpenFile, OpenFlags, Readiness, Watcher};
 
 use super::call::{Call, Stop};
 use crate::files::HostStream;
+use crate::sockets::Socket;
 use crate::threads::{Deadline, Wake};
 
 impl Call<'_> {
@@ -20,7 +21,8 @@ impl Call<'_> {
         if file.flags().contains(OpenFlags::NON_BLOCKING) {
             return self.without_waiting(file, wanted, action);
         }
-        self.until(file, wanted, Deadline::NEVER, action)
+        let deadline = Socket::behind(file).map_or(Deadline::NEVER, |it| it.deadline(wanted));
+        self.until(file, wanted, deadline, action)
     }
 
     /// Does `action` once; `EAGAIN` if it would have to wait.

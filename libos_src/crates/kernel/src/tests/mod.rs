@@ -10,6 +10,7 @@ mod pipes;
 mod processes;
 mod room;
 mod signals;
+mod sockets;
 mod waiting;
 
 use std::sync::Arc;

@@ -1,0 +1,78 @@
+//! What travels beside the bytes: open files, and who sent them.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vfs::OpenFile;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{Socket, Sockets};
+
+/// Who a process is (`struct ucred`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Identity {
+    pub(crate) process: u32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
+/// What goes with one message.
+pub(crate) struct Ancillary {
+    /// The sender, or who the sender said that it is.
+    pub(crate) sender: Identity,
+    rights: Rights,
+}
+
+/// Open files on their way. They are counted, so that sockets that are in each other's inbox and
+/// nowhere else can be found.
+struct Rights {
+    files: Vec<Arc<OpenFile>>,
+    sockets: Arc<Sockets>,
+}
+
+impl Ancillary {
+    /// Files that `sender` sends.
+    pub(crate) fn new(sender: Identity, files: Vec<Arc<OpenFile>>, sockets: &Arc<Sockets>) -> Self {
+        for file in &files {
+            sockets.depart(file);
+        }
+        let rights = Rights {
+            files,
+            sockets: sockets.clone(),
+        };
+        Self { sender, rights }
+    }
+
+    /// The files.
+    pub(crate) fn files(&self) -> &[Arc<OpenFile>] {
+        &self.rights.files
+    }
+
+    /// Takes the files out: they have arrived.
+    pub(crate) fn take_files(&mut self) -> Vec<Arc<OpenFile>> {
+        self.rights.take()
+    }
+
+    /// The sockets among the files.
+    pub(super) fn for_each_socket(&self, mut visit: impl FnMut(&Socket)) {
+        let sockets = self.files().iter().filter_map(|file| Socket::behind(file));
+        sockets.for_each(&mut visit);
+    }
+}
+
+impl Rights {
+    fn take(&mut self) -> Vec<Arc<OpenFile>> {
+        let files = core::mem::take(&mut self.files);
+        for file in &files {
+            self.sockets.arrive(file);
+        }
+        files
+    }
+}
+
+impl Drop for Rights {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}

@@ -1,0 +1,442 @@
+//! What a socket has been sent and has not read.
+
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use hal::{Errno, Machine};
+use locks::{Mutex, MutexGuard};
+use vfs::{OpenFile, Readiness, Sink, Source, Watchers};
+
+use super::{Address, Ancillary, Identity};
+use crate::files::Ring;
+use crate::syscalls::room;
+
+/// What is copied at a time, so that the two sides of a stream can copy at once.
+const PIECE_BYTES: usize = 16 * 1024;
+/// What a packet costs besides its bytes, about as on Linux.
+const PACKET_BYTES: usize = 768;
+
+/// Where others put what a socket is to read. It outlives the socket as long as they know it.
+pub(crate) struct Inbox {
+    /// Who waits for the socket: for something to read, or for room in the inbox of its peer.
+    pub(super) watchers: Watchers,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    content: Content,
+    /// Nothing more comes: the peer sends no more.
+    pub(super) is_ended: bool,
+    /// Nothing more is read here: to send to it fails.
+    pub(super) is_shut: bool,
+    /// The peer is gone and has not read what it was sent.
+    pub(super) is_reset: bool,
+    /// The only one that may send here, if there is one.
+    pub(super) only_from: Option<Weak<Inbox>>,
+    /// Who found no room and wants to know when there is some.
+    blocked: Vec<Weak<Inbox>>,
+}
+
+enum Content {
+    Stream(Stream),
+    Packets(Packets),
+}
+
+/// Bytes, and what goes with some of them.
+struct Stream {
+    ring: Ring,
+    /// How many bytes were ever read.
+    position: u64,
+    /// In the order of their places, which do not overlap.
+    marks: VecDeque<Mark>,
+}
+
+/// A part of a stream that was sent with something.
+struct Mark {
+    start: u64,
+    end: u64,
+    ancillary: Ancillary,
+}
+
+struct Packets {
+    machine: &'static dyn Machine,
+    queue: VecDeque<Packet>,
+    used: usize,
+    capacity: usize,
+}
+
+struct Packet {
+    bytes: Vec<u8>,
+    ancillary: Ancillary,
+    from: Address,
+}
+
+/// How to read.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Receiving {
+    /// What is read stays.
+    pub(crate) peeks: bool,
+}
+
+/// What was read besides the bytes.
+#[derive(Default)]
+pub(crate) struct Received {
+    /// How many bytes were put into the sink.
+    pub(crate) count: usize,
+    /// How many there were: more, if a packet did not fit.
+    pub(crate) whole: usize,
+    /// Open files that came with them.
+    pub(crate) files: Vec<Arc<OpenFile>>,
+    /// Who sent them, if that is known.
+    pub(crate) sender: Option<Identity>,
+    /// From where a packet came.
+    pub(crate) from: Option<Address>,
+}
+
+impl Inbox {
+    /// An empty one: for a stream, or for packets.
+    pub(super) fn new(
+        machine: &'static dyn Machine,
+        is_stream: bool,
+        capacity: usize,
+    ) -> Arc<Self> {
+        let content = if is_stream {
+            Content::Stream(Stream {
+                ring: Ring::new(machine, capacity),
+                position: 0,
+                marks: VecDeque::new(),
+            })
+        } else {
+            Content::Packets(Packets {
+                machine,
+                queue: VecDeque::new(),
+                used: 0,
+                capacity,
+            })
+        };
+        Arc::new(Self {
+            watchers: Watchers::new(),
+            state: Mutex::new(State {
+                content,
+                is_ended: false,
+                is_shut: false,
+                is_reset: false,
+                only_from: None,
+                blocked: Vec::new(),
+            }),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Adds bytes to a stream, as many as there is room for; `ancillary` goes with them.
+    pub(super) fn push(
+        &self,
+        source: &mut dyn Source,
+        ancillary: &mut Option<Ancillary>,
+    ) -> Result<usize, Errno> {
+        let mut done = 0;
+        while source.left_bytes() > 0 {
+            match self.push_piece(source, ancillary) {
+                Ok(count) => done += count,
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    fn push_piece(
+        &self,
+        source: &mut dyn Source,
+        ancillary: &mut Option<Ancillary>,
+    ) -> Result<usize, Errno> {
+        let mut state = self.state();
+        if state.is_shut || state.is_ended {
+            return Err(Errno::EPIPE);
+        }
+        let Content::Stream(stream) = &mut state.content else {
+            return Err(Errno::EOPNOTSUPP);
+        };
+        if stream.ring.room() == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let start = stream.position + stream.ring.len() as u64;
+        let count = stream.ring.push(PIECE_BYTES, source)?;
+        if let Some(ancillary) = ancillary.take() {
+            stream.marks.push_back(Mark {
+                start,
+                end: start + count as u64,
+                ancillary,
+            });
+        }
+        drop(state);
+        self.watchers.notify(Readiness::READABLE);
+        Ok(count)
+    }
+
+    /// Adds a packet. `sender` is told when there is room, if there is none now.
+    pub(super) fn push_packet(
+        &self,
+        source: &mut dyn Source,
+        ancillary: &mut Option<Ancillary>,
+        from: &Address,
+        sender: &Arc<Self>,
+    ) -> Result<usize, Errno> {
+        let mut state = self.state();
+        let State {
+            content: Content::Packets(packets),
+            blocked,
+            is_shut,
+            is_ended,
+            only_from,
+            ..
+        } = &mut *state
+        else {
+            return Err(Errno::EOPNOTSUPP);
+        };
+        if *is_shut || *is_ended {
+            return Err(Errno::EPIPE);
+        }
+        if let Some(only) = only_from
+            && !only.ptr_eq(&Arc::downgrade(sender))
+        {
+            return Err(Errno::EPERM);
+        }
+        let len = source.left_bytes();
+        if len > packets.capacity {
+            return Err(Errno::EMSGSIZE);
+        }
+        if !packets.has_room_for(len) {
+            remember(blocked, sender);
+            return Err(Errno::EAGAIN);
+        }
+        room::check(packets.machine)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS)?;
+        bytes.resize(len, 0);
+        source.copy(&mut bytes)?;
+        let Some(ancillary) = ancillary.take() else {
+            return Err(Errno::EINVAL);
+        };
+        source.advance(len);
+        packets.used += len + PACKET_BYTES;
+        packets.queue.push_back(Packet {
+            bytes,
+            ancillary,
+            from: from.clone(),
+        });
+        drop(state);
+        self.watchers.notify(Readiness::READABLE);
+        Ok(len)
+    }
+
+    /// Reads what is there: bytes up to the next ones that something goes with, or one packet.
+    ///
+    /// # Errors
+    /// `EAGAIN` when nothing is there yet; `ECONNRESET`, once.
+    pub(super) fn pull(
+        &self,
+        sink: &mut dyn Sink,
+        how: Receiving,
+    ) -> Result<(Received, Vec<Arc<Self>>), Errno> {
+        let mut state = self.state();
+        if state.content.is_empty() {
+            if core::mem::take(&mut state.is_reset) {
+                return Err(Errno::ECONNRESET);
+            }
+            if state.is_ended || state.is_shut {
+                return Ok((Received::default(), Vec::new()));
+            }
+            return Err(Errno::EAGAIN);
+        }
+        let received = match &mut state.content {
+            Content::Stream(stream) => stream.pull(sink, how)?,
+            Content::Packets(packets) => packets.pull(sink, how)?,
+        };
+        let blocked = if state.content.is_half_empty() {
+            core::mem::take(&mut state.blocked)
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        Ok((received, blocked.iter().filter_map(Weak::upgrade).collect()))
+    }
+
+    /// Nothing more is read here. What was there is returned, for the caller to drop.
+    pub(super) fn close(&self) -> (bool, Vec<Ancillary>, Vec<Arc<Self>>) {
+        let mut state = self.state();
+        state.is_shut = true;
+        let had_any = !state.content.is_empty();
+        let ancillary = state.content.clear();
+        let blocked = core::mem::take(&mut state.blocked);
+        drop(state);
+        let blocked = blocked.iter().filter_map(Weak::upgrade).collect();
+        (had_any, ancillary, blocked)
+    }
+
+    /// Takes what goes with the bytes, as garbage.
+    pub(super) fn take_ancillary(&self) -> Vec<Ancillary> {
+        self.state().content.clear()
+    }
+
+    /// Visits each message's files.
+    pub(super) fn for_each_ancillary(&self, mut visit: impl FnMut(&Ancillary)) {
+        match &self.state().content {
+            Content::Stream(stream) => {
+                stream.marks.iter().for_each(|mark| visit(&mark.ancillary));
+            }
+            Content::Packets(packets) => {
+                let packets = packets.queue.iter();
+                packets.for_each(|packet| visit(&packet.ancillary));
+            }
+        }
+    }
+
+    /// How many bytes the next read gives at most.
+    pub(super) fn readable_bytes(&self) -> usize {
+        match &self.state().content {
+            Content::Stream(stream) => stream.ring.len(),
+            Content::Packets(packets) => packets.queue.front().map_or(0, |it| it.bytes.len()),
+        }
+    }
+
+    /// Whether `sender` may write; it is told when that changes.
+    pub(super) fn is_writable(&self, sender: &Arc<Self>) -> bool {
+        let mut state = self.state();
+        if state.is_shut || state.is_ended || state.content.is_half_empty() {
+            return true;
+        }
+        if matches!(state.content, Content::Packets(_)) {
+            remember(&mut state.blocked, sender);
+        }
+        false
+    }
+
+    /// Changes how much it takes.
+    pub(super) fn set_capacity(&self, capacity: usize) {
+        match &mut self.state().content {
+            // One that is fuller than that stays as it is.
+            Content::Stream(stream) => drop(stream.ring.set_capacity(capacity)),
+            Content::Packets(packets) => packets.capacity = capacity,
+        }
+    }
+}
+
+fn remember(blocked: &mut Vec<Weak<Inbox>>, sender: &Arc<Inbox>) {
+    let sender = Arc::downgrade(sender);
+    blocked.retain(|other| other.strong_count() > 0);
+    if !blocked.iter().any(|other| other.ptr_eq(&sender)) {
+        blocked.push(sender);
+    }
+}
+
+impl State {
+    /// Whether a read would find something.
+    pub(super) fn has_content(&self) -> bool {
+        !self.content.is_empty()
+    }
+}
+
+impl Content {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.ring.len() == 0,
+            Self::Packets(packets) => packets.queue.is_empty(),
+        }
+    }
+
+    fn is_half_empty(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.ring.len() <= stream.ring.capacity() / 2,
+            Self::Packets(packets) => packets.used <= packets.capacity / 2,
+        }
+    }
+
+    fn clear(&mut self) -> Vec<Ancillary> {
+        match self {
+            Self::Stream(stream) => {
+                let len = stream.ring.len();
+                stream.ring.skip(len);
+                stream.position += len as u64;
+                stream.marks.drain(..).map(|mark| mark.ancillary).collect()
+            }
+            Self::Packets(packets) => {
+                packets.used = 0;
+                packets.queue.drain(..).map(|it| it.ancillary).collect()
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn pull(&mut self, sink: &mut dyn Sink, how: Receiving) -> Result<Received, Errno> {
+        let position = self.position;
+        let mark = self.marks.front_mut();
+        let (limit, mark) = match mark {
+            Some(mark) if mark.start > position => (mark.start - position, None),
+            Some(mark) => (mark.end - position, Some(mark)),
+            None => (u64::MAX, None),
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let count = self.ring.peek(0, limit, sink)?;
+        let mut received = Received {
+            count,
+            whole: count,
+            sender: mark.as_ref().map(|mark| mark.ancillary.sender),
+            ..Received::default()
+        };
+        if let Some(mark) = mark.filter(|_| count > 0) {
+            received.files = if how.peeks {
+                mark.ancillary.files().to_vec()
+            } else {
+                mark.ancillary.take_files()
+            };
+        }
+        if !how.peeks {
+            self.ring.skip(count);
+            self.position += count as u64;
+            while let Some(mark) = self.marks.front()
+                && mark.end <= self.position
+            {
+                self.marks.pop_front();
+            }
+        }
+        Ok(received)
+    }
+}
+
+impl Packets {
+    fn has_room_for(&self, len: usize) -> bool {
+        self.queue.is_empty() || self.used + len + PACKET_BYTES <= self.capacity
+    }
+
+    fn pull(&mut self, sink: &mut dyn Sink, how: Receiving) -> Result<Received, Errno> {
+        let Some(packet) = self.queue.front_mut() else {
+            return Ok(Received::default());
+        };
+        let whole = packet.bytes.len();
+        let count = whole.min(sink.room_bytes());
+        sink.put(&packet.bytes[..count])?;
+        let files = if how.peeks {
+            packet.ancillary.files().to_vec()
+        } else {
+            packet.ancillary.take_files()
+        };
+        let received = Received {
+            count,
+            whole,
+            files,
+            sender: Some(packet.ancillary.sender),
+            from: Some(packet.from.clone()),
+        };
+        if !how.peeks {
+            self.used -= whole + PACKET_BYTES;
+            self.queue.pop_front();
+        }
+        Ok(received)
+    }
+}

@@ -1,0 +1,691 @@
+//! A socket.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use hal::Errno;
+use locks::Mutex;
+use vfs::{FileType, Inode, Location, Metadata, Mode, OpenFile, Readiness, Sink, Source, Watchers};
+
+use super::inbox::Inbox;
+use super::options::{DEFAULT_BYTES, Options};
+use super::{Address, Ancillary, Identity, Place, Received, Receiving, Sockets};
+use crate::threads::Deadline;
+
+/// What a socket carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bytes of a connection.
+    Stream,
+    /// Packets to whoever is named.
+    Datagram,
+    /// Packets of a connection.
+    SequencedPacket,
+}
+
+/// A unix socket. It is closed when it is dropped.
+pub(crate) struct Socket {
+    this: Weak<Self>,
+    sockets: Arc<Sockets>,
+    number: u64,
+    kind: Kind,
+    owner: Identity,
+    inbox: Arc<Inbox>,
+    state: Mutex<State>,
+    options: Mutex<Options>,
+    /// The open file that is this socket, once it has one.
+    file: Mutex<Weak<OpenFile>>,
+    /// In how many inboxes it is.
+    pub(super) in_flight: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    name: Address,
+    /// Where it can be found; the location keeps the inode whose number that is.
+    place: Option<(Place, Option<Location>)>,
+    role: Role,
+    sends_no_more: bool,
+}
+
+#[derive(Default)]
+enum Role {
+    #[default]
+    Alone,
+    Listening(Backlog),
+    Connected(Peer),
+}
+
+/// Connections that were made and not yet accepted.
+struct Backlog {
+    owner: Identity,
+    waiting: VecDeque<Arc<Socket>>,
+    limit: usize,
+    /// Who found no room.
+    blocked: Vec<Weak<Inbox>>,
+}
+
+#[derive(Clone)]
+struct Peer {
+    inbox: Arc<Inbox>,
+    name: Address,
+    identity: Identity,
+}
+
+/// Where a message goes.
+pub(crate) enum Target {
+    /// To whom the socket is connected.
+    Peer,
+    /// To this socket.
+    Socket(Arc<Socket>),
+}
+
+/// What is sent.
+pub(crate) struct Outgoing {
+    /// Who sends it.
+    pub(crate) sender: Identity,
+    /// Whether the sender said who it is.
+    pub(crate) is_explicit: bool,
+    /// Open files.
+    pub(crate) files: Vec<Arc<OpenFile>>,
+}
+
+/// The most that a listener keeps waiting (`somaxconn`).
+const BACKLOG_MAX: usize = 4096;
+
+impl Socket {
+    /// A socket that is neither named nor connected.
+    pub(crate) fn new(
+        sockets: &Arc<Sockets>,
+        number: u64,
+        kind: Kind,
+        owner: Identity,
+    ) -> Arc<Self> {
+        let inbox = Inbox::new(
+            sockets.machine,
+            kind == Kind::Stream,
+            DEFAULT_BYTES as usize,
+        );
+        let socket = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            sockets: sockets.clone(),
+            number,
+            kind,
+            owner,
+            inbox,
+            state: Mutex::default(),
+            options: Mutex::default(),
+            file: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+        });
+        sockets.register(number, &socket.this);
+        socket
+    }
+
+    /// The socket that an open file is, if it is one.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// Says which open file it is.
+    pub(crate) fn note_file(&self, file: &Arc<OpenFile>) {
+        *self.file.lock() = Arc::downgrade(file);
+    }
+
+    /// What a descriptor of it is called in `/proc`.
+    pub(crate) fn name_in_proc(&self) -> String {
+        format!("socket:[{}]", self.number)
+    }
+
+    /// What it carries.
+    pub(crate) const fn carries(&self) -> Kind {
+        self.kind
+    }
+
+    /// Changes or looks at the options.
+    pub(crate) fn options<T>(&self, action: impl FnOnce(&mut Options) -> T) -> T {
+        action(&mut self.options.lock())
+    }
+
+    /// Joins two sockets that are neither named nor connected.
+    pub(crate) fn join(&self, other: &Self) {
+        for (one, another) in [(self, other), (other, self)] {
+            one.state.lock().role = Role::Connected(another.as_peer(Address::Unnamed));
+            one.inbox.state().only_from = Some(Arc::downgrade(&another.inbox));
+        }
+    }
+
+    fn as_peer(&self, name: Address) -> Peer {
+        Peer {
+            inbox: self.inbox.clone(),
+            name,
+            identity: self.owner,
+        }
+    }
+
+    /// Names it.
+    ///
+    /// # Errors
+    /// `EINVAL` if it has a name, `EADDRINUSE`.
+    pub(crate) fn bind(
+        &self,
+        name: Address,
+        place: Place,
+        location: Option<Location>,
+    ) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.name != Address::Unnamed {
+            return Err(Errno::EINVAL);
+        }
+        self.sockets.bind(place.clone(), &self.this)?;
+        state.name = name;
+        state.place = Some((place, location));
+        Ok(())
+    }
+
+    /// Gives it some name, if it has none.
+    pub(crate) fn bind_automatically(&self) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.name == Address::Unnamed {
+            state.name = self.sockets.bind_automatically(&self.this)?;
+            if let Address::Abstract(name) = &state.name {
+                state.place = Some((Place::Abstract(name.clone()), None));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has a name.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.state.lock().name != Address::Unnamed
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> Address {
+        self.state.lock().name.clone()
+    }
+
+    /// The name of whom it is connected to.
+    ///
+    /// # Errors
+    /// `ENOTCONN`.
+    pub(crate) fn peer_name(&self) -> Result<Address, Errno> {
+        match &self.state.lock().role {
+            Role::Connected(peer) => Ok(peer.name.clone()),
+            _ => Err(Errno::ENOTCONN),
+        }
+    }
+
+    /// Who it was that it is connected to, or listens.
+    pub(crate) fn peer_identity(&self) -> Option<Identity> {
+        match &self.state.lock().role {
+            Role::Connected(peer) if self.kind != Kind::Datagram => Some(peer.identity),
+            Role::Listening(backlog) => Some(backlog.owner),
+            _ => None,
+        }
+    }
+
+    /// Lets others connect.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for datagrams, `EINVAL` if it has no name or is connected.
+    pub(crate) fn listen(&self, limit: i32, owner: Identity) -> Result<(), Errno> {
+        if self.kind == Kind::Datagram {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let limit = usize::try_from(limit).unwrap_or(BACKLOG_MAX);
+        let limit = limit.min(BACKLOG_MAX);
+        let mut state = self.state.lock();
+        if state.name == Address::Unnamed {
+            return Err(Errno::EINVAL);
+        }
+        match &mut state.role {
+            Role::Alone => {
+                state.role = Role::Listening(Backlog {
+                    owner,
+                    waiting: VecDeque::new(),
+                    limit,
+                    blocked: Vec::new(),
+                });
+            }
+            Role::Listening(backlog) => backlog.limit = limit,
+            Role::Connected(_) => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    }
+
+    /// Whether it listens.
+    pub(crate) fn is_listening(&self) -> bool {
+        matches!(self.state.lock().role, Role::Listening(_))
+    }
+
+    /// Takes a connection that somebody made.
+    ///
+    /// # Errors
+    /// `EINVAL` if it does not listen, `EOPNOTSUPP` for datagrams, `EAGAIN`.
+    pub(crate) fn accept(&self) -> Result<Arc<Self>, Errno> {
+        if self.kind == Kind::Datagram {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let mut state = self.state.lock();
+        let Role::Listening(backlog) = &mut state.role else {
+            return Err(Errno::EINVAL);
+        };
+        let Some(accepted) = backlog.waiting.pop_front() else {
+            // What was shut gives nothing more.
+            let is_shut = self.inbox.state().is_shut;
+            return Err(if is_shut {
+                Errno::EINVAL
+            } else {
+                Errno::EAGAIN
+            });
+        };
+        let blocked = core::mem::take(&mut backlog.blocked);
+        drop(state);
+        for waiter in blocked.iter().filter_map(Weak::upgrade) {
+            waiter.watchers.notify(Readiness::WRITABLE);
+        }
+        Ok(accepted)
+    }
+
+    /// Connects to `target`, as `caller`. `number` is for the socket at the other end.
+    ///
+    /// # Errors
+    /// `EPROTOTYPE`, `ECONNREFUSED`, `EISCONN`, `EINVAL`, `EPERM`; `EAGAIN` when too many wait.
+    pub(crate) fn connect(
+        &self,
+        target: &Arc<Self>,
+        caller: Identity,
+        number: u64,
+    ) -> Result<(), Errno> {
+        if target.kind != self.kind {
+            return Err(Errno::EPROTOTYPE);
+        }
+        if self.kind == Kind::Datagram {
+            return self.connect_datagram(target);
+        }
+        let name = match &*self.state.lock() {
+            State {
+                role: Role::Alone,
+                name,
+                ..
+            } => name.clone(),
+            State {
+                role: Role::Connected(_),
+                ..
+            } => return Err(Errno::EISCONN),
+            _ => return Err(Errno::EINVAL),
+        };
+        let mut listener = target.state.lock();
+        let listener_name = listener.name.clone();
+        let Role::Listening(backlog) = &mut listener.role else {
+            return Err(Errno::ECONNREFUSED);
+        };
+        if target.inbox.state().is_shut {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if backlog.waiting.len() > backlog.limit {
+            backlog.blocked.push(Arc::downgrade(&self.inbox));
+            return Err(Errno::EAGAIN);
+        }
+        let accepted = Self::new(&self.sockets, number, self.kind, backlog.owner);
+        *accepted.options.lock() = *target.options.lock();
+        let mut peer = self.as_peer(name);
+        peer.identity = caller;
+        *accepted.state.lock() = State {
+            name: listener_name.clone(),
+            role: Role::Connected(peer),
+            ..State::default()
+        };
+        let role = Role::Connected(accepted.as_peer(listener_name));
+        backlog.waiting.push_back(accepted);
+        drop(listener);
+        self.state.lock().role = role;
+        target.inbox.watchers.notify(Readiness::READABLE);
+        self.inbox.watchers.notify(Readiness::WRITABLE);
+        Ok(())
+    }
+
+    fn connect_datagram(&self, target: &Arc<Self>) -> Result<(), Errno> {
+        let only_from = target.inbox.state().only_from.clone();
+        if only_from.is_some_and(|only| !only.ptr_eq(&Arc::downgrade(&self.inbox))) {
+            return Err(Errno::EPERM);
+        }
+        let peer = target.as_peer(target.name());
+        self.state.lock().role = Role::Connected(peer);
+        self.inbox.state().only_from = Some(Arc::downgrade(&target.inbox));
+        Ok(())
+    }
+
+    /// Forgets whom datagrams go to.
+    pub(crate) fn disconnect(&self) -> Result<(), Errno> {
+        if self.kind != Kind::Datagram {
+            return Err(Errno::EINVAL);
+        }
+        self.state.lock().role = Role::Alone;
+        self.inbox.state().only_from = None;
+        Ok(())
+    }
+
+    /// Sends what `source` has: all of a packet, or as much of a stream as there is room for.
+    ///
+    /// # Errors
+    /// As `send(2)`.
+    pub(crate) fn send(
+        &self,
+        target: &Target,
+        source: &mut dyn Source,
+        outgoing: &mut Option<Outgoing>,
+    ) -> Result<usize, Errno> {
+        let state = self.state.lock();
+        let peer = match (&state.role, target) {
+            (_, Target::Socket(other)) if self.kind == Kind::Datagram => {
+                if other.kind != Kind::Datagram {
+                    return Err(Errno::EPROTOTYPE);
+                }
+                other.inbox.clone()
+            }
+            (Role::Connected(_), Target::Socket(_)) if self.kind == Kind::Stream => {
+                return Err(Errno::EISCONN);
+            }
+            (Role::Connected(peer), _) => peer.inbox.clone(),
+            (_, Target::Socket(_)) if self.kind == Kind::Stream => return Err(Errno::EOPNOTSUPP),
+            _ if self.kind == Kind::Datagram => return Err(Errno::ENOTCONN),
+            _ => return Err(Errno::ENOTCONN),
+        };
+        let (name, sends_no_more) = (state.name.clone(), state.sends_no_more);
+        drop(state);
+        if sends_no_more {
+            return Err(Errno::EPIPE);
+        }
+        let mut ancillary = self.ancillary(outgoing);
+        let sent = if self.kind == Kind::Stream {
+            peer.push(source, &mut ancillary)
+        } else {
+            let sent = peer.push_packet(source, &mut ancillary, &name, &self.inbox);
+            match sent {
+                // A datagram's receiver is gone rather than its connection.
+                Err(Errno::EPIPE) if self.kind == Kind::Datagram => Err(Errno::ECONNREFUSED),
+                sent => sent,
+            }
+        };
+        if let Some(mut ancillary) = ancillary.filter(|_| sent.is_err()) {
+            // Nothing went, so it goes with the next attempt.
+            if let Some(outgoing) = outgoing {
+                outgoing.files = ancillary.take_files();
+            }
+        } else {
+            *outgoing = None;
+        }
+        sent
+    }
+
+    /// What goes with the bytes. A stream says who sends only if that is more than everybody knows.
+    fn ancillary(&self, outgoing: &mut Option<Outgoing>) -> Option<Ancillary> {
+        let is_stream = self.kind == Kind::Stream;
+        let Some(outgoing) = outgoing else {
+            return (!is_stream).then(|| Ancillary::new(self.owner, Vec::new(), &self.sockets));
+        };
+        if is_stream && outgoing.files.is_empty() && !outgoing.is_explicit {
+            return None;
+        }
+        let files = core::mem::take(&mut outgoing.files);
+        Some(Ancillary::new(outgoing.sender, files, &self.sockets))
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// As `recv(2)`.
+    pub(crate) fn receive(&self, sink: &mut dyn Sink, how: Receiving) -> Result<Received, Errno> {
+        let state = self.state.lock();
+        let peer = match &state.role {
+            Role::Connected(peer) => Some(peer.clone()),
+            _ if self.kind == Kind::Datagram => None,
+            _ if self.kind == Kind::Stream => return Err(Errno::EINVAL),
+            _ => return Err(Errno::ENOTCONN),
+        };
+        drop(state);
+        let (mut received, blocked) = self.inbox.pull(sink, how)?;
+        for waiter in blocked {
+            waiter.watchers.notify(Readiness::WRITABLE);
+        }
+        if let Some(peer) = peer {
+            if self.kind != Kind::Datagram {
+                received.sender = received.sender.or(Some(peer.identity));
+            }
+            if self.kind == Kind::Stream && peer.inbox_has_room(&self.inbox) {
+                peer.inbox.watchers.notify(Readiness::WRITABLE);
+            }
+        }
+        Ok(received)
+    }
+
+    /// Ends reading, writing, or both.
+    ///
+    /// # Errors
+    /// `ENOTCONN`.
+    pub(crate) fn shut_down(&self, reading: bool, writing: bool) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let peer = match &state.role {
+            Role::Connected(peer) => Some(peer.inbox.clone()),
+            Role::Listening(_) => None,
+            Role::Alone if self.kind == Kind::Datagram => None,
+            Role::Alone => return Err(Errno::ENOTCONN),
+        };
+        state.sends_no_more |= writing;
+        drop(state);
+        if reading {
+            self.inbox.state().is_shut = true;
+        }
+        self.inbox.watchers.notify(Readiness::all());
+        let is_connection = self.kind != Kind::Datagram;
+        if let Some(peer) = peer.filter(|_| is_connection) {
+            if writing {
+                peer.state().is_ended = true;
+            }
+            peer.watchers.notify(Readiness::all());
+        }
+        Ok(())
+    }
+
+    /// The error that is pending; it is told once.
+    pub(crate) fn take_error(&self) -> Option<Errno> {
+        let is_reset = core::mem::take(&mut self.inbox.state().is_reset);
+        is_reset.then_some(Errno::ECONNRESET)
+    }
+
+    /// How many bytes can be read.
+    pub(crate) fn readable_bytes(&self) -> usize {
+        self.inbox.readable_bytes()
+    }
+
+    /// How many bytes of a stream the peer has not read.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        match &self.state.lock().role {
+            Role::Connected(peer) => peer.inbox.readable_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Until when to wait for a file that may be a socket.
+    pub(crate) fn deadline(&self, wanted: Readiness) -> Deadline {
+        let options = *self.options.lock();
+        let limit = if wanted == Readiness::READABLE {
+            options.receive_timeout
+        } else {
+            options.send_timeout
+        };
+        limit.map_or(Deadline::NEVER, |limit| {
+            Deadline::after(self.sockets.machine, limit)
+        })
+    }
+
+    /// Lets as much be on its way as the options say.
+    pub(crate) fn apply_sizes(&self) {
+        let bytes = self.options.lock().send_bytes;
+        if let (Some(bytes), Role::Connected(peer)) = (bytes, &self.state.lock().role) {
+            peer.inbox.set_capacity(bytes as usize);
+        }
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many references to the open file there are.
+    pub(super) fn references(&self) -> usize {
+        self.file.lock().strong_count()
+    }
+
+    /// Visits the sockets in its inbox, and in those of connections that it has not accepted.
+    pub(super) fn for_each_in_flight(&self, mut visit: impl FnMut(&Socket)) {
+        for inbox in self.inboxes() {
+            inbox.for_each_ancillary(|ancillary| ancillary.for_each_socket(&mut visit));
+        }
+    }
+
+    /// Takes what goes with the bytes there, as garbage.
+    pub(super) fn take_ancillary(&self) -> Vec<Ancillary> {
+        let inboxes = self.inboxes();
+        inboxes
+            .iter()
+            .flat_map(|inbox| inbox.take_ancillary())
+            .collect()
+    }
+
+    fn inboxes(&self) -> Vec<Arc<Inbox>> {
+        let mut inboxes = Vec::from([self.inbox.clone()]);
+        if let Role::Listening(backlog) = &self.state.lock().role {
+            inboxes.extend(backlog.waiting.iter().map(|waiting| waiting.inbox.clone()));
+        }
+        inboxes
+    }
+}
+
+impl Peer {
+    /// Whether there is enough room again for the peer in `own`, the inbox that it writes to.
+    fn inbox_has_room(&self, own: &Arc<Inbox>) -> bool {
+        own.is_writable(&self.inbox)
+    }
+}
+
+impl Inode for Socket {
+    fn kind(&self) -> FileType {
+        FileType::Socket
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(Metadata::fixed(
+            self.number,
+            FileType::Socket,
+            Mode::from_low_bits(0o777),
+        ))
+    }
+
+    fn read_at(&self, _offset: u64, mut buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.read_to(0, &mut buffer)
+    }
+
+    /// Files that come with the bytes are closed.
+    fn read_to(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        if sink.room_bytes() == 0 {
+            return Ok(0);
+        }
+        Ok(self.receive(sink, Receiving::default())?.count)
+    }
+
+    fn write_at(&self, _offset: u64, mut data: &[u8]) -> Result<usize, Errno> {
+        self.write_from(0, &mut data)
+    }
+
+    fn write_from(&self, _offset: u64, source: &mut dyn Source) -> Result<usize, Errno> {
+        self.send(&Target::Peer, source, &mut None)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let state = self.state.lock();
+        let mut readiness = Readiness::empty();
+        let is_connection = self.kind != Kind::Datagram;
+        let peer = match &state.role {
+            Role::Listening(backlog) => {
+                readiness.set(Readiness::READABLE, !backlog.waiting.is_empty());
+                return readiness;
+            }
+            Role::Alone if is_connection => return Readiness::WRITABLE | Readiness::HANG_UP,
+            Role::Alone => None,
+            Role::Connected(peer) => Some(peer.inbox.clone()),
+        };
+        let sends_no_more = state.sends_no_more;
+        drop(state);
+        let inbox = self.inbox.state();
+        let is_ended = inbox.is_ended || inbox.is_shut;
+        readiness.set(Readiness::READABLE, inbox.has_content() || is_ended);
+        readiness.set(Readiness::READ_HANG_UP, is_ended);
+        readiness.set(Readiness::ERROR, inbox.is_reset);
+        drop(inbox);
+        let Some(peer) = peer else {
+            return readiness | Readiness::WRITABLE;
+        };
+        let is_peer_shut = is_connection && peer.state().is_shut;
+        let is_over = is_ended && (sends_no_more || is_peer_shut);
+        readiness.set(Readiness::HANG_UP, is_connection && is_over);
+        readiness.set(Readiness::WRITABLE, peer.is_writable(&self.inbox));
+        readiness
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.inbox.watchers)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.sockets.unregister(self.number);
+        let State { place, role, .. } = core::mem::take(&mut *self.state.lock());
+        if let Some((place, _location)) = place {
+            self.sockets.unbind(&place);
+        }
+        let (had_any, unread, blocked) = self.inbox.close();
+        for waiter in blocked {
+            waiter.watchers.notify(Readiness::all());
+        }
+        match role {
+            Role::Connected(peer) if self.kind != Kind::Datagram => {
+                let mut state = peer.inbox.state();
+                state.is_ended = true;
+                state.is_reset |= had_any;
+                drop(state);
+                peer.inbox.watchers.notify(Readiness::all());
+            }
+            Role::Listening(backlog) => {
+                for waiting in &backlog.waiting {
+                    waiting.refuse();
+                }
+                for waiter in backlog.blocked.iter().filter_map(Weak::upgrade) {
+                    waiter.watchers.notify(Readiness::all());
+                }
+            }
+            _ => {}
+        }
+        drop(unread);
+        debug_assert_eq!(
+            self.in_flight.load(Ordering::SeqCst),
+            0,
+            "it lies in an inbox"
+        );
+    }
+}
+
+impl Socket {
+    /// Its listener is gone before it was accepted.
+    fn refuse(&self) {
+        if let Role::Connected(peer) = &self.state.lock().role {
+            peer.inbox.state().is_reset = true;
+        }
+    }
+}
