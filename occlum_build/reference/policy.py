@@ -30,6 +30,33 @@ Each verb prints one object. Its `schema` is as `occlum-build/verify/1`; the num
 key changes its meaning or goes away, and not when one is added. Hashes and bytes are hexadecimal.
 Names are stable, wording is not.
 
+`measure`:
+
+| key | value |
+|---|---|
+| `file`, `files` | the path as it was given, and all files that were read |
+| `format` | `bundle`, `sgxs`, `esgxs`, `intel-sdk`, `open-enclave` or `gramine` |
+| `mrenclave` | what was measured |
+| `claimed_mrenclave` | ENCLAVEHASH of the SIGSTRUCT, or null |
+| `claim_is_right` | whether the two are equal, or null |
+| `size`, `ssa_frame_pages` | what ECREATE measures |
+| `pages` | how many are `measured` and how many `unmeasured` |
+| `remarks` | diagnostics that did not prevent measuring |
+
+`inspect` has these, and:
+
+| key | value |
+|---|---|
+| `layout` | what the layout says beyond that: metadata versions, threads, flags |
+| `signature` | every field of the SIGSTRUCT in small letters, or null |
+| `memory` | the address range from its start to its end, in rows |
+
+In `signature`, `attributes`, `xfrm`, `misc_select` and `cet_attributes` have value and mask as
+numbers, and the names of the bits that `must_be_set`, `must_be_clear` or are `left_to_host`; what
+can be said without a key is `signature_is_right`, `quotients_are_right` and `wrong_constants`;
+`file` and `offset` say where it was. A row of `memory` has `name`, `offset` and `pages`, and
+`type`, `permissions` and `measured` (`yes`, `no`, `in part`), null where no page is added.
+
 `verify`:
 
 | key | value |
