@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from occlum_build.diagnostic import DiagnosticError
 from occlum_build.enclave_file.image import EnclaveImage
+from occlum_build.evidence import sbom
 from occlum_build.evidence.envelope import opened
 from occlum_build.evidence.explain import Difference as Cause
 from occlum_build.evidence.explain import differences as why
@@ -23,6 +24,9 @@ from occlum_build.identity.signature_difference import (
     signature_differences,
 )
 from occlum_build.identity.tree_difference import FileDifference, file_differences
+
+_ACCOUNTS: Final = frozenset({MANIFEST, sbom.NAME, SIGNED_NAME, UNSIGNED_NAME})
+"""Files that say what the others are: they differ wherever those do."""
 
 _MAX_STATEMENT_BYTES: Final = 1 << 28
 
@@ -176,10 +180,10 @@ def _files(a: Path, b: Path, images: list[ImageDifference]) -> Iterator[FieldDif
     seen = {SGXS, SIGNATURE, *(f"images/{one.name}.erofs" for one in images)}
     digests_a, digests_b = _digests(a), _digests(b)
     found = [one for one in field_differences(digests_a, digests_b) if one.path not in seen]
-    is_consequence = len(found) > 1 or any(
+    is_consequence = any(one.path not in _ACCOUNTS for one in found) or any(
         digests_a.get(name) != digests_b.get(name) for name in seen
     )
-    yield from (one for one in found if one.path != MANIFEST or not is_consequence)
+    yield from (one for one in found if one.path not in _ACCOUNTS or not is_consequence)
 
 
 def _digests(bundle: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what they import is for the verb that runs
 
 SCHEMA: Final = 1
 _MAX_SHOWN: Final = 40
+_MAX_CAUSES: Final = 20
 _MAX_PLACES: Final = 4
 _MAX_ROWS: Final = 8
 _MAX_VALUE: Final = 100
@@ -91,7 +92,7 @@ def text_lines(found: "Comparison") -> Iterator[str]:
 def _causes(found: "Comparison") -> Iterator[str]:
     if found.causes:
         yield from ("", "WHY")
-        yield from _shown([f"  {one}" for one in found.causes])
+        yield from _shown([f"  {one}" for one in found.causes], _MAX_CAUSES)
 
 
 def _created(found: "Comparison") -> Iterator[str]:
@@ -141,12 +142,7 @@ def _regions(found: "Comparison") -> Iterator[str]:
             yield from (f"      {line}" for line in known)
             if known:
                 continue
-            for place in inner.places[:_MAX_PLACES]:
-                yield from (f"      {line}" for line in _place_lines(found, one, place))
-            if len(inner.places) > _MAX_PLACES or inner.changed_pages > 1:
-                shown = sum(len(place.a) for place in inner.places[:_MAX_PLACES])
-                if inner.changed_bytes > shown:
-                    yield f"      and {inner.changed_bytes - shown} bytes more"
+            yield from (f"      {line}" for line in _window(found, one, inner))
         if len(one.differences) > _MAX_SHOWN:
             yield f"    and {len(one.differences) - _MAX_SHOWN} differences more"
     if len(found.regions) > _MAX_SHOWN:
@@ -218,16 +214,27 @@ def _known_content(found: "Comparison", one: "RegionDifference", inner: "Differe
     return [f"{name} {a:#x} -> {b:#x}" for name, a, b in changed]
 
 
-def _place_lines(found: "Comparison", one: "RegionDifference", place: "Bytes") -> Iterator[str]:
-    from occlum_build.identity.hex_window import hex_rows
+def _window(found: "Comparison", one: "RegionDifference", inner: "Difference") -> Iterator[str]:
+    """The first bytes that differ, side by side and named where that can be done."""
+    from occlum_build.identity.hex_window import ROW_BYTES, hex_rows
 
-    facts = _place_facts(found, one, place)
-    names = [str(facts["symbol_a"])] if facts["symbol_a"] else []
-    if facts["symbol_b"] and facts["symbol_b"] != facts["symbol_a"]:
-        names.append(f"in B {facts['symbol_b']}")
-    if names:
-        yield "; ".join(names)
-    yield from hex_rows(place.offset, place.a, place.b, _MAX_ROWS)
+    rows = shown = 0
+    for place in inner.places[:_MAX_PLACES]:
+        if rows >= _MAX_ROWS:
+            break
+        facts = _place_facts(found, one, place)
+        names = [str(facts["symbol_a"])] if facts["symbol_a"] else []
+        if facts["symbol_b"] and facts["symbol_b"] != facts["symbol_a"]:
+            names.append(f"in B {facts['symbol_b']}")
+        if names:
+            yield "; ".join(names)
+        size = min(len(place.a), (_MAX_ROWS - rows) * ROW_BYTES)
+        lines = hex_rows(place.offset, place.a[:size], place.b[:size])
+        yield from lines
+        rows += len(lines)
+        shown += sum(x != y for x, y in zip(place.a[:size], place.b[:size], strict=True))
+    if inner.changed_bytes > shown:
+        yield f"and {inner.changed_bytes - shown} bytes more"
 
 
 def _place_facts(
@@ -268,7 +275,7 @@ def _images(found: "Comparison") -> Iterator[str]:
         for one in image.files[:_MAX_SHOWN]:
             yield f"  {one.path}: {one.what}"
             if one.offset >= 0:
-                rows = hex_rows(one.offset, one.a, one.b, _MAX_ROWS)
+                rows = hex_rows(one.offset, one.a, one.b)
                 yield from (f"      {line}" for line in rows)
         if len(image.files) > _MAX_SHOWN:
             yield f"  and {len(image.files) - _MAX_SHOWN} files more"
@@ -304,10 +311,10 @@ def _files(found: "Comparison") -> Iterator[str]:
         yield from _shown(lines)
 
 
-def _shown(lines: list[str]) -> Iterator[str]:
-    yield from lines[:_MAX_SHOWN]
-    if len(lines) > _MAX_SHOWN:
-        yield f"  and {len(lines) - _MAX_SHOWN} more"
+def _shown(lines: list[str], most: int = _MAX_SHOWN) -> Iterator[str]:
+    yield from lines[:most]
+    if len(lines) > most:
+        yield f"  and {len(lines) - most} more"
 
 
 def _value(value: Any) -> str:

@@ -3,21 +3,17 @@
 from typing import Final
 
 ROW_BYTES: Final = 8
-_GAP: Final = "..."
 
 
-def hex_rows(offset: int, a: bytes, b: bytes, most_rows: int) -> list[str]:
-    """Rows of eight bytes, as `0x1000  61 62 63 ..  abc.....  |  ...`; cut after `most_rows`."""
+def hex_rows(offset: int, a: bytes, b: bytes) -> list[str]:
+    """Rows of eight bytes, as `0x1000  61 62 63 ..  abc.....  |  ...`."""
     length = max(len(a), len(b))
     digits = len(f"{offset + length:#x}")
-    rows = [
+    return [
         f"{offset + at:#0{digits}x}  {_side(a[at : at + ROW_BYTES])}  |  "
         f"{_side(b[at : at + ROW_BYTES])}".rstrip()
         for at in range(0, length, ROW_BYTES)
     ]
-    if len(rows) <= most_rows:
-        return rows
-    return [*rows[:most_rows], f"{_GAP} {length - most_rows * ROW_BYTES} bytes more"]
 
 
 def _side(part: bytes) -> str:

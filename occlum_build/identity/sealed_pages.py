@@ -5,6 +5,7 @@ a stack, a TCS or a save area can be named without the original.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -50,20 +51,22 @@ def sealed_pages(image: EnclaveImage) -> SealedPages | None:
     """
     boot = None
     config = bytearray()
+    for offset, page in _candidates(image):
+        if boot is None:
+            boot = _boot(page, offset)
+        elif offset == boot.config_start + len(config):
+            config += page
+        if boot is not None and len(config) >= boot.config_size_bytes:
+            return SealedPages(boot, bytes(config[: boot.config_size_bytes]))
+    return None if boot is None else SealedPages(boot, bytes(config))
+
+
+def _candidates(image: EnclaveImage) -> Iterator[tuple[int, bytes]]:
+    """Measured pages that nobody may write or execute, and where they are."""
     for run in image.runs():
-        if run.secinfo != READ_ONLY or not run.measured:
-            continue
-        for index in range(run.page_count):
-            offset = run.offset + index * PAGE_BYTES
-            if boot is None:
-                boot = _boot(run.page(index), offset)
-            elif len(config) < boot.config_size_bytes and offset == boot.config_start + len(
-                config
-            ):
-                config += run.page(index)
-    if boot is None:
-        return None
-    return SealedPages(boot, bytes(config[: boot.config_size_bytes]))
+        if run.secinfo == READ_ONLY and run.measured:
+            for index in range(run.page_count):
+                yield run.offset + index * PAGE_BYTES, run.page(index)
 
 
 def _boot(page: bytes, offset: int) -> BootInfo | None:
