@@ -12,7 +12,7 @@ use crate::Libos;
 use crate::files::{DESCRIPTORS_MAX, Descriptor, Descriptors, HostStream};
 use crate::libos::Task;
 use crate::memory::{AddressSpace, Foundation, Layout, Paging};
-use crate::processes::{Limits, NewProcess, Process, ProcessFiles, ProgramRecord};
+use crate::processes::{Limits, NewProcess, Process, ProcessFiles, ProgramRecord, Standing};
 use crate::program::{Executable, Invocation};
 use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::Thread;
@@ -66,6 +66,7 @@ impl Libos {
                 viewpoint,
                 signals: ProcessSignals::default(),
                 limits,
+                standing: Standing::default(),
                 program: Arc::new(program),
                 began: self.now(),
             })))

@@ -11,7 +11,7 @@ use hal::{Clock, Errno, Machine};
 use procfs::{ProcessPlace, ProcessText, Source, SystemText};
 use vfs::Location;
 
-use super::{Process, ProcessTable};
+use super::{Process, ProcessTable, Standing};
 use crate::libos::Slots;
 
 /// Answers what `/proc` asks.
@@ -109,11 +109,12 @@ impl ProcessFiles {
         let mask = process.viewpoint.read().creation_mask.bits();
         format!(
             "Name:\t{}\nUmask:\t{mask:04o}\nState:\t{}\nTgid:\t{pid}\nPid:\t{pid}\n\
-             PPid:\t{}\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nVmSize:\t{} kB\nVmRSS:\t{} kB\n\
+             PPid:\t{}\n{}VmSize:\t{} kB\nVmRSS:\t{} kB\n\
              Threads:\t{}\n",
             name(process),
             self.state(process),
             self.processes.parent(pid),
+            owners(process),
             mapped / 1024,
             resident / 1024,
             process.thread_count()
@@ -241,6 +242,27 @@ impl Source for ProcessFiles {
 
 fn ticks_of(time: Duration) -> u64 {
     time.as_secs() * TICKS_PER_SECOND + u64::from(time.subsec_millis()) / 10
+}
+
+/// The lines of `status` about users and groups.
+fn owners(process: &Process) -> String {
+    let Standing { user, group, .. } = *process.standing.lock();
+    let credentials = process.viewpoint.read().credentials.clone();
+    let mut text = String::new();
+    for (label, ids, for_files) in [
+        ("Uid", user, credentials.user),
+        ("Gid", group, credentials.group),
+    ] {
+        let (real, effective, saved) = (ids.real, ids.effective, ids.saved);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{label}:\t{real}\t{effective}\t{saved}\t{for_files}");
+    }
+    let _ = write!(text, "Groups:\t");
+    for group in credentials.groups.iter() {
+        let _ = write!(text, "{group} ");
+    }
+    text.push('\n');
+    text
 }
 
 /// The name of the first thread, or of the process once that has ended.

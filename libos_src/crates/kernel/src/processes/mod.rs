@@ -4,6 +4,7 @@ mod end;
 mod files;
 mod limits;
 mod process;
+mod standing;
 mod table;
 mod wait;
 
@@ -11,5 +12,6 @@ pub(crate) use end::{EndStatus, Survivors};
 pub(crate) use files::ProcessFiles;
 pub(crate) use limits::{Limit, Limits};
 pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
+pub(crate) use standing::{Ids, Standing};
 pub(crate) use table::{FIRST_PID, ProcessTable, Target};
 pub(crate) use wait::{Change, Children, WaitFor, Waited};

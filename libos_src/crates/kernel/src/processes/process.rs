@@ -9,7 +9,7 @@ use core::time::Duration;
 use locks::{Mutex, RwLock};
 use vfs::{Location, Viewpoint};
 
-use super::{EndStatus, Limits, Survivors};
+use super::{EndStatus, Limits, Standing, Survivors};
 use crate::files::Descriptors;
 use crate::memory::AddressSpace;
 use crate::signals::{ProcessSignals, SignalSet};
@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) signals: Mutex<ProcessSignals>,
     /// Its limits.
     pub(crate) limits: Mutex<Limits>,
+    /// Whose it is.
+    pub(crate) standing: Mutex<Standing>,
     /// Which of its threads may go on.
     pub(crate) survivors: Survivors,
     /// Its threads that wait for a change of a child.
@@ -77,6 +79,7 @@ pub(crate) struct NewProcess {
     pub(crate) viewpoint: Viewpoint,
     pub(crate) signals: ProcessSignals,
     pub(crate) limits: Limits,
+    pub(crate) standing: Standing,
     pub(crate) program: Arc<ProgramRecord>,
     pub(crate) began: Duration,
 }
@@ -90,6 +93,7 @@ impl Process {
             viewpoint: RwLock::new(new.viewpoint),
             signals: Mutex::new(new.signals),
             limits: Mutex::new(new.limits),
+            standing: Mutex::new(new.standing),
             survivors: Survivors::default(),
             waiting_for_children: Mutex::default(),
             began: new.began,

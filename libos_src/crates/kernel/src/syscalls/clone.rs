@@ -299,6 +299,7 @@ fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<Address
         viewpoint: parent.viewpoint.read().clone(),
         signals,
         limits: parent.limits.lock().clone(),
+        standing: *parent.standing.lock(),
         program: parent.program(),
         began: call.libos.now(),
     })

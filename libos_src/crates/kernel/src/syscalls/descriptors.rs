@@ -88,6 +88,8 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_SETFD: u32 = 2;
     const F_GETFL: u32 = 3;
     const F_SETFL: u32 = 4;
+    const F_SETOWN: u32 = 8;
+    const F_GETOWN: u32 = 9;
     const F_DUPFD_CLOEXEC: u32 = 1030;
     const F_SETPIPE_SZ: u32 = 1031;
     const F_GETPIPE_SZ: u32 = 1032;
@@ -113,6 +115,17 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
         F_SETFL => {
             call.file(fd)?
                 .set_flags(OpenFlags::from_argument(argument as u32));
+            Ok(0)
+        }
+        // Who gets SIGIO, which is never sent: programs that ask for it also wait otherwise.
+        F_SETOWN => {
+            call.file(fd)?;
+            call.libos
+                .report_once(call.regs.rax, "files send no SIGIO; F_SETOWN has no effect");
+            Ok(0)
+        }
+        F_GETOWN => {
+            call.file(fd)?;
             Ok(0)
         }
         F_SETPIPE_SZ => {

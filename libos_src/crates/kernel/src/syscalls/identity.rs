@@ -1,8 +1,7 @@
-//! Who a process is: its relations, and the superuser of its own world.
+//! Who a process is: its number and its relations.
 
 use hal::Errno;
 
-use super::argument::Address;
 use super::call::{Call, Outcome};
 
 /// `getpid(2)`.
@@ -64,32 +63,5 @@ fn pid_or_own(call: &Call<'_>, pid: i32) -> Result<u32, Errno> {
         0 => Ok(call.process.pid),
         1.. => Ok(pid.cast_unsigned()),
         _ => Err(Errno::ESRCH),
-    }
-}
-
-/// `getuid(2)` and its relatives.
-pub(super) fn superuser(_call: &mut Call<'_>) -> Outcome {
-    Ok(0)
-}
-
-/// `getresuid(2)` and `getresgid(2)`.
-pub(super) fn getres(
-    call: &mut Call<'_>,
-    real: Address,
-    effective: Address,
-    saved: Address,
-) -> Outcome {
-    for address in [real, effective, saved] {
-        call.memory().write(address.0, &0u32)?;
-    }
-    Ok(0)
-}
-
-/// `getgroups(2)`: none besides the first.
-pub(super) fn getgroups(_call: &mut Call<'_>, len: i32, _groups: Address) -> Outcome {
-    if len < 0 {
-        Err(Errno::EINVAL.into())
-    } else {
-        Ok(0)
     }
 }

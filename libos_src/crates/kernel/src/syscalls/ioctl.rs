@@ -12,6 +12,7 @@ use crate::sockets::Socket;
 const SIOCOUTQ: u32 = 0x5411;
 const FIONREAD: u32 = 0x541b;
 const FIONBIO: u32 = 0x5421;
+const FIOASYNC: u32 = 0x5452;
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 /// No device of ours has a larger argument.
@@ -26,10 +27,15 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
             descriptors.get_mut(fd)?.is_closed_on_exec = request == FIOCLEX;
             return Ok(0);
         }
-        FIONBIO => {
+        FIONBIO | FIOASYNC => {
             let is_set = call.memory().read::<i32>(argument)? != 0;
+            let flag = if request == FIONBIO {
+                OpenFlags::NON_BLOCKING
+            } else {
+                OpenFlags::ASYNC
+            };
             let mut flags = file.flags();
-            flags.set(OpenFlags::NON_BLOCKING, is_set);
+            flags.set(flag, is_set);
             file.set_flags(flags);
             return Ok(0);
         }

@@ -29,6 +29,7 @@ mod records;
 mod refused;
 mod resources;
 pub(crate) mod room;
+mod scheduling;
 mod signal;
 mod signal_wait;
 mod socket_messages;
@@ -40,6 +41,7 @@ mod table;
 pub(crate) mod terminal;
 mod thread;
 mod time;
+mod users;
 mod vectors;
 mod waiting;
 

@@ -101,20 +101,6 @@ pub(super) fn sched_setaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: A
     Ok(0)
 }
 
-/// `getpriority(2)`: 20 less the nice value, which is zero.
-pub(super) fn getpriority(call: &mut Call<'_>, which: u32, who: i32) -> Outcome {
-    const PRIO_PROCESS: u32 = 0;
-    const PRIO_PGRP: u32 = 1;
-    const PRIO_USER: u32 = 2;
-    const NEUTRAL: u64 = 20;
-    match which {
-        PRIO_PROCESS => check_thread(call, who)?,
-        PRIO_PGRP | PRIO_USER => {}
-        _ => return Err(Errno::EINVAL.into()),
-    }
-    Ok(NEUTRAL)
-}
-
 /// `sched_getscheduler(2)`: `SCHED_OTHER`.
 pub(super) fn sched_getscheduler(call: &mut Call<'_>, tid: i32) -> Outcome {
     if tid < 0 {

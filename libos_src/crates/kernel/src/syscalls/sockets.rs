@@ -290,11 +290,11 @@ fn socket_of(file: &OpenFile) -> Result<&Socket, Errno> {
 impl Call<'_> {
     /// Who the calling process is.
     pub(super) fn identity(&self) -> Identity {
-        let viewpoint = self.process.viewpoint.read();
+        let standing = *self.process.standing.lock();
         Identity {
             process: self.process.pid,
-            user: viewpoint.credentials.user,
-            group: viewpoint.credentials.group,
+            user: standing.user.effective,
+            group: standing.group.effective,
         }
     }
 

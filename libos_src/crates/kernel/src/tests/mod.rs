@@ -26,7 +26,7 @@ use crate::libos::Task;
 use crate::memory::{
     AddressSpace, Backing, Foundation, Layout, Mapping, Paging, Placement, Purpose,
 };
-use crate::processes::{Limits, NewProcess, Process, ProgramRecord};
+use crate::processes::{Limits, NewProcess, Process, ProgramRecord, Standing};
 use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::{Scheduler, Thread};
 
@@ -88,6 +88,7 @@ impl World {
                 viewpoint,
                 signals: ProcessSignals::default(),
                 limits: Limits::new(&[(Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64)]),
+                standing: Standing::default(),
                 began: libos.now(),
             })))
         });
