@@ -118,6 +118,11 @@ pub trait Machine: Sync {
     /// them before the caller does.
     fn has_heap_room(&self, bytes: usize) -> bool;
 
+    /// Bytes of the kernel's own heap that are given out, for those who look for what grows.
+    fn heap_used_bytes(&self) -> usize {
+        0
+    }
+
     /// Where a patched system call jumps to, with `rcx` = the address after the patched `syscall`.
     fn syscall_entry(&self) -> u64;
     /// Prints one line for the operator, on the host's standard error. It is not secret from the

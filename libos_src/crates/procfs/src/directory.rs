@@ -25,11 +25,12 @@ const FIRST_FILE: u32 = 16;
 /// Descriptors are numbered from here on.
 const FIRST_DESCRIPTOR: u32 = 1024;
 
-const SYSTEM_TEXTS: [(&str, SystemText); 7] = [
+const SYSTEM_TEXTS: [(&str, SystemText); 8] = [
     ("cpuinfo", SystemText::Processors),
     ("filesystems", SystemText::FileSystems),
     ("loadavg", SystemText::Load),
     ("meminfo", SystemText::Memory),
+    ("occlum", SystemText::InUse),
     ("stat", SystemText::Statistics),
     ("uptime", SystemText::UpTime),
     ("version", SystemText::Version),

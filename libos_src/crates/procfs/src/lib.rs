@@ -5,7 +5,7 @@
 //! PID/{cmdline,comm,environ,maps,mounts,stat,statm,status}
 //! PID/{exe,cwd,root}                          links that lead straight to a place
 //! PID/fd/N                                    the same for open files
-//! cpuinfo filesystems loadavg meminfo mounts stat uptime version
+//! cpuinfo filesystems loadavg meminfo mounts occlum stat uptime version
 //! ```
 //!
 //! The texts are the kernel's, through [`Source`]. A file is generated when it is opened, so that
@@ -112,6 +112,8 @@ pub enum SystemText {
     Load,
     /// `meminfo`
     Memory,
+    /// `occlum`: what the LibOS itself has in use, for those who look for something that grows.
+    InUse,
     /// `stat`
     Statistics,
     /// `uptime`

@@ -3,6 +3,7 @@
 use core::{
     alloc::{GlobalAlloc, Layout},
     ptr,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use abi::BootInfo;
@@ -17,15 +18,27 @@ struct Heap(Lock<Talc<ErrOnOom>>);
 #[cfg_attr(enclave, global_allocator)]
 static HEAP: Heap = Heap(Lock::new(Talc::new(ErrOnOom)));
 
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that are given out.
+pub(crate) fn used_bytes() -> usize {
+    USED.load(Ordering::Relaxed)
+}
+
 // SAFETY: each call goes to `Talc` under the lock; `Talc` keeps the promises of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: `GlobalAlloc` forbids a size of zero.
-        unsafe { self.0.lock().malloc(layout) }.map_or(ptr::null_mut(), |block| block.as_ptr())
+        let block = unsafe { self.0.lock().malloc(layout) };
+        if block.is_ok() {
+            USED.fetch_add(layout.size(), Ordering::Relaxed);
+        }
+        block.map_or(ptr::null_mut(), |block| block.as_ptr())
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = ptr::NonNull::new(block) {
+            USED.fetch_sub(layout.size(), Ordering::Relaxed);
             // SAFETY: the caller got the block from `alloc` with this layout.
             unsafe { self.0.lock().free(block, layout) }
         }

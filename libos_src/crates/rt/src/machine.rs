@@ -14,7 +14,7 @@ use hal::{
 };
 
 use crate::{
-    boot, cpuid, entry, exception, hints, host, host_files, pages, parking, random,
+    boot, cpuid, entry, exception, heap, hints, host, host_files, pages, parking, random,
     thread::ThreadPage, user_memory, xstate,
 };
 
@@ -274,6 +274,10 @@ impl Machine for EnclaveMachine {
         // Without this the compiler may leave the reservation out and call it a success.
         core::hint::black_box(&room);
         is_there
+    }
+
+    fn heap_used_bytes(&self) -> usize {
+        heap::used_bytes()
     }
 
     fn syscall_entry(&self) -> u64 {

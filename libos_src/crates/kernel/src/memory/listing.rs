@@ -27,6 +27,11 @@ impl AddressSpace {
         (region.end - region.start, self.region.free_bytes())
     }
 
+    /// Bytes that are kept for pages that are not in their place, and hold none now.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        self.store.free_bytes()
+    }
+
     /// Bytes that are mapped, and bytes that have memory.
     pub(crate) fn sizes_bytes(&self) -> (u64, u64) {
         let books = self.books.read();

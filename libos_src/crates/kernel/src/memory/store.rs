@@ -64,6 +64,11 @@ impl Store {
         }
     }
 
+    /// How much of it holds nothing.
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.free.lock().size_bytes()
+    }
+
     /// Gives to the region what is not needed; whether there was any.
     pub(super) fn shrink(&self) -> bool {
         let mut free = self.free.lock();

@@ -144,6 +144,23 @@ impl ProcessFiles {
         )
     }
 
+    /// Numbers that come back to what they were when programs have ended.
+    fn in_use(&self) -> String {
+        let (processes, threads) = self.processes.counts();
+        let memory = self.caller().map(|process| process.memory());
+        let (total, free) = memory
+            .as_ref()
+            .map(|memory| memory.region_sizes_bytes())
+            .unwrap_or_default();
+        let spare = memory.map_or(0, |memory| memory.spare_bytes());
+        format!(
+            "processes {processes}\nthreads {threads}\nclaimed_bytes {}\nspare_bytes {spare}\n\
+             heap_bytes {}\n",
+            total - free,
+            self.machine.heap_used_bytes()
+        )
+    }
+
     fn cpu_times(&self) -> String {
         let ticks = self.uptime_ticks();
         let mut text = format!("cpu  {ticks} 0 0 0 0 0 0 0 0 0\n");
@@ -232,6 +249,7 @@ impl Source for ProcessFiles {
                 format!("0.00 0.00 0.00 1/{threads} {processes}\n")
             }
             SystemText::Memory => self.memory(),
+            SystemText::InUse => self.in_use(),
             SystemText::Statistics => self.cpu_times(),
             SystemText::UpTime => self.up_time(),
             SystemText::Version => "Linux version 5.15.0-occlum (occlum-build)\n".into(),
