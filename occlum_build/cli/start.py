@@ -14,8 +14,9 @@ _STATE = ".occlum-build"
 _INTERRUPTED = 130
 _VERBS = frozenset({"build", "run", "test"})
 
-STANDALONE = frozenset({"inspect", "measure"})
-"""Verbs that need the standard library alone: no set-up, and one interpreter less to start."""
+_STANDALONE = frozenset({"diff", "inspect", "measure", "verify"})
+_MORE_THAN_STANDARD = ("--policy", "--provenance-key")
+"""Options of theirs that need packages after all."""
 
 
 def main() -> int:
@@ -25,6 +26,14 @@ def main() -> int:
     if answered is not None:
         return answered
     return work(words)
+
+
+def is_standalone(words: Sequence[str]) -> bool:
+    """Whether the standard library will do: no set-up, and one interpreter less to start."""
+    if not words or words[0] not in _STANDALONE:
+        return False
+    options = {word.partition("=")[0] for word in words}
+    return options.isdisjoint(_MORE_THAN_STANDARD)
 
 
 def work(words: Sequence[str]) -> int:

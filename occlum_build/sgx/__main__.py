@@ -7,7 +7,6 @@ at all.
 
 import argparse
 import hashlib
-import json
 import signal
 import sys
 import traceback
@@ -65,28 +64,6 @@ def _enclave(arguments: argparse.Namespace) -> int:
         write_stream(layout.size_bytes, SSA_FRAME_PAGES, layout.runs, sink)
         output.flush()
         _write(arguments.report, render_report(layout, hasher.digest()).encode())
-    return EXIT_DONE
-
-
-def _measure(arguments: argparse.Namespace) -> int:
-    with _open(arguments.sgxs) as stream:
-        reader = SgxsReader(stream, str(arguments.sgxs))
-        measured = unmeasured = 0
-        for page in reader.pages():
-            if page.data is None:
-                unmeasured += 1
-            else:
-                measured += 1
-    if arguments.json:
-        facts = {
-            "mrenclave": reader.mrenclave.hex(),
-            "size": reader.size_bytes,
-            "ssa_frame_pages": reader.ssa_frame_pages,
-            "pages": {"measured": measured, "unmeasured": unmeasured},
-        }
-        sys.stdout.write(json.dumps(facts, sort_keys=True) + "\n")
-    else:
-        sys.stdout.write(reader.mrenclave.hex() + "\n")
     return EXIT_DONE
 
 
@@ -190,9 +167,6 @@ def make_parser() -> argparse.ArgumentParser:
         output="the SGXS file to write",
         report="the JSON report to write",
     )
-    measure = command("measure", _measure, "check an SGXS file and print its MRENCLAVE")
-    measure.add_argument("sgxs", type=Path, metavar="SGXS", help="the enclave")
-    measure.add_argument("--json", action="store_true", help="print facts as JSON")
     command(
         "sign",
         _sign,
