@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -187,6 +186,8 @@ def _version() -> str:
 
 
 def _bug(problem: BaseException) -> ExitCode:
+    import traceback
+
     traceback.print_exception(problem)
     sys.stderr.write(
         "\nthis is a bug in occlum-build; please report it with the lines above and what you did\n"

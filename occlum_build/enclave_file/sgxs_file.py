@@ -43,7 +43,7 @@ _CHUNK_RECORD_BYTES: Final = RECORD_BYTES + CHUNK_BYTES
 _CHUNK_TAGS: Final = (EEXTEND_TAG, UNMEASURED_TAG)
 _MAX_CHUNKS_AT_ONCE: Final = 64
 _BARE_WINDOW_PAGES: Final = 4096
-_DATA_WINDOW_PAGES: Final = 1024
+_DATA_WINDOW_PAGES: Final = 256
 _BLOCK_BYTES: Final = _DATA_WINDOW_PAGES * MEASURED_PAGE_BYTES
 
 Sink = Callable[[memoryview], object]
@@ -193,7 +193,9 @@ class _Walk:
         self._sink = sink
         self._position = 0
         self._block_start = 0
-        self._block = b""
+        # One buffer for the whole file: a new one each time would cost as much as hashing it.
+        self._buffer = bytearray(min(_BLOCK_BYTES, file.size_bytes))
+        self._block = memoryview(self._buffer)[:0]
         self._pages = AddedPages(size_bytes, file.path)
         self._secinfos: dict[int, SecInfo] = {}
         self._bare = RecordWindow(_BARE_WINDOW_PAGES, measured=False)
@@ -278,22 +280,22 @@ class _Walk:
         """How many pages without content follow each other from this EADD on; at least one."""
         most = (len(self._ahead(RECORD_BYTES)) // RECORD_BYTES) * PAGE_BYTES
         expected, _ = self._bare.next_records(offset, offset + most, flags)
-        count = self._common_records(bytes(expected))
+        count = self._common_records(expected)
         last = offset + (count - 1) * PAGE_BYTES
         if self._chunk_tag(self._position + count * RECORD_BYTES, last) is not None:
             count -= 1  # the last one has content
         return max(1, count)
 
-    def _common_records(self, expected: bytes) -> int:
+    def _common_records(self, expected: memoryview) -> int:
         """How many whole records from here on are the expected ones."""
         at = self._position - self._block_start
-        if self._block.startswith(expected, at):
+        if self._buffer.startswith(expected, at):
             return len(expected) // RECORD_BYTES
         low, high = 0, len(expected) // RECORD_BYTES
         while high - low > 1:
             middle = (low + high) // 2
             part = expected[low * RECORD_BYTES : middle * RECORD_BYTES]
-            if self._block.startswith(part, at + low * RECORD_BYTES):
+            if self._buffer.startswith(part, at + low * RECORD_BYTES):
                 low = middle
             else:
                 high = middle
@@ -322,7 +324,7 @@ class _Walk:
             return None
         at = position - self._block_start
         if at + RECORD_BYTES > len(self._block):
-            raw = self._file.read(position, RECORD_BYTES)
+            raw: bytes | memoryview = self._file.read(position, RECORD_BYTES)
         else:
             raw = self._block[at : at + RECORD_BYTES]
         tag, chunk, _, _ = _RECORD.unpack(raw)
@@ -347,9 +349,10 @@ class _Walk:
         at = self._position - self._block_start
         if len(self._block) - at < least:
             size = min(_BLOCK_BYTES, self._file.size_bytes - self._position)
-            self._block = self._file.read(self._position, size)
+            self._block = memoryview(self._buffer)[:size]
+            self._file.read_into(self._position, size, (self._block,))
             self._block_start, at = self._position, 0
-        return memoryview(self._block)[at:]
+        return self._block[at:]
 
     def _peek(self, size_bytes: int) -> memoryview:
         view = self._ahead(size_bytes)
