@@ -222,7 +222,7 @@ def _images(bundle: Path, manifest: Mapping[str, Any], sealed: SealedPages) -> I
         described = {one["name"]: one for one in manifest.get("images", ())}
         for one in images:
             yield _image(bundle, one, described.get(one["name"], {}))
-        strange = set(described) - {one["name"] for one in images}
+        strange = {str(one) for one in set(described) - {one["name"] for one in images}}
     except (DiagnosticError, KeyError, TypeError, AttributeError) as problem:
         finding = f"the images cannot be told: {type(problem).__name__}"
         yield Check("images", Verdict.FAIL, finding, "they hold every file of the program")
