@@ -32,6 +32,8 @@ NOT_SUPPORTED: Final = "OB0230"
 MAX_ENCLAVE_BYTES: Final = 1 << 46
 MAX_ADDED_BYTES: Final = 1 << 40
 MIN_KERNEL_STACK_BYTES: Final = 64 << 10
+KEEPERS: Final = 1
+"""Threads of the LibOS itself; `occlum_build.sgx.layout` lays them out."""
 BUILTIN_TARGETS: Final = ("/dev", "/proc")
 
 _STACK: Final[Path] = ("process", "default_stack_size")
@@ -114,7 +116,7 @@ def _enclave_size(config: OcclumConfig) -> Iterator[Problem]:
             f"{print_size(limits.kernel_space_stack_size)} here",
             helps=(f"write `{least}` or more",),
         )
-    stacks = limits.kernel_space_stack_size * limits.max_num_of_threads
+    stacks = limits.kernel_space_stack_size * (limits.max_num_of_threads + KEEPERS)
     added = limits.kernel_space_heap_size + stacks
     total = added + limits.user_space_size
     if config.feature.memory_model == "sgx1":

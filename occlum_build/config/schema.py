@@ -23,6 +23,21 @@ from occlum_build.config.fields import (
 from occlum_build.config.mounts import Mount
 
 MAX_THREADS: Final = 4096
+HostSignal = Literal[
+    "SIGCONT",
+    "SIGHUP",
+    "SIGINT",
+    "SIGIO",
+    "SIGPWR",
+    "SIGQUIT",
+    "SIGTERM",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGWINCH",
+]
 _MAX_UINT16: Final = 0xFFFF
 
 
@@ -96,6 +111,20 @@ class Process(BaseModel):
     )
     working_directory: AbsolutePath = Field(
         default="/", description="Working directory of the first program."
+    )
+    host_signals: tuple[HostSignal, ...] = Field(
+        default=(
+            "SIGCONT",
+            "SIGHUP",
+            "SIGINT",
+            "SIGQUIT",
+            "SIGTERM",
+            "SIGTSTP",
+            "SIGWINCH",
+        ),
+        description="Signals that the host may send, at any time: those of its terminal reach the "
+        "process group in the foreground, others the first program. Those not listed do "
+        "to the runner what they do to any program of the host.",
     )
     default_stack_size: PageSize = Field(
         default="4MB", validate_default=True, description="Stack of a program's main thread."

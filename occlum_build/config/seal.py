@@ -44,6 +44,7 @@ def sealed_json(config: OcclumConfig, images: Mapping[str, Image]) -> str:
         "process": {
             "command": process.command,
             "host_arguments": process.host_arguments,
+            "host_signals": sorted(set(process.host_signals)),
             "working_directory": process.working_directory,
             "default_stack_size": process.default_stack_size,
             "default_heap_size": process.default_heap_size,

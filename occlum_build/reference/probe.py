@@ -32,6 +32,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "resource_limits.marshal_buffer_size": "1MB",
     "process.command": ["/bin/server", "--port", "8443"],
     "process.host_arguments": "append",
+    "process.host_signals": ["SIGTERM", "SIGUSR1"],
     "process.working_directory": "/srv",
     "process.default_stack_size": "8MB",
     "process.default_heap_size": "64MB",

@@ -48,6 +48,9 @@ MAX_ADDED_BYTES: Final = 1 << 40
 
 MAX_THREADS: Final = 4096
 
+KEEPERS: Final = 1
+"""Threads of the LibOS itself, beside those of programs: it keeps timers and takes signals."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -100,7 +103,8 @@ def place(libos_size_bytes: int, entry: int, sealed: SealedConfig) -> BootInfo:
     config_bytes = PAGE_BYTES + align_up(len(sealed.data), PAGE_BYTES)
     threads_start = config_start + config_bytes + GUARD_BYTES
     stride = thread_stride(sealed.kernel_stack_bytes)
-    heap_start = threads_start + sealed.thread_count * stride + GUARD_BYTES
+    threads = sealed.thread_count + KEEPERS
+    heap_start = threads_start + threads * stride + GUARD_BYTES
     end = heap_start + sealed.kernel_heap_bytes
     return BootInfo(
         enclave_size_bytes=next_power_of_two(end),
@@ -112,7 +116,7 @@ def place(libos_size_bytes: int, entry: int, sealed: SealedConfig) -> BootInfo:
         config_size_bytes=len(sealed.data),
         threads_start=threads_start,
         thread_stride_bytes=stride,
-        thread_count=sealed.thread_count,
+        thread_count=threads,
         heap_start=heap_start,
         heap_size_bytes=sealed.kernel_heap_bytes,
         memory_model=sealed.memory_model,

@@ -27,6 +27,7 @@ def test_the_sealed_form_says_everything_with_numbers_and_in_order() -> None:
         + '","tree_offset":12288},"target":"/","type":"erofs"}],'
         '"process":{"command":["/bin/hello"],"default_heap_size":33554432,'
         '"default_mmap_size":276824064,"default_stack_size":4194304,"host_arguments":"deny",'
+        '"host_signals":["SIGCONT","SIGHUP","SIGINT","SIGQUIT","SIGTERM","SIGTSTP","SIGWINCH"],'
         '"working_directory":"/"},"threads":{"max":32},"version":1}'
     )
 

@@ -20,6 +20,9 @@ pub enum Command {
     Thread = 2,
     /// Leave at once: measures a round trip.
     Nothing = 3,
+    /// Run the keeper, the LibOS's own thread for timers and signals of the host, which never ends.
+    /// RSI: [`OcallBlock`]. Taken once; the host may start it unasked, when a signal has come.
+    Keeper = 4,
 }
 
 /// Why the enclave left.
@@ -126,7 +129,7 @@ pub enum Ocall {
     TerminalSize = 4,
     /// (image, offset, length): read exactly that much of an image into the buffer.
     ReadImage = 5,
-    /// (0 realtime, 1 monotonic). Reply: nanoseconds.
+    /// (0 realtime, 1 monotonic, 2 processor time of a thread; the thread). Reply: nanoseconds.
     Clock = 6,
     /// (): start a host thread that enters with [`Command::Thread`].
     SpawnThread = 7,
@@ -194,6 +197,59 @@ pub enum Ocall {
     HostChange = 55,
     /// (handle): a [`HostSizes`](crate::host_files::HostSizes) in the buffer.
     HostSizes = 56,
+    /// (): start a host thread that enters with [`Command::Keeper`], unless there is one.
+    SpawnKeeper = 20,
+    /// (set): from now on keep these signals (bit n - 1 is signal n) for [`Ocall::TakeSignals`],
+    /// and unpark the keeper when one comes, instead of doing what they do to a host process.
+    KeepSignals = 21,
+    /// (): Reply: the set of signals that came since this was last asked.
+    TakeSignals = 22,
+    /// (descriptor): the terminal's settings, [`TERMINAL_SETTINGS_SIZE`] bytes, into the buffer.
+    TerminalSettings = 23,
+    /// (descriptor, 0 now, 1 after output, 2 and without pending input): set what is in the buffer.
+    SetTerminalSettings = 24,
+    /// (descriptor, [`TerminalRequest`], argument). Reply: a number of bytes for
+    /// [`TerminalRequest::InputSize`], else 0.
+    TerminalRequest = 25,
+    /// (): stop the host process, as `SIGSTOP` does. Comes back once it was continued.
+    Stop = 26,
+}
+
+/// Bytes of the kernel's `struct termios` (`asm-generic/termbits.h`).
+pub const TERMINAL_SETTINGS_SIZE: usize = 36;
+
+/// What [`Ocall::TerminalRequest`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum TerminalRequest {
+    /// How many bytes can be read.
+    InputSize = 0,
+    /// Wait until all output is written.
+    Drain = 1,
+    /// Forget input that was not read.
+    FlushInput = 2,
+    /// Forget output that was not written.
+    FlushOutput = 3,
+    /// Forget both.
+    Flush = 4,
+    /// Set the size of the window: rows << 16 | columns.
+    SetSize = 5,
+}
+
+impl TerminalRequest {
+    /// The request with this number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::InputSize),
+            1 => Some(Self::Drain),
+            2 => Some(Self::FlushInput),
+            3 => Some(Self::FlushOutput),
+            4 => Some(Self::Flush),
+            5 => Some(Self::SetSize),
+            _ => None,
+        }
+    }
 }
 
 impl Ocall {
@@ -220,6 +276,13 @@ impl Ocall {
             17 => Self::Statistics,
             18 => Self::MapPages,
             19 => Self::Interrupt,
+            20 => Self::SpawnKeeper,
+            21 => Self::KeepSignals,
+            22 => Self::TakeSignals,
+            23 => Self::TerminalSettings,
+            24 => Self::SetTerminalSettings,
+            25 => Self::TerminalRequest,
+            26 => Self::Stop,
             40 => Self::HostRoot,
             41 => Self::HostLookUp,
             42 => Self::HostClose,

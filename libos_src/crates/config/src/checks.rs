@@ -83,8 +83,22 @@ fn check_process(config: &Config) -> Checked {
     for (index, argument) in process.command.iter().enumerate() {
         check_text(&format!("process.command[{index}]"), argument)?;
     }
+    for (index, name) in process.host_signals.iter().enumerate() {
+        let field = format!("process.host_signals[{index}]");
+        require(
+            HOST_SIGNALS.contains(&name.as_str()),
+            field,
+            "names no signal that the host may send",
+        )?;
+    }
     check_path("process.working_directory", &process.working_directory)
 }
+
+/// What a host may be allowed to send: nothing that reports what an instruction did.
+const HOST_SIGNALS: [&str; 13] = [
+    "SIGCONT", "SIGHUP", "SIGINT", "SIGIO", "SIGPWR", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGTTIN",
+    "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH",
+];
 
 fn check_environment(environment: &Environment) -> Checked {
     let mut names = Vec::new();

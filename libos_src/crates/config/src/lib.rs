@@ -39,6 +39,6 @@ pub const EXAMPLE: &str = concat!(
     r#"{"size":1048576,"target":"/tmp","type":"tmpfs"}],"#,
     r#""process":{"command":["/bin/hello"],"default_heap_size":4194304,"#,
     r#""default_mmap_size":16777216,"default_stack_size":1048576,"#,
-    r#""host_arguments":"deny","working_directory":"/"},"#,
+    r#""host_arguments":"deny","host_signals":["SIGINT","SIGTERM"],"working_directory":"/"},"#,
     r#""threads":{"max":8},"version":1}"#,
 );

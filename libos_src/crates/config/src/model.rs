@@ -90,6 +90,8 @@ pub struct Process {
     pub mmap_size_bytes: u64,
     /// Where it starts.
     pub working_directory: String,
+    /// Names of signals that the host may send.
+    pub host_signals: Vec<String>,
 }
 
 /// What arguments given by the host do.

@@ -22,6 +22,21 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
+/// `struct termios` of the kernel, in bytes.
+pub type TerminalSettings = [u8; abi::ocall::TERMINAL_SETTINGS_SIZE];
+
+/// When new settings of a terminal hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum SettingsTime {
+    /// At once.
+    Now = 0,
+    /// When all output is written.
+    AfterOutput = 1,
+    /// Then, and input that was not read is forgotten.
+    WithoutInput = 2,
+}
+
 /// One descriptor of the host to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostPoll {

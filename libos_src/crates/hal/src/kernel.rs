@@ -36,6 +36,12 @@ pub trait Kernel: Sync {
     /// runtime.
     fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next;
 
+    /// Keeps timers, and takes the host's signals, for as long as the enclave lives.
+    ///
+    /// Called at most once, on a thread of its own, after [`Kernel::start`]: when the kernel calls
+    /// [`Machine::spawn_keeper`](crate::Machine::spawn_keeper), or the host has a signal.
+    fn keep(&self) -> !;
+
     /// Looks after a thread that [`Machine::interrupt`](crate::Machine::interrupt) named, between
     /// two instructions of its program.
     ///

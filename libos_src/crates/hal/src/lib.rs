@@ -19,7 +19,8 @@ mod registers;
 mod time;
 
 pub use abi::errno::Errno;
-pub use host::{HostEvents, HostPoll, HostStart, WindowSize};
+pub use abi::ocall::TerminalRequest;
+pub use host::{HostEvents, HostPoll, HostStart, SettingsTime, TerminalSettings, WindowSize};
 pub use host_files::{HostChange, HostFiles, HostSizes, HostStatus};
 pub use kernel::{Kernel, Next, StartError};
 pub use machine::{LogLevel, Machine};

@@ -3,7 +3,10 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use crate::{Clock, Errno, Fault, HostFiles, HostPoll, NoMemory, Prot, Timespec, WindowSize};
+use crate::{
+    Clock, Errno, Fault, HostFiles, HostPoll, NoMemory, Prot, SettingsTime, TerminalRequest,
+    TerminalSettings, Timespec, WindowSize,
+};
 
 /// The enclave as the kernel sees it: program memory, the host behind checks, time, and threads.
 ///
@@ -59,6 +62,24 @@ pub trait Machine: Sync {
     fn host_poll(&self, fds: &mut [HostPoll], timeout: Option<Duration>) -> Result<usize, Errno>;
     /// The size of the terminal behind a descriptor; `ENOTTY` when there is none.
     fn host_tty_size(&self, fd: u32) -> Result<WindowSize, Errno>;
+    /// The settings of the terminal behind a descriptor, as the kernel's `struct termios` has them.
+    /// They are the host's word; nothing but what a person sees depends on them.
+    fn host_tty_settings(&self, fd: u32) -> Result<TerminalSettings, Errno>;
+    /// Changes them. The host puts them back when the enclave ends.
+    fn set_host_tty_settings(
+        &self,
+        fd: u32,
+        settings: &TerminalSettings,
+        when: SettingsTime,
+    ) -> Result<(), Errno>;
+    /// Asks the terminal behind a descriptor for something else; a number of bytes for
+    /// [`TerminalRequest::InputSize`], else 0.
+    fn host_tty_request(
+        &self,
+        fd: u32,
+        request: TerminalRequest,
+        argument: u32,
+    ) -> Result<u32, Errno>;
     /// Reads exactly `buf.len()` bytes of the image that the bundle lists at `index`. The bytes are
     /// untrusted.
     fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno>;
@@ -68,6 +89,9 @@ pub trait Machine: Sync {
 
     /// The time. `Monotonic` never goes back; `Realtime` is the host's word, within sane bounds.
     fn clock(&self, clock: Clock) -> Timespec;
+    /// How long thread `thread` has used a processor since it entered: the host's word, but no
+    /// longer than [`Clock::Monotonic`] allows.
+    fn processor_time(&self, thread: u32) -> Duration;
     /// Fills `out` with random bytes from the CPU, never from the host.
     fn random(&self, out: &mut [u8]);
     /// How many CPUs the program should count on; at least 1. The host's word, capped.
@@ -78,6 +102,18 @@ pub trait Machine: Sync {
     /// Starts another enclave thread, which calls [`Kernel::thread`](crate::Kernel::thread) with
     /// `token`. `EAGAIN` when no TCS is free.
     fn spawn_thread(&self, token: u64) -> Result<(), Errno>;
+    /// Has the kernel's own thread started, which calls [`Kernel::keep`](crate::Kernel::keep), if it
+    /// was not before. It has a TCS that [`Machine::spawn_thread`] does not take.
+    fn spawn_keeper(&self) -> Result<(), Errno>;
+    /// Has the host keep these of its signals for [`Machine::take_host_signals`], and unpark the
+    /// keeper when one comes. Bit n - 1 is signal n.
+    fn keep_host_signals(&self, set: u64);
+    /// The signals that the host says came since this was last asked; always of the set that it was
+    /// told to keep.
+    fn take_host_signals(&self) -> u64;
+    /// Has the host stop the whole enclave, as job control stops a process; returns once it was
+    /// continued, or at once.
+    fn stop(&self);
     /// The number of the calling thread, below the number of TCSs. A number is reused after its
     /// thread exits.
     fn this_thread(&self) -> u32;

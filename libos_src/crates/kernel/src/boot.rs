@@ -75,6 +75,7 @@ impl Libos {
         let thread = Arc::new(Thread::new(process.pid, name, SignalSet::default(), start));
         process.add_thread(thread.clone());
         self.scheduler.admit().map_err(|errno| errno.to_string())?;
+        self.listen_to_host();
         Ok(Task {
             process,
             thread,

@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod boot;
 mod files;
+mod host_signals;
 mod libos;
 mod memory;
 mod mounts;
@@ -25,6 +26,7 @@ mod syscalls;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod timers;
 mod tracing;
 
 pub use libos::Libos;

@@ -19,6 +19,7 @@ use crate::signals;
 use crate::sockets::Sockets;
 use crate::syscalls::{self, Call};
 use crate::threads::{Context, Futexes, Resume, Scheduler, Thread};
+use crate::timers::Timers;
 
 /// The LibOS of one enclave.
 pub struct Libos {
@@ -28,6 +29,7 @@ pub struct Libos {
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
+    pub(crate) timers: Timers,
     /// What address spaces are made from, once the first process is there.
     pub(crate) foundation: Once<Foundation>,
     /// Who runs on each enclave thread. Only that thread changes its slot.
@@ -83,7 +85,7 @@ impl Slots {
     }
 
     fn of(&self, number: u32) -> &RwLock<Option<Task>> {
-        // The machine promises a number below the number of TCSs, which is `threads.max`.
+        // The machine promises a number below the number of TCSs: `threads.max`, and the keeper's.
         &self.0[number as usize]
     }
 
@@ -104,8 +106,10 @@ impl Libos {
             file_locks: Arc::default(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
+            timers: Timers::default(),
             foundation: Once::new(),
-            slots: Slots::new(config.threads.max),
+            // One enclave thread is the keeper's.
+            slots: Slots::new(config.threads.max.saturating_add(1)),
             sockets: Sockets::new(machine),
             reported: Mutex::new(BTreeSet::new()),
             next_inode: AtomicU64::new(1),
@@ -125,7 +129,10 @@ impl Libos {
 
     /// Puts a task on the enclave thread that calls; returns how it goes on.
     pub(crate) fn occupy(&self, task: Task) -> Box<Context> {
-        let context = task.thread.begin(self.machine.this_thread());
+        let number = self.machine.this_thread();
+        let context = task.thread.begin(number);
+        let now = self.machine.processor_time(number);
+        task.thread.processor_time.lock().start(now);
         *self.slot().write() = Some(task);
         // A thread that has no context was never suspended: only a defect of ours makes it ready.
         context.unwrap_or_else(|| Box::new(Context::beginning(UserRegs::default())))
@@ -253,10 +260,13 @@ impl Libos {
         };
         self.release_memory(&task.thread, &task.memory);
         let context = self.save_context(regs, resume);
+        self.leave_processor(&task.thread);
         match task.thread.suspend(context) {
             Ok(()) => self.take_next(regs),
             Err(context) => {
                 // It was woken meanwhile.
+                let now = self.machine.processor_time(task.thread.number());
+                task.thread.processor_time.lock().start(now);
                 *self.slot().write() = Some(task);
                 Some(Work::Resume(context.resume))
             }
@@ -270,6 +280,7 @@ impl Libos {
         let parent = self.slot().write().take();
         let mut context = self.save_context(regs, resume);
         if let Some(parent) = parent {
+            self.leave_processor(&parent.thread);
             if parent.thread.set_holds_memory(false) {
                 parent
                     .memory
@@ -288,6 +299,12 @@ impl Libos {
         }
         *regs = self.occupy(child).regs;
         Work::Resume(Resume::Return)
+    }
+
+    /// A thread is about to give its enclave thread up.
+    fn leave_processor(&self, thread: &Thread) {
+        let now = self.machine.processor_time(thread.number());
+        thread.processor_time.lock().stop(now);
     }
 
     fn save_context(&self, regs: &UserRegs, resume: Resume) -> Box<Context> {
@@ -328,6 +345,10 @@ impl Kernel for Libos {
             Some(work) => self.serve(regs, work),
             None => Next::ExitThread,
         }
+    }
+
+    fn keep(&self) -> ! {
+        self.keep_timers_and_signals()
     }
 
     fn syscall(&self, regs: &mut UserRegs) -> Next {

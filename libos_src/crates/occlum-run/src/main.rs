@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     };
     let error = run(&arguments);
     eprintln!("occlum-run: error: {error}");
-    ExitCode::from(error.exit_status())
+    urts::exit(error.exit_status().into())
 }
 
 /// Runs the bundle; comes back only if that failed.

@@ -206,6 +206,12 @@ impl Kernel for Probe {
         Next::Return
     }
 
+    fn keep(&self) -> ! {
+        loop {
+            self.machine.park(None);
+        }
+    }
+
     fn interrupted(&self, _regs: &mut UserRegs) -> Next {
         let word = self.start_address() + INTERRUPTIONS_OFFSET;
         // One thread is interrupted at a time, so nobody else counts meanwhile.

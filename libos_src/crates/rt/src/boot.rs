@@ -63,6 +63,8 @@ static START_FLAGS: AtomicU64 = AtomicU64::new(0);
 static ARRIVALS: Lock<VecDeque<u64>> = Lock::new(VecDeque::new());
 /// Threads of the process, with those that have not arrived.
 static THREADS: AtomicU32 = AtomicU32::new(1);
+/// Threads of the kernel's own: one, from when it arrives.
+static KEEPERS: AtomicU32 = AtomicU32::new(0);
 
 /// Called by the entry code with the host's registers. Gives the argument of a finished command.
 pub(crate) extern "C" fn command(command: u64, block: u64, argument: u64) -> u64 {
@@ -72,6 +74,8 @@ pub(crate) extern "C" fn command(command: u64, block: u64, argument: u64) -> u64
         start(block, argument)
     } else if command == Command::Thread as u64 {
         arrive(block)
+    } else if command == Command::Keeper as u64 {
+        keep(block)
     } else {
         Refusal::WrongCommand
     };
@@ -144,6 +148,21 @@ fn arrive(block: u64) -> Refusal {
     }
 }
 
+/// Runs the kernel's own thread. Comes back only with a refusal.
+fn keep(block: u64) -> Refusal {
+    if !STARTED.load(Ordering::SeqCst) || PROGRAM.load(Ordering::SeqCst).is_null() {
+        return Refusal::WrongCommand;
+    }
+    if KEEPERS.swap(1, Ordering::SeqCst) != 0 {
+        return Refusal::WrongCommand;
+    }
+    open_thread();
+    if Mailbox::open(block).is_none() {
+        return Refusal::WrongArgument;
+    }
+    kernel().keep()
+}
+
 /// The kernel, once a thread runs.
 pub(crate) fn kernel() -> &'static dyn Kernel {
     program().kernel
@@ -165,7 +184,8 @@ const LEAVING_WAIT: Duration = Duration::from_micros(200);
 /// A program that has joined a thread expects to be able to start another, but the kernel tells of
 /// a thread's end before the thread has left the enclave; so this waits a moment.
 fn reserve_thread() -> Result<(), Errno> {
-    let limit = boot_info().thread_count as u32;
+    // One is the keeper's.
+    let limit = boot_info().thread_count as u32 - 1;
     for _ in 0..LEAVING_WAITS {
         let reserved = THREADS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
             (count < limit).then_some(count + 1)
@@ -208,7 +228,7 @@ pub(crate) fn end_process(status: i32) -> ! {
 
 /// How many threads are in the enclave, or on their way.
 pub(crate) fn thread_count() -> u32 {
-    THREADS.load(Ordering::Relaxed)
+    THREADS.load(Ordering::Relaxed) + KEEPERS.load(Ordering::Relaxed)
 }
 
 /// How many CPUs the program should count on.

@@ -2,10 +2,13 @@
 
 use abi::{
     Errno,
-    ocall::{NO_TIMEOUT, Ocall, PollEntry, Statistics},
+    ocall::{NO_TIMEOUT, Ocall, PollEntry, Statistics, TERMINAL_SETTINGS_SIZE},
 };
 use core::time::Duration;
-use hal::{Clock, HostEvents, HostPoll, LogLevel, WindowSize};
+use hal::{
+    Clock, HostEvents, HostPoll, LogLevel, SettingsTime, TerminalRequest, TerminalSettings,
+    WindowSize,
+};
 
 use crate::{mailbox::Mailbox, panic::Message};
 
@@ -100,6 +103,62 @@ pub(crate) fn terminal_size(descriptor: u32) -> Result<WindowSize, Errno> {
     })
 }
 
+/// What a request about a terminal may fail with.
+const TERMINAL_ERRORS: [Errno; 4] = [Errno::ENOTTY, Errno::EBADF, Errno::EINTR, Errno::EINVAL];
+
+pub(crate) fn terminal_settings(descriptor: u32) -> Result<TerminalSettings, Errno> {
+    let mailbox = mailbox()?;
+    let arguments = [u64::from(descriptor)];
+    mailbox.call(Ocall::TerminalSettings, &arguments, 0, &TERMINAL_ERRORS)?;
+    let mut settings = [0; TERMINAL_SETTINGS_SIZE];
+    mailbox.take(&mut settings);
+    Ok(settings)
+}
+
+pub(crate) fn set_terminal_settings(
+    descriptor: u32,
+    settings: &TerminalSettings,
+    when: SettingsTime,
+) -> Result<(), Errno> {
+    let mailbox = mailbox()?;
+    mailbox.put(settings);
+    let arguments = [u64::from(descriptor), when as u64];
+    let done = mailbox.call(Ocall::SetTerminalSettings, &arguments, 0, &TERMINAL_ERRORS);
+    done.map(drop)
+}
+
+pub(crate) fn terminal_request(
+    descriptor: u32,
+    request: TerminalRequest,
+    argument: u32,
+) -> Result<u32, Errno> {
+    let max = match request {
+        TerminalRequest::InputSize => i32::MAX as u64,
+        _ => 0,
+    };
+    let arguments = [u64::from(descriptor), request as u64, u64::from(argument)];
+    let reply = mailbox()?.call(Ocall::TerminalRequest, &arguments, max, &TERMINAL_ERRORS)?;
+    Ok(reply as u32)
+}
+
+pub(crate) fn spawn_keeper() -> Result<(), Errno> {
+    command(Ocall::SpawnKeeper, &[], &[Errno::EAGAIN, Errno::ENOMEM])
+}
+
+pub(crate) fn keep_signals(set: u64) {
+    let _ = command(Ocall::KeepSignals, &[set], &[]);
+}
+
+pub(crate) fn stop() {
+    let _ = command(Ocall::Stop, &[], &[]);
+}
+
+/// Signals that came, out of `kept`. Other bits are the host's invention and do not count.
+pub(crate) fn take_signals(kept: u64) -> u64 {
+    let reply = mailbox().and_then(|m| m.call(Ocall::TakeSignals, &[], i64::MAX as u64, &[]));
+    reply.unwrap_or(0) & kept
+}
+
 pub(crate) fn read_image(index: u32, offset: u64, out: &mut [u8]) -> Result<(), Errno> {
     let mailbox = mailbox()?;
     let mut offset = offset;
@@ -130,6 +189,13 @@ pub(crate) fn clock(clock: Clock) -> u64 {
         Clock::Realtime => value.clamp(REALTIME_MIN, REALTIME_MAX),
         Clock::Monotonic => value,
     }
+}
+
+/// Nanoseconds that a thread has run, as the host says.
+pub(crate) fn processor_time(thread: u32) -> u64 {
+    let arguments = [2, u64::from(thread)];
+    let reply = mailbox().and_then(|m| m.call(Ocall::Clock, &arguments, i64::MAX as u64, &[]));
+    reply.unwrap_or(0)
 }
 
 pub(crate) fn spawn_thread() -> Result<(), Errno> {

@@ -10,7 +10,7 @@ use core::{
 use abi::{ssa::vector, thread::page};
 use hal::{
     Clock, Errno, ExceptionInfo, Fault, HostFiles, HostPoll, LogLevel, Machine, Next, NoMemory,
-    Prot, Timespec, UserRegs, Vector, WindowSize,
+    Prot, SettingsTime, TerminalRequest, TerminalSettings, Timespec, UserRegs, Vector, WindowSize,
 };
 
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
 pub struct EnclaveMachine;
+
+/// The signals that the host was told to keep.
+static KEPT_SIGNALS: AtomicU64 = AtomicU64::new(0);
 
 /// The latest monotonic time that anyone saw.
 static LATEST: AtomicU64 = AtomicU64::new(0);
@@ -197,6 +200,28 @@ impl Machine for EnclaveMachine {
         host::terminal_size(fd)
     }
 
+    fn host_tty_settings(&self, fd: u32) -> Result<TerminalSettings, Errno> {
+        host::terminal_settings(fd)
+    }
+
+    fn set_host_tty_settings(
+        &self,
+        fd: u32,
+        settings: &TerminalSettings,
+        when: SettingsTime,
+    ) -> Result<(), Errno> {
+        host::set_terminal_settings(fd, settings, when)
+    }
+
+    fn host_tty_request(
+        &self,
+        fd: u32,
+        request: TerminalRequest,
+        argument: u32,
+    ) -> Result<u32, Errno> {
+        host::terminal_request(fd, request, argument)
+    }
+
     fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
         host::read_image(index, offset, buf)
     }
@@ -213,6 +238,10 @@ impl Machine for EnclaveMachine {
         Duration::from_nanos(nanoseconds).into()
     }
 
+    fn processor_time(&self, thread: u32) -> Duration {
+        Duration::from_nanos(host::processor_time(thread).min(monotonic()))
+    }
+
     fn random(&self, out: &mut [u8]) {
         random::fill(out);
     }
@@ -227,6 +256,23 @@ impl Machine for EnclaveMachine {
 
     fn spawn_thread(&self, token: u64) -> Result<(), Errno> {
         boot::spawn(token)
+    }
+
+    fn spawn_keeper(&self) -> Result<(), Errno> {
+        host::spawn_keeper()
+    }
+
+    fn keep_host_signals(&self, set: u64) {
+        KEPT_SIGNALS.store(set, Ordering::SeqCst);
+        host::keep_signals(set);
+    }
+
+    fn take_host_signals(&self) -> u64 {
+        host::take_signals(KEPT_SIGNALS.load(Ordering::SeqCst))
+    }
+
+    fn stop(&self) {
+        host::stop();
     }
 
     fn this_thread(&self) -> u32 {

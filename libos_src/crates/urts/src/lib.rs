@@ -17,9 +17,11 @@ mod load;
 mod mailbox;
 mod process;
 mod serve;
+mod signal_keeper;
 mod signals;
 mod start;
 mod statistics;
+mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
@@ -30,4 +32,5 @@ pub use error::RunError;
 pub use host_files::HostFiles;
 pub use load::{Loaded, load};
 pub use process::{Options, run};
+pub use terminal::exit;
 pub use trace::TraceTo;

@@ -17,7 +17,7 @@ use crate::signals::Blocked;
 use crate::start::Start;
 use crate::statistics::Report;
 use crate::trace::{Trace, TraceTo};
-use crate::{Bundle, RunError, load, thread};
+use crate::{Bundle, RunError, load, terminal, thread};
 
 /// How long a host thread may take from the enclave's last word to giving its seat back.
 const LEAVING_LIMIT: Duration = Duration::from_secs(10);
@@ -60,6 +60,9 @@ pub fn run<P: Platform>(
         enclave_words: Mutex::new(None),
         statistics: options.statistics.clone(),
         trace: Trace::open(options.trace.as_ref())?,
+        kept_signals: AtomicU64::new(0),
+        has_keeper: AtomicBool::new(false),
+        keeper: OnceLock::new(),
     });
     let Some(others) = process.seats.len().checked_sub(1) else {
         return Err(RunError::Refused(
@@ -182,6 +185,18 @@ impl Seat {
         }
     }
 
+    /// The clock of what the thread that sits here has used of processors.
+    pub(crate) fn processor_clock(&self) -> Result<libc::clockid_t, i32> {
+        let sitter = locked(&self.sitter);
+        let thread = (*sitter).ok_or(libc::EINVAL)?;
+        let mut clock = 0;
+        // SAFETY: the thread cannot end while the lock is held; `clock` is a place for the answer.
+        match unsafe { libc::pthread_getcpuclockid(thread, &raw mut clock) } {
+            0 => Ok(clock),
+            errno => Err(errno),
+        }
+    }
+
     /// Whether the thread was interrupted since this was last asked.
     pub(crate) fn take_interrupted(&self) -> bool {
         self.interrupted.swap(false, Ordering::SeqCst)
@@ -221,6 +236,11 @@ pub(crate) struct Process<E> {
     enclave_words: Mutex<Option<Vec<u8>>>,
     statistics: Option<PathBuf>,
     pub(crate) trace: Trace,
+    /// Signals that came and that the enclave has not taken.
+    pub(crate) kept_signals: AtomicU64,
+    has_keeper: AtomicBool,
+    /// Where the keeper sits.
+    keeper: OnceLock<usize>,
 }
 
 impl<E: Enclave> Process<E> {
@@ -239,6 +259,22 @@ impl<E: Enclave> Process<E> {
         *locked(&self.seats[seat].token) = false;
         locked(&self.free).push(seat);
         self.freed.notify_one();
+    }
+
+    /// Whether the keeper must be started, by whoever asked.
+    pub(crate) fn claim_keeper(&self) -> bool {
+        !self.has_keeper.swap(true, Ordering::SeqCst)
+    }
+
+    /// The keeper takes this seat.
+    pub(crate) fn keeper_sits(&self, seat: usize) {
+        let _ = self.keeper.set(seat);
+    }
+
+    /// Wakes the keeper; whether it has a seat.
+    pub(crate) fn wake_keeper(&self) -> bool {
+        let seat = self.keeper.get().and_then(|&seat| self.seats.get(seat));
+        seat.inspect(|seat| seat.unpark()).is_some()
     }
 
     /// Whether anybody wants to know what was counted.
@@ -275,7 +311,7 @@ impl<E: Enclave> Process<E> {
             eprintln!("occlum-run: error: {error}");
             status = 1;
         }
-        std::process::exit(status)
+        terminal::exit(status)
     }
 
     fn report(&self) -> Report {

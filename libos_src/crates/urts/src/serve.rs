@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use abi::ocall::{NO_TIMEOUT, Ocall, PollEntry};
+use abi::ocall::{Command, NO_TIMEOUT, Ocall, PollEntry};
 use abi::{PageType, Permissions};
 use platform::Enclave;
 
@@ -17,7 +18,7 @@ use crate::process::{Process, Seat};
 use crate::signals::Uninterrupted;
 #[cfg(feature = "testing")]
 use crate::testing;
-use crate::thread;
+use crate::{signal_keeper, terminal, thread};
 
 /// A reply: at least zero, or the positive error number.
 type Reply = Result<u64, i32>;
@@ -64,9 +65,22 @@ fn answer<E: Enclave>(
         Ocall::Write => write(&process.seats[seat], first, mailbox.buffer(second)),
         Ocall::Poll => poll(&process.seats[seat], mailbox, first, second),
         Ocall::TerminalSize => terminal_size(first),
+        Ocall::TerminalSettings => {
+            stream(first).and_then(|fd| terminal::settings(fd, mailbox.buffer(u64::MAX)))
+        }
+        Ocall::SetTerminalSettings => stream(first)
+            .and_then(|fd| terminal::set_settings(fd, second, mailbox.buffer(u64::MAX))),
+        Ocall::TerminalRequest => stream(first).and_then(|fd| terminal::request(fd, second, third)),
         Ocall::ReadImage => read_image(process, first, second, mailbox.buffer(third)),
-        Ocall::Clock => clock(first),
-        Ocall::SpawnThread => thread::spawn(process).map(|()| 0),
+        Ocall::Clock => clock(process, first, second),
+        Ocall::SpawnThread => thread::spawn(process, Command::Thread).map(|()| 0),
+        Ocall::SpawnKeeper => signal_keeper::spawn(process).map(|()| 0),
+        Ocall::KeepSignals => signal_keeper::keep(process, first).map(|()| 0),
+        Ocall::TakeSignals => Ok(process.kept_signals.swap(0, Ordering::SeqCst)),
+        Ocall::Stop => {
+            signal_keeper::stop();
+            Ok(0)
+        }
         Ocall::Park => {
             process.seats[seat].park(duration(first));
             Ok(0)
@@ -233,10 +247,11 @@ fn terminal_size(descriptor: u64) -> Reply {
     Ok(u64::from(size.ws_row) << 16 | u64::from(size.ws_col))
 }
 
-fn clock(number: u64) -> Reply {
+fn clock<E: Enclave>(process: &Process<E>, number: u64, thread: u64) -> Reply {
     let clock = match number {
         0 => libc::CLOCK_REALTIME,
         1 => libc::CLOCK_MONOTONIC,
+        2 => seat_of(process, thread)?.processor_clock()?,
         _ => return Err(libc::EINVAL),
     };
     let mut time = libc::timespec {
@@ -311,7 +326,7 @@ fn duration(nanoseconds: u64) -> Option<Duration> {
     (nanoseconds != NO_TIMEOUT).then(|| Duration::from_nanos(nanoseconds))
 }
 
-fn last_errno() -> i32 {
+pub(crate) fn last_errno() -> i32 {
     io::Error::last_os_error()
         .raw_os_error()
         .unwrap_or(libc::EIO)

@@ -11,6 +11,7 @@ use crate::mailbox::Mailbox;
 use crate::process::Process;
 use crate::serve;
 use crate::signals::Blocked;
+use crate::terminal::exit;
 
 /// Runs `command` on the calling host thread, on the thread control page of `seat`, until the
 /// enclave says that it is done. The seat is then free, and asynchronous signals stay blocked: the
@@ -129,25 +130,28 @@ fn done(command: Command, argument: u64) -> Result<(), RunError> {
     match Refusal::from_argument(argument) {
         None => Ok(()),
         // The process ended while this thread was on its way: whoever ended it says so.
-        Some(Refusal::ProcessOver) if command == Command::Thread => Ok(()),
+        Some(Refusal::ProcessOver) if command != Command::Start => Ok(()),
         Some(refusal) => Err(RunError::Refused(refusal.description().to_owned())),
     }
 }
 
-/// Starts a host thread for a thread of the enclave.
+/// Starts a host thread for a thread of the enclave, which enters with `command`.
 ///
 /// # Errors
 /// The positive error number if there is no free seat, or the host has no thread to give.
-pub(crate) fn spawn<E: Enclave>(process: &Arc<Process<E>>) -> Result<(), i32> {
+pub(crate) fn spawn<E: Enclave>(process: &Arc<Process<E>>, command: Command) -> Result<(), i32> {
     let seat = process.take_seat().ok_or(libc::EAGAIN)?;
     let shared = Arc::clone(process);
     let starting = Blocked::new();
     let attaching = starting.for_new_thread();
     let builder = std::thread::Builder::new().name(format!("enclave-{seat}"));
     let started = builder.spawn(move || {
-        if let Err(error) = run(&shared, seat, Command::Thread, 0, attaching) {
+        if command == Command::Keeper {
+            shared.keeper_sits(seat);
+        }
+        if let Err(error) = run(&shared, seat, command, 0, attaching) {
             eprintln!("occlum-run: error: {error}");
-            std::process::exit(i32::from(error.exit_status()));
+            exit(error.exit_status().into());
         }
     });
     started.map(drop).map_err(|_| {

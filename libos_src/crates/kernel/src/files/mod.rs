@@ -9,6 +9,8 @@ mod host_stream;
 mod pipe;
 pub(crate) mod poll_events;
 mod ring;
+mod signal_file;
+mod timer;
 
 pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
@@ -19,3 +21,5 @@ pub(crate) use file_locks::{
 pub(crate) use host_stream::HostStream;
 pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};
 pub(crate) use ring::Ring;
+pub(crate) use signal_file::SignalFile;
+pub(crate) use timer::TimerFile;

@@ -125,6 +125,7 @@ impl Libos {
             release_robust_list(memory, &self.futexes, self.machine, robust_list, tid);
         }
         let status = process.survivors.status().unwrap_or(status);
+        *process.ended_threads_time.lock() += self.thread_time(thread);
         let last = process.remove_thread(tid, status);
         self.processes.remove_thread(tid);
         // Before anybody learns of the end, so that there is room for another thread then.
@@ -152,6 +153,8 @@ impl Libos {
 
     /// Gives back what a process had, and tells its parent.
     fn finish_process(&self, process: &Arc<Process>, status: EndStatus) {
+        process.interval_timers.stop(self);
+        process.timers.clear(self);
         // Closing files may take long, so it is done without the lock.
         let descriptors = core::mem::take(&mut *process.descriptors.write());
         drop(descriptors);
@@ -161,7 +164,9 @@ impl Libos {
         if let Some(parent) = process.return_memory() {
             self.wake(&parent);
         }
-        let ended = self.processes.end(process, status, self.now());
+        let ended = self
+            .processes
+            .end(process, status, self.processor_time(process));
         for (orphan, signal) in ended.death_signals {
             let info = SignalInfo::from_kill(signal, process.pid, 0);
             // A queue that is full loses real-time signals, as on Linux.

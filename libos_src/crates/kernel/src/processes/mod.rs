@@ -5,6 +5,7 @@ mod files;
 mod limits;
 mod process;
 mod standing;
+mod stop;
 mod table;
 mod wait;
 
@@ -13,5 +14,6 @@ pub(crate) use files::ProcessFiles;
 pub(crate) use limits::{Limit, Limits};
 pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
 pub(crate) use standing::{Ids, Standing};
+pub(crate) use stop::Stop;
 pub(crate) use table::{FIRST_PID, ProcessTable, Target};
 pub(crate) use wait::{Change, Children, WaitFor, Waited};

@@ -7,13 +7,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use locks::{Mutex, RwLock};
-use vfs::{Location, Viewpoint};
+use vfs::{Location, Viewpoint, Watchers};
 
-use super::{EndStatus, Limits, Standing, Survivors};
+use super::{EndStatus, Limits, Standing, Stop, Survivors};
 use crate::files::Descriptors;
 use crate::memory::AddressSpace;
-use crate::signals::{ProcessSignals, SignalSet};
+use crate::signals::{ProcessSignals, Signal, SignalInfo, SignalSet};
 use crate::threads::Thread;
+use crate::timers::{IntervalTimers, PosixTimers};
 
 /// A process: memory, files, signals and threads.
 pub(crate) struct Process {
@@ -25,6 +26,16 @@ pub(crate) struct Process {
     pub(crate) viewpoint: RwLock<Viewpoint>,
     /// Its signals.
     pub(crate) signals: Mutex<ProcessSignals>,
+    /// Its three timers of `setitimer`.
+    pub(crate) interval_timers: IntervalTimers,
+    /// Its timers of `timer_create`.
+    pub(crate) timers: PosixTimers,
+    /// Whether job control has stopped it.
+    pub(crate) stop: Stop,
+    /// Processor time of its threads that have ended.
+    pub(crate) ended_threads_time: Mutex<Duration>,
+    /// Who reads its signals by `signalfd`.
+    pub(crate) signal_watchers: Arc<Watchers>,
     /// Its limits.
     pub(crate) limits: Mutex<Limits>,
     /// Whose it is.
@@ -92,6 +103,11 @@ impl Process {
             descriptors: RwLock::new(new.descriptors),
             viewpoint: RwLock::new(new.viewpoint),
             signals: Mutex::new(new.signals),
+            interval_timers: IntervalTimers::default(),
+            timers: PosixTimers::default(),
+            stop: Stop::default(),
+            ended_threads_time: Mutex::default(),
+            signal_watchers: Arc::default(),
             limits: Mutex::new(new.limits),
             standing: Mutex::new(new.standing),
             survivors: Survivors::default(),
@@ -178,6 +194,20 @@ impl Process {
         drop(signals);
         let pending = own.union(self.signals.lock().pending.present());
         pending.difference(mask) != SignalSet::default()
+    }
+
+    /// Takes a pending signal for `thread` that is not in `blocked`: first of its own.
+    pub(crate) fn take_signal(
+        &self,
+        thread: &Thread,
+        blocked: SignalSet,
+    ) -> Option<(Signal, SignalInfo)> {
+        let own = thread.signals.lock().pending.take(blocked);
+        let taken = own.or_else(|| self.signals.lock().pending.take(blocked));
+        if let Some((id, overruns)) = taken.as_ref().and_then(|(_, info)| info.timer()) {
+            self.timers.delivered(id, overruns);
+        }
+        taken
     }
 
     /// How many threads live.

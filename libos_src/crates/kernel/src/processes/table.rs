@@ -38,8 +38,8 @@ pub(super) struct Member {
     pub(super) session: u32,
     /// What its parent has not been told yet.
     pub(super) change: Option<Change>,
-    /// How long it lived, once it has ended.
-    pub(super) lifetime: Duration,
+    /// What it has used of processors, once it has ended.
+    pub(super) time: Duration,
     /// What its parent gets when it ends.
     exit_signal: Option<Signal>,
     /// What it gets when its parent ends (`PR_SET_PDEATHSIG`).
@@ -146,7 +146,7 @@ impl ProcessTable {
             group,
             session,
             change: None,
-            lifetime: Duration::ZERO,
+            time: Duration::ZERO,
             exit_signal,
             death_signal: None,
             adopts: false,
@@ -299,6 +299,28 @@ impl ProcessTable {
         }
     }
 
+    /// Whether nobody outside the group of a process, but in its session, is a parent of one in it:
+    /// then there is no shell that could continue the group (POSIX "orphaned process group").
+    pub(crate) fn is_orphaned(&self, pid: u32) -> bool {
+        let members = self.0.lock();
+        let Some(own) = members.by_pid.get(&pid) else {
+            return true;
+        };
+        let in_group = (members.live()).filter(|member| member.group == own.group);
+        let mut parents = in_group.filter_map(|member| members.by_pid.get(&member.parent));
+        !parents.any(|parent| parent.group != own.group && parent.session == own.session)
+    }
+
+    /// The processes of a session that live.
+    pub(crate) fn has_session(&self, session: u32) -> bool {
+        (self.0.lock().live()).any(|member| member.session == session)
+    }
+
+    /// Whether a group with a live process is in a session.
+    pub(crate) fn is_group_of(&self, group: u32, session: u32) -> bool {
+        (self.0.lock().live()).any(|member| member.group == group && member.session == session)
+    }
+
     /// Sets what a process gets when its parent ends.
     pub(crate) fn set_death_signal(&self, pid: u32, signal: Option<Signal>) {
         if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
@@ -333,7 +355,6 @@ impl ProcessTable {
     }
 
     /// A process has stopped or goes on. Returns its parent, to be told.
-    #[expect(dead_code, reason = "for job control, which stops processes")]
     pub(crate) fn note_change(&self, pid: u32, change: Change) -> Option<Arc<Process>> {
         let mut members = self.0.lock();
         let member = members.by_pid.get_mut(&pid)?;
@@ -348,8 +369,8 @@ impl ProcessTable {
             .map(|member| member.process.clone())
     }
 
-    /// A process has ended at `now`: its parent may wait for it, its children get another parent.
-    pub(crate) fn end(&self, process: &Process, status: EndStatus, now: Duration) -> Ended {
+    /// A process has ended, having used `time`: its parent may wait for it, its children get another parent.
+    pub(crate) fn end(&self, process: &Process, status: EndStatus, time: Duration) -> Ended {
         let mut members = self.0.lock();
         let mut ended = Ended {
             parent: None,
@@ -362,7 +383,7 @@ impl ProcessTable {
             return ended;
         };
         member.change = Some(Change::Ended(status));
-        member.lifetime = now.saturating_sub(process.began);
+        member.time = time;
         let (parent, exit_signal) = (member.parent, member.exit_signal);
         let orphans = core::mem::take(&mut member.children);
         let mut has_zombie = false;

@@ -11,7 +11,6 @@ use crate::signals::Signal;
 
 /// What may happen to a process that its parent can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "for job control, which stops processes")]
 pub(crate) enum Change {
     /// It has ended.
     Ended(EndStatus),
@@ -54,7 +53,7 @@ pub(crate) struct Waited {
     pub(crate) pid: u32,
     /// What happened to it.
     pub(crate) change: Change,
-    /// How long it lived, with its own children, if it has ended.
+    /// What it and its children have used of processors, if it has ended.
     pub(crate) time: Duration,
 }
 
@@ -119,7 +118,7 @@ impl ProcessTable {
 }
 
 fn time_of(child: &Member) -> Duration {
-    child.lifetime + *child.process.children_time.lock()
+    child.time + *child.process.children_time.lock()
 }
 
 /// Returns the process if it is forgotten, so that it is dropped without the lock.

@@ -18,6 +18,7 @@ pub(crate) struct Action {
     pub(crate) mask: u64,
 }
 
+const SA_NOCLDSTOP: u64 = 1;
 const SA_NOCLDWAIT: u64 = 2;
 pub(crate) const SA_RESTORER: u64 = 0x0400_0000;
 const SA_ONSTACK: u64 = 0x0800_0000;
@@ -47,6 +48,11 @@ impl Action {
     /// Whether children are not waited for.
     pub(crate) const fn forgets_children(&self) -> bool {
         self.flags & SA_NOCLDWAIT != 0
+    }
+
+    /// Whether only the ends of children are told.
+    pub(crate) const fn ignores_stops(&self) -> bool {
+        self.flags & SA_NOCLDSTOP != 0
     }
 
     /// Whether an interrupted call starts again.

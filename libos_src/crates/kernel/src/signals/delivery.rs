@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 
 use hal::{ExceptionInfo, LogLevel, UserRegs, Vector};
+use vfs::Readiness;
 
 use super::exception::{access_of, signal_of};
 use super::frame::{self, FramePlan};
@@ -35,11 +36,15 @@ impl Libos {
         let Task {
             process, thread, ..
         } = task;
-        self.make_way(task);
-        if process.survivors.is_over_for(thread.tid()) {
-            return self.end_thread(task, EndStatus::Exited(0));
-        }
-        while let Some((signal, info)) = self.take_signal(process, thread) {
+        loop {
+            self.wait_while_stopped(task);
+            self.make_way(task);
+            if process.survivors.is_over_for(thread.tid()) {
+                return self.end_thread(task, EndStatus::Exited(0));
+            }
+            let Some((signal, info)) = self.take_signal(process, thread) else {
+                break;
+            };
             let action = process.signals.lock().take_action(signal);
             if action.ignores(signal) {
                 continue;
@@ -118,11 +123,8 @@ impl Libos {
     }
 
     fn take_signal(&self, process: &Process, thread: &Thread) -> Option<(Signal, SignalInfo)> {
-        let mut signals = thread.signals.lock();
-        let mask = signals.mask;
-        let own = signals.pending.take(mask);
-        drop(signals);
-        own.or_else(|| process.signals.lock().pending.take(mask))
+        let mask = thread.signals.lock().mask;
+        process.take_signal(thread, mask)
     }
 
     fn enter_handler(
@@ -158,11 +160,7 @@ impl Libos {
             DefaultAction::Ignore => Then::Return,
             DefaultAction::Terminate => self.end_process(task, EndStatus::Killed(signal)),
             DefaultAction::Stop => {
-                let line = format!(
-                    "SIG{} does not stop the program: job control comes in a later version",
-                    signal.name()
-                );
-                self.machine.log(LogLevel::Warning, &line);
+                self.stop_process(&task.process, signal);
                 Then::Return
             }
         }
@@ -182,14 +180,36 @@ impl Libos {
         signal: Signal,
         info: SignalInfo,
     ) -> Result<(), hal::Errno> {
-        if process.signals.lock().action(signal).ignores(signal) {
+        self.before_sending(process, signal);
+        let is_blocked = thread.signals.lock().mask.contains(signal);
+        if process.signals.lock().action(signal).ignores(signal) && !is_blocked {
             return Ok(());
         }
         if !thread.signals.lock().pending.add(signal, info) {
             return Err(hal::Errno::EAGAIN);
         }
         self.interrupt(thread);
+        process.signal_watchers.notify(Readiness::READABLE);
         Ok(())
+    }
+
+    /// What a signal does that stops or continues, before anybody takes it.
+    fn before_sending(&self, process: &Process, signal: Signal) {
+        const STOPS: [Signal; 4] = [Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU];
+        let forget = |undone: &[Signal]| {
+            for &signal in undone {
+                process.signals.lock().pending.forget(signal);
+                for thread in process.threads() {
+                    thread.signals.lock().pending.forget(signal);
+                }
+            }
+        };
+        if signal == Signal::CONT {
+            forget(&STOPS);
+            self.continue_process(process);
+        } else if STOPS.contains(&signal) {
+            forget(&[Signal::CONT]);
+        }
     }
 
     /// Sends a signal to the process: a thread that does not block it takes it.
@@ -199,21 +219,27 @@ impl Libos {
         signal: Signal,
         info: SignalInfo,
     ) -> Result<(), hal::Errno> {
+        self.before_sending(process, signal);
+        let threads = process.threads();
+        let takes = |thread: &Arc<Thread>| !thread.signals.lock().mask.contains(signal);
+        // What is ignored and blocked may be waited for, or read.
+        let is_blocked = !threads.iter().any(takes);
         let mut signals = process.signals.lock();
-        if signals.action(signal).ignores(signal) {
+        if signals.action(signal).ignores(signal) && !is_blocked {
             return Ok(());
         }
         if !signals.pending.add(signal, info) {
             return Err(hal::Errno::EAGAIN);
         }
         drop(signals);
-        for thread in process.threads() {
-            if thread.signals.lock().mask.contains(signal) {
-                thread.look_at_signals();
-            } else {
+        for thread in threads {
+            if takes(&thread) {
                 self.interrupt(&thread);
+            } else {
+                thread.look_at_signals();
             }
         }
+        process.signal_watchers.notify(Readiness::READABLE);
         Ok(())
     }
 }
@@ -288,6 +314,11 @@ impl ProcessSignals {
     /// The process runs another program: what was handled is no more, what was ignored still is.
     pub(crate) fn forget_handlers(&mut self) {
         self.actions.forget_handlers();
+    }
+
+    /// Whether only the ends of children are of interest (`SA_NOCLDSTOP`).
+    pub(crate) const fn ignores_stops_of_children(&self) -> bool {
+        self.actions.get(Signal::CHLD).ignores_stops()
     }
 
     /// Whether the ends of children are of no interest (`SIG_IGN` or `SA_NOCLDWAIT`).

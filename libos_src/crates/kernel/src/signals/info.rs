@@ -24,6 +24,8 @@ pub(crate) struct SignalInfo {
 const SI_USER: i32 = 0;
 /// Sent by the kernel.
 const SI_KERNEL: i32 = 0x80;
+/// Sent by a timer of `timer_create`.
+const SI_TIMER: i32 = -2;
 /// Sent by `tkill` or `tgkill`.
 const SI_TKILL: i32 = -6;
 
@@ -68,6 +70,40 @@ impl SignalInfo {
     /// Raised by a fault that is about `address`; `code` says which (`SEGV_*`, `FPE_*`, …).
     pub(crate) const fn from_fault(signal: Signal, code: i32, address: u64) -> Self {
         Self::new(signal, code, address)
+    }
+
+    /// The timer `id` has expired, and `overruns` times more.
+    pub(crate) const fn from_timer(signal: Signal, id: u32, overruns: u32, value: u64) -> Self {
+        let mut info = Self::new(signal, SI_TIMER, id as u64 | (overruns as u64) << 32);
+        info.fields[1] = value;
+        info
+    }
+
+    /// The id and overruns of the timer that it is about, if one sent it.
+    pub(crate) const fn timer(&self) -> Option<(u32, u32)> {
+        if self.code == SI_TIMER {
+            Some((self.fields[0] as u32, (self.fields[0] >> 32) as u32))
+        } else {
+            None
+        }
+    }
+
+    /// Counts `more` overruns, up to `max`.
+    pub(crate) fn add_overruns(&mut self, more: u32, max: u32) {
+        if let Some((id, overruns)) = self.timer() {
+            let overruns = overruns.saturating_add(more).min(max);
+            self.fields[0] = u64::from(id) | u64::from(overruns) << 32;
+        }
+    }
+
+    /// Why it was sent: positive by the kernel, negative or zero by a process.
+    pub(crate) const fn code(&self) -> i32 {
+        self.code
+    }
+
+    /// What depends on the code, from byte 16 on.
+    pub(crate) const fn fields(&self) -> &[u64; 14] {
+        &self.fields
     }
 
     /// The same for another number: `rt_sigqueueinfo` takes the number from its own argument.

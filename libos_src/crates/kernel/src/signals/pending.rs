@@ -48,6 +48,17 @@ impl Pending {
         Some(taken)
     }
 
+    /// Counts `more` overruns on a signal of the timer `id` that still waits, if there is one.
+    pub(crate) fn add_overruns(&mut self, id: u32, more: u32, max: u32) -> bool {
+        let is_of_timer = |info: &SignalInfo| info.timer().is_some_and(|(timer, _)| timer == id);
+        let waiting = self.queue.iter_mut().find(|(_, info)| is_of_timer(info));
+        let Some((_, info)) = waiting else {
+            return false;
+        };
+        info.add_overruns(more, max);
+        true
+    }
+
     /// Drops all of one signal: its action became to ignore it.
     pub(crate) fn forget(&mut self, signal: Signal) {
         self.queue.retain(|(queued, _)| *queued != signal);

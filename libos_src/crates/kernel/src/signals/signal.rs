@@ -53,6 +53,12 @@ impl Signal {
         }
     }
 
+    /// The signal with this name, `SIG` included.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("SIG")?;
+        (1..32).map(Self).find(|signal| signal.name() == name)
+    }
+
     /// Its number.
     pub(crate) const fn number(self) -> u8 {
         self.0

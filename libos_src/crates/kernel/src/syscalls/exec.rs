@@ -225,6 +225,7 @@ fn become_program(
     thread.robust_list.store(0, Ordering::Relaxed);
     *thread.name.lock() = name;
     thread.signals.lock().alternate_stack = AlternateStack::default();
+    process.timers.clear(libos);
     process.signals.lock().forget_handlers();
     let closed = process.descriptors.write().take_closed_on_exec();
     for descriptor in closed {

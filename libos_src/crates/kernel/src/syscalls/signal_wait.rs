@@ -50,9 +50,7 @@ pub(super) fn rt_sigtimedwait(
         .lock()
         .suspend_mask(blocked.difference(wanted));
     let taken = loop {
-        let own = call.thread.signals.lock().pending.take(others);
-        let taken = own.or_else(|| call.process.signals.lock().pending.take(others));
-        if let Some(taken) = taken {
+        if let Some(taken) = call.process.take_signal(call.thread, others) {
             break Ok(taken);
         }
         match call.libos.sleep(call.process, call.thread, deadline) {

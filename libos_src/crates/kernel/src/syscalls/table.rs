@@ -5,8 +5,8 @@ use super::call::{Call, Outcome};
 use super::{
     clone, descriptors, directories, event_poll, exec, extended, file_locks, futex, identity,
     input_output, ioctl, links, mapping, metadata, mounts, open, pipes, poll, process, refused,
-    resources, scheduling, signal, signal_wait, socket_messages, sockets, splice, storage, system,
-    thread, time, users, vectors,
+    resources, scheduling, signal, signal_file, signal_wait, socket_messages, sockets, splice,
+    storage, system, thread, time, timers, users, vectors,
 };
 
 macro_rules! table {
@@ -69,6 +69,9 @@ table! {
     33 dup2 => descriptors::dup2, (i32, i32);
     34 pause => signal_wait::pause, ();
     35 nanosleep => time::nanosleep, (Address, Address);
+    36 getitimer => timers::getitimer, (i32, Address);
+    37 alarm => timers::alarm, (u32);
+    38 setitimer => timers::setitimer, (i32, Address, Address);
     39 getpid => identity::getpid, ();
     40 sendfile => splice::sendfile, (i32, i32, Address, u64);
     41 socket => sockets::socket, (i32, u32, i32);
@@ -213,6 +216,11 @@ table! {
     217 getdents64 => directories::getdents64, (i32, Address, u32);
     218 set_tid_address => thread::set_tid_address, (Address);
     221 fadvise64 => descriptors::fadvise64, (i32, i64, i64, i32);
+    222 timer_create => timers::timer_create, (i32, Address, Address);
+    223 timer_settime => timers::timer_settime, (i32, u32, Address, Address);
+    224 timer_gettime => timers::timer_gettime, (i32, Address);
+    225 timer_getoverrun => timers::timer_getoverrun, (i32);
+    226 timer_delete => timers::timer_delete, (i32);
     228 clock_gettime => time::clock_gettime, (i32, Address);
     229 clock_getres => time::clock_getres, (i32, Address);
     230 clock_nanosleep => time::clock_nanosleep, (i32, u32, Address, Address);
@@ -257,9 +265,14 @@ table! {
     279 move_pages => refused::quietly, ();
     280 utimensat => metadata::utimensat, (i32, Address, Address, u32);
     281 epoll_pwait => event_poll::epoll_pwait, (i32, Address, i32, i32, Address, u64);
+    282 signalfd => signal_file::signalfd, (i32, Address, u64);
+    283 timerfd_create => timers::timerfd_create, (i32, u32);
     284 eventfd => pipes::eventfd, (u32);
     285 fallocate => storage::fallocate, (i32, u32, i64, i64);
+    286 timerfd_settime => timers::timerfd_settime, (i32, u32, Address, Address);
+    287 timerfd_gettime => timers::timerfd_gettime, (i32, Address);
     288 accept4 => sockets::accept4, (i32, Address, Address, u32);
+    289 signalfd4 => signal_file::signalfd4, (i32, Address, u64, u32);
     290 eventfd2 => pipes::eventfd2, (u32, u32);
     291 epoll_create1 => event_poll::epoll_create1, (u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use hal::{
-    Clock, Errno, Fault, HostPoll, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot, Timespec,
-    WindowSize,
+    Clock, Errno, Fault, HostPoll, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot, SettingsTime,
+    TerminalRequest, TerminalSettings, Timespec, WindowSize,
 };
 
 /// The user region.
@@ -35,6 +35,12 @@ pub(super) struct TestMachine {
     pub(super) lines: Mutex<Vec<String>>,
     /// Tokens of threads that were asked for.
     pub(super) spawned: Mutex<Vec<u64>>,
+    /// How often the keeper was asked for.
+    pub(super) keepers: AtomicUsize,
+    /// How often the whole enclave was to stop.
+    pub(super) stops: AtomicUsize,
+    /// Signals that came to the host.
+    pub(super) host_signals: AtomicU64,
     /// What is left of the kernel's heap.
     pub(super) heap_left: AtomicUsize,
     permits: [(Mutex<bool>, Condvar); THREADS as usize],
@@ -61,6 +67,9 @@ impl TestMachine {
             input: Mutex::default(),
             lines: Mutex::default(),
             spawned: Mutex::default(),
+            keepers: AtomicUsize::new(0),
+            stops: AtomicUsize::new(0),
+            host_signals: AtomicU64::new(0),
             heap_left: AtomicUsize::new(usize::MAX),
             permits: Default::default(),
             start: Instant::now(),
@@ -228,12 +237,38 @@ impl Machine for TestMachine {
         unimplemented!("no test of the kernel mounts a directory of the host")
     }
 
+    fn host_tty_settings(&self, _fd: u32) -> Result<TerminalSettings, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    fn set_host_tty_settings(
+        &self,
+        _fd: u32,
+        _settings: &TerminalSettings,
+        _when: SettingsTime,
+    ) -> Result<(), Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    fn host_tty_request(
+        &self,
+        _fd: u32,
+        _request: TerminalRequest,
+        _argument: u32,
+    ) -> Result<u32, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
     fn read_image(&self, _index: u32, _offset: u64, _buf: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::EIO)
     }
 
     fn clock(&self, _clock: Clock) -> Timespec {
         (Duration::from_secs(1000) + self.start.elapsed()).into()
+    }
+
+    fn processor_time(&self, _thread: u32) -> Duration {
+        self.start.elapsed()
     }
 
     fn random(&self, out: &mut [u8]) {
@@ -251,6 +286,21 @@ impl Machine for TestMachine {
     fn spawn_thread(&self, token: u64) -> Result<(), Errno> {
         self.spawned.lock().expect("not poisoned").push(token);
         Ok(())
+    }
+
+    fn spawn_keeper(&self) -> Result<(), Errno> {
+        self.keepers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn keep_host_signals(&self, _set: u64) {}
+
+    fn take_host_signals(&self) -> u64 {
+        self.host_signals.swap(0, Ordering::Relaxed)
+    }
+
+    fn stop(&self) {
+        self.stops.fetch_add(1, Ordering::Relaxed);
     }
 
     fn this_thread(&self) -> u32 {

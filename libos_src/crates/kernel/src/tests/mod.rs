@@ -4,6 +4,7 @@ mod families;
 mod files;
 mod futexes;
 mod images;
+mod job_control;
 mod machine;
 mod mappings;
 mod pipes;
@@ -11,6 +12,7 @@ mod processes;
 mod room;
 mod signals;
 mod sockets;
+mod timers;
 mod waiting;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::UserRegs;
 use locks::Mutex;
 
-use super::Context;
+use super::{Context, ProcessorTime};
 use crate::memory::PageFault;
 use crate::signals::{SignalSet, ThreadSignals};
 
@@ -18,6 +18,8 @@ pub(crate) struct Thread {
     pub(crate) robust_list: AtomicU64,
     /// Its name, padded with zeros.
     pub(crate) name: Mutex<[u8; 16]>,
+    /// What it has used of processors.
+    pub(crate) processor_time: Mutex<ProcessorTime>,
     /// Its signals.
     pub(crate) signals: Mutex<ThreadSignals>,
     tid: AtomicU32,
@@ -58,6 +60,7 @@ impl Thread {
             clear_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             name: Mutex::new(name),
+            processor_time: Mutex::default(),
             signals: Mutex::new(signals),
             context: Mutex::new(Some(Box::new(Context::beginning(start)))),
             number: AtomicU32::new(NO_NUMBER),

@@ -99,7 +99,7 @@ impl Libos {
     }
 
     /// Waits in `wait`, and lets others have the memory meanwhile.
-    fn without_memory<T>(
+    pub(crate) fn without_memory<T>(
         &self,
         process: &Process,
         thread: &Arc<Thread>,

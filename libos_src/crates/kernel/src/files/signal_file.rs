@@ -1,0 +1,154 @@
+//! `signalfd`.
+
+use alloc::sync::{Arc, Weak};
+
+use hal::Errno;
+use locks::Mutex;
+use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
+use crate::processes::Process;
+use crate::signals::{Signal, SignalInfo, SignalSet};
+
+/// Pending signals to read (signalfd(2)). They are those of the process that made it.
+pub(crate) struct SignalFile {
+    process: Weak<Process>,
+    wanted: Mutex<SignalSet>,
+    watchers: Arc<Watchers>,
+}
+
+/// `struct signalfd_siginfo` (`linux/signalfd.h`).
+#[derive(Clone, Copy, Debug, FromZeros, IntoBytes, Immutable)]
+#[repr(C)]
+struct Record {
+    signal: u32,
+    errno: i32,
+    code: i32,
+    pid: u32,
+    uid: u32,
+    fd: i32,
+    timer: u32,
+    band: u32,
+    overruns: u32,
+    trap: u32,
+    status: i32,
+    number: i32,
+    pointer: u64,
+    user_time: u64,
+    system_time: u64,
+    address: u64,
+    reserved: [u8; 48],
+}
+
+const _: () = assert!(size_of::<Record>() == 128);
+
+impl SignalFile {
+    /// A file that gives the signals of `wanted`.
+    pub(crate) fn new(process: &Arc<Process>, wanted: SignalSet) -> Self {
+        Self {
+            process: Arc::downgrade(process),
+            wanted: Mutex::new(wanted),
+            watchers: process.signal_watchers.clone(),
+        }
+    }
+
+    /// The signals behind an open file.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// Gives the signals of another set from now on.
+    pub(crate) fn set_wanted(&self, wanted: SignalSet) {
+        *self.wanted.lock() = wanted;
+        self.watchers.notify(Readiness::READABLE);
+    }
+
+    fn others(&self) -> SignalSet {
+        SignalSet::from_bits(!self.wanted.lock().bits())
+    }
+}
+
+impl Inode for SignalFile {
+    fn kind(&self) -> FileType {
+        FileType::Unnamed
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let mode = Mode::from_low_bits(0o600);
+        Ok(Metadata::fixed(1, FileType::Unnamed, mode))
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// Gives as many as there are and fit. What was sent to a thread alone is given to whoever
+    /// reads, which on Linux only that thread gets.
+    fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let size = size_of::<Record>();
+        if buffer.len() < size {
+            return Err(Errno::EINVAL);
+        }
+        let process = self.process.upgrade().ok_or(Errno::EAGAIN)?;
+        let threads = process.threads();
+        let mut done = 0;
+        for place in buffer.chunks_exact_mut(size) {
+            let others = self.others();
+            let taken = threads
+                .iter()
+                .find_map(|thread| process.take_signal(thread, others));
+            let Some((signal, info)) = taken else { break };
+            place.copy_from_slice(record(signal, &info).as_bytes());
+            done += size;
+        }
+        if done == 0 {
+            Err(Errno::EAGAIN)
+        } else {
+            Ok(done)
+        }
+    }
+
+    fn write_at(&self, _offset: u64, _data: &[u8]) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.watchers)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let mut readiness = Readiness::empty();
+        let Some(process) = self.process.upgrade() else {
+            return readiness;
+        };
+        let mut present = process.signals.lock().pending.present();
+        for thread in process.threads() {
+            present = present.union(thread.signals.lock().pending.present());
+        }
+        let is_ready = present.difference(self.others()) != SignalSet::default();
+        readiness.set(Readiness::READABLE, is_ready);
+        readiness
+    }
+}
+
+/// What of `siginfo_t` the record has. Which fields of it are meant depends on the signal.
+fn record(signal: Signal, info: &SignalInfo) -> Record {
+    let mut record = Record::new_zeroed();
+    record.signal = signal.number().into();
+    record.code = info.code();
+    let [first, second, third, ..] = *info.fields();
+    let [pid, uid] = [first as u32, (first >> 32) as u32];
+    if let Some((timer, overruns)) = info.timer() {
+        record.timer = timer;
+        record.overruns = overruns;
+        (record.number, record.pointer) = (second as i32, second);
+    } else if signal == Signal::CHLD {
+        (record.pid, record.uid) = (pid, uid);
+        record.status = second as i32;
+        (record.user_time, record.system_time) = (second >> 32, third);
+    } else {
+        (record.pid, record.uid) = (pid, uid);
+        (record.number, record.pointer) = (second as i32, second);
+    }
+    record
+}
