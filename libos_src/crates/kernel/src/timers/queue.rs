@@ -26,6 +26,9 @@ pub(crate) trait Expire: Send + Sync {
 /// An entry of the queue: when, on the monotonic clock, and a number that no other has.
 pub(crate) type Key = (Duration, u64);
 
+/// An entry whose time has come.
+type Due = (Key, Arc<dyn Expire>);
+
 /// All timers that run.
 #[derive(Default)]
 pub(crate) struct Timers {
@@ -94,7 +97,7 @@ impl Timers {
     }
 
     /// Takes what is due; gives it, and when the next one will be.
-    fn take_due(&self, now: Duration) -> (Vec<(Key, Arc<dyn Expire>)>, Option<Duration>) {
+    fn take_due(&self, now: Duration) -> (Vec<Due>, Option<Duration>) {
         let mut queue = self.queue.lock();
         let mut due = Vec::new();
         while let Some(entry) = queue.entries.first_entry()
