@@ -30,6 +30,7 @@ fn child(world: &World) -> Arc<Process> {
                 signals: ProcessSignals::default(),
                 limits: Limits::new(&[]),
                 program: parent.program(),
+                standing: Standing::default(),
                 began: world.libos.now(),
             })))
         })
