@@ -19,6 +19,7 @@ VERBS: Final = {
     "run": "make a target, then run it in this terminal",
     "clean": "delete everything that was made",
     "query": "show targets and what they need",
+    "audit": "build again from the source, or twice, and compare",
     "conformance": "compare what programs do in an enclave with what they do on the host",
     "measure": "compute the MRENCLAVE of an enclave, whoever made it",
     "inspect": "show all that an enclave file says: signature, rights, memory",
@@ -30,6 +31,7 @@ VERBS: Final = {
 }
 
 FILE_VERBS: Final = {
+    "audit": "occlum_build.audit.verb",
     "conformance": "occlum_build.conformance.verb",
     "diff": "occlum_build.identity.diff",
     "inspect": "occlum_build.identity.inspect",

@@ -135,7 +135,10 @@ def _unstable_results(one: _Build, other: _Build, causes: set[str]) -> list[Diff
 
 
 def _command(action: Mapping[str, Any]) -> list[str]:
-    return [*action["argv"], *(f"{name}={value}" for name, value in sorted(action["env"].items()))]
+    """The words of a command, its variables, and the digest of what is merely written."""
+    env = sorted(action["env"].items())
+    text = [action["text_sha256"]] if "text_sha256" in action else []
+    return [*action["argv"], *(f"{name}={value}" for name, value in env), *text]
 
 
 def _identity(resource: Mapping[str, Any]) -> str:

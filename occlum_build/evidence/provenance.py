@@ -80,7 +80,8 @@ def subjects(statement: Any) -> dict[str, str]:
 
 def _action(action: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("owner", "mnemonic", "argv", "env", "inputs", "outputs", "tools")
-    return {name: action[name] for name in kept}
+    found = {name: action[name] for name in kept}
+    return found | ({"text_sha256": action["text_sha256"]} if "text_sha256" in action else {})
 
 
 def _dependencies(lineage: Lineage) -> Iterator[dict[str, Any]]:

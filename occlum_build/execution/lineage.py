@@ -4,6 +4,7 @@ What a lineage says depends on nothing but the actions: two machines that make t
 artifacts from the same sources with the same tools write the same bytes.
 """
 
+import hashlib
 import json
 from typing import Final
 
@@ -95,7 +96,7 @@ class Lineage:
         return found | ({"link": link[0].removeprefix("-> ")} if link else {})
 
     def _described(self, action: Action) -> dict[str, object]:
-        return {
+        found: dict[str, object] = {
             "owner": str(action.owner),
             "mnemonic": action.mnemonic,
             "argv": list(action.argv),
@@ -105,6 +106,9 @@ class Lineage:
             "tools": sorted(self._tools.place(one).name for one in action.tools),
             "network": action.network,
         }
+        if action.text is not None:
+            found["text_sha256"] = hashlib.sha256(action.text.encode()).hexdigest()
+        return found
 
 
 def _order(tool: PlacedTool) -> tuple[str, str]:

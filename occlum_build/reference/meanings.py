@@ -154,5 +154,10 @@ MEANINGS: Final = {
     "OB0803": "A lock file is malformed.",
     "OB0804": "A report is about another enclave.",
     "OB0805": "A file is no golden record of an enclave.",
+    "OB0810": "An audit's source is neither a directory nor a commit.",
+    "OB0811": "An audit's source is not the top of a workspace.",
+    "OB0812": "An audit's source does not build what was asked for.",
+    "OB0813": "There is no bundle to audit, or the target makes none.",
+    "OB0814": "An audit would be written over something.",
 }
 """Each code, in a sentence."""

@@ -47,8 +47,6 @@ class Checkout:
     root: Path
     cache: Path
     env: Mapping[str, str] = field(default_factory=dict)
-    umask: int = 0o022
-    wrapper: tuple[str, ...] = ()
 
     def run(self, *words: str, status: int = 0) -> Ended:
         """Run `occlum-build` with these words; it must end with `status`."""
@@ -61,10 +59,9 @@ class Checkout:
             **self.env,
         }
         done = subprocess.run(
-            [*self.wrapper, sys.executable, "-m", "occlum_build.cli", *words],
+            [sys.executable, "-m", "occlum_build.cli", *words],
             cwd=self.root,
             env=environment,
-            umask=self.umask,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,10 +85,9 @@ _MACHINE = (
 )  # fmt: skip
 
 
-def copy_project(root: Path, *, backwards: bool = False) -> None:
-    """Copy what a build reads to `root`; `backwards` makes the files in the opposite order."""
-    files = sorted(_files(), reverse=backwards)
-    for name in files:
+def copy_project(root: Path) -> None:
+    """Copy what a build reads to `root`."""
+    for name in sorted(_files()):
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target)
@@ -122,11 +118,3 @@ def machine_cache() -> Path:
     """Where this machine keeps what earlier builds downloaded and unpacked."""
     chosen = os.environ.get("OCCLUM_BUILD_CACHE")
     return Path(chosen) if chosen else ROOT / ".occlum-build"
-
-
-def share_downloads(cache: Path) -> None:
-    """Give `cache` the files that the machine has downloaded, nothing made of them."""
-    (cache / "sha256").mkdir(parents=True)
-    kept = machine_cache() / "sha256"
-    for file in kept.iterdir() if kept.is_dir() else ():
-        shutil.copyfile(file, cache / "sha256" / file.name)

@@ -1,0 +1,117 @@
+"""`audit --twice`: an action that looks at the machine is caught, whatever it looks at."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.support.workspace import Workspace
+
+LEAKS = {
+    "path": "pwd > $OUT",
+    "user": "id -u > $OUT",
+    "host name": "uname -n > $OUT",
+    "processors": "nproc > $OUT",
+}
+
+
+def twice(workspace: Workspace, *words: str) -> tuple[int, str]:
+    outcome = workspace.run("audit", "//app:t", "--twice", *words)
+    return outcome.status, outcome.out + outcome.err
+
+
+def varied(workspace: Workspace) -> dict[str, bool]:
+    """What this machine lets vary."""
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo 1 > $OUT")')
+    outcome = workspace.run("audit", "//app:t", "--twice", "--json")
+    found = json.loads(outcome.out)
+    return {one["name"]: one["varied"] for one in found["circumstances"]}
+
+
+def test_an_action_that_depends_on_its_inputs_comes_out_the_same(workspace: Workspace) -> None:
+    workspace.build_file(
+        'shell(name = "t", srcs = ["a"], outs = ["o"], out_dirs = ["d"],'
+        ' cmd = "mkdir -p out/default/bin/app/d; cp app/a out/default/bin/app/d/x;'
+        ' cp app/a out/default/bin/app/o; env | grep EVIL >> out/default/bin/app/o || true")'
+    )
+    workspace.write("app/a", "text")
+
+    status, said = twice(workspace)
+
+    assert status == 0, said
+    assert "MATCH: all are the same" in said
+
+
+@pytest.mark.parametrize("circumstance", LEAKS)
+def test_an_action_that_looks_at_the_machine_is_caught(
+    workspace: Workspace, circumstance: str
+) -> None:
+    if not varied(workspace)[circumstance]:
+        pytest.skip(f"this machine does not let the {circumstance} vary")
+    workspace.build_file(f'shell(name = "t", outs = ["o"], cmd = "{LEAKS[circumstance]}")')
+
+    status, said = twice(workspace)
+
+    assert status == 1, said
+    assert "app/o" in said
+    assert "MISMATCH: it depends on more than its inputs" in said
+
+
+def test_the_circumstances_that_can_vary_do(workspace: Workspace) -> None:
+    found = varied(workspace)
+
+    always = {"path", "umask", "time zone", "locale", "actions at once", "order of files",
+              "times of files", "variables", "settings of cargo", "user"}  # fmt: skip
+    assert {name for name in always if not found[name]} == set()
+    if shutil.which("unshare") is None:
+        assert not found["host name"]
+
+
+def test_findings_are_there_for_programs_too(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "pwd > $OUT")')
+
+    outcome = workspace.run("audit", "//app:t", "--twice", "--json")
+
+    found = json.loads(outcome.out)
+    assert outcome.status == 1
+    assert (found["schema"], found["verdict"]) == (1, "mismatch")
+    assert [one["path"] for one in found["differences"]] == ["app/o"]
+
+
+def test_a_target_that_does_not_build_has_no_verdict(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo broken >&2; false")')
+
+    status, said = twice(workspace)
+
+    assert status == 2
+    assert "error[OB0812]" in said
+    assert "broken" in said
+
+
+def test_builds_can_be_kept_and_are_never_written_over(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo 1 > $OUT")')
+    kept = workspace.root.parent / "kept"
+
+    assert twice(workspace, "--keep", str(kept))[0] == 0
+    assert (kept / "a/x/source/out/default/bin/app/o").read_text() == "1\n"
+    status, said = twice(workspace, "--keep", str(kept))
+
+    assert status == 2
+    assert "error[OB0814]" in said
+
+
+def test_the_workspace_that_is_audited_stays_as_it_is(workspace: Workspace) -> None:
+    workspace.build_file('shell(name = "t", outs = ["o"], cmd = "echo 1 > $OUT")')
+
+    twice(workspace)
+
+    assert not (workspace.root / "out").exists()
+
+
+def test_an_audit_needs_something_to_compare_with(workspace: Workspace) -> None:
+    workspace.build_file("")
+
+    outcome = workspace.run("audit", "bundle")
+
+    assert outcome.status == 2
+    assert "an audit needs something to compare with" in outcome.err
