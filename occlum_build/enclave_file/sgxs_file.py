@@ -252,6 +252,7 @@ class _Walk:
         """The chunk records that follow, as long as they are of this page."""
         measured: list[int] = []
         found: list[tuple[int, int]] = []
+        held: dict[int, bytes] = {}
         while len(found) < _MAX_CHUNKS_AT_ONCE:
             tag = self._chunk_tag(self._position, offset)
             if tag is None:
@@ -260,6 +261,9 @@ class _Walk:
             if chunk % CHUNK_BYTES or first or any(reserved):
                 self._broken(f"the record of chunk {chunk:#x} is not as EEXTEND takes it")
             number = (chunk - offset) // CHUNK_BYTES
+            content = bytes(self._peek(_CHUNK_RECORD_BYTES)[RECORD_BYTES:])
+            if held.setdefault(number, content) != content:
+                self._broken(f"chunk {chunk:#x} is there twice, with other content")
             found.append((number, self._position + RECORD_BYTES))
             if tag == EEXTEND_TAG:
                 measured.append(number)

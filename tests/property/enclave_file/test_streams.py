@@ -169,6 +169,10 @@ def test_threads_name_their_pages(tmp_path: Path) -> None:
         (create() + chunk(0, bytes(256)), "measured before it is added"),
         (create() + add(0, R) + chunk(0x10, bytes(256)), "not as EEXTEND takes it"),
         (create() + add(0, R) + chunk(0, bytes(9)), "ends inside a record"),
+        (
+            create() + add(0, R) + chunk(0, bytes(256)) + chunk(0, b"x" * 256),
+            "is there twice, with other content",
+        ),
         (create() + create(), "a second ECREATE"),
         (create() + b"EMODPR\0\0" + bytes(56), "begins no record"),
     ],
@@ -181,6 +185,12 @@ def test_a_stream_that_no_processor_takes_is_refused(
 
     assert caught.value.diagnostics[0].code == "OB0542"
     assert reason in caught.value.diagnostics[0].message
+
+
+def test_a_chunk_may_be_measured_twice(tmp_path: Path) -> None:
+    data = create() + add(0, R) + chunk(0, b"x" * 256) * 2
+
+    assert image_of(str(tmp_path), data).mrenclave == hashlib.sha256(data).digest()
 
 
 def test_a_stream_without_a_size_says_so(tmp_path: Path) -> None:
