@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 
 use verity::{BLOCK_SIZE_BYTES, BlockSource, Reporter};
-use vfs::{Errno, FileSystem, FileType, Inode, Result, Statistics};
+use vfs::{ContentId, Errno, FileSystem, FileType, Inode, Result, Statistics};
 
 use crate::blocks::Blocks;
 use crate::inode::ErofsInode;
@@ -24,6 +24,8 @@ pub struct Erofs {
 pub(crate) struct Shared {
     pub(crate) blocks: Blocks,
     pub(crate) super_block: SuperBlock,
+    /// What tells its files from those of other images.
+    pub(crate) content: u64,
     report: Reporter,
 }
 
@@ -47,6 +49,7 @@ impl Erofs {
         let shared = Arc::new(Shared {
             blocks,
             super_block,
+            content: ContentId::new_source(),
             report,
         });
         let root = ErofsInode::read(&shared, super_block.root).map_err(|_| MountError::Root)?;

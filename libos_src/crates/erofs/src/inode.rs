@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use verity::BLOCK_SIZE_BYTES;
 use vfs::{
-    DeviceNumber, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name, OpenFlags,
-    PATH_MAX_BYTES, Result, Timestamp,
+    ContentId, DeviceNumber, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name,
+    OpenFlags, PATH_MAX_BYTES, Result, Timestamp,
 };
 
 use crate::directory;
@@ -252,6 +252,13 @@ impl Inode for ErofsInode {
     }
 
     /// FIFOs, sockets and devices have no driver here.
+    fn content(&self) -> Option<ContentId> {
+        Some(ContentId {
+            source: self.shared.content,
+            file: self.metadata.inode,
+        })
+    }
+
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
         match self.metadata.kind {
             FileType::Regular | FileType::Directory | FileType::Symlink => Ok(None),

@@ -8,8 +8,8 @@ use abi::errno::Errno;
 use bitflags::bitflags;
 
 use crate::{
-    AttributeChange, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags, Result,
-    Sink, Source, Watchers, read_through, write_through,
+    AttributeChange, ContentId, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags,
+    Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// A file of any kind, apart from its names and from who has it open.
@@ -25,6 +25,11 @@ pub trait Inode: Any + Send + Sync {
 
     /// The present attributes.
     fn metadata(&self) -> Result<Metadata>;
+
+    /// Which content it has, if that can never change.
+    fn content(&self) -> Option<ContentId> {
+        None
+    }
 
     /// Changes attributes.
     fn set_attributes(&self, _change: &AttributeChange) -> Result<()> {

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod anonymous;
+mod content;
 mod credentials;
 mod dentry;
 mod extended;
@@ -33,6 +34,7 @@ mod walk;
 mod watch;
 
 pub use abi::errno::Errno;
+pub use content::ContentId;
 pub use credentials::{Access, Credentials};
 pub use extended::{ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES};
 pub use file_system::{FileSystem, Statistics};

@@ -66,7 +66,7 @@ impl AddressSpace {
     fn forget(&self, books: &mut Books, range: &Range<u64>) -> Result<(), Errno> {
         self.release_pages(books, range);
         self.settle(books, range).map_err(|_| Errno::ENOMEM)?;
-        self.patch_text(books, range);
+        self.patch_text(books, range, false);
         Ok(())
     }
 }

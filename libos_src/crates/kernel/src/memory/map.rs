@@ -67,7 +67,7 @@ impl AddressSpace {
             self.report_shortage(&books, Knob::UserSpace, len);
             return Err(Errno::ENOMEM);
         }
-        self.patch_text(&mut books, &range);
+        self.patch_text(&mut books, &range, true);
         books.areas.join(&range);
         Ok(range.start)
     }

@@ -13,6 +13,7 @@ mod listing;
 mod map;
 mod pages;
 mod patch;
+mod plans;
 mod protect;
 mod region;
 mod remap;

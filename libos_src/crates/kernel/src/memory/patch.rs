@@ -10,6 +10,7 @@ use hal::{Fault, PAGE_SIZE, Prot};
 use patcher::{Placed, Plan};
 
 use super::area::{Area, Areas, Backing, Purpose};
+use super::plans::Key;
 use super::space::{AddressSpace, Books};
 
 /// Sites patched so far in this enclave: a figure for the operator.
@@ -96,8 +97,9 @@ impl AddressSpace {
 
     /// Patches the file-backed text in `range`: executable, not writable, not patched before.
     ///
-    /// Nothing depends on success: what is not patched is trapped.
-    pub(super) fn patch_text(&self, books: &mut Books, range: &Range<u64>) {
+    /// Nothing depends on success: what is not patched is trapped. `is_fresh` says that its content
+    /// is that of the file: nobody could write to it.
+    pub(super) fn patch_text(&self, books: &mut Books, range: &Range<u64>, is_fresh: bool) {
         let texts: Vec<Range<u64>> = books
             .areas
             .overlapping(range)
@@ -106,13 +108,13 @@ impl AddressSpace {
             .collect();
         for text in texts {
             if !books.patches.covers(&text) && self.populate(books, &text).is_ok() {
-                self.patch_one(books, &text);
+                self.patch_one(books, &text, is_fresh);
             }
         }
     }
 
-    fn patch_one(&self, books: &mut Books, text: &Range<u64>) {
-        let Ok(plan) = self.find_sites(text) else {
+    fn patch_one(&self, books: &mut Books, text: &Range<u64>, is_fresh: bool) {
+        let Ok(plan) = self.plan(books, text, is_fresh) else {
             return;
         };
         if plan.is_empty() {
@@ -124,7 +126,7 @@ impl AddressSpace {
         let writable = Prot::READ | Prot::WRITE;
         let text_len = text.end - text.start;
         // `reserve_stubs` stays within reach, so the plan can be placed.
-        let Ok(placed) = Arc::new(plan).place(text.start, stubs.start) else {
+        let Ok(placed) = plan.place(text.start, stubs.start) else {
             return;
         };
         if self
@@ -154,6 +156,23 @@ impl AddressSpace {
                 placed,
             },
         );
+    }
+
+    /// The plan for a text. That of a fresh one may be known already.
+    fn plan(&self, books: &Books, text: &Range<u64>, is_fresh: bool) -> Result<Arc<Plan>, Fault> {
+        let file = books.areas.find(text.start).map(|(_, area)| &area.backing);
+        let key = match file {
+            Some(Backing::File(file)) if is_fresh => Key::new(file, text),
+            _ => None,
+        };
+        if let Some(plan) = key.as_ref().and_then(|key| self.plans.get(key)) {
+            return Ok(plan);
+        }
+        let plan = Arc::new(self.find_sites(text)?);
+        if let Some(key) = key {
+            self.plans.put(key, plan.clone());
+        }
+        Ok(plan)
     }
 
     fn find_sites(&self, text: &Range<u64>) -> Result<Plan, Fault> {

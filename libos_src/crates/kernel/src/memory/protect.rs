@@ -35,7 +35,7 @@ impl AddressSpace {
             self.report_shortage(&books, Knob::UserSpace, range.end - range.start);
             return Err(Errno::ENOMEM);
         }
-        self.patch_text(&mut books, &range);
+        self.patch_text(&mut books, &range, false);
         books.areas.join(&range);
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::gang::Gang;
 use super::heap::Heap;
 use super::pages::PageSet;
 use super::patch::Patches;
+use super::plans::Plans;
 use super::region::Region;
 use super::shortage::Shortages;
 use super::store::Store;
@@ -31,6 +32,7 @@ pub(crate) struct AddressSpace {
     pub(super) region: Arc<Region>,
     pub(super) gang: Arc<Gang>,
     pub(super) store: Arc<Store>,
+    pub(super) plans: Arc<Plans>,
     pub(super) books: RwLock<Books>,
     pub(super) shortages: Arc<Shortages>,
     /// No other address space ever has this number.
@@ -52,6 +54,8 @@ pub(crate) struct Foundation {
     pub(super) region: Arc<Region>,
     /// Where pages are kept that are not in their place.
     pub(super) store: Arc<Store>,
+    /// What is known of texts that were mapped before.
+    pub(super) plans: Arc<Plans>,
     /// What was already told about too little memory.
     pub(crate) shortages: Arc<Shortages>,
 }
@@ -89,6 +93,7 @@ impl Foundation {
             region,
             layout,
             paging,
+            plans: Arc::default(),
             shortages: Arc::default(),
         }
     }
@@ -132,6 +137,7 @@ impl AddressSpace {
             gang,
             region: foundation.region.clone(),
             store: foundation.store.clone(),
+            plans: foundation.plans.clone(),
             books: RwLock::default(),
             shortages: foundation.shortages.clone(),
             id,
@@ -148,6 +154,7 @@ impl AddressSpace {
             gang: self.gang.clone(),
             region: self.region.clone(),
             store: self.store.clone(),
+            plans: self.plans.clone(),
             books: RwLock::new(books),
             shortages: self.shortages.clone(),
             id: next_id(),
