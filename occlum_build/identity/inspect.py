@@ -3,11 +3,13 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from occlum_build.diagnostic import render
+from occlum_build.diagnostic import DiagnosticError, render
 from occlum_build.identity.enclave_argument import add_enclave_arguments, given_enclave
 from occlum_build.identity.measure import differing_claim, measured_facts
+from occlum_build.identity.text import visible
 
 if TYPE_CHECKING:
     from occlum_build.enclave_file.image import EnclaveImage
@@ -23,6 +25,7 @@ _LAYOUTS: Final = {
     "open-enclave": "Open Enclave",
     "gramine": "Gramine",
 }
+_WITH_CONFIG: Final = frozenset({"bundle", "sgxs"})
 _LABEL_COLUMNS: Final = 21
 
 
@@ -47,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             "layout": image.facts,
             "signature": None if image.sigstruct is None else _signature_facts(image),
             "memory": [row.as_json() for row in rows],
+            "sealed_config": _sealed_config(image),
         }
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
@@ -90,6 +94,26 @@ def _text(image: "EnclaveImage", rows: list["Row"], *, show_all: bool) -> Iterat
     yield ""
     yield "MEMORY"
     yield from table(rows, fold=not show_all)
+    config = _sealed_config(image)
+    if config is not None:
+        import json
+
+        yield ""
+        yield "SEALED CONFIGURATION"
+        text = json.dumps(config, indent=2, ensure_ascii=False)
+        yield from (f"  {visible(line)}" for line in text.splitlines())
+
+
+def _sealed_config(image: "EnclaveImage") -> dict[str, Any] | None:
+    """What an enclave of this project was told; None in any other, or if it is none."""
+    if image.format.value not in _WITH_CONFIG:
+        return None
+    from occlum_build.identity.sealed_pages import sealed_pages
+
+    with suppress(DiagnosticError):
+        pages = sealed_pages(image)
+        return None if pages is None else pages.document()
+    return None
 
 
 def _claim(image: "EnclaveImage") -> str:

@@ -50,6 +50,7 @@ Names are stable, wording is not.
 | `layout` | what the layout says beyond that: metadata versions, threads, flags |
 | `signature` | every field of the SIGSTRUCT in small letters, or null |
 | `memory` | the address range from its start to its end, in rows |
+| `sealed_config` | the configuration of an enclave of this project, or null |
 
 In `signature`, `attributes`, `xfrm`, `misc_select` and `cet_attributes` have value and mask as
 numbers, and the names of the bits that `must_be_set`, `must_be_clear` or are `left_to_host`; what

@@ -86,7 +86,8 @@ def test_the_signature_may_be_a_file_of_its_own(verb: Run, bundle: Path, tmp_pat
 
 
 def test_our_pages_have_names(verb: Run, bundle: Path) -> None:
-    rows = json.loads(verb("inspect", "--json", bundle).stdout)["memory"]
+    found = json.loads(verb("inspect", "--json", bundle).stdout)
+    rows = found["memory"]
     names = [row["name"] for row in rows if row["name"] != "free"]
 
     assert names[0] == "user"
@@ -94,3 +95,5 @@ def test_our_pages_have_names(verb: Run, bundle: Path) -> None:
     assert "sealed config" in names
     assert "thread 1 kernel stack" in names
     assert names[-1] == "kernel heap"
+    assert found["sealed_config"]["process"]["command"] == ["/bin/hello"]
+    assert '"root_hash"' in verb("inspect", bundle).stdout
