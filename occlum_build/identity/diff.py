@@ -273,7 +273,7 @@ def _images(found: "Comparison") -> Iterator[str]:
         elif not image.files:
             yield "  the same files, laid out in another way"
         for one in image.files[:_MAX_SHOWN]:
-            yield f"  {one.path}: {one.what}"
+            yield f"  {one.path}: {one.what}{f' ({one.symbol})' if one.symbol else ''}"
             if one.offset >= 0:
                 rows = hex_rows(one.offset, one.a, one.b)
                 yield from (f"      {line}" for line in rows)
@@ -379,6 +379,7 @@ def as_json(found: "Comparison") -> dict[str, object]:
                     {
                         "path": file.path,
                         "what": file.what,
+                        "symbol": file.symbol,
                         "offset": file.offset if file.offset >= 0 else None,
                         "a": file.a.hex(),
                         "b": file.b.hex(),

@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
-from occlum_build.fs.content import Content, Storage
+from occlum_build.diagnostic import DiagnosticError
+from occlum_build.enclave_file.content import FileBytes
+from occlum_build.enclave_file.elf_file import MAGIC, ElfFile
+from occlum_build.fs.content import Content, Storage, chunks
 from occlum_build.fs.erofs.reader import read_image
 from occlum_build.fs.problem import shown
 from occlum_build.fs.tree import Node
 
 _BLOCK_BYTES: Final = 1 << 20
 _WINDOW_BYTES: Final = 32
+_MAX_ELF_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class FileDifference:
     """A name that stands for something else, or for nothing in one of the images.
 
     `what` says it in words. If contents differ, `offset` is the first byte that does, with some
-    bytes of both from there on.
+    bytes of both from there on, and `symbol` the section and symbol that has it in an ELF file.
     """
 
     path: str
@@ -27,6 +32,7 @@ class FileDifference:
     offset: int = -1
     a: bytes = b""
     b: bytes = b""
+    symbol: str = ""
 
 
 def file_differences(a: Path, b: Path) -> Iterator[FileDifference]:
@@ -60,8 +66,25 @@ def _difference(path: str, a: Node, b: Node) -> FileDifference | None:
     if at is None:
         return FileDifference(path, ", ".join(said)) if said else None
     said.append(f"content differs from byte {at} on")
-    window = (_window(one, at) for one in (a.content, b.content))
-    return FileDifference(path, ", ".join(said), at, *window)
+    window_a, window_b = _window(a.content, at), _window(b.content, at)
+    return FileDifference(path, ", ".join(said), at, window_a, window_b, _symbol(a.content, at))
+
+
+def _symbol(content: Content, offset: int) -> str:
+    """Section and symbol of a byte of an ELF file; "" in any other, or in one that is broken."""
+    if content.size > _MAX_ELF_BYTES or content.read(0, min(4, content.size)) != MAGIC:
+        return ""
+    with NamedTemporaryFile(prefix="occlum-build-") as file:
+        file.writelines(chunks(content))
+        file.flush()
+        try:
+            elf = ElfFile(FileBytes(file.name))
+            for one in elf.loads:
+                if one.offset <= offset < one.offset + one.file_size:
+                    return elf.at_address(one.address + offset - one.offset)
+        except DiagnosticError:
+            pass
+    return ""
 
 
 def _first_byte(a: Content, b: Content) -> int | None:

@@ -158,6 +158,23 @@ def test_symbols_of_the_libos_are_named(bundle: Path, tmp_path: Path) -> None:
     assert "answer + 0x1" in named.describe(sealed.boot.libos_start + address + 1)
 
 
+def test_a_packed_program_is_told_by_its_function(key: Path, verb: Run, tmp_path: Path) -> None:
+    bundles = []
+    for number in (42, 43):
+        source, elf = tmp_path / f"{number}.c", tmp_path / f"{number}.so"
+        source.write_text(
+            f"int first(int x) {{ return x; }} int answer(void) {{ return {number}; }}"
+        )
+        words = ["-shared", "-nostdlib", "-O1", "-Wl,--build-id=none", "-o", elf, source]
+        subprocess.run([*_compiler(), *words], check=True, capture_output=True)
+        bundles.append(make_bundle(tmp_path / str(number), key, hello=elf.read_bytes()))
+
+    found = difference(verb, *bundles)
+
+    files = {one["path"]: one for one in found["images"][0]["files"]}
+    assert files["/bin/hello"]["symbol"].startswith(".text, answer + 0x")
+
+
 def _compiler() -> list[str]:
     for name in ("cc", "gcc", "clang"):
         if shutil.which(name):
