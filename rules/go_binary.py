@@ -22,7 +22,7 @@ from occlum_build.api import (
     Source,
 )
 
-from .providers import BinaryInfo, GoInfo
+from .providers import BinaryInfo, GoInfo, OriginInfo
 
 _MODULE = "go.mod"
 
@@ -65,7 +65,12 @@ def analyze(ctx: RuleContext[GoBinaryAttrs]) -> Sequence[Provider]:
         outputs=[program],
         description=f"compiling {ctx.label}",
     )
-    return [DefaultInfo((program,)), BinaryInfo(program), RunInfo((program,), (program,))]
+    return [
+        DefaultInfo((program,)),
+        BinaryInfo(program),
+        OriginInfo({"go_lock": go.lock.path}, (go.lock,)),
+        RunInfo((program,), (program,)),
+    ]
 
 
 go_binary = Rule(attrs=GoBinaryAttrs, analyze=analyze, provides=(DefaultInfo, BinaryInfo, RunInfo))

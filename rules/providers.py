@@ -20,8 +20,8 @@ class BinaryInfo(Provider):
 class OriginInfo(Provider):
     """What a program is made of beside its own sources, for bills of materials.
 
-    `facts` may have `zig_lock` and `cargo_lock` (paths of lock files, which are `inputs`),
-    `cargo_package` and `rust` (the version of the toolchain).
+    `facts` may have `zig_lock`, `go_lock` and `cargo_lock` (paths of lock files, which are
+    `inputs`), `cargo_package` and `rust` (the version of the toolchain).
     """
 
     facts: Mapping[str, str]

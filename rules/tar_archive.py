@@ -29,16 +29,18 @@ class TarArchiveAttrs(Attrs):
 def analyze(ctx: RuleContext[TarArchiveAttrs]) -> Sequence[Provider]:
     """Write the canonical form."""
     tree = ctx.declare_file(f"{ctx.label.name}.canonical.tar")
+    origins = ctx.declare_file(f"{ctx.label.name}.origins.json")
     ctx.run(
         mnemonic="TarArchive",
         argv=[
             ctx.python_tool("occlum_build.fs"),
             *("import-tar", ctx.file(ctx.attrs.archive), "--output", tree),
+            *("--origins", origins),
         ],
-        outputs=[tree],
+        outputs=[tree, origins],
         description=f"reading {ctx.label}",
     )
-    return [DefaultInfo((tree,)), TreeInfo(tree)]
+    return [DefaultInfo((tree,)), TreeInfo(tree, origins)]
 
 
 tar_archive = Rule(attrs=TarArchiveAttrs, analyze=analyze, provides=(DefaultInfo, TreeInfo))

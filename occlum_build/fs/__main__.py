@@ -62,11 +62,15 @@ def _unpack_deb(parsed: argparse.Namespace) -> None:
 def _import_tar(parsed: argparse.Namespace) -> None:
     from occlum_build.fs.archive import read_foreign_archive, write_archive
     from occlum_build.fs.content import Storage
+    from occlum_build.fs.origins import render_origins
     from occlum_build.fs.output import written
 
     tree = read_foreign_archive(Storage.open(parsed.archive))
     with written(parsed.output) as output:
         write_archive(tree, output)
+    if parsed.origins is not None:
+        with written(parsed.origins) as output:
+            output.write(render_origins(tree, {"file": str(parsed.archive)}))
 
 
 def _rootfs(parsed: argparse.Namespace) -> None:
@@ -157,7 +161,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--tree", type=Path, required=True, metavar="TAR|DIRECTORY", help="what is packed"
     )
 
-    for command in (deb, rootfs):
+    for command in (deb, foreign, rootfs):
         command.add_argument(
             "--origins", type=Path, metavar="FILE", help="write where each file comes from"
         )

