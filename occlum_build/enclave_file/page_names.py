@@ -65,6 +65,15 @@ class PageNames:
                 yield _part(run, offset, stop, name or run.name)
                 offset = stop
 
+    def facts(self) -> dict[str, object]:
+        """What the boot page says, in an enclave of this project."""
+        if self.boot is None:
+            return {}
+        return {
+            "memory_model": self.boot.memory_model.name.lower(),
+            "threads": self.boot.thread_count,
+        }
+
     def _at(self, offset: int) -> tuple[str, int]:
         """The name at an offset, and where the next one begins."""
         index = bisect_right(self._starts, offset) - 1

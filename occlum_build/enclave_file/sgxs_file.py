@@ -150,6 +150,7 @@ def read_sgxs(file: FileBytes) -> EnclaveImage:
         size_bytes,
         ssa_frame_pages,
         runs,
+        facts=names.facts(),
         files=(file.path,),
         hash_stream=lambda: mrenclave,
     )

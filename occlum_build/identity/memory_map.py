@@ -12,6 +12,7 @@ from occlum_build.sgx.stream import PageRun
 
 _THREAD: Final = "thread "
 _FREE: Final = "free"
+_GUARD: Final = "guard"
 _FEW: Final = 3
 
 
@@ -54,7 +55,9 @@ def memory_rows(image: EnclaveImage) -> list[Row]:
     rows = [_row(run) for run in image.runs() if run.added and run.page_count]
     rows += [_hole(one) for one in image.holes if one.page_count]
     rows.sort(key=lambda one: (one.offset, one.end))
-    return list(_with_gaps(_joined(rows), image.size_bytes))
+    # In an enclave of this project what is free between pages is there to be run into.
+    gap = _GUARD if "memory_model" in image.facts else _FREE
+    return list(_with_gaps(_joined(rows), image.size_bytes, gap))
 
 
 def table(rows: Sequence[Row], *, fold: bool) -> Iterator[str]:
@@ -129,11 +132,11 @@ def _alike(first: Row, second: Row) -> bool:
     )
 
 
-def _with_gaps(rows: Iterable[Row], size_bytes: int) -> Iterator[Row]:
+def _with_gaps(rows: Iterable[Row], size_bytes: int, gap: str) -> Iterator[Row]:
     end = 0
     for row in rows:
         if row.offset > end:
-            yield Row(_FREE, end, (row.offset - end) // PAGE_BYTES)
+            yield Row(gap, end, (row.offset - end) // PAGE_BYTES)
         yield row
         end = max(end, row.end)
     if end < size_bytes:

@@ -88,9 +88,11 @@ def test_the_signature_may_be_a_file_of_its_own(verb: Run, bundle: Path, tmp_pat
 def test_our_pages_have_names(verb: Run, bundle: Path) -> None:
     found = json.loads(verb("inspect", "--json", bundle).stdout)
     rows = found["memory"]
-    names = [row["name"] for row in rows if row["name"] != "free"]
+    names = [row["name"] for row in rows if row["name"] != "guard"]
 
+    assert rows[0]["name"] == "guard"
     assert names[0] == "user"
+    assert names.pop() == "free"
     assert "libos" in names
     assert "sealed config" in names
     assert "thread 1 kernel stack" in names
