@@ -50,6 +50,17 @@ pub trait Machine: Sync {
     /// Gives committed pages back; their content is gone.
     fn decommit(&self, address: u64, len: u64);
 
+    /// As [`Machine::decommit`], for pages of a program that is gone, where no thread runs any more:
+    /// they may stay accessible until [`Machine::bar`], as the next program may want the same.
+    fn retire(&self, address: u64, len: u64) {
+        self.decommit(address, len);
+    }
+    /// Pages that are not committed, and that a program knows to have no access to, are left
+    /// accessible no more.
+    fn bar(&self, _address: u64, _len: u64) {}
+    /// The kernel is about to commit and fill most pages of a range in several steps.
+    fn prepare(&self, _address: u64, _len: u64) {}
+
     /// Reads from a descriptor of the host: 0 is its standard input. Blocks. Zero bytes mean the
     /// end.
     fn host_read(&self, fd: u32, buf: &mut [u8]) -> Result<usize, Errno>;

@@ -179,6 +179,18 @@ impl Machine for EnclaveMachine {
         pages::decommit(address, len);
     }
 
+    fn retire(&self, address: u64, len: u64) {
+        pages::retire(address, len);
+    }
+
+    fn bar(&self, address: u64, len: u64) {
+        pages::bar(address, len);
+    }
+
+    fn prepare(&self, address: u64, len: u64) {
+        hints::prepare(address, len);
+    }
+
     fn host_read(&self, fd: u32, buf: &mut [u8]) -> Result<usize, Errno> {
         host::read(fd, buf)
     }

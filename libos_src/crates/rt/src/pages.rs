@@ -105,6 +105,21 @@ pub(crate) fn decommit(address: u64, size: u64) {
     }
 }
 
+/// Gives back pages of a program that is gone. Under SGX1 the host is not told: no thread runs there,
+/// and the next program may want the same.
+pub(crate) fn retire(address: u64, size: u64) {
+    if boot_info().memory_model == BootInfo::MEMORY_EDMM {
+        decommit(address, size);
+    }
+}
+
+/// Has the host told that pages that were retired are for nobody.
+pub(crate) fn bar(address: u64, size: u64) {
+    if boot_info().memory_model == BootInfo::MEMORY_SGX1 {
+        hints::want(address, size, Permissions::NONE);
+    }
+}
+
 /// Accepts a page that the kernel adds at the first touch. Anything but a fresh, zeroed page is an
 /// attack or a defect of the host.
 fn accept_new(address: u64) -> Result<(), NoMemory> {

@@ -61,6 +61,9 @@ impl AddressSpace {
             backing: mapping.backing,
             purpose: mapping.purpose,
         };
+        if area.prot.is_empty() {
+            self.bar(&range);
+        }
         books.put(range.start, area);
         if self.settle(&mut books, &range).is_err() {
             self.discard(&mut books, &range);
@@ -158,7 +161,9 @@ impl AddressSpace {
                     .claim_high(self.gang.id(), with_guard, PAGE_SIZE, user);
                 let place = place.ok_or_else(|| self.no_room(books, len))?;
                 let stack = place.start + STACK_GUARD_BYTES..place.end;
-                books.reserved.push(place.start..stack.start);
+                let guard = place.start..stack.start;
+                self.bar(&guard);
+                books.reserved.push(guard);
                 books.stack = stack.clone();
                 Ok(stack)
             }

@@ -220,8 +220,14 @@ impl AddressSpace {
     /// it can have the addresses.
     pub(crate) fn clear(&self) -> Option<Arc<Thread>> {
         let mut books = core::mem::take(&mut *self.books.write());
+        let retire = |run: &Range<u64>| self.machine.retire(run.start, run.end - run.start);
         for run in books.committed.iter() {
-            self.decommit(&run);
+            if self.gang.is_shared() {
+                let unheld = self.gang.forget_pages(self.id, &run);
+                unheld.iter().for_each(retire);
+            } else {
+                retire(&run);
+            }
         }
         let next = self.gang.part(self.id);
         for (start, area) in books.areas.take_all() {
@@ -264,6 +270,21 @@ impl AddressSpace {
             self.gang.evict_others(self.id, run)?;
         }
         self.machine.protect(run.start, run.end - run.start, prot)
+    }
+
+    /// Makes pages inaccessible that a program that is gone may have left accessible.
+    pub(super) fn bar(&self, range: &Range<u64>) {
+        // Others of the gang may have theirs there.
+        if !self.gang.is_shared() {
+            self.machine.bar(range.start, range.end - range.start);
+        }
+    }
+
+    /// Most of a range will be filled, in several steps.
+    pub(crate) fn expect_content(&self, address: u64, len: u64) {
+        if self.paging == Paging::Eager {
+            self.machine.prepare(address, len);
+        }
     }
 
     /// Whether its pages are in their place, so that they can be reached.

@@ -193,6 +193,7 @@ fn map_image(
             purpose,
         })
         .map_err(failed)?;
+    space.expect_content(place, span.end - span.start);
     let base = place.wrapping_sub(span.start);
     let mut mapped_to = place;
     for segment in &image.segments {
