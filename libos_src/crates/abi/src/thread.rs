@@ -69,6 +69,8 @@ pub mod page {
     /// 4 bytes: not 0 when the LibOS wants the thread to look at something before its program goes
     /// on.
     pub const INTERRUPTION: usize = 208;
+    /// How waiting for a wake-up without sleeping has gone lately.
+    pub const SPINNING: usize = 216;
 
     /// Extended state of the program while the host runs, aligned to 64.
     pub const XSAVE: usize = 0x400;

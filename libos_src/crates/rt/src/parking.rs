@@ -5,6 +5,8 @@ use core::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use abi::thread::page;
+
 use crate::{boot, host, thread::ThreadPage};
 
 /// Parking word: the thread runs, was unparked before it parked, or is parked.
@@ -15,15 +17,39 @@ const PARKED: u32 = 2;
 /// Threads that sleep on the host.
 static ASLEEP: AtomicU32 = AtomicU32::new(0);
 
-/// Pauses before a thread goes to sleep. To wake a sleeper costs two OCALLs and the host's
-/// scheduler; threads that talk to each other answer sooner than that.
-const PAUSES: u32 = 400;
+/// Pauses before a thread goes to sleep, at most. To wake a sleeper costs two OCALLs and the host's
+/// scheduler; threads that talk to each other answer sooner than that, if both have a processor.
+const PAUSES: u64 = 400;
+/// After so many failures in a row there is no more than a look.
+const FAILURES_MAX: u64 = 8;
+/// Every so many times it is tried in full, whatever happened before.
+const TRIAL: u64 = 64;
 
 /// Waits a moment for a wake-up, if no thread that is awake needs the processor for it. Whether one
 /// came; it is then used up.
+///
+/// The moment gets shorter where it is in vain, as on a machine that has others to serve.
 pub(crate) fn spin() -> bool {
-    let word = ThreadPage::current().parking();
-    for _ in 0..PAUSES {
+    let thread = ThreadPage::current();
+    let past = thread.get(page::SPINNING);
+    let (times, failures) = (past / 16, past % 16);
+    let pauses = if times.is_multiple_of(TRIAL) {
+        PAUSES
+    } else {
+        PAUSES >> failures
+    };
+    let is_woken = spin_for(pauses, thread.parking());
+    let failures = if is_woken {
+        failures.saturating_sub(2)
+    } else {
+        (failures + 1).min(FAILURES_MAX)
+    };
+    thread.set(page::SPINNING, (times + 1) % TRIAL * 16 + failures);
+    is_woken
+}
+
+fn spin_for(pauses: u64, word: &AtomicU32) -> bool {
+    for _ in 0..pauses {
         if word.load(Ordering::SeqCst) == UNPARKED {
             word.store(RUNNING, Ordering::SeqCst);
             return true;

@@ -189,13 +189,7 @@ impl End {
         if state.ring.len() == 0 && state.writers.now > 0 {
             return Err(Errno::EAGAIN);
         }
-        let count = state.ring.pull(PIECE_BYTES, sink)?;
-        let has_room = state.ring.room() >= ATOMIC_BYTES;
-        drop(state);
-        if count > 0 && has_room {
-            self.pipe.watchers.notify(Readiness::WRITABLE);
-        }
-        Ok(count)
+        state.ring.pull(PIECE_BYTES, sink)
     }
 
     fn push_piece(&self, source: &mut dyn Source, is_first: bool) -> Result<usize, Errno> {
@@ -208,10 +202,7 @@ impl End {
         if state.ring.room() < whole.min(ATOMIC_BYTES) {
             return Err(Errno::EAGAIN);
         }
-        let count = state.ring.push(PIECE_BYTES, source)?;
-        drop(state);
-        self.pipe.watchers.notify(Readiness::READABLE);
-        Ok(count)
+        state.ring.push(PIECE_BYTES, source)
     }
 }
 
@@ -238,6 +229,11 @@ impl Inode for End {
                 Err(errno) => return Err(errno),
             }
         }
+        // Once for all pieces: whoever is woken finds all of them, and whoever is awake has seen the
+        // first ones already.
+        if done > 0 && self.pipe.state.lock().ring.room() >= ATOMIC_BYTES {
+            self.pipe.watchers.notify(Readiness::WRITABLE);
+        }
         Ok(done)
     }
 
@@ -253,6 +249,9 @@ impl Inode for End {
                 Err(_) if done > 0 => break,
                 Err(errno) => return Err(errno),
             }
+        }
+        if done > 0 {
+            self.pipe.watchers.notify(Readiness::READABLE);
         }
         Ok(done)
     }

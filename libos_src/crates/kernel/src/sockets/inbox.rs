@@ -146,6 +146,10 @@ impl Inbox {
                 Err(errno) => return Err(errno),
             }
         }
+        // Once for all pieces: whoever is woken finds all of them.
+        if done > 0 {
+            self.watchers.notify(Readiness::READABLE);
+        }
         Ok(done)
     }
 
@@ -173,8 +177,6 @@ impl Inbox {
                 ancillary,
             });
         }
-        drop(state);
-        self.watchers.notify(Readiness::READABLE);
         Ok(count)
     }
 
