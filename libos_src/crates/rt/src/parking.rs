@@ -20,8 +20,8 @@ static ASLEEP: AtomicU32 = AtomicU32::new(0);
 /// Pauses before a thread goes to sleep, at most. To wake a sleeper costs two OCALLs and the host's
 /// scheduler; threads that talk to each other answer sooner than that, if both have a processor.
 const PAUSES: u64 = 400;
-/// After so many failures in a row there is no more than a look.
-const FAILURES_MAX: u64 = 8;
+/// After so many failures in a row there is little more than a look.
+const FAILURES_MAX: u64 = 14;
 /// Every so many times it is tried in full, whatever happened before.
 const TRIAL: u64 = 64;
 
@@ -36,11 +36,11 @@ pub(crate) fn spin() -> bool {
     let pauses = if times.is_multiple_of(TRIAL) {
         PAUSES
     } else {
-        PAUSES >> failures
+        PAUSES >> (failures / 2)
     };
     let is_woken = spin_for(pauses, thread.parking());
     let failures = if is_woken {
-        failures.saturating_sub(2)
+        failures / 2
     } else {
         (failures + 1).min(FAILURES_MAX)
     };
