@@ -25,6 +25,10 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 257 | 258 | 264 | 265 | 266 | 290 | 292 | 293
             // flock mount setxattr lsetxattr fsetxattr fallocate
             | 73 | 165 | 188 | 189 | 190 | 285
+            // socket connect accept bind socketpair setgroups mknod epoll_create epoll_ctl mknodat
+            | 41 | 42 | 43 | 49 | 53 | 116 | 133 | 213 | 233 | 259
+            // tee eventfd accept4 epoll_create1
+            | 276 | 284 | 288 | 291
             // rt_tgsigqueueinfo renameat2 execveat clone3
             | 297 | 316 | 322 | 435
     )
