@@ -67,7 +67,8 @@ impl Ids {
         is_superuser: bool,
     ) -> Result<Self, Errno> {
         let may_be_real = real.is_none_or(|id| [self.real, self.effective].contains(&id));
-        if !is_superuser && !(may_be_real && effective.is_none_or(|id| self.has(id))) {
+        let may_be_effective = effective.is_none_or(|id| self.has(id));
+        if !(is_superuser || (may_be_real && may_be_effective)) {
             return Err(Errno::EPERM);
         }
         let new = effective.unwrap_or(self.effective);
