@@ -81,6 +81,7 @@ int main(int argc, char **argv) {
     must(argc > 2, "usage: processes SELF DYNAMIC");
     self = argv[1];
     dynamic_program = argv[2];
+    if (argc > 3 && atoi(argv[3]) == 0) return 0;
     if (argc > 3) { measure("spawn_static", spawn_static, atoi(argv[3])); return 0; }
     measure("spawn_static", spawn_static, 100);
     measure("spawn_dynamic", spawn_dynamic, 20);
