@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod boot;
+mod crash;
 mod files;
 mod host_signals;
 mod libos;

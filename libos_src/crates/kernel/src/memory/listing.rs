@@ -1,6 +1,7 @@
 //! The text of `/proc/self/maps`.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -19,6 +20,20 @@ impl AddressSpace {
             text.push(b'\n');
         }
         text
+    }
+
+    /// The file whose code is at `address`, and how far behind its first mapping that is: what
+    /// `addr2line` wants of a position-independent file.
+    pub(crate) fn file_at(&self, address: u64) -> Option<(Arc<[u8]>, u64)> {
+        let books = self.books.read();
+        let (_, area) = books.areas.find(address)?;
+        let Backing::File(file) = &area.backing else {
+            return None;
+        };
+        let is_code = area.prot.contains(Prot::EXEC);
+        let is_first = |(_, one): &(u64, &Area)| matches!(&one.backing, Backing::File(other) if other.path == file.path);
+        let (base, _) = books.areas.iter().find(is_first)?;
+        is_code.then(|| (file.path.clone(), address - base))
     }
 
     /// Bytes of the region that all processes share, and those of them that nobody uses.

@@ -110,6 +110,7 @@ impl Libos {
                 info.address
             ),
         );
+        self.report_crash(task, regs);
         self.end_process(task, EndStatus::Killed(signal))
     }
 

@@ -97,6 +97,39 @@ fn a_fault_without_a_handler_ends_the_process_and_is_told() {
 }
 
 #[test]
+fn a_crash_tells_registers_and_where_calls_came_from() {
+    let mut world = World::new();
+    let path = world.put(0, b"/text\0");
+    let fd = world
+        .call(257, &[u64::MAX - 99, path, 0o102, 0o755])
+        .expect("room");
+    let code = world.put(0x100, &[0x90, 0x90, 0x90, 0xe8, 0, 0, 0, 0, 0xc3]);
+    world.call(1, &[fd, code, 9]).expect("room");
+    let text = world.call(9, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+    // A word that is none, one behind the call, and one that is code but not behind a call.
+    let words = [7, text + 8, text + 1].map(u64::to_le_bytes);
+    world.regs.rsp = world.put(0x200, words.as_flattened());
+    world.regs.r12 = 0xabc;
+    world.regs.rip = text + 1;
+    let info = ExceptionInfo {
+        vector: Vector::GENERAL_PROTECTION,
+        error: 0,
+        address: 0,
+    };
+
+    world.libos.exception(&mut world.regs, info);
+
+    let log = world.log();
+    assert!(log.contains("r12 0000000000000abc"), "{log}");
+    let frames: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('#'))
+        .filter_map(|line| line.rsplit(' ').next())
+        .collect();
+    assert_eq!(frames, ["/text+0x1", "/text+0x8"], "{log}");
+}
+
+#[test]
 fn a_blocked_fault_kills_although_there_is_a_handler() {
     let mut world = World::new();
     handle(&mut world, SEGV, 0);
