@@ -9,15 +9,18 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use config::Config;
-use hal::{Clock, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs};
+use hal::{
+    Clock, Errno, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs,
+};
 use locks::{Mutex, Once, RwLock};
+use tmpfs::TmpFs;
 
 use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Process, ProcessTable};
 use crate::signals;
 use crate::sockets::Sockets;
-use crate::syscalls::{self, Call};
+use crate::syscalls::{self, Call, SystemV};
 use crate::threads::{Context, Futexes, Resume, Scheduler, Thread};
 use crate::timers::Timers;
 
@@ -27,6 +30,8 @@ pub struct Libos {
     pub(crate) config: Config,
     pub(crate) futexes: Futexes,
     pub(crate) file_locks: Arc<FileLocks>,
+    pub(crate) system_v: SystemV,
+    memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
@@ -104,6 +109,8 @@ impl Libos {
             machine,
             futexes: Futexes::new(),
             file_locks: Arc::default(),
+            system_v: SystemV::default(),
+            memory_files: Once::new(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             timers: Timers::default(),
@@ -170,6 +177,23 @@ impl Libos {
         self.wake_by(thread, |number| self.machine.interrupt(number));
     }
 
+    /// Where files are kept that no directory has.
+    ///
+    /// # Errors
+    /// `ENOSPC`.
+    pub(crate) fn memory_files(&self) -> Result<&Arc<TmpFs>, Errno> {
+        let size_bytes = self.default_tmpfs_bytes();
+        self.memory_files
+            .try_call_once(|| self.tmpfs(size_bytes, 0o700))
+    }
+
+    /// The size of a file system in memory that nobody gave one: a quarter of the kernel's heap.
+    pub(crate) fn default_tmpfs_bytes(&self) -> u64 {
+        const UNKNOWN_HEAP_BYTES: u64 = 32 << 20;
+        let heap = self.config.memory.kernel_heap_size_bytes;
+        heap.unwrap_or(UNKNOWN_HEAP_BYTES) / 4
+    }
+
     /// Logs a line about system call `number`, once for each number.
     pub(crate) fn report_once(&self, number: u64, reason: &str) {
         // All numbers that Linux does not have count as one: a program may try every one.
@@ -219,7 +243,12 @@ impl Libos {
             drop(occupied);
             work = match then {
                 Then::Return => return Next::Return,
-                Then::EndEnclave(status) => return Next::ExitProcess(status),
+                Then::EndEnclave(status) => {
+                    if let Some(foundation) = self.foundation.get() {
+                        foundation.shared.write_back_all();
+                    }
+                    return Next::ExitProcess(status);
+                }
                 Then::EndThread => {
                     if let Some(task) = self.slot().write().take() {
                         self.release_memory(&task.thread, &task.memory);

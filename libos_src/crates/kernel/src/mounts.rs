@@ -43,6 +43,10 @@ impl Libos {
         // Where the root has the directories, so that a root without them stays as it is.
         let free = MountFlags::default();
         attach(&viewpoint, "/dev", DevFs::new(random, terminal), free).or_else(unless_missing)?;
+        let shared_memory = self.tmpfs(self.default_tmpfs_bytes(), 0o1777);
+        let shared_memory =
+            shared_memory.map_err(|errno| format!("cannot mount /dev/shm: {errno}"))?;
+        attach(&viewpoint, "/dev/shm", shared_memory, free).or_else(unless_missing)?;
         let processes = ProcFs::new(process_files.clone());
         attach(&viewpoint, "/proc", processes, free).or_else(unless_missing)?;
         for mount in mounts {

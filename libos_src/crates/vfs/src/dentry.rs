@@ -14,14 +14,17 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::errno::Errno;
-use locks::{Mutex, MutexGuard};
+use locks::{Mutex, MutexGuard, Once};
 
-use crate::{DeviceNumber, FileSystem, FileType, Inode, Name, NewNode, RenameFlags, Result};
+use crate::{
+    ContentObserver, DeviceNumber, FileSystem, FileType, Inode, Name, NewNode, RenameFlags, Result,
+};
 
 /// A mounted file system, shared by all its mounts.
 pub(crate) struct SuperBlock {
     pub(crate) file_system: Arc<dyn FileSystem>,
     pub(crate) device: DeviceNumber,
+    pub(crate) observer: Once<Arc<dyn ContentObserver>>,
     /// Held by a rename across directories and by whoever needs the shape of the tree to stay.
     rename: Mutex<()>,
 }
@@ -31,6 +34,7 @@ impl SuperBlock {
         Arc::new(Self {
             file_system,
             device,
+            observer: Once::new(),
             rename: Mutex::new(()),
         })
     }

@@ -191,7 +191,7 @@ impl OpenFile {
         }
         let mut offset = self.offset.lock();
         if self.flags().contains(OpenFlags::APPEND) {
-            let (end, length) = self.object.append_from(source)?;
+            let (end, length) = self.append_all(source)?;
             *offset = end;
             return Ok(length);
         }
@@ -217,13 +217,14 @@ impl OpenFile {
         self.check_writable()?;
         check_offset(offset)?;
         if self.flags().contains(OpenFlags::APPEND) {
-            return self.object.append_from(source).map(|(_, length)| length);
+            return self.append_all(source).map(|(_, length)| length);
         }
         self.write_clamped(offset, source)
     }
 
     /// Reads what lies before the largest offset.
     fn read_clamped(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        self.location.before_read(offset, sink.room_bytes() as u64);
         if room_after(offset) >= sink.room_bytes() {
             return self.object.read_to(offset, sink);
         }
@@ -235,6 +236,20 @@ impl OpenFile {
 
     /// Writes what lies before the largest offset.
     fn write_clamped(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        let length = self.write_before_limit(offset, source)?;
+        self.location.after_write(offset, length as u64);
+        Ok(length)
+    }
+
+    /// Writes at the end, and returns the offset after it.
+    fn append_all(&self, source: &mut dyn Source) -> Result<(u64, usize)> {
+        let (end, length) = self.object.append_from(source)?;
+        let start = end.saturating_sub(length as u64);
+        self.location.after_write(start, length as u64);
+        Ok((end, length))
+    }
+
+    fn write_before_limit(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         let room = room_after(offset);
         if room >= source.left_bytes() {
             return self.object.write_from(offset, source);
@@ -348,7 +363,9 @@ impl OpenFile {
         if size_bytes > OFFSET_MAX {
             return Err(Errno::EFBIG);
         }
-        self.object.truncate(size_bytes)
+        self.object.truncate(size_bytes)?;
+        self.location.after_truncate(size_bytes);
+        Ok(())
     }
 
     /// Gives storage to a stretch of the file, or takes it away.
@@ -372,7 +389,20 @@ impl OpenFile {
         if end.is_none_or(|end| end > OFFSET_MAX) {
             return Err(Errno::EFBIG);
         }
-        self.object.allocate(what, offset, length)
+        self.object.allocate(what, offset, length)?;
+        if what == Allocation::PunchHole {
+            self.location.after_write(offset, length);
+        }
+        Ok(())
+    }
+
+    /// Makes content and attributes durable, with what is in memory of the content.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn synchronize(&self) -> Result<()> {
+        self.location.before_read(0, u64::MAX);
+        self.object.synchronize()
     }
 
     /// What would not have to wait now.

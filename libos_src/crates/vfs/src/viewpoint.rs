@@ -174,6 +174,7 @@ impl Viewpoint {
         let file = self.namespace.open(location.clone(), flags)?;
         if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {
             location.inode().truncate(0)?;
+            location.after_truncate(0);
         }
         Ok(file)
     }
@@ -347,7 +348,9 @@ impl Viewpoint {
         location.mount().check_writable()?;
         self.credentials
             .check(&location.metadata()?, Access::WRITE)?;
-        location.inode().truncate(size_bytes)
+        location.inode().truncate(size_bytes)?;
+        location.after_truncate(size_bytes);
+        Ok(())
     }
 
     /// Changes attributes: only the owner may, and only the superuser gives files away.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use hal::Errno;
 use locks::Mutex;
-use vfs::{OpenFile, Readiness, Watchers};
+use vfs::{FileId, Readiness, Watchers};
 
 /// All locks that are held, by file.
 #[derive(Default)]
@@ -16,15 +16,6 @@ pub(crate) struct FileLocks {
     waiting: Mutex<BTreeMap<u32, u32>>,
     /// Told when locks go away.
     pub(crate) watchers: Watchers,
-}
-
-/// A file: the number of its device and its own.
-pub(crate) type FileId = (u64, u64);
-
-/// The file that a description refers to.
-pub(crate) fn file_id(file: &OpenFile) -> Result<FileId, Errno> {
-    let device = file.location().device().to_u64();
-    Ok((device, file.metadata()?.inode))
 }
 
 #[derive(Default)]
@@ -287,7 +278,10 @@ fn join(records: &mut Vec<Record>, owner: Owner) {
 mod tests {
     use super::*;
 
-    const FILE: FileId = (1, 1);
+    const FILE: FileId = FileId {
+        device: 1,
+        inode: 1,
+    };
     const A: Owner = Owner::Process(1);
     const B: Owner = Owner::Process(2);
 

@@ -6,6 +6,7 @@ mod event_counter;
 mod event_poll;
 mod file_locks;
 mod host_stream;
+mod memory_file;
 mod pipe;
 pub(crate) mod poll_events;
 mod ring;
@@ -15,10 +16,9 @@ mod timer;
 pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};
-pub(crate) use file_locks::{
-    FileId, FileLocks, LockKind, LocksOfDescription, Owner, Record, file_id,
-};
+pub(crate) use file_locks::{FileLocks, LockKind, LocksOfDescription, Owner, Record};
 pub(crate) use host_stream::HostStream;
+pub(crate) use memory_file::{MemoryFile, Seals};
 pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};
 pub(crate) use ring::Ring;
 pub(crate) use signal_file::SignalFile;

@@ -11,6 +11,8 @@ use super::space::{AddressSpace, Books};
 pub(crate) enum Advice {
     /// The content is not needed: the next access reads zeros, or the file again.
     DontNeed,
+    /// The content is gone, in the file, too.
+    Remove,
     /// Back the pages now.
     Populate(Prot),
     /// Nothing that we act on.
@@ -22,6 +24,7 @@ impl Advice {
     pub(crate) const fn from_argument(argument: i32) -> Option<Self> {
         match argument {
             4 => Some(Self::DontNeed),
+            9 => Some(Self::Remove),
             22 => Some(Self::Populate(Prot::READ)),
             23 => Some(Self::Populate(Prot::WRITE)),
             // NORMAL RANDOM SEQUENTIAL WILLNEED FREE DONTFORK DOFORK MERGEABLE UNMERGEABLE
@@ -47,6 +50,7 @@ impl AddressSpace {
         let mut books = self.books.write();
         match advice {
             Advice::DontNeed => self.forget(&mut books, &range)?,
+            Advice::Remove => remove(&books, &range)?,
             Advice::Populate(prot) if !books.areas.allows(&range, prot) => {
                 return Err(Errno::ENOMEM);
             }
@@ -69,4 +73,16 @@ impl AddressSpace {
         self.patch_text(books, range, false);
         Ok(())
     }
+}
+
+/// Makes holes in shared memory, which must be all of `range`.
+fn remove(books: &Books, range: &Range<u64>) -> Result<(), Errno> {
+    for (start, area) in books.areas.overlapping(range) {
+        let pages = area.shared().ok_or(Errno::EINVAL)?;
+        if !area.prot.contains(Prot::WRITE) {
+            return Err(Errno::EACCES);
+        }
+        pages.punch(&(start.max(range.start)..area.end.min(range.end)))?;
+    }
+    Ok(())
 }

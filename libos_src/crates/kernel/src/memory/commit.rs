@@ -45,6 +45,10 @@ impl AddressSpace {
                 continue;
             }
             let wanted = start.max(range.start)..area.end.min(range.end);
+            if let Some(pages) = area.shared() {
+                pages.populate(&wanted)?;
+                continue;
+            }
             for run in committed.missing(&wanted) {
                 self.back(start, area, &run)?;
                 committed.insert(&run);
@@ -69,7 +73,11 @@ impl AddressSpace {
         let floor = address & !(window - 1);
         let around = start.max(floor)..area.end.min(floor + window);
         let page = super::page_floor(address)..super::page_floor(address) + PAGE_SIZE;
-        if books.committed.contains(&page) {
+        let is_there = match area.shared() {
+            Some(pages) => pages.contains(&page),
+            None => books.committed.contains(&page),
+        };
+        if is_there {
             return PageFault::Present;
         }
         match self.populate(&mut books, &around) {

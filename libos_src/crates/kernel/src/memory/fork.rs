@@ -36,8 +36,10 @@ impl AddressSpace {
         }
         let child = self.sibling(books.twin());
         for (start, area) in books.areas.iter() {
-            // All of it is this gang's already.
-            self.region.claim_fixed(self.gang.id(), &(start..area.end));
+            // All of it is this gang's already, but for what is everybody's.
+            if area.shared().is_none() {
+                self.region.claim_fixed(self.gang.id(), &(start..area.end));
+            }
         }
         self.region.claim_fixed(self.gang.id(), books.heap.room());
         for range in &books.reserved {

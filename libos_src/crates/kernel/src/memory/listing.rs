@@ -69,17 +69,22 @@ fn line(start: u64, area: &Area) -> String {
             file.offset,
             file.inode.metadata().map_or(0, |metadata| metadata.inode),
         ),
+        Backing::Shared(shared) => (
+            shared.pages.offset_of(start),
+            shared.pages.file().map_or(0, |file| file.id.inode),
+        ),
     };
     let (read, write, execute) = (
         flag(Prot::READ, 'r'),
         flag(Prot::WRITE, 'w'),
         flag(Prot::EXEC, 'x'),
     );
+    let kind = if area.shared().is_some() { 's' } else { 'p' };
     let mut line = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        "{start:08x}-{:08x} {read}{write}{execute}p {offset:08x} 00:01 {inode} ",
+        "{start:08x}-{:08x} {read}{write}{execute}{kind} {offset:08x} 00:01 {inode} ",
         area.end
     );
     while line.len() < 73 && !name(area).is_empty() {
@@ -95,5 +100,9 @@ fn name(area: &Area) -> &[u8] {
         (Purpose::Stubs(_), _) => b"[libos stubs]",
         (Purpose::Program | Purpose::Image, Backing::File(file)) => &file.path,
         (Purpose::Program | Purpose::Image, Backing::Zero) => b"",
+        (Purpose::Program | Purpose::Image, Backing::Shared(shared)) => match shared.pages.file() {
+            Some(file) => &file.path,
+            None => b"/dev/zero (deleted)",
+        },
     }
 }

@@ -18,6 +18,8 @@ mod protect;
 mod region;
 mod remap;
 mod saved;
+mod share;
+mod shared;
 mod shortage;
 mod space;
 mod store;
@@ -30,6 +32,8 @@ pub(crate) use layout::Layout;
 pub(crate) use map::{Mapping, Placement};
 pub use patch::patched_sites;
 pub(crate) use remap::Remapping;
+pub(crate) use share::SharedMapping;
+pub(crate) use shared::{FilePart, SharedPages};
 pub(crate) use space::{AddressSpace, Foundation, Paging};
 
 use hal::PAGE_SIZE;

@@ -48,6 +48,9 @@ impl AddressSpace {
     ) -> Result<(), hal::NoMemory> {
         for (_, area) in books.areas.isolate(range) {
             area.prot = prot;
+            if let Some(pages) = area.shared() {
+                pages.allow(prot)?;
+            }
         }
         for run in books.committed.present(range) {
             self.set_prot(&run, prot)?;

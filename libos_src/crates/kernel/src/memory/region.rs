@@ -114,6 +114,16 @@ impl Region {
         is_ours
     }
 
+    /// Claims exactly `range`, if nobody uses a part of it, this gang neither.
+    pub(crate) fn claim_unused(&self, gang: GangId, range: &Range<u64>) -> bool {
+        let mut claims = self.claims.lock();
+        let is_unused = claims.overlapping(range).next().is_none();
+        if is_unused {
+            claims.add(gang, range);
+        }
+        is_unused
+    }
+
     /// Claims what no other gang has from `start` on, up to `len` bytes, and returns it.
     pub(crate) fn claim_up_to(&self, gang: GangId, start: u64, len: u64) -> Range<u64> {
         let mut claims = self.claims.lock();

@@ -48,12 +48,22 @@ impl AddressSpace {
         }
         let ends_here = area.end == old.end;
         if let Remapping::To(target) = remapping {
+            if area.shared().is_some() {
+                return Err(Errno::ENOMEM);
+            }
             return self.move_to(&mut books, &old, target, new_len);
         }
         let old_len = old.end - old.start;
         if new_len <= old_len {
             self.discard(&mut books, &(address + new_len..old.end));
             return Ok(address);
+        }
+        if books
+            .areas
+            .find(address)
+            .is_some_and(|(_, area)| area.shared().is_some())
+        {
+            return self.remap_shared(&mut books, &old, new_len, remapping);
         }
         let growth = old.end..address.checked_add(new_len).ok_or(Errno::ENOMEM)?;
         let fits = growth.end <= self.layout.user.end

@@ -16,6 +16,7 @@ use super::pages::PageSet;
 use super::patch::Patches;
 use super::plans::Plans;
 use super::region::Region;
+use super::shared::SharedMemory;
 use super::shortage::Shortages;
 use super::store::Store;
 use crate::threads::{FutexKey, Thread};
@@ -33,6 +34,7 @@ pub(crate) struct AddressSpace {
     pub(super) gang: Arc<Gang>,
     pub(super) store: Arc<Store>,
     pub(super) plans: Arc<Plans>,
+    pub(super) shared: Arc<SharedMemory>,
     pub(super) books: RwLock<Books>,
     pub(super) shortages: Arc<Shortages>,
     /// No other address space ever has this number.
@@ -56,6 +58,8 @@ pub(crate) struct Foundation {
     pub(super) store: Arc<Store>,
     /// What is known of texts that were mapped before.
     pub(super) plans: Arc<Plans>,
+    /// What several processes show.
+    pub(crate) shared: Arc<SharedMemory>,
     /// What was already told about too little memory.
     pub(crate) shortages: Arc<Shortages>,
 }
@@ -81,6 +85,8 @@ pub(super) struct Books {
     pub(super) mmapped_bytes: u64,
     /// Claims that are no areas and no room for the heap: the guard of the stack.
     pub(super) reserved: Vec<Range<u64>>,
+    /// Whether there may be pages that others have, too.
+    has_shared: bool,
 }
 
 impl Foundation {
@@ -90,6 +96,7 @@ impl Foundation {
         Self {
             machine,
             store: Store::new(machine, region.clone()),
+            shared: SharedMemory::new(machine, region.clone()),
             region,
             layout,
             paging,
@@ -138,6 +145,7 @@ impl AddressSpace {
             region: foundation.region.clone(),
             store: foundation.store.clone(),
             plans: foundation.plans.clone(),
+            shared: foundation.shared.clone(),
             books: RwLock::default(),
             shortages: foundation.shortages.clone(),
             id,
@@ -155,6 +163,7 @@ impl AddressSpace {
             region: self.region.clone(),
             store: self.store.clone(),
             plans: self.plans.clone(),
+            shared: self.shared.clone(),
             books: RwLock::new(books),
             shortages: self.shortages.clone(),
             id: next_id(),
@@ -200,8 +209,18 @@ impl AddressSpace {
     }
 
     /// Which futex the word at `address` is.
-    pub(crate) const fn futex_key(&self, address: u64) -> FutexKey {
+    pub(crate) fn futex_key(&self, address: u64) -> FutexKey {
+        let books = self.books.read();
+        let area = books.areas.find(address);
+        if books.has_shared && area.is_some_and(|(_, area)| area.shared().is_some()) {
+            return FutexKey::Shared(address);
+        }
         FutexKey::Private(self.id, address)
+    }
+
+    /// The memory that processes share.
+    pub(crate) const fn shared_memory(&self) -> &Arc<SharedMemory> {
+        &self.shared
     }
 
     /// The first thread's stack.
@@ -212,7 +231,22 @@ impl AddressSpace {
     /// Unmaps every page of a range; what is not mapped there stays so.
     pub(crate) fn unmap(&self, address: u64, len: u64) -> Result<(), Errno> {
         let range = self.checked_range(address, len)?;
-        self.discard(&mut self.books.write(), &range);
+        let mut books = self.books.write();
+        let mut at = range.start;
+        if books.has_shared {
+            let areas = books.areas.isolate(&range);
+            let kept = areas
+                .filter_map(|(start, area)| area.take_one_of_several().then_some(start..area.end));
+            let kept: Vec<Range<u64>> = kept.collect();
+            for part in kept {
+                self.discard(&mut books, &(at..part.start));
+                at = part.end;
+            }
+        }
+        self.discard(&mut books, &(at..range.end));
+        if books.has_shared {
+            books.areas.join(&range);
+        }
         Ok(())
     }
 
@@ -231,7 +265,9 @@ impl AddressSpace {
         }
         let next = self.gang.part(self.id);
         for (start, area) in books.areas.take_all() {
-            self.region.release(&(start..area.end));
+            if area.shared().is_none() {
+                self.region.release(&(start..area.end));
+            }
         }
         self.region.release(books.heap.room());
         for range in &books.reserved {
@@ -366,6 +402,7 @@ impl Books {
             patches: self.patches.clone(),
             mmapped_bytes: self.mmapped_bytes,
             reserved: self.reserved.clone(),
+            has_shared: self.has_shared,
         }
     }
 
@@ -374,6 +411,7 @@ impl Books {
         if area.purpose == Purpose::Program {
             self.mmapped_bytes += area.end - start;
         }
+        self.has_shared |= area.shared().is_some();
         self.areas.insert(start, area);
     }
 
@@ -385,8 +423,10 @@ impl Books {
                 self.mmapped_bytes -= area.end - start;
             }
         }
+        // Shared pages keep their addresses as long as anybody has them.
         removed
             .into_iter()
+            .filter(|(_, area)| area.shared().is_none())
             .map(|(start, area)| start..area.end)
             .collect()
     }

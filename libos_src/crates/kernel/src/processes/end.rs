@@ -160,6 +160,7 @@ impl Libos {
         drop(descriptors);
         self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
+        self.system_v.forget_process(process.pid);
         self.wake_next(process.memory().leave());
         if let Some(parent) = process.return_memory() {
             self.wake(&parent);

@@ -8,6 +8,7 @@ use vfs::{OpenFile, OpenFlags};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::file_locks::{RecordCommand, record_lock};
+use super::memory_file::{add_seals, get_seals};
 use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
 
 const FD_CLOEXEC: u64 = 1;
@@ -93,6 +94,8 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_DUPFD_CLOEXEC: u32 = 1030;
     const F_SETPIPE_SZ: u32 = 1031;
     const F_GETPIPE_SZ: u32 = 1032;
+    const F_ADD_SEALS: u32 = 1033;
+    const F_GET_SEALS: u32 = 1034;
     let floor = argument as i32;
     if let Some(command) = RecordCommand::from_number(command) {
         return record_lock(call, fd, command, Address(argument));
@@ -133,6 +136,8 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
             let wanted = usize::try_from(argument as u32).map_err(|_| Errno::EINVAL)?;
             Ok(pipe_end(&file)?.set_capacity(wanted)? as u64)
         }
+        F_ADD_SEALS => add_seals(call, fd, argument as u32),
+        F_GET_SEALS => get_seals(call, fd),
         F_GETPIPE_SZ => Ok(pipe_end(&*call.file(fd)?)?.capacity() as u64),
         _ => {
             call.file(fd)?;

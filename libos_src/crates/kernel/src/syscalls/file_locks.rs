@@ -3,13 +3,13 @@
 use alloc::sync::Arc;
 
 use hal::Errno;
-use vfs::{OpenFile, OpenFlags, Readiness};
+use vfs::{FileId, OpenFile, OpenFlags};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::argument::Address;
-use super::call::{Call, Outcome, Stop};
-use crate::files::{FileId, FileLocks, LockKind, LocksOfDescription, Owner, Record, file_id};
-use crate::threads::{Deadline, Wake};
+use super::call::{Call, Outcome};
+use crate::files::{FileLocks, LockKind, LocksOfDescription, Owner, Record};
+use crate::threads::Deadline;
 
 /// `struct flock` of 64-bit Linux.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -94,7 +94,7 @@ pub(super) fn record_lock(
         F_UNLCK => None,
         _ => return Err(Errno::EINVAL.into()),
     };
-    let id = file_id(&file)?;
+    let id = file.location().file_id()?;
     let locks = call.libos.file_locks.clone();
     let Some(kind) = kind else {
         if command.request == RecordRequest::Get {
@@ -142,21 +142,18 @@ fn take_record(
 ) -> Outcome {
     let pid = call.process.pid;
     let is_of_process = wanted.owner == Owner::Process(pid);
-    let attempt = || match locks.lock(id, wanted) {
-        Ok(()) => Ok(()),
-        Err(_) if request == RecordRequest::Set => Err(Errno::EAGAIN.into()),
-        Err(obstacle) => {
-            if is_of_process {
-                locks.begin_wait(pid, obstacle.owner)?;
+    let outcome = call.until_changed(&locks.watchers, Deadline::NEVER, || {
+        match locks.lock(id, wanted) {
+            Ok(()) => Ok(Some(())),
+            Err(_) if request == RecordRequest::Set => Err(Errno::EAGAIN.into()),
+            Err(obstacle) => {
+                if is_of_process {
+                    locks.begin_wait(pid, obstacle.owner)?;
+                }
+                Ok(None)
             }
-            Err(Stop::Errno(Errno::EAGAIN))
         }
-    };
-    let outcome = if request == RecordRequest::Set {
-        attempt()
-    } else {
-        call.until_free(locks, attempt)
-    };
+    });
     if is_of_process {
         locks.end_wait(pid);
     }
@@ -173,7 +170,7 @@ pub(super) fn flock(call: &mut Call<'_>, fd: i32, operation: u32) -> Outcome {
     if file.flags().contains(OpenFlags::PATH) {
         return Err(Errno::EBADF.into());
     }
-    let (id, owner) = (file_id(&file)?, description(&file));
+    let (id, owner) = (file.location().file_id()?, description(&file));
     let locks = call.libos.file_locks.clone();
     let kind = match operation & !LOCK_NB {
         LOCK_SH => LockKind::Shared,
@@ -185,42 +182,16 @@ pub(super) fn flock(call: &mut Call<'_>, fd: i32, operation: u32) -> Outcome {
         _ => return Err(Errno::EINVAL.into()),
     };
     release_with(&file, &locks);
-    let attempt = || Ok(locks.lock_whole(id, owner, kind)?);
-    let outcome = if operation & LOCK_NB != 0 {
-        attempt()
-    } else {
-        call.until_free(&locks, attempt)
-    };
+    let outcome = call.until_changed(&locks.watchers, Deadline::NEVER, || {
+        match locks.lock_whole(id, owner, kind) {
+            Err(Errno::EAGAIN) if operation & LOCK_NB == 0 => Ok(None),
+            taken => Ok(Some(taken?)),
+        }
+    });
     outcome.map(|()| 0)
 }
 
 impl Call<'_> {
-    /// Repeats `attempt` until it does not say `EAGAIN`, whenever a lock has gone.
-    fn until_free(
-        &self,
-        locks: &FileLocks,
-        attempt: impl Fn() -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
-        const BUSY: Result<(), Stop> = Err(Stop::Errno(Errno::EAGAIN));
-        let first = attempt();
-        if first != BUSY {
-            return first;
-        }
-        let alarm = self.alarm();
-        locks.watchers.add(&alarm, Readiness::READABLE);
-        let outcome = loop {
-            let again = attempt();
-            if again != BUSY {
-                break again;
-            }
-            if self.libos.sleep(self.process, self.thread, Deadline::NEVER) == Wake::Signal {
-                break Err(Stop::Restart);
-            }
-        };
-        locks.watchers.remove(&alarm);
-        outcome
-    }
-
     /// A descriptor of this process was closed: with it go all record locks that the process has on
     /// the file, as POSIX demands.
     pub(crate) fn after_close(&self, file: &OpenFile) {
@@ -235,7 +206,7 @@ impl crate::Libos {
             return;
         }
         // A file that cannot be looked at cannot have been locked.
-        if let Ok(id) = file_id(file) {
+        if let Ok(id) = file.location().file_id() {
             self.file_locks.unlock(id, Owner::Process(pid), 0, u64::MAX);
         }
     }

@@ -67,7 +67,7 @@ pub(super) fn lseek(call: &mut Call<'_>, fd: i32, offset: i64, whence: u32) -> O
 
 /// `fsync(2)` and `fdatasync(2)`.
 pub(super) fn fsync(call: &mut Call<'_>, fd: i32) -> Outcome {
-    call.file(fd)?.object().synchronize()?;
+    call.file(fd)?.synchronize()?;
     Ok(0)
 }
 

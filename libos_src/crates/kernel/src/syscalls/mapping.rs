@@ -1,10 +1,13 @@
 //! Memory calls.
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{FileType, MountFlags, OpenFlags};
+use vfs::{FileType, MountFlags, OpenFile, OpenFlags};
 
 use super::call::{Call, Outcome};
-use crate::memory::{Advice, Backing, FileBacking, Mapping, Placement, Purpose, Remapping};
+use crate::files::{MemoryFile, Seals};
+use crate::memory::{
+    Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, SharedMapping,
+};
 
 const MAP_SHARED: u32 = 1;
 const MAP_PRIVATE: u32 = 2;
@@ -12,7 +15,6 @@ const MAP_SHARED_VALIDATE: u32 = 3;
 const MAP_TYPE: u32 = 0xf;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
-const MAP_GROWSDOWN: u32 = 0x100;
 const MAP_HUGETLB: u32 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 
@@ -43,21 +45,36 @@ pub(super) fn mmap(
     } else {
         Placement::Hint(address)
     };
-    if flags & (MAP_HUGETLB | MAP_GROWSDOWN) != 0 {
-        call.libos.report_once(
-            call.regs.rax,
-            "huge and growing mappings do not exist; EINVAL",
-        );
+    if flags & MAP_HUGETLB != 0 {
+        call.libos
+            .report_once(call.regs.rax, "huge pages do not exist; EINVAL");
         return Err(Errno::EINVAL.into());
     }
+    let kind = flags & MAP_TYPE;
     let backing = if flags & MAP_ANONYMOUS != 0 {
-        // Memory that only children share: without children it is private.
-        if !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_PRIVATE) {
-            return Err(Errno::EINVAL.into());
+        match kind {
+            MAP_PRIVATE => Backing::Zero,
+            MAP_SHARED => {
+                let fixed = fixed_address(call, placement, len)?;
+                let memory = call.memory();
+                return Ok(memory.map_shared(SharedMapping::Anonymous, len, prot, fixed)?);
+            }
+            _ => return Err(Errno::EINVAL.into()),
         }
-        Backing::Zero
     } else {
-        Backing::File(file_backing(call, fd, offset, len, prot, flags & MAP_TYPE)?)
+        let file = call.file(fd)?;
+        check_file(&file, offset, len, prot, kind)?;
+        // A copy is as good as the file itself if neither can change.
+        let is_shared = kind != MAP_PRIVATE && file.location().mount().check_writable().is_ok();
+        let is_text = prot.contains(Prot::EXEC) && !prot.contains(Prot::WRITE);
+        if is_shared && !is_text {
+            let fixed = fixed_address(call, placement, len)?;
+            let part = file_part(call, &file, offset)?;
+            let memory = call.memory();
+            return Ok(memory.map_shared(SharedMapping::File(part), len, prot, fixed)?);
+        }
+        file.location().before_read(offset, len);
+        Backing::File(file_backing(call, &file, offset))
     };
     let mapping = Mapping {
         placement,
@@ -70,15 +87,7 @@ pub(super) fn mmap(
 }
 
 /// Checks that a file may be mapped so.
-fn file_backing(
-    call: &Call<'_>,
-    fd: i32,
-    offset: u64,
-    len: u64,
-    prot: Prot,
-    kind: u32,
-) -> Result<FileBacking, Errno> {
-    let file = call.file(fd)?;
+fn check_file(file: &OpenFile, offset: u64, len: u64, prot: Prot, kind: u32) -> Result<(), Errno> {
     if file.flags().contains(OpenFlags::PATH) {
         return Err(Errno::EBADF);
     }
@@ -97,28 +106,64 @@ fn file_backing(
         .filter(|&end| i64::try_from(end).is_ok())
         .ok_or(Errno::EOVERFLOW)?;
     match kind {
-        MAP_PRIVATE => {}
+        MAP_PRIVATE => Ok(()),
         MAP_SHARED | MAP_SHARED_VALIDATE => {
-            if prot.contains(Prot::WRITE) && !file.flags().is_writable() {
+            if !prot.contains(Prot::WRITE) {
+                return Ok(());
+            }
+            if !file.flags().is_writable() {
                 return Err(Errno::EACCES);
             }
-            // A copy is as good as the file itself only if neither can change.
-            if file.location().mount().check_writable().is_ok() {
-                call.libos.report_once(
-                    call.regs.rax,
-                    "shared mappings of writable files come in a later version; ENODEV",
-                );
-                return Err(Errno::ENODEV);
+            let sealed = file.object().downcast::<MemoryFile>();
+            if sealed
+                .is_some_and(|file| file.seals().intersects(Seals::WRITE | Seals::FUTURE_WRITE))
+            {
+                return Err(Errno::EPERM);
             }
+            Ok(())
         }
-        _ => return Err(Errno::EINVAL),
+        _ => Err(Errno::EINVAL),
     }
+}
+
+fn file_backing(call: &Call<'_>, file: &OpenFile, offset: u64) -> FileBacking {
     let path = call.process.viewpoint.read().path_of(file.location());
-    Ok(FileBacking {
+    FileBacking {
         inode: file.object().clone(),
         path: path.into(),
         offset,
+    }
+}
+
+/// The part of a file that everybody shares, whose use through descriptors is watched from now on.
+fn file_part(call: &Call<'_>, file: &OpenFile, offset: u64) -> Result<FilePart, Errno> {
+    let FileBacking {
+        inode,
+        path,
+        offset,
+    } = file_backing(call, file, offset);
+    let inode = match file.object().downcast::<MemoryFile>() {
+        Some(sealed) => sealed.content().clone(),
+        None => inode,
+    };
+    file.location()
+        .observe(call.memory().shared_memory().clone());
+    Ok(FilePart {
+        id: file.location().file_id()?,
+        inode,
+        path,
+        offset,
     })
+}
+
+/// Where a shared mapping has to be, if the program says so.
+fn fixed_address(call: &Call<'_>, placement: Placement, len: u64) -> Result<Option<u64>, Errno> {
+    match placement {
+        Placement::Fixed(address) => Ok(Some(address)),
+        Placement::FixedFree(address) if call.memory().is_free(address, len)? => Ok(Some(address)),
+        Placement::FixedFree(_) => Err(Errno::EEXIST),
+        _ => Ok(None),
+    }
 }
 
 /// `mprotect(2)`.
@@ -169,7 +214,7 @@ pub(super) fn madvise(call: &mut Call<'_>, address: u64, len: u64, advice: i32) 
     Ok(0)
 }
 
-/// `msync(2)`: no mapping writes to a file, so nothing is left to write.
+/// `msync(2)`.
 pub(super) fn msync(call: &mut Call<'_>, address: u64, len: u64, flags: u32) -> Outcome {
     const MS_ASYNC: u32 = 1;
     const MS_INVALIDATE: u32 = 2;
@@ -178,6 +223,9 @@ pub(super) fn msync(call: &mut Call<'_>, address: u64, len: u64, flags: u32) -> 
     if !is_known || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC {
         return Err(Errno::EINVAL.into());
     }
-    call.memory().advise(address, len, Advice::Ignored)?;
+    if !address.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL.into());
+    }
+    call.memory().write_back(address, len)?;
     Ok(0)
 }

@@ -29,6 +29,8 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 41 | 42 | 43 | 49 | 53 | 116 | 133 | 213 | 233 | 259
             // tee eventfd accept4 epoll_create1
             | 276 | 284 | 288 | 291
+            // shmget shmat semget semop msgget msgsnd semtimedop memfd_create
+            | 29 | 30 | 64 | 65 | 68 | 69 | 220 | 319
             // rt_tgsigqueueinfo renameat2 execveat clone3
             | 297 | 316 | 322 | 435
     )

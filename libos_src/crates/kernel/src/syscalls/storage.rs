@@ -59,7 +59,7 @@ pub(super) fn sync_file_range(
     if !file.object().is_seekable() {
         return Err(Errno::ESPIPE.into());
     }
-    file.object().synchronize()?;
+    file.synchronize()?;
     Ok(0)
 }
 

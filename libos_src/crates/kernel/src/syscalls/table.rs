@@ -2,11 +2,12 @@
 
 use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
+use super::system_v::{messages, segments, semaphores};
 use super::{
     clone, descriptors, directories, event_poll, exec, extended, file_locks, futex, identity,
-    input_output, ioctl, links, mapping, metadata, mounts, open, pipes, poll, process, refused,
-    resources, scheduling, signal, signal_file, signal_wait, socket_messages, sockets, splice,
-    storage, system, thread, time, timers, users, vectors,
+    input_output, ioctl, links, mapping, memory_file, metadata, mounts, open, pipes, poll, process,
+    refused, residence, resources, scheduling, signal, signal_file, signal_wait, socket_messages,
+    sockets, splice, storage, system, thread, time, timers, users, vectors,
 };
 
 macro_rules! table {
@@ -64,7 +65,11 @@ table! {
     24 sched_yield => thread::sched_yield, ();
     25 mremap => mapping::mremap, (u64, u64, u64, u32, u64);
     26 msync => mapping::msync, (u64, u64, u32);
+    27 mincore => residence::mincore, (u64, u64, Address);
     28 madvise => mapping::madvise, (u64, u64, i32);
+    29 shmget => segments::shmget, (i32, u64, u32);
+    30 shmat => segments::shmat, (i32, u64, u32);
+    31 shmctl => segments::shmctl, (i32, u32, Address);
     32 dup => descriptors::dup, (i32);
     33 dup2 => descriptors::dup2, (i32, i32);
     34 pause => signal_wait::pause, ();
@@ -97,6 +102,14 @@ table! {
     61 wait4 => process::wait4, (i32, Address, i32, Address);
     62 kill => signal::kill, (i32, i32);
     63 uname => system::uname, (Address);
+    64 semget => semaphores::semget, (i32, i32, u32);
+    65 semop => semaphores::semop, (i32, Address, u64);
+    66 semctl => semaphores::semctl, (i32, i32, u32, u64);
+    67 shmdt => segments::shmdt, (u64);
+    68 msgget => messages::msgget, (i32, u32);
+    69 msgsnd => messages::msgsnd, (i32, Address, u64, u32);
+    70 msgrcv => messages::msgrcv, (i32, Address, u64, i64, u32);
+    71 msgctl => messages::msgctl, (i32, u32, Address);
     72 fcntl => descriptors::fcntl, (i32, u32, u64);
     73 flock => file_locks::flock, (i32, u32);
     74 fsync => input_output::fsync, (i32);
@@ -215,6 +228,7 @@ table! {
     213 epoll_create => event_poll::epoll_create, (i32);
     217 getdents64 => directories::getdents64, (i32, Address, u32);
     218 set_tid_address => thread::set_tid_address, (Address);
+    220 semtimedop => semaphores::semtimedop, (i32, Address, u64, Address);
     221 fadvise64 => descriptors::fadvise64, (i32, i64, i64, i32);
     222 timer_create => timers::timer_create, (i32, Address, Address);
     223 timer_settime => timers::timer_settime, (i32, u32, Address, Address);
@@ -294,6 +308,7 @@ table! {
     313 finit_module => refused::privileged, ();
     316 renameat2 => links::renameat2, (i32, Address, i32, Address, u32);
     318 getrandom => system::getrandom, (Address, u64, u32);
+    319 memfd_create => memory_file::memfd_create, (Address, u32);
     321 bpf => refused::privileged, ();
     322 execveat => exec::execveat, (i32, Address, Address, Address, u32);
     323 userfaultfd => refused::privileged, ();

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use hal::{Errno, HostPoll};
-use vfs::{OpenFile, OpenFlags, Readiness, Watcher};
+use vfs::{OpenFile, OpenFlags, Readiness, Watcher, Watchers};
 
 use super::call::{Call, Stop};
 use crate::files::HostStream;
@@ -64,6 +64,35 @@ impl Call<'_> {
             match action() {
                 Err(Errno::EAGAIN) => {}
                 done => break done.map_err(Stop::from),
+            }
+            match self.libos.sleep(self.process, self.thread, deadline) {
+                Wake::Look => {}
+                Wake::TimedOut => break Err(Errno::EAGAIN.into()),
+                Wake::Signal => break Err(interrupted(deadline)),
+            }
+        };
+        watchers.remove(&alarm);
+        outcome
+    }
+
+    /// Repeats `attempt` whenever `watchers` are told of something, until it gives a value; `EAGAIN`
+    /// when `deadline` has passed.
+    pub(super) fn until_changed<T>(
+        &self,
+        watchers: &Watchers,
+        deadline: Deadline,
+        mut attempt: impl FnMut() -> Result<Option<T>, Stop>,
+    ) -> Result<T, Stop> {
+        if let Some(done) = attempt()? {
+            return Ok(done);
+        }
+        let alarm = self.alarm();
+        watchers.add(&alarm, Readiness::READABLE);
+        let outcome = loop {
+            match attempt() {
+                Ok(None) => {}
+                Ok(Some(done)) => break Ok(done),
+                Err(stop) => break Err(stop),
             }
             match self.libos.sleep(self.process, self.thread, deadline) {
                 Wake::Look => {}

@@ -310,16 +310,32 @@ fn memory_that_is_written_and_executed_is_not_patched() {
 }
 
 #[test]
-fn a_shared_mapping_of_a_writable_file_is_refused_and_told() {
+fn a_shared_mapping_and_its_file_are_one() {
+    const PREAD64: u64 = 17;
+    const PWRITE64: u64 = 18;
     let mut world = World::new();
     let fd = text_file(&mut world);
-
-    assert_eq!(
-        world.call(MMAP, &[0, 0x1000, 3, 1, fd, 0]),
-        Err(Errno::ENODEV)
+    let map = |world: &mut World| world.call(MMAP, &[0, 0x1000, 3, 1, fd, 0]);
+    let (start, again) = (
+        map(&mut world).expect("room"),
+        map(&mut world).expect("room"),
     );
+    assert_eq!(start, again, "there is one place");
 
-    assert!(world.log().contains("shared mappings"), "{}", world.log());
+    let memory = world.process.memory();
+    memory.copy_out(start + 1, b"store").expect("writable");
+    let buffer = world.page + 0x800;
+    assert_eq!(world.call(PREAD64, &[fd, buffer, 5, 1]), Ok(5));
+    assert_eq!(&world.get::<5>(buffer), b"store");
+    let text = world.put(0x900, b"write");
+    assert_eq!(world.call(PWRITE64, &[fd, text, 5, 2]), Ok(5));
+    assert_eq!(&world.get::<7>(start), b"\x90swrite");
+
+    world.call(MUNMAP, &[start, 0x1000]).expect("mapped");
+    assert_eq!(world.get::<1>(start + 1), *b"s", "it was mapped twice");
+    let committed = world.machine.committed_pages();
+    world.call(MUNMAP, &[start, 0x1000]).expect("mapped");
+    assert_eq!(world.machine.committed_pages(), committed - 1);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Futexes {
 pub(crate) enum FutexKey {
     /// A word of an address space that nobody else sees: the number of the space, and the address.
     Private(u64, u64),
+    /// A word of memory that several address spaces show, at the same address in each.
+    Shared(u64),
 }
 
 struct Waiter {

@@ -1,0 +1,162 @@
+//! Files without a place: `memfd_create`.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bitflags::bitflags;
+use hal::Errno;
+use locks::Mutex;
+use vfs::{Allocation, AttributeChange, AttributeSet, FileType, Inode, Metadata};
+
+/// A regular file that no directory has, with what may not be done to it any more.
+pub(crate) struct MemoryFile {
+    content: Arc<dyn Inode>,
+    seals: Mutex<Seals>,
+}
+
+bitflags! {
+    /// What may not be done to a file any more (`F_SEAL_*`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Seals: u32 {
+        /// Adding seals.
+        const SEAL = 1;
+        /// Making it smaller.
+        const SHRINK = 2;
+        /// Making it larger.
+        const GROW = 4;
+        /// Writing.
+        const WRITE = 8;
+        /// Writing, other than by mappings that are there.
+        const FUTURE_WRITE = 16;
+        /// Making it executable, or no more so.
+        const EXEC = 32;
+    }
+}
+
+impl MemoryFile {
+    /// A file that keeps its bytes in `content`, a regular file that nobody else has.
+    pub(crate) fn new(content: Arc<dyn Inode>, seals: Seals) -> Self {
+        Self {
+            content,
+            seals: Mutex::new(seals),
+        }
+    }
+
+    /// Where the bytes are.
+    pub(crate) const fn content(&self) -> &Arc<dyn Inode> {
+        &self.content
+    }
+
+    /// The seals.
+    pub(crate) fn seals(&self) -> Seals {
+        *self.seals.lock()
+    }
+
+    /// Adds seals.
+    ///
+    /// # Errors
+    /// `EPERM` if that is sealed.
+    pub(crate) fn add_seals(&self, more: Seals) -> Result<(), Errno> {
+        let mut seals = self.seals.lock();
+        if seals.contains(Seals::SEAL) {
+            return Err(Errno::EPERM);
+        }
+        *seals |= more;
+        Ok(())
+    }
+
+    fn check(&self, refused: Seals) -> Result<(), Errno> {
+        if self.seals().intersects(refused) {
+            Err(Errno::EPERM)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks that bytes may be written up to `end`.
+    fn check_write(&self, end: u64) -> Result<(), Errno> {
+        self.check(Seals::WRITE | Seals::FUTURE_WRITE)?;
+        if end > self.content.metadata()?.size_bytes {
+            self.check(Seals::GROW)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inode for MemoryFile {
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.content.metadata()
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        self.content.set_attributes(change)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.content.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
+        self.check_write(offset.saturating_add(data.len() as u64))?;
+        self.content.write_at(offset, data)
+    }
+
+    fn append(&self, data: &[u8]) -> Result<(u64, usize), Errno> {
+        self.check_write(u64::MAX)?;
+        self.content.append(data)
+    }
+
+    fn truncate(&self, size_bytes: u64) -> Result<(), Errno> {
+        let now = self.content.metadata()?.size_bytes;
+        if size_bytes < now {
+            self.check(Seals::SHRINK)?;
+        } else if size_bytes > now {
+            self.check(Seals::GROW)?;
+        }
+        self.content.truncate(size_bytes)
+    }
+
+    fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<(), Errno> {
+        match what {
+            Allocation::PunchHole => self.check(Seals::WRITE | Seals::FUTURE_WRITE)?,
+            Allocation::Extend if offset + length > self.content.metadata()?.size_bytes => {
+                self.check(Seals::GROW)?;
+            }
+            _ => {}
+        }
+        self.content.allocate(what, offset, length)
+    }
+
+    fn next_data(&self, offset: u64) -> Result<u64, Errno> {
+        self.content.next_data(offset)
+    }
+
+    fn next_hole(&self, offset: u64) -> Result<u64, Errno> {
+        self.content.next_hole(offset)
+    }
+
+    fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.content.extended_attribute(name)
+    }
+
+    fn extended_attributes(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        self.content.extended_attributes()
+    }
+
+    fn set_extended_attribute(
+        &self,
+        name: &[u8],
+        value: &[u8],
+        set: AttributeSet,
+    ) -> Result<(), Errno> {
+        self.content.set_extended_attribute(name, value, set)
+    }
+
+    fn remove_extended_attribute(&self, name: &[u8]) -> Result<(), Errno> {
+        self.content.remove_extended_attribute(name)
+    }
+}

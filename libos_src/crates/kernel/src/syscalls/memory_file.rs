@@ -1,0 +1,83 @@
+//! `memfd_create`, and what is sealed.
+
+use alloc::sync::Arc;
+
+use hal::Errno;
+use vfs::{DeviceNumber, FileSystem, FileType, Mode, NewNode, OpenFile, OpenFlags};
+
+use super::argument::Address;
+use super::call::{Call, Outcome};
+use crate::files::{Descriptor, MemoryFile, Seals};
+
+/// `memfd_create(2)`.
+pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Outcome {
+    const MFD_CLOEXEC: u32 = 1;
+    const MFD_ALLOW_SEALING: u32 = 2;
+    const MFD_NOEXEC_SEAL: u32 = 8;
+    const MFD_EXEC: u32 = 16;
+    const KNOWN: u32 = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC;
+    const NAME_LIMIT_BYTES: usize = 250;
+    let both = MFD_NOEXEC_SEAL | MFD_EXEC;
+    if flags & !KNOWN != 0 || flags & both == both {
+        return Err(Errno::EINVAL.into());
+    }
+    let name = call
+        .memory()
+        .read_string(name.0, NAME_LIMIT_BYTES, Errno::EINVAL)?;
+    let is_executable = flags & MFD_NOEXEC_SEAL == 0;
+    let viewpoint = call.process.viewpoint.read().clone();
+    let node = NewNode {
+        kind: FileType::Regular,
+        mode: Mode::from_low_bits(if is_executable { 0o777 } else { 0o666 }),
+        user: viewpoint.credentials.user,
+        group: viewpoint.credentials.group,
+        represents: DeviceNumber::default(),
+        link_target: b"",
+    };
+    let content = call.libos.memory_files()?.root().create_unnamed(&node)?;
+    let mut seals = Seals::SEAL;
+    if flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) != 0 {
+        seals = Seals::empty();
+        seals.set(Seals::EXEC, !is_executable);
+    }
+    let inode = Arc::new(MemoryFile::new(content, seals));
+    let path = [b"/memfd:", &name[..], b" (deleted)"].concat();
+    let place = viewpoint.namespace.anonymous(inode, &path);
+    let descriptor = Descriptor {
+        file: OpenFile::new(place, OpenFlags::READ_WRITE)?,
+        is_closed_on_exec: flags & MFD_CLOEXEC != 0,
+    };
+    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+}
+
+/// `F_ADD_SEALS` of `fcntl(2)`.
+pub(super) fn add_seals(call: &Call<'_>, fd: i32, seals: u32) -> Outcome {
+    let file = call.file(fd)?;
+    let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
+    if !file.flags().is_writable() {
+        return Err(Errno::EPERM.into());
+    }
+    let sealed = file
+        .object()
+        .downcast::<MemoryFile>()
+        .ok_or(Errno::EINVAL)?;
+    let is_mapped = || {
+        let id = file.location().file_id()?;
+        Ok::<_, Errno>(call.memory().shared_memory().is_written(id))
+    };
+    if seals.contains(Seals::WRITE) && is_mapped()? {
+        return Err(Errno::EBUSY.into());
+    }
+    sealed.add_seals(seals)?;
+    Ok(0)
+}
+
+/// `F_GET_SEALS` of `fcntl(2)`.
+pub(super) fn get_seals(call: &Call<'_>, fd: i32) -> Outcome {
+    let file = call.file(fd)?;
+    let sealed = file
+        .object()
+        .downcast::<MemoryFile>()
+        .ok_or(Errno::EINVAL)?;
+    Ok(sealed.seals().bits().into())
+}

@@ -1,0 +1,279 @@
+//! Message queues of System V.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use hal::Errno;
+use locks::Mutex;
+use vfs::{Access, Readiness, Watchers};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::registry::{PermissionRecord, Permissions, Registry, access_of, now};
+use crate::syscalls::argument::Address;
+use crate::syscalls::call::{Call, Outcome, Stop};
+use crate::threads::Deadline;
+
+/// All queues.
+pub(crate) type Queues = Registry<Queue>;
+
+/// A queue.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    watchers: Watchers,
+}
+
+struct State {
+    permissions: Permissions,
+    messages: VecDeque<Message>,
+    bytes: u64,
+    bytes_max: u64,
+    sent_at: u64,
+    received_at: u64,
+    changed_at: u64,
+    last_sender: u32,
+    last_receiver: u32,
+    is_removed: bool,
+}
+
+struct Message {
+    kind: i64,
+    text: Vec<u8>,
+}
+
+/// `struct msqid64_ds` of x86-64.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct QueueRecord {
+    permissions: PermissionRecord,
+    sent_at: u64,
+    received_at: u64,
+    changed_at: u64,
+    bytes: u64,
+    count: u64,
+    bytes_max: u64,
+    last_sender: u32,
+    last_receiver: u32,
+    unused: [u64; 2],
+}
+
+/// Bytes in a queue.
+const QUEUE_BYTES: u64 = 16384;
+/// Bytes in a message.
+const MESSAGE_MAX_BYTES: u64 = 8192;
+const IPC_NOWAIT: u32 = 0o4000;
+const MSG_NOERROR: u32 = 0o10000;
+const MSG_EXCEPT: u32 = 0o20000;
+const MSG_COPY: u32 = 0o40000;
+
+/// `msgget(2)`.
+pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
+    let credentials = call.process.viewpoint.read().credentials.clone();
+    let machine = call.libos.machine;
+    let id = call.libos.system_v.queues.get(
+        key,
+        flags,
+        &credentials,
+        |queue| {
+            let state = queue.state.lock();
+            state.permissions.check(&credentials, access_of(flags))
+        },
+        |permissions| {
+            Ok(Queue {
+                state: Mutex::new(State {
+                    permissions,
+                    messages: VecDeque::new(),
+                    bytes: 0,
+                    bytes_max: QUEUE_BYTES,
+                    sent_at: 0,
+                    received_at: 0,
+                    changed_at: now(machine),
+                    last_sender: 0,
+                    last_receiver: 0,
+                    is_removed: false,
+                }),
+                watchers: Watchers::new(),
+            })
+        },
+    )?;
+    Ok(id as u64)
+}
+
+/// `msgsnd(2)`.
+pub(crate) fn msgsnd(
+    call: &mut Call<'_>,
+    id: i32,
+    message: Address,
+    len: u64,
+    flags: u32,
+) -> Outcome {
+    if len > MESSAGE_MAX_BYTES {
+        return Err(Errno::EINVAL.into());
+    }
+    let kind: i64 = call.memory().read(message.0)?;
+    if kind < 1 {
+        return Err(Errno::EINVAL.into());
+    }
+    let at = message.0.wrapping_add(8);
+    let text = call.memory().read_bytes(at, len as usize)?;
+    let queue = call.libos.system_v.queues.find(id)?;
+    queue.check(call, Access::WRITE)?;
+    let (pid, time) = (call.process.pid, now(call.libos.machine));
+    let mut text = Some(text);
+    let sent = call.until_changed(&queue.watchers, Deadline::NEVER, || {
+        let mut state = queue.state.lock();
+        if state.is_removed {
+            return Err(Errno::EIDRM.into());
+        }
+        let is_full =
+            state.bytes + len > state.bytes_max || state.messages.len() as u64 >= state.bytes_max;
+        if is_full && flags & IPC_NOWAIT != 0 {
+            return Err(Errno::EAGAIN.into());
+        }
+        if is_full {
+            return Ok(None);
+        }
+        state.bytes += len;
+        let text = text.take().unwrap_or_default();
+        state.messages.push_back(Message { kind, text });
+        state.sent_at = time;
+        state.last_sender = pid;
+        Ok(Some(()))
+    });
+    not_restarted(sent)?;
+    queue.watchers.notify(Readiness::READABLE);
+    Ok(0)
+}
+
+/// `msgrcv(2)`.
+pub(crate) fn msgrcv(
+    call: &mut Call<'_>,
+    id: i32,
+    message: Address,
+    room: u64,
+    kind: i64,
+    flags: u32,
+) -> Outcome {
+    if i64::try_from(room).is_err() {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags & MSG_COPY != 0 {
+        return Err(Errno::ENOSYS.into());
+    }
+    let queue = call.libos.system_v.queues.find(id)?;
+    queue.check(call, Access::READ)?;
+    let (pid, time) = (call.process.pid, now(call.libos.machine));
+    let received = call.until_changed(&queue.watchers, Deadline::NEVER, || {
+        let mut state = queue.state.lock();
+        if state.is_removed {
+            return Err(Errno::EIDRM.into());
+        }
+        let Some(place) = state.find(kind, flags) else {
+            if flags & IPC_NOWAIT != 0 {
+                return Err(Errno::ENOMSG.into());
+            }
+            return Ok(None);
+        };
+        let len = state.messages[place].text.len() as u64;
+        if len > room && flags & MSG_NOERROR == 0 {
+            return Err(Errno::E2BIG.into());
+        }
+        state.bytes -= len;
+        state.received_at = time;
+        state.last_receiver = pid;
+        Ok(state.messages.remove(place))
+    });
+    let Message { kind, mut text } = not_restarted(received)?;
+    queue.watchers.notify(Readiness::READABLE);
+    text.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+    call.memory().write(message.0, &kind)?;
+    call.memory().copy_out(message.0.wrapping_add(8), &text)?;
+    Ok(text.len() as u64)
+}
+
+impl Queue {
+    fn check(&self, call: &Call<'_>, access: Access) -> Result<(), Errno> {
+        let credentials = call.process.viewpoint.read().credentials.clone();
+        self.state.lock().permissions.check(&credentials, access)
+    }
+}
+
+impl State {
+    /// The place of the message that a receiver wants.
+    fn find(&self, kind: i64, flags: u32) -> Option<usize> {
+        let place = |wanted: &dyn Fn(&Message) -> bool| self.messages.iter().position(wanted);
+        match kind {
+            0 => place(&|_| true),
+            1.. if flags & MSG_EXCEPT != 0 => place(&|one| one.kind != kind),
+            1.. => place(&|one| one.kind == kind),
+            // The lowest kind that is not above its absolute value, and of that the first.
+            _ => {
+                let numbered = self.messages.iter().enumerate();
+                numbered
+                    .filter(|(_, one)| one.kind.unsigned_abs() <= kind.unsigned_abs())
+                    .min_by_key(|(place, one)| (one.kind, *place))
+                    .map(|(place, _)| place)
+            }
+        }
+    }
+}
+
+/// Such a call is never started again by itself.
+fn not_restarted<T>(outcome: Result<T, Stop>) -> Result<T, Stop> {
+    match outcome {
+        Err(Stop::Restart) => Err(Errno::EINTR.into()),
+        outcome => outcome,
+    }
+}
+
+/// `msgctl(2)`.
+pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address) -> Outcome {
+    const IPC_RMID: u32 = 0;
+    const IPC_SET: u32 = 1;
+    const IPC_STAT: u32 = 2;
+    let queue = call.libos.system_v.queues.find(id)?;
+    let credentials = call.process.viewpoint.read().credentials.clone();
+    let new = match command {
+        IPC_SET => Some(call.memory().read::<QueueRecord>(buffer.0)?),
+        _ => None,
+    };
+    let mut state = queue.state.lock();
+    match (command, new) {
+        (IPC_STAT, _) => {
+            state.permissions.check(&credentials, Access::READ)?;
+            let record = QueueRecord {
+                permissions: state.permissions.record(id),
+                sent_at: state.sent_at,
+                received_at: state.received_at,
+                changed_at: state.changed_at,
+                bytes: state.bytes,
+                count: state.messages.len() as u64,
+                bytes_max: state.bytes_max,
+                last_sender: state.last_sender,
+                last_receiver: state.last_receiver,
+                ..QueueRecord::default()
+            };
+            drop(state);
+            call.memory().write(buffer.0, &record)?;
+        }
+        (IPC_SET, Some(new)) => {
+            state.permissions.check_owner(&credentials)?;
+            if new.bytes_max > QUEUE_BYTES && !credentials.is_superuser() {
+                return Err(Errno::EPERM.into());
+            }
+            state.permissions.set(&new.permissions);
+            state.bytes_max = new.bytes_max.min(QUEUE_BYTES * 4);
+            state.changed_at = now(call.libos.machine);
+            drop(state);
+            queue.watchers.notify(Readiness::READABLE);
+        }
+        (IPC_RMID, _) => {
+            state.permissions.check_owner(&credentials)?;
+            state.is_removed = true;
+            drop(state);
+            call.libos.system_v.queues.remove(id);
+            queue.watchers.notify(Readiness::READABLE);
+        }
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}

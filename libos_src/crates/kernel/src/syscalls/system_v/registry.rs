@@ -1,0 +1,222 @@
+//! What System V's shared memory, semaphores and message queues have in common (sysvipc(7)).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hal::{Clock, Errno, Machine};
+use locks::Mutex;
+use vfs::{Access, Credentials};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A key that no object is found by.
+pub(crate) const IPC_PRIVATE: i32 = 0;
+const IPC_CREAT: u32 = 0o1000;
+const IPC_EXCL: u32 = 0o2000;
+/// Objects of one kind at a time.
+const OBJECTS_MAX: usize = 4096;
+
+/// Who may use an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Permissions {
+    pub(crate) key: i32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    pub(crate) creator_user: u32,
+    pub(crate) creator_group: u32,
+    pub(crate) mode: u32,
+}
+
+/// `struct ipc64_perm` of x86-64.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct PermissionRecord {
+    pub(crate) key: i32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    pub(crate) creator_user: u32,
+    pub(crate) creator_group: u32,
+    pub(crate) mode: u32,
+    pub(crate) sequence: u16,
+    pub(crate) padding: [u16; 3],
+    pub(crate) unused: [u64; 2],
+}
+
+impl Permissions {
+    /// Those of something that `credentials` make.
+    fn new(key: i32, flags: u32, credentials: &Credentials) -> Self {
+        Self {
+            key,
+            user: credentials.user,
+            group: credentials.group,
+            creator_user: credentials.user,
+            creator_group: credentials.group,
+            mode: flags & 0o777,
+        }
+    }
+
+    /// Checks that an object may be used.
+    ///
+    /// # Errors
+    /// `EACCES`.
+    pub(crate) fn check(&self, credentials: &Credentials, access: Access) -> Result<(), Errno> {
+        let bits = self.mode as u16;
+        let granted = if credentials.is_superuser() {
+            0o7
+        } else if [self.user, self.creator_user].contains(&credentials.user) {
+            bits >> 6
+        } else if credentials.is_member(self.group) || credentials.is_member(self.creator_group) {
+            bits >> 3
+        } else {
+            bits
+        };
+        if access.bits() & !granted == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+
+    /// Checks that an object may be changed or removed.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub(crate) fn check_owner(&self, credentials: &Credentials) -> Result<(), Errno> {
+        let owners = [self.user, self.creator_user];
+        if credentials.is_superuser() || owners.contains(&credentials.user) {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
+    }
+
+    /// Takes over what `IPC_SET` says.
+    pub(crate) fn set(&mut self, record: &PermissionRecord) {
+        self.user = record.user;
+        self.group = record.group;
+        self.mode = record.mode & 0o777;
+    }
+
+    /// As a program sees it.
+    pub(crate) fn record(&self, id: i32) -> PermissionRecord {
+        PermissionRecord {
+            key: self.key,
+            user: self.user,
+            group: self.group,
+            creator_user: self.creator_user,
+            creator_group: self.creator_group,
+            mode: self.mode,
+            sequence: (id >> 15) as u16,
+            ..PermissionRecord::default()
+        }
+    }
+}
+
+/// Objects of one kind.
+pub(crate) struct Registry<T> {
+    objects: Mutex<Objects<T>>,
+}
+
+struct Objects<T> {
+    by_id: BTreeMap<i32, Arc<T>>,
+    by_key: BTreeMap<i32, i32>,
+    next_id: i32,
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self {
+            objects: Mutex::new(Objects {
+                by_id: BTreeMap::new(),
+                by_key: BTreeMap::new(),
+                next_id: 0,
+            }),
+        }
+    }
+}
+
+impl<T> Registry<T> {
+    /// The object with a key: that which is there, judged by `check`, or a new one, made by `make`.
+    ///
+    /// # Errors
+    /// As `shmget(2)` and its relatives.
+    pub(crate) fn get(
+        &self,
+        key: i32,
+        flags: u32,
+        credentials: &Credentials,
+        check: impl FnOnce(&T) -> Result<(), Errno>,
+        make: impl FnOnce(Permissions) -> Result<T, Errno>,
+    ) -> Result<i32, Errno> {
+        let mut objects = self.objects.lock();
+        let known = objects
+            .by_key
+            .get(&key)
+            .copied()
+            .filter(|_| key != IPC_PRIVATE);
+        if let Some((id, object)) = known.and_then(|id| Some((id, objects.by_id.get(&id)?))) {
+            if flags & (IPC_CREAT | IPC_EXCL) == IPC_CREAT | IPC_EXCL {
+                return Err(Errno::EEXIST);
+            }
+            check(object)?;
+            return Ok(id);
+        }
+        if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
+            return Err(Errno::ENOENT);
+        }
+        if objects.by_id.len() >= OBJECTS_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        let object = make(Permissions::new(key, flags, credentials))?;
+        let id = objects.next_id;
+        objects.next_id = id.checked_add(1).unwrap_or(0);
+        objects.by_id.insert(id, Arc::new(object));
+        if key != IPC_PRIVATE {
+            objects.by_key.insert(key, id);
+        }
+        Ok(id)
+    }
+
+    /// The object with an id.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub(crate) fn find(&self, id: i32) -> Result<Arc<T>, Errno> {
+        self.objects
+            .lock()
+            .by_id
+            .get(&id)
+            .cloned()
+            .ok_or(Errno::EINVAL)
+    }
+
+    /// Removes an object, so that nobody finds it any more.
+    pub(crate) fn remove(&self, id: i32) -> Option<Arc<T>> {
+        let mut objects = self.objects.lock();
+        objects.by_key.retain(|_, known| *known != id);
+        objects.by_id.remove(&id)
+    }
+
+    /// All objects.
+    pub(crate) fn all(&self) -> Vec<(i32, Arc<T>)> {
+        let objects = self.objects.lock();
+        objects
+            .by_id
+            .iter()
+            .map(|(id, object)| (*id, object.clone()))
+            .collect()
+    }
+}
+
+/// What the permission bits of a `get` call's flags ask for.
+pub(crate) fn access_of(flags: u32) -> Access {
+    let mut access = Access::empty();
+    access.set(Access::READ, flags & 0o444 != 0);
+    access.set(Access::WRITE, flags & 0o222 != 0);
+    access
+}
+
+/// Seconds since 1970.
+pub(crate) fn now(machine: &dyn Machine) -> u64 {
+    machine.clock(Clock::Realtime).seconds
+}

@@ -1,0 +1,197 @@
+//! Shared memory of System V.
+
+use alloc::sync::Arc;
+
+use hal::{Errno, PAGE_SIZE, Prot};
+use locks::Mutex;
+use vfs::Access;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::registry::{PermissionRecord, Permissions, Registry, access_of, now};
+use crate::memory::{SharedMapping, SharedPages};
+use crate::syscalls::argument::Address;
+use crate::syscalls::call::{Call, Outcome};
+
+/// All segments.
+pub(crate) type Segments = Registry<Segment>;
+
+/// One segment.
+pub(crate) struct Segment {
+    size_bytes: u64,
+    creator: u32,
+    state: Mutex<State>,
+}
+
+struct State {
+    permissions: Permissions,
+    pages: Arc<SharedPages>,
+    attached_at: u64,
+    detached_at: u64,
+    changed_at: u64,
+    last: u32,
+    is_removed: bool,
+}
+
+/// `struct shmid64_ds` of x86-64.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct SegmentRecord {
+    permissions: PermissionRecord,
+    size_bytes: u64,
+    attached_at: u64,
+    detached_at: u64,
+    changed_at: u64,
+    creator: u32,
+    last: u32,
+    attached: u64,
+    unused: [u64; 2],
+}
+
+const SHM_DEST: u32 = 0o1000;
+
+/// `shmget(2)`.
+pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Outcome {
+    let credentials = call.process.viewpoint.read().credentials.clone();
+    let memory = call.memory().shared_memory().clone();
+    let (creator, machine) = (call.process.pid, call.libos.machine);
+    let id = call.libos.system_v.segments.get(
+        key,
+        flags,
+        &credentials,
+        |segment| {
+            if size > segment.size_bytes {
+                return Err(Errno::EINVAL);
+            }
+            let state = segment.state.lock();
+            state.permissions.check(&credentials, access_of(flags))
+        },
+        |permissions| {
+            let len = size
+                .checked_next_multiple_of(PAGE_SIZE)
+                .filter(|&len| len != 0);
+            let len = len.ok_or(Errno::EINVAL)?;
+            Ok(Segment {
+                size_bytes: size,
+                creator,
+                state: Mutex::new(State {
+                    permissions,
+                    pages: memory.anonymous(len, None)?,
+                    attached_at: 0,
+                    detached_at: 0,
+                    changed_at: now(machine),
+                    last: 0,
+                    is_removed: false,
+                }),
+            })
+        },
+    )?;
+    Ok(id as u64)
+}
+
+/// `shmat(2)`.
+pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> Outcome {
+    const SHM_RDONLY: u32 = 0o10000;
+    const SHM_RND: u32 = 0o20000;
+    let segment = call.libos.system_v.segments.find(id)?;
+    let credentials = call.process.viewpoint.read().credentials.clone();
+    let (access, prot) = if flags & SHM_RDONLY != 0 {
+        (Access::READ, Prot::READ)
+    } else {
+        (Access::READ | Access::WRITE, Prot::READ | Prot::WRITE)
+    };
+    let fixed = match address {
+        0 => None,
+        address if flags & SHM_RND != 0 => Some(address & !(PAGE_SIZE - 1)),
+        address if address.is_multiple_of(PAGE_SIZE) => Some(address),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let pages = {
+        let state = segment.state.lock();
+        state.permissions.check(&credentials, access)?;
+        state.pages.clone()
+    };
+    let mapping = SharedMapping::Pages(pages);
+    let at = call
+        .memory()
+        .map_shared(mapping, segment.size_bytes, prot, fixed)?;
+    let mut state = segment.state.lock();
+    state.attached_at = now(call.libos.machine);
+    state.last = call.process.pid;
+    Ok(at)
+}
+
+/// `shmdt(2)`.
+pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
+    let memory = call.memory();
+    let len = memory.shared_len(address).ok_or(Errno::EINVAL)?;
+    memory.unmap(address, len)?;
+    // One that was removed is known by its mappings only.
+    for (_, segment) in call.libos.system_v.segments.all() {
+        let mut state = segment.state.lock();
+        if state.pages.start() == address {
+            state.detached_at = now(call.libos.machine);
+            state.last = call.process.pid;
+        }
+    }
+    Ok(0)
+}
+
+/// `shmctl(2)`.
+pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address) -> Outcome {
+    const IPC_RMID: u32 = 0;
+    const IPC_SET: u32 = 1;
+    const IPC_STAT: u32 = 2;
+    const IPC_INFO: u32 = 3;
+    const SHM_LOCK: u32 = 11;
+    const SHM_UNLOCK: u32 = 12;
+    if command == IPC_INFO {
+        // Largest and smallest segment, how many, how many of them in a process, and pages in all.
+        let limits = [u64::MAX >> 24, 1, 4096, 4096, u64::MAX >> 24];
+        call.memory().write(buffer.0, &limits)?;
+        return Ok(0);
+    }
+    let segment = call.libos.system_v.segments.find(id)?;
+    let credentials = call.process.viewpoint.read().credentials.clone();
+    let mut state = segment.state.lock();
+    match command {
+        IPC_STAT => {
+            state.permissions.check(&credentials, Access::READ)?;
+            let mut permissions = state.permissions.record(id);
+            if state.is_removed {
+                permissions.mode |= SHM_DEST;
+            }
+            let record = SegmentRecord {
+                permissions,
+                size_bytes: segment.size_bytes,
+                attached_at: state.attached_at,
+                detached_at: state.detached_at,
+                changed_at: state.changed_at,
+                creator: segment.creator,
+                last: state.last,
+                // One reference is ours.
+                attached: Arc::strong_count(&state.pages) as u64 - 1,
+                ..SegmentRecord::default()
+            };
+            drop(state);
+            call.memory().write(buffer.0, &record)?;
+        }
+        IPC_SET => {
+            state.permissions.check_owner(&credentials)?;
+            drop(state);
+            let record: SegmentRecord = call.memory().read(buffer.0)?;
+            let mut state = segment.state.lock();
+            state.permissions.set(&record.permissions);
+            state.changed_at = now(call.libos.machine);
+        }
+        IPC_RMID => {
+            state.permissions.check_owner(&credentials)?;
+            state.is_removed = true;
+            drop(state);
+            // Whoever has it attached keeps it; Linux lets others attach it, too, until then.
+            call.libos.system_v.segments.remove(id);
+        }
+        SHM_LOCK | SHM_UNLOCK => {}
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}

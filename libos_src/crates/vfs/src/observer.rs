@@ -1,0 +1,69 @@
+//! Content that is in memory, too, where programs change it without a call.
+
+use crate::{FileType, Location, Result};
+
+/// A file for as long as it is in use: its file system's device and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
+/// Somebody who has parts of files in memory that programs write to directly.
+///
+/// It is called with no lock of the file held, and may use the file.
+pub trait ContentObserver: Send + Sync {
+    /// A part of a file is about to be read: what is in memory goes there first.
+    fn before_read(&self, file: FileId, offset: u64, length: u64);
+
+    /// A part of a file was written: what is in memory of it is old.
+    fn after_write(&self, file: FileId, offset: u64, length: u64);
+
+    /// A file has another size: what is in memory beyond it is zero from now on.
+    fn after_truncate(&self, file: FileId, size_bytes: u64);
+}
+
+impl Location {
+    /// Which file it is.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn file_id(&self) -> Result<FileId> {
+        Ok(FileId {
+            device: self.device().to_u64(),
+            inode: self.metadata()?.inode,
+        })
+    }
+
+    /// Has all use of the content of this file system watched. The first observer stays.
+    pub fn observe(&self, observer: alloc::sync::Arc<dyn ContentObserver>) {
+        let place = &self.dentry.super_block.observer;
+        place.call_once(|| observer);
+    }
+
+    /// Brings a part of the file up to date before it is read other than through an open file.
+    pub fn before_read(&self, offset: u64, length: u64) {
+        self.observed(|observer, file| observer.before_read(file, offset, length));
+    }
+
+    pub(crate) fn after_write(&self, offset: u64, length: u64) {
+        self.observed(|observer, file| observer.after_write(file, offset, length));
+    }
+
+    pub(crate) fn after_truncate(&self, size_bytes: u64) {
+        self.observed(|observer, file| observer.after_truncate(file, size_bytes));
+    }
+
+    fn observed(&self, tell: impl FnOnce(&dyn ContentObserver, FileId)) {
+        let Some(observer) = self.dentry.super_block.observer.get() else {
+            return;
+        };
+        if self.kind() == FileType::Regular
+            && let Ok(file) = self.file_id()
+        {
+            tell(&**observer, file);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+// Memory that is shared: with children, through files, and without a name. The exit status is the line
+// of the first check that fails.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096
+#define CHECK(condition) do { if (!(condition)) { \
+    dprintf(2, "line %d: errno %d\n", __LINE__, errno); _exit(__LINE__ % 125 + 1); } } while (0)
+#define FAILS(call, number) CHECK((call) == -1 && errno == (number))
+
+static void *map_shared(int fd, size_t len, off_t offset) {
+    void *at = mmap(0, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+    CHECK(at != MAP_FAILED);
+    return at;
+}
+
+static void wait_for(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+// A mutex and a counter between processes that are never at once in the same place.
+static void with_children(void) {
+    struct { pthread_mutex_t mutex; sem_t ready; int count; } *shared =
+        mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED);
+    pthread_mutexattr_t attributes;
+    CHECK(pthread_mutexattr_init(&attributes) == 0);
+    CHECK(pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0);
+    CHECK(pthread_mutex_init(&shared->mutex, &attributes) == 0);
+    CHECK(sem_init(&shared->ready, 1, 0) == 0);
+    static int private = 1;
+    pid_t children[3];
+    for (int i = 0; i < 3; i++) {
+        children[i] = fork();
+        CHECK(children[i] >= 0);
+        if (children[i] == 0) {
+            private = 2;
+            CHECK(sem_wait(&shared->ready) == 0);
+            for (int round = 0; round < 100; round++) {
+                CHECK(pthread_mutex_lock(&shared->mutex) == 0);
+                int seen = shared->count;
+                if (round % 50 == 0) usleep(1000);
+                shared->count = seen + 1;
+                CHECK(pthread_mutex_unlock(&shared->mutex) == 0);
+            }
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 3; i++) CHECK(sem_post(&shared->ready) == 0);
+    for (int i = 0; i < 3; i++) wait_for(children[i]);
+    CHECK(shared->count == 300 && private == 1);
+    CHECK(munmap(shared, PAGE) == 0);
+}
+
+static void through_a_file(const char *path) {
+    char bytes[16] = {0};
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(fd >= 0);
+    CHECK(ftruncate(fd, 3 * PAGE) == 0);
+    CHECK(pwrite(fd, "before", 6, PAGE) == 6);
+    char *all = map_shared(fd, 3 * PAGE, 0);
+    CHECK(memcmp(all + PAGE, "before", 6) == 0);
+
+    // What a program stores is in the file, and what it writes is in the memory.
+    memcpy(all + PAGE, "stored", 6);
+    CHECK(pread(fd, bytes, 6, PAGE) == 6 && memcmp(bytes, "stored", 6) == 0);
+    CHECK(pwrite(fd, "-", 1, PAGE + 1) == 1);
+    CHECK(memcmp(all + PAGE, "s-ored", 6) == 0);
+
+    // Another mapping of a part shows the same.
+    char *part = map_shared(fd, PAGE, PAGE);
+    CHECK(memcmp(part, "s-ored", 6) == 0);
+    part[0] = 'S';
+    CHECK(all[PAGE] == 'S');
+    CHECK(munmap(part, PAGE) == 0);
+    all[PAGE + 2] = 'O';
+
+    // So does one in another process, which may change it.
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int again = open(path, O_RDWR);
+        CHECK(again >= 0);
+        char *theirs = map_shared(again, 3 * PAGE, 0);
+        CHECK(memcmp(theirs + PAGE, "S-Ored", 6) == 0);
+        theirs[PAGE + 5] = 'D';
+        _exit(0);
+    }
+    wait_for(child);
+    CHECK(memcmp(all + PAGE, "S-OreD", 6) == 0);
+
+    // A private mapping keeps its own changes.
+    char *private = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, PAGE);
+    CHECK(private != MAP_FAILED && memcmp(private, "S-OreD", 6) == 0);
+    private[0] = 'x';
+    CHECK(all[PAGE] == 'S');
+
+    // Bytes behind the end of the file are zero, and stay out of it.
+    strcpy(all + 2 * PAGE, "gone");
+    CHECK(ftruncate(fd, PAGE + 3) == 0);
+    CHECK(all[PAGE] == 'S' && all[PAGE + 3] == 0);
+    CHECK(ftruncate(fd, 3 * PAGE) == 0);
+    CHECK(all[PAGE + 3] == 0 && all[2 * PAGE] == 0);
+    memcpy(all, "kept", 4);
+    CHECK(msync(all, PAGE, MS_SYNC) == 0);
+    char *grown = mremap(all, 3 * PAGE, 64 * PAGE, MREMAP_MAYMOVE);
+    CHECK(grown != MAP_FAILED && memcmp(grown, "kept", 4) == 0);
+    CHECK(ftruncate(fd, 64 * PAGE) == 0);
+    grown[63 * PAGE] = 'e';
+    CHECK(munmap(grown, 64 * PAGE) == 0);
+    CHECK(pread(fd, bytes, 1, 63 * PAGE) == 1 && bytes[0] == 'e');
+    CHECK(pread(fd, bytes, 4, 0) == 4 && memcmp(bytes, "kept", 4) == 0);
+
+    int reader = open(path, O_RDONLY);
+    CHECK(mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, reader, 0) == MAP_FAILED);
+    CHECK(errno == EACCES);
+    char *shown = mmap(0, PAGE, PROT_READ, MAP_SHARED, reader, 0);
+    CHECK(shown != MAP_FAILED && memcmp(shown, "kept", 4) == 0);
+    CHECK(pwrite(fd, "K", 1, 0) == 1 && shown[0] == 'K');
+    CHECK(munmap(shown, PAGE) == 0 && munmap(private, PAGE) == 0);
+    CHECK(close(reader) == 0 && close(fd) == 0 && unlink(path) == 0);
+}
+
+static void without_a_name(void) {
+    int fd = syscall(SYS_memfd_create, "none", 2 /* MFD_ALLOW_SEALING */);
+    CHECK(fd >= 0 && ftruncate(fd, 2 * PAGE) == 0);
+    char *memory = map_shared(fd, 2 * PAGE, 0);
+    strcpy(memory, "sealed");
+    FAILS(fcntl(fd, 1033 /* F_ADD_SEALS */, 8 /* F_SEAL_WRITE */), EBUSY);
+    CHECK(munmap(memory, 2 * PAGE) == 0);
+    CHECK(fcntl(fd, 1033, 2 | 4 | 8) == 0 && fcntl(fd, 1034 /* F_GET_SEALS */) == 14);
+    FAILS(pwrite(fd, "x", 1, 0), EPERM);
+    FAILS(ftruncate(fd, PAGE), EPERM);
+    FAILS(ftruncate(fd, 3 * PAGE), EPERM);
+    CHECK(mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+    memory = mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(memory != MAP_FAILED && strcmp(memory, "sealed") == 0);
+    CHECK(munmap(memory, PAGE) == 0 && close(fd) == 0);
+
+    fd = shm_open("/sharing-test", O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+    memory = map_shared(fd, PAGE, 0);
+    int again = shm_open("/sharing-test", O_RDWR, 0);
+    char *twice = map_shared(again, PAGE, 0);
+    strcpy(memory, "both");
+    CHECK(strcmp(twice, "both") == 0);
+    CHECK(munmap(memory, PAGE) == 0 && strcmp(twice, "both") == 0);
+    CHECK(munmap(twice, PAGE) == 0 && shm_unlink("/sharing-test") == 0);
+    CHECK(close(fd) == 0 && close(again) == 0);
+    sem_t *named = sem_open("/sharing-semaphore", O_CREAT | O_EXCL, 0600, 1);
+    CHECK(named != SEM_FAILED && sem_wait(named) == 0 && sem_trywait(named) == -1);
+    CHECK(sem_post(named) == 0 && sem_close(named) == 0 && sem_unlink("/sharing-semaphore") == 0);
+}
+
+int main(int argc, char **argv) {
+    char *everywhere[] = {argv[0], "/sharing-file", "/tmp/sharing-file"};
+    if (argc == 1) argc = 3, argv = everywhere;
+    with_children();
+    for (int index = 1; index < argc; index++) through_a_file(argv[index]);
+    without_a_name();
+    puts("shared is shared");
+    return 0;
+}
