@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from occlum_build.audit.circumstances import Circumstances, prepare, set_times
-from occlum_build.audit.source import Source
+from occlum_build.audit.source import MARKER, Source
 from occlum_build.diagnostic import DiagnosticError, error
 
 _PACKAGE_PARENT: Final = Path(__file__).parents[2]
@@ -28,6 +28,7 @@ _OF_THE_MACHINE: Final = (
 """Where a machine keeps its proxy, its certificates and its mirrors: what is fetched with
 them is checked by digest."""
 _CACHE: Final = "OCCLUM_BUILD_CACHE"
+_STATE: Final = ".occlum-build"
 _LAST_LINES: Final = 40
 
 
@@ -145,7 +146,13 @@ def _share(downloads: Path, cache: Path) -> None:
             copy.unlink()
 
 
-def machine_downloads() -> Path:
-    """Where this machine keeps what it has downloaded: with the tool, if nothing else is said."""
+def machine_downloads(here: Path) -> Path:
+    """Where this machine keeps what it has downloaded.
+
+    It is where the user says, or with the workspace here, or with the tool's own checkout.
+    """
     chosen = os.environ.get(_CACHE)
-    return Path(chosen) if chosen else _PACKAGE_PARENT / ".occlum-build"
+    if chosen:
+        return Path(chosen)
+    places = [one / _STATE for one in (here, *here.parents) if (one / MARKER).is_file()]
+    return next((one for one in places if one.is_dir()), _PACKAGE_PARENT / _STATE)

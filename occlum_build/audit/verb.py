@@ -98,7 +98,7 @@ def _against_source(arguments: argparse.Namespace) -> int:
         request = Request((target,), configuration, keys)
         _say(f"building `{target}` of `{source.title}` in a fresh copy")
         outputs = build(
-            source, here, request, plain(place / "build", arguments.jobs), machine_downloads()
+            source, here, request, plain(place / "build", arguments.jobs), machine_downloads(here)
         )
         rebuilt = _bundle_of(outputs, target)
         parts = bundles.compare_bundles(bundle, rebuilt)
@@ -135,7 +135,7 @@ def _twice(arguments: argparse.Namespace) -> int:
         folders = []
         for title, one in zip(("first", "second"), pair, strict=True):
             _say(f"building `{target}`, the {title} time, in `{one.source}`")
-            folders.append(build(source, here, request, one, machine_downloads()))
+            folders.append(build(source, here, request, one, machine_downloads(here)))
         count, found = compare_outputs(*folders)
         circumstances = varied(*pair)
         causes = _causes_of_outputs(folders) if found else []

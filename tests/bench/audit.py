@@ -27,7 +27,9 @@ def main() -> None:
         request = Request((TARGET,), "default", {"development": base / "key.pem"})
         source = Source.find(str(ROOT), ROOT)
         started = time.monotonic()
-        outputs = build(source, ROOT, request, plain(base / "clean", None), machine_downloads())
+        outputs = build(
+            source, ROOT, request, plain(base / "clean", None), machine_downloads(ROOT)
+        )
         clean = time.monotonic() - started
         bundle = outputs / "examples/hello_c/enclave.bundle"
         started = time.monotonic()

@@ -28,7 +28,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
     request = Request(labels, "default", {"development": key})
     source = Source.find(str(ROOT), ROOT)
     first, second = (
-        build(source, ROOT, request, one, machine_downloads()) for one in twins(base, 4)
+        build(source, ROOT, request, one, machine_downloads(ROOT)) for one in twins(base, 4)
     )
     yield first, second
     shutil.rmtree(base, ignore_errors=True)

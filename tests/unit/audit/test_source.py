@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.audit.build import machine_downloads
 from occlum_build.audit.source import Source
 from occlum_build.diagnostic import DiagnosticError
+from tests.support.checkout import ROOT
 
 
 @pytest.fixture
@@ -105,3 +107,14 @@ def test_outside_of_a_repository_there_is_no_commit(tree: Path) -> None:
 def test_a_directory_that_is_no_workspace_is_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError, match="OB0811"):
         copied(str(tree / "app"), tmp_path, tmp_path / "copy")
+
+
+def test_downloads_are_those_of_the_workspace_here(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OCCLUM_BUILD_CACHE", raising=False)
+
+    assert machine_downloads(tree / "app") == tree / ".occlum-build"
+    assert machine_downloads(tmp_path) == ROOT / ".occlum-build"
+    monkeypatch.setenv("OCCLUM_BUILD_CACHE", "/elsewhere")
+    assert machine_downloads(tree) == Path("/elsewhere")
