@@ -146,3 +146,82 @@ fn any_single_wrong_byte_in_the_headers_is_harmless() {
         }
     }
 }
+
+/// How many damaged files the loader gets.
+const EXECUTIONS: u64 = 200_000;
+
+#[test]
+fn a_damaged_file_is_refused_or_keeps_every_promise() {
+    let good = file(
+        ET_DYN,
+        &[TEXT, DATA, (PT_INTERP, PF_R, 0x200, 0x200, 8, 8, 1)],
+    )
+    .0;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    // What is worth writing: the edges of all that is checked.
+    let words = [
+        0,
+        1,
+        8,
+        0xfff,
+        0x1000,
+        0x1001,
+        0x2000,
+        1 << 31,
+        1 << 63,
+        u64::MAX,
+        !0xfff,
+    ];
+    let mut accepted = 0;
+    for _ in 0..EXECUTIONS {
+        let mut bytes = good.clone();
+        for _ in 0..=next(4) {
+            let at = next(64 + 3 * 56) as usize;
+            if next(2) == 0 {
+                bytes[at] = next(256) as u8;
+            } else {
+                let word = words[next(words.len() as u64) as usize]
+                    .wrapping_add(next(3))
+                    .wrapping_sub(1);
+                bytes[at & !7..][..8].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        bytes.truncate(if next(8) == 0 {
+            next(0x2000) as usize
+        } else {
+            0x2000
+        });
+        let len = bytes.len() as u64;
+        let Ok(image) = Image::read(&File(bytes)) else {
+            continue;
+        };
+        accepted += 1;
+        let mut end = 0;
+        for segment in &image.segments {
+            let pages = segment.pages();
+            assert!(end <= pages.start && pages.start < pages.end);
+            assert!(segment.file_bytes <= segment.memory.end - segment.memory.start);
+            assert!(segment.file_offset.checked_add(segment.file_bytes) <= Some(len));
+            assert!(segment.align.is_power_of_two());
+            end = pages.end;
+        }
+        assert!(
+            image
+                .segments
+                .iter()
+                .any(|one| one.memory.contains(&image.entry))
+        );
+    }
+    println!("{EXECUTIONS} executions, {accepted} accepted, no finding");
+    assert!(
+        accepted > EXECUTIONS / 100,
+        "the mutations reach behind the first check"
+    );
+    assert!(accepted < EXECUTIONS, "something is refused");
+}
