@@ -33,7 +33,11 @@ impl Libos {
     fn pass_on(&self, signal: Signal) {
         let target = match signal {
             Signal::INT | Signal::QUIT | Signal::TSTP | Signal::WINCH | Signal::HUP => {
-                Target::Group(self.console_group())
+                // A terminal that nobody has sends to the first process's group.
+                match self.console.holder().foreground {
+                    0 => Target::Group(FIRST_PID),
+                    group => Target::Group(group),
+                }
             }
             // The host's shell continues the enclave as a whole.
             _ => Target::Process(FIRST_PID),
@@ -56,11 +60,5 @@ impl Libos {
                 set | 1 << (number - 1)
             }
         })
-    }
-
-    /// The group in the foreground of the host's terminal; the first process's, if nobody has
-    /// chosen another.
-    fn console_group(&self) -> u32 {
-        FIRST_PID
     }
 }

@@ -15,8 +15,10 @@ use hal::{
 use locks::{Mutex, Once, RwLock};
 use tmpfs::TmpFs;
 
+use crate::files::Console;
 use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
+use crate::processes::FIRST_PID;
 use crate::processes::{Process, ProcessTable};
 use crate::signals;
 use crate::sockets::Sockets;
@@ -35,6 +37,8 @@ pub struct Libos {
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
+    /// The host's terminal.
+    pub(crate) console: Console,
     /// What address spaces are made from, once the first process is there.
     pub(crate) foundation: Once<Foundation>,
     /// Who runs on each enclave thread. Only that thread changes its slot.
@@ -114,6 +118,7 @@ impl Libos {
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             timers: Timers::default(),
+            console: Console::of_session(FIRST_PID),
             foundation: Once::new(),
             // One enclave thread is the keeper's.
             slots: Slots::new(config.threads.max.saturating_add(1)),

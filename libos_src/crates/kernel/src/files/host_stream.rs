@@ -6,8 +6,6 @@ use core::time::Duration;
 use hal::{Errno, HostEvents, HostPoll, Machine};
 use vfs::{DeviceNumber, FileType, Inode, Metadata, Mode, OpenFile, Readiness};
 
-use crate::syscalls::terminal::{self, TCGETS, TIOCGWINSZ};
-
 /// A stream that the host gave the enclave. All its bytes are seen and made by the host.
 pub(crate) struct HostStream {
     machine: &'static dyn Machine,
@@ -30,6 +28,11 @@ impl HostStream {
             is_terminal,
             uses: AtomicU64::new(0),
         }
+    }
+
+    /// Its number at the host.
+    pub(crate) const fn descriptor(&self) -> u32 {
+        self.fd
     }
 
     /// Whether a person may be at the other end.
@@ -117,21 +120,5 @@ impl Inode for HostStream {
     fn readiness(&self) -> Readiness {
         self.note_use();
         self.look()
-    }
-
-    fn control(&self, request: u32, argument: &mut [u8]) -> Result<u64, Errno> {
-        let size = self.machine.host_tty_size(self.fd)?;
-        match request {
-            TIOCGWINSZ => terminal::write_window_size(argument, size),
-            TCGETS => terminal::write_settings(argument),
-            _ => return Err(Errno::ENOTTY),
-        }
-        Ok(0)
-    }
-
-    fn control_size_bytes(&self, request: u32) -> Option<usize> {
-        self.is_terminal
-            .then(|| terminal::size_bytes(request))
-            .flatten()
     }
 }

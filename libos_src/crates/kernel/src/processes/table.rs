@@ -311,6 +311,16 @@ impl ProcessTable {
         !parents.any(|parent| parent.group != own.group && parent.session == own.session)
     }
 
+    /// Whether a session has a live process.
+    pub(crate) fn has_session(&self, session: u32) -> bool {
+        (self.0.lock().live()).any(|member| member.session == session)
+    }
+
+    /// Whether a group has a live process, in this session.
+    pub(crate) fn is_group_of(&self, group: u32, session: u32) -> bool {
+        (self.0.lock().live()).any(|member| member.group == group && member.session == session)
+    }
+
     /// Sets what a process gets when its parent ends.
     pub(crate) fn set_death_signal(&self, pid: u32, signal: Option<Signal>) {
         if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {

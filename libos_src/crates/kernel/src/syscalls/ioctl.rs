@@ -6,7 +6,8 @@ use hal::Errno;
 use vfs::{FileType, OpenFlags};
 
 use super::call::{Call, Outcome};
-use crate::files::PipeEnd;
+use super::terminal;
+use crate::files::{HostStream, PipeEnd};
 use crate::sockets::Socket;
 
 const SIOCOUTQ: u32 = 0x5411;
@@ -38,6 +39,11 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
             flags.set(flag, is_set);
             file.set_flags(flags);
             return Ok(0);
+        }
+        _ if let Some(stream) = HostStream::behind(&file)
+            && stream.is_terminal() =>
+        {
+            return terminal::control(call, stream, request, argument);
         }
         FIONREAD if file.location().kind() == FileType::Regular => {
             let offset = file.seek(vfs::SeekFrom::Current(0))?;

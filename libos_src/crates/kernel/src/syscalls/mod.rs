@@ -42,7 +42,7 @@ mod storage;
 mod system;
 mod system_v;
 mod table;
-pub(crate) mod terminal;
+mod terminal;
 mod thread;
 mod time;
 mod timers;

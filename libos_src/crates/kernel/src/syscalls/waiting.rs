@@ -7,6 +7,7 @@ use vfs::{OpenFile, OpenFlags, Readiness, Watcher, Watchers};
 
 use super::call::{Call, Stop};
 use crate::files::HostStream;
+use crate::signals::Signal;
 use crate::sockets::Socket;
 use crate::threads::{Deadline, Wake};
 
@@ -50,6 +51,9 @@ impl Call<'_> {
         mut action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
         if let Some(stream) = HostStream::behind(file) {
+            if wanted == Readiness::READABLE && stream.is_terminal() {
+                self.must_be_in_foreground(Signal::TTIN)?;
+            }
             // A read waits here, where a signal can end it. A write seldom waits, and asks at once.
             while wanted == Readiness::READABLE && !self.may_host(stream, wanted, deadline)? {}
             return Ok(action()?);
