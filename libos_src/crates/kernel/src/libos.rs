@@ -103,6 +103,12 @@ impl Slots {
         let slot = self.of(number).read();
         slot.as_ref().map(|task| task.process.clone())
     }
+
+    /// The id of the thread that runs on an enclave thread.
+    pub(crate) fn thread(&self, number: u32) -> Option<u32> {
+        let slot = self.of(number).read();
+        slot.as_ref().map(|task| task.thread.tid())
+    }
 }
 
 impl Libos {

@@ -12,7 +12,7 @@ use erofs::Erofs;
 use hal::{Clock, Errno, LogLevel, Machine};
 use hostfs::HostFs;
 use overlay::OverlayFs;
-use procfs::ProcFs;
+use procfs::{ProcFs, SysFs};
 use tmpfs::TmpFs;
 use verity::{Parameters, RawSource, Reporter, Verified};
 use vfs::{FileSystem, Follow, Inode, Mode, MountFlags, Namespace, Timestamp, Viewpoint};
@@ -49,6 +49,8 @@ impl Libos {
         attach(&viewpoint, "/dev/shm", shared_memory, free).or_else(unless_missing)?;
         let processes = ProcFs::new(process_files.clone());
         attach(&viewpoint, "/proc", processes, free).or_else(unless_missing)?;
+        let machine = SysFs::new(self.machine.cpu_count());
+        attach(&viewpoint, "/sys", machine, free).or_else(unless_missing)?;
         for mount in mounts {
             let file_system = self.file_system(mount)?;
             attach(&viewpoint, mount.target(), file_system, restrictions(mount))

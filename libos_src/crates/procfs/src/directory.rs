@@ -11,7 +11,7 @@ use vfs::{
 
 use crate::link::{PlaceLink, TextLink};
 use crate::text::{Subject, Text};
-use crate::{ProcessPlace, ProcessText, Source, SystemText};
+use crate::{ProcessPlace, ProcessText, Source, SystemText, settings};
 
 /// What an inode number is made of: the process (zero for the system) and a number in it.
 pub(crate) const fn inode_number(process: u32, within: u32) -> u64 {
@@ -21,29 +21,44 @@ pub(crate) const fn inode_number(process: u32, within: u32) -> u64 {
 /// Numbers within a process, or within the system.
 const DIRECTORY: u32 = 1;
 const DESCRIPTORS: u32 = 2;
+const SELF: u32 = 3;
+const MOUNTS: u32 = 4;
+const THREAD_SELF: u32 = 5;
+const DESCRIPTOR_TEXTS: u32 = 6;
+const THREADS: u32 = 7;
 const FIRST_FILE: u32 = 16;
 /// Descriptors are numbered from here on.
 const FIRST_DESCRIPTOR: u32 = 1024;
 
-const SYSTEM_TEXTS: [(&str, SystemText); 8] = [
+const SYSTEM_TEXTS: [(&str, SystemText); 11] = [
+    ("cmdline", SystemText::CommandLine),
     ("cpuinfo", SystemText::Processors),
     ("filesystems", SystemText::FileSystems),
     ("loadavg", SystemText::Load),
     ("meminfo", SystemText::Memory),
     ("occlum", SystemText::InUse),
     ("stat", SystemText::Statistics),
+    ("swaps", SystemText::Swaps),
     ("uptime", SystemText::UpTime),
     ("version", SystemText::Version),
+    ("vmstat", SystemText::VirtualMemory),
 ];
-const PROCESS_TEXTS: [(&str, ProcessText); 8] = [
+const PROCESS_TEXTS: [(&str, ProcessText); 15] = [
+    ("cgroup", ProcessText::Groups),
     ("cmdline", ProcessText::CommandLine),
     ("comm", ProcessText::Name),
     ("environ", ProcessText::Environment),
+    ("limits", ProcessText::Limits),
     ("maps", ProcessText::Maps),
+    ("mountinfo", ProcessText::MountInfo),
     ("mounts", ProcessText::Mounts),
+    ("oom_score", ProcessText::Score),
+    ("oom_score_adj", ProcessText::Score),
+    ("smaps", ProcessText::MapSizes),
     ("stat", ProcessText::Statistics),
     ("statm", ProcessText::Memory),
     ("status", ProcessText::Status),
+    ("wchan", ProcessText::Waiting),
 ];
 const PROCESS_PLACES: [(&str, ProcessPlace); 3] = [
     ("cwd", ProcessPlace::WorkingDirectory),
@@ -58,10 +73,25 @@ pub(crate) struct Root {
     pub(crate) source: Arc<dyn Source>,
 }
 
-/// `/proc/PID`
+/// `/proc/PID`, and `/proc/PID/task/TID`, which says the same of the process.
 struct ProcessDirectory {
     source: Arc<dyn Source>,
     process: u32,
+    thread: Option<u32>,
+}
+
+/// `/proc/PID/fdinfo` and `/proc/PID/task`: an entry for each number.
+struct NumberDirectory {
+    source: Arc<dyn Source>,
+    process: u32,
+    of: Numbered,
+}
+
+/// What a directory has numbers of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbered {
+    Descriptors,
+    Threads,
 }
 
 /// `/proc/PID/fd`
@@ -88,15 +118,22 @@ impl Root {
         }
         let process = self.source.current_process().to_string();
         let itself = TextLink {
-            inode: inode_number(0, 3),
+            inode: inode_number(0, SELF),
             target: process.into_bytes(),
         };
         entries.push(("self", Arc::new(itself)));
         let mounts = TextLink {
-            inode: inode_number(0, 4),
+            inode: inode_number(0, MOUNTS),
             target: b"self/mounts".to_vec(),
         };
         entries.push(("mounts", Arc::new(mounts)));
+        let (process, thread) = (self.source.current_process(), self.source.current_thread());
+        let itself = TextLink {
+            inode: inode_number(0, THREAD_SELF),
+            target: format!("{process}/task/{thread}").into_bytes(),
+        };
+        entries.push(("thread-self", Arc::new(itself)));
+        entries.push(("sys", settings::directory()));
         entries
     }
 }
@@ -122,6 +159,7 @@ impl Inode for Root {
             return Ok(Arc::new(ProcessDirectory {
                 source: self.source.clone(),
                 process,
+                thread: None,
             }));
         }
         find(self.fixed(), name)
@@ -185,6 +223,17 @@ impl ProcessDirectory {
             process,
         };
         entries.push(("fd", Arc::new(descriptors)));
+        let numbers = |of| {
+            Arc::new(NumberDirectory {
+                source: source.clone(),
+                process,
+                of,
+            })
+        };
+        entries.push(("fdinfo", numbers(Numbered::Descriptors)));
+        if self.thread.is_none() {
+            entries.push(("task", numbers(Numbered::Threads)));
+        }
         entries
     }
 }
@@ -256,6 +305,81 @@ impl Inode for DescriptorDirectory {
                 next_cookie: u64::from(descriptor) + 1,
             };
             if sink(&entry) == SinkState::Full {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NumberDirectory {
+    fn numbers(&self) -> Result<Vec<u32>> {
+        match self.of {
+            Numbered::Descriptors => self.source.descriptors(self.process),
+            Numbered::Threads => self.source.threads(self.process),
+        }
+    }
+
+    /// The kind of each entry.
+    const fn entry_kind(&self) -> FileType {
+        match self.of {
+            Numbered::Descriptors => FileType::Regular,
+            Numbered::Threads => FileType::Directory,
+        }
+    }
+}
+
+impl Inode for NumberDirectory {
+    fn kind(&self) -> FileType {
+        FileType::Directory
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        let (within, mode) = match self.of {
+            Numbered::Descriptors => (DESCRIPTOR_TEXTS, 0o500),
+            Numbered::Threads => (THREADS, 0o555),
+        };
+        Ok(directory_metadata(inode_number(self.process, within), mode))
+    }
+
+    fn has_volatile_entries(&self) -> bool {
+        true
+    }
+
+    fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+        let number = parse_number(&name).ok_or(Errno::ENOENT)?;
+        if !self.numbers()?.contains(&number) {
+            return Err(Errno::ENOENT);
+        }
+        let (source, process) = (self.source.clone(), self.process);
+        Ok(match self.of {
+            Numbered::Descriptors => Arc::new(Text {
+                source,
+                inode: descriptor_inode(process, number),
+                subject: Subject::Descriptor(process, number),
+            }),
+            Numbered::Threads => Arc::new(ProcessDirectory {
+                source,
+                process,
+                thread: Some(number),
+            }),
+        })
+    }
+
+    fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
+        for number in self.numbers()? {
+            let next_cookie = u64::from(number) + 1;
+            let name = number.to_string();
+            let entry = DirectoryEntry {
+                inode: match self.of {
+                    Numbered::Descriptors => descriptor_inode(self.process, number),
+                    Numbered::Threads => inode_number(number, DIRECTORY),
+                },
+                kind: self.entry_kind(),
+                name: name.as_bytes(),
+                next_cookie,
+            };
+            if next_cookie > cookie && sink(&entry) == SinkState::Full {
                 break;
             }
         }

@@ -1,11 +1,15 @@
 //! `/proc`: what programs read about themselves and the system.
 //!
 //! ```text
-//! self                                        link to the caller's directory
-//! PID/{cmdline,comm,environ,maps,mounts,stat,statm,status}
+//! self thread-self                            links to the caller's directory
+//! PID/{cgroup,cmdline,comm,environ,limits,maps,mountinfo,mounts,oom_score,oom_score_adj,smaps,
+//!      stat,statm,status,wchan}
 //! PID/{exe,cwd,root}                          links that lead straight to a place
 //! PID/fd/N                                    the same for open files
-//! cpuinfo filesystems loadavg meminfo mounts occlum stat uptime version
+//! PID/fdinfo/N                                position and flags of open files
+//! PID/task/TID                                the same directory for each thread
+//! cmdline cpuinfo filesystems loadavg meminfo mounts occlum stat swaps uptime version vmstat
+//! sys/{fs,kernel,net,vm}                      settings, which cannot be set
 //! ```
 //!
 //! The texts are the kernel's, through [`Source`]. A file is generated when it is opened, so that
@@ -17,7 +21,10 @@
 extern crate alloc;
 
 mod directory;
+mod fixed;
 mod link;
+mod settings;
+mod sys;
 mod text;
 
 use alloc::sync::Arc;
@@ -26,6 +33,7 @@ use alloc::vec::Vec;
 use vfs::{FileSystem, Inode, Location, Result, Statistics};
 
 use directory::Root;
+pub use sys::SysFs;
 
 /// `PROC_SUPER_MAGIC` of `linux/magic.h`.
 const MAGIC: u64 = 0x9fa0;
@@ -60,6 +68,21 @@ pub trait Source: Send + Sync {
     /// ` (deleted)` if its name was removed.
     fn text_of_place(&self, place: &Location) -> Vec<u8>;
 
+    /// The threads of a process, in ascending order.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    fn threads(&self, process: u32) -> Result<Vec<u32>>;
+
+    /// The thread on whose behalf this is called.
+    fn current_thread(&self) -> u32;
+
+    /// The text of `fdinfo` about an open file.
+    ///
+    /// # Errors
+    /// `ESRCH`, `ENOENT`.
+    fn descriptor_text(&self, process: u32, descriptor: u32) -> Result<Vec<u8>>;
+
     /// A text about the system.
     ///
     /// # Errors
@@ -70,6 +93,18 @@ pub trait Source: Send + Sync {
 /// Files in a process's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessText {
+    /// `cgroup`: none.
+    Groups,
+    /// `limits`: what it may use at most.
+    Limits,
+    /// `mountinfo`: the mount table in full.
+    MountInfo,
+    /// `oom_score` and `oom_score_adj`: nobody is killed for memory.
+    Score,
+    /// `smaps`: the mappings with their sizes.
+    MapSizes,
+    /// `wchan`: where it waits, which nobody is told.
+    Waiting,
     /// `cmdline`: the arguments, each with a zero behind it.
     CommandLine,
     /// `comm`: the name of the main thread.
@@ -104,6 +139,8 @@ pub enum ProcessPlace {
 /// Files in the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemText {
+    /// `cmdline`: what the kernel was started with.
+    CommandLine,
     /// `cpuinfo`
     Processors,
     /// `filesystems`
@@ -116,8 +153,12 @@ pub enum SystemText {
     InUse,
     /// `stat`
     Statistics,
+    /// `swaps`
+    Swaps,
     /// `uptime`
     UpTime,
+    /// `vmstat`
+    VirtualMemory,
     /// `version`
     Version,
 }

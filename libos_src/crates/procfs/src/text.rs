@@ -19,6 +19,8 @@ pub(crate) struct Text {
 pub(crate) enum Subject {
     System(SystemText),
     Process(u32, ProcessText),
+    /// An open file of a process.
+    Descriptor(u32, u32),
 }
 
 /// The text as it was when the file was opened.
@@ -48,6 +50,9 @@ impl Inode for Text {
         let text = match self.subject {
             Subject::System(text) => self.source.system_text(text)?,
             Subject::Process(process, text) => self.source.process_text(process, text)?,
+            Subject::Descriptor(process, descriptor) => {
+                self.source.descriptor_text(process, descriptor)?
+            }
         };
         Ok(Some(Arc::new(Snapshot {
             metadata: self.metadata()?,

@@ -485,6 +485,18 @@ impl Source for Kernel {
         Ok(if process == 7 { vec![3, 4] } else { vec![] })
     }
 
+    fn threads(&self, process: u32) -> vfs::Result<Vec<u32>> {
+        Ok(vec![process, process + 1])
+    }
+
+    fn current_thread(&self) -> u32 {
+        8
+    }
+
+    fn descriptor_text(&self, _process: u32, descriptor: u32) -> vfs::Result<Vec<u8>> {
+        Ok(format!("pos:\t{descriptor}\n").into_bytes())
+    }
+
     fn text_of_place(&self, place: &Location) -> Vec<u8> {
         let mut text = self.view.path_of(place);
         if place.is_deleted() {
@@ -564,8 +576,12 @@ fn proc_shows_the_caller_and_its_files() {
         names.join(" ")
     };
     assert_eq!(list("/proc/self/fd"), ". .. 3 4");
+    assert_eq!(list("/proc/self/task"), ". .. 7 8");
+    assert_eq!(read("/proc/self/fdinfo/3"), "pos:\t3\n");
+    assert_eq!(read("/proc/thread-self/status"), "7 Status");
+    assert_eq!(read("/proc/sys/kernel/ostype"), "Linux\n");
     assert!(
-        list("/proc").ends_with("self mounts 1 7"),
+        list("/proc").ends_with("self mounts thread-self sys 1 7"),
         "{}",
         list("/proc")
     );

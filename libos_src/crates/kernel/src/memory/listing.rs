@@ -1,5 +1,6 @@
 //! The text of `/proc/self/maps`.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -34,6 +35,26 @@ impl AddressSpace {
         let is_first = |(_, one): &(u64, &Area)| matches!(&one.backing, Backing::File(other) if other.path == file.path);
         let (base, _) = books.areas.iter().find(is_first)?;
         is_code.then(|| (file.path.clone(), address - base))
+    }
+
+    /// The same with the size of each mapping and how much of it has memory, as `/proc/pid/smaps`.
+    pub(crate) fn sized_listing(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        let books = self.books.read();
+        for (start, area) in books.areas.iter() {
+            let present = books.committed.present(&(start..area.end));
+            let resident: u64 = present.iter().map(|run| run.end - run.start).sum();
+            let (size, resident) = ((area.end - start) / 1024, resident / 1024);
+            text.extend_from_slice(line(start, area).as_bytes());
+            text.extend_from_slice(name(area));
+            let sizes = format!(
+                "\nSize: {size:>18} kB\nKernelPageSize: {:>8} kB\nRss: {resident:>19} kB\n\
+                 Pss: {resident:>19} kB\nPrivate_Dirty: {resident:>9} kB\nSwap: {:>18} kB\n",
+                4, 0
+            );
+            text.extend_from_slice(sizes.as_bytes());
+        }
+        text
     }
 
     /// Bytes of the region that all processes share, and those of them that nobody uses.

@@ -70,6 +70,77 @@ impl ProcessFiles {
         text
     }
 
+    /// As proc(5) has it: ids, device, root, point, options, type, source, options.
+    fn mount_info(process: &Process) -> String {
+        let viewpoint = process.viewpoint.read().clone();
+        let mut text = String::new();
+        for mount in viewpoint.namespace.mounts() {
+            let kind = mount.file_system().type_name();
+            let (path, parent) = match mount.point() {
+                Some(point) => (viewpoint.path_of(point), point.mount().id()),
+                None => (Vec::from(*b"/"), mount.id()),
+            };
+            let access = if mount.check_writable().is_ok() {
+                "rw"
+            } else {
+                "ro"
+            };
+            let (id, path) = (mount.id(), path.escape_ascii());
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{id} {parent} 0:{id} / {path} {access} - {kind} {kind} {access}"
+            );
+        }
+        text
+    }
+
+    fn limits(process: &Process) -> String {
+        const NAMES: [(&str, &str); 16] = [
+            ("Max cpu time", "seconds"),
+            ("Max file size", "bytes"),
+            ("Max data size", "bytes"),
+            ("Max stack size", "bytes"),
+            ("Max core file size", "bytes"),
+            ("Max resident set", "bytes"),
+            ("Max processes", "processes"),
+            ("Max open files", "files"),
+            ("Max locked memory", "bytes"),
+            ("Max address space", "bytes"),
+            ("Max file locks", "locks"),
+            ("Max pending signals", "signals"),
+            ("Max msgqueue size", "bytes"),
+            ("Max nice priority", ""),
+            ("Max realtime priority", ""),
+            ("Max realtime timeout", "us"),
+        ];
+        let word = |value: u64| match value {
+            u64::MAX => "unlimited".into(),
+            value => format!("{value}"),
+        };
+        let mut text = format!(
+            "{:<25} {:<20} {:<20} {:<10}\n",
+            "Limit", "Soft Limit", "Hard Limit", "Units"
+        );
+        let limits = process.limits.lock();
+        for (resource, (name, unit)) in (0..).zip(NAMES) {
+            let Ok(limit) = limits.get(resource) else {
+                continue;
+            };
+            let (soft, hard) = (word(limit.soft), word(limit.hard));
+            let _ = writeln!(text, "{name:<25} {soft:<20} {hard:<20} {unit:<10}");
+        }
+        text
+    }
+
+    fn virtual_memory(&self) -> String {
+        let sizes = self
+            .caller()
+            .map(|process| process.memory().region_sizes_bytes());
+        let free = sizes.unwrap_or_default().1 / PAGE_BYTES;
+        format!("nr_free_pages {free}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n")
+    }
+
     /// One letter, and in words: `R (running)`.
     fn state(&self, process: &Process) -> &'static str {
         if self.processes.is_zombie(process.pid) {
@@ -198,6 +269,12 @@ impl Source for ProcessFiles {
             ProcessText::Name => format!("{}\n", name(&process)).into_bytes(),
             ProcessText::Maps => process.memory().listing(),
             ProcessText::Mounts => Self::mounts(&process).into_bytes(),
+            ProcessText::Groups => b"0::/\n".to_vec(),
+            ProcessText::Limits => Self::limits(&process).into_bytes(),
+            ProcessText::MountInfo => Self::mount_info(&process).into_bytes(),
+            ProcessText::Score => b"0\n".to_vec(),
+            ProcessText::MapSizes => process.memory().sized_listing(),
+            ProcessText::Waiting => b"0".to_vec(),
             ProcessText::Statistics => self.statistics(&process).into_bytes(),
             ProcessText::Memory => {
                 let (mapped, resident) = process.memory().sizes_bytes();
@@ -231,6 +308,37 @@ impl Source for ProcessFiles {
         Ok(descriptors.numbers().map(i32::cast_unsigned).collect())
     }
 
+    fn threads(&self, process: u32) -> Result<Vec<u32>, Errno> {
+        let threads = self.process(process)?.threads();
+        let mut numbers: Vec<u32> = threads.iter().map(|thread| thread.tid()).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn current_thread(&self) -> u32 {
+        self.slots.thread(self.machine.this_thread()).unwrap_or(0)
+    }
+
+    fn descriptor_text(&self, process: u32, descriptor: u32) -> Result<Vec<u8>, Errno> {
+        let process = self.process(process)?;
+        let number = i32::try_from(descriptor).map_err(|_| Errno::ENOENT)?;
+        let descriptors = process.descriptors.read();
+        let file = descriptors.file(number).map_err(|_| Errno::ENOENT)?.clone();
+        let is_closed_on_exec = descriptors.get(number)?.is_closed_on_exec;
+        drop(descriptors);
+        let mut flags = file.flags() | vfs::OpenFlags::LARGE_FILE;
+        flags.set(vfs::OpenFlags::CLOSE_ON_EXEC, is_closed_on_exec);
+        let place = file.location();
+        let text = format!(
+            "pos:\t{}\nflags:\t0{:o}\nmnt_id:\t{}\nino:\t{}\n",
+            file.offset(),
+            flags.bits(),
+            place.mount().id(),
+            file.metadata()?.inode
+        );
+        Ok(text.into_bytes())
+    }
+
     fn text_of_place(&self, place: &Location) -> Vec<u8> {
         match self.caller() {
             Some(process) => process.viewpoint.read().path_of(place),
@@ -248,6 +356,9 @@ impl Source for ProcessFiles {
                 let (processes, threads) = self.processes.counts();
                 format!("0.00 0.00 0.00 1/{threads} {processes}\n")
             }
+            SystemText::CommandLine => "occlum\n".into(),
+            SystemText::Swaps => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
+            SystemText::VirtualMemory => self.virtual_memory(),
             SystemText::Memory => self.memory(),
             SystemText::InUse => self.in_use(),
             SystemText::Statistics => self.cpu_times(),

@@ -1,0 +1,52 @@
+//! `/proc/sys`: settings, which cannot be set.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vfs::Inode;
+
+use crate::fixed::Tree;
+
+/// Inode numbers of this tree, above those of the root's other entries.
+const FIRST_INODE: u64 = 1 << 20;
+
+const SETTINGS: [(&str, &str); 30] = [
+    ("fs/file-max", "1048576"),
+    ("fs/file-nr", "0\t0\t1048576"),
+    ("fs/inotify/max_user_watches", "65536"),
+    ("fs/nr_open", "1048576"),
+    ("fs/pipe-max-size", "1048576"),
+    ("fs/protected_hardlinks", "0"),
+    ("kernel/cap_last_cap", "40"),
+    ("kernel/core_pattern", "core"),
+    ("kernel/hostname", "occlum"),
+    ("kernel/msgmax", "8192"),
+    ("kernel/msgmnb", "16384"),
+    ("kernel/msgmni", "4096"),
+    ("kernel/ngroups_max", "65536"),
+    ("kernel/osrelease", "5.15.0-occlum"),
+    ("kernel/ostype", "Linux"),
+    ("kernel/overflowgid", "65534"),
+    ("kernel/overflowuid", "65534"),
+    ("kernel/pid_max", "32768"),
+    ("kernel/randomize_va_space", "0"),
+    ("kernel/sem", "32000\t1024000000\t500\t32000"),
+    ("kernel/shmall", "18446744073692774399"),
+    ("kernel/shmmax", "18446744073692774399"),
+    ("kernel/shmmni", "4096"),
+    ("kernel/threads-max", "65536"),
+    ("kernel/version", "#1 SMP"),
+    ("net/core/somaxconn", "4096"),
+    ("vm/max_map_count", "65530"),
+    ("vm/mmap_min_addr", "65536"),
+    ("vm/overcommit_memory", "0"),
+    ("vm/swappiness", "0"),
+];
+
+/// The directory.
+pub(crate) fn directory() -> Arc<dyn Inode> {
+    let texts = SETTINGS.map(|(path, text)| (path, text.to_string()));
+    let texts: Vec<(&'static str, String)> = texts.into();
+    Tree::of(FIRST_INODE, &texts).into_directory()
+}

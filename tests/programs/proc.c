@@ -1,0 +1,113 @@
+// What programs read in /proc and /sys about themselves and the machine. The exit status is the line of
+// the first check that fails; it passes on Linux, too.
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition) do { if (!(condition)) { \
+    dprintf(2, "line %d: errno %d\n", __LINE__, errno); _exit(__LINE__ % 125 + 1); } } while (0)
+
+static char text[1 << 16];
+
+// The content of a file, which is read in small pieces.
+static const char *read_all(const char *path) {
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) return NULL;
+    size_t done = 0;
+    for (ssize_t count; done < sizeof text - 1; done += count) {
+        size_t room = sizeof text - 1 - done;
+        count = read(fd, text + done, room < 100 ? room : 100);
+        if (count <= 0) break;
+    }
+    text[done] = 0;
+    close(fd);
+    return text;
+}
+
+static int has(const char *path, const char *part) {
+    const char *found = read_all(path);
+    return found && strstr(found, part) != NULL;
+}
+
+static int entries(const char *path) {
+    DIR *directory = opendir(path);
+    CHECK(directory);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(directory));) count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static void *thread(void *barrier) {
+    pthread_barrier_wait(barrier);
+    pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+int main(void) {
+    char path[64], target[256];
+    struct stat status;
+    for (const char **at = (const char *[]){"cpuinfo", "meminfo", "stat", "uptime", "loadavg",
+             "mounts", "filesystems", "version", "swaps", "vmstat", "cmdline", NULL}; *at; at++) {
+        snprintf(path, sizeof path, "/proc/%s", *at);
+        CHECK(read_all(path) && text[0]);
+    }
+    for (const char **at = (const char *[]){"stat", "status", "statm", "cmdline", "comm", "environ",
+             "maps", "smaps", "limits", "mountinfo", "mounts", "cgroup", "oom_score_adj", NULL};
+         *at; at++) {
+        snprintf(path, sizeof path, "/proc/self/%s", *at);
+        CHECK(read_all(path));
+    }
+    CHECK(has("/proc/self/limits", "Max open files"));
+    CHECK(has("/proc/self/mountinfo", " - "));
+    CHECK(has("/proc/self/smaps", "Rss:"));
+    CHECK(has("/proc/sys/kernel/ostype", "Linux\n"));
+    CHECK(atoi(read_all("/proc/sys/kernel/pid_max")) >= 32768);
+    CHECK(read_all("/proc/sys/vm/overcommit_memory"));
+    CHECK(stat("/proc/sys/fs", &status) == 0 && S_ISDIR(status.st_mode));
+
+    int fd = open("/proc/self/exe", O_RDONLY);
+    CHECK(fd >= 0 && lseek(fd, 5, SEEK_SET) == 5);
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    CHECK(has(path, "pos:\t5\n") && has(path, "mnt_id:\t"));
+    close(fd);
+
+    pthread_barrier_t barrier;
+    pthread_t second;
+    CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    CHECK(pthread_create(&second, NULL, thread, &barrier) == 0);
+    pthread_barrier_wait(&barrier);
+    CHECK(entries("/proc/self/task") == 2);
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)syscall(SYS_gettid));
+    CHECK(read_all(path));
+    pthread_barrier_wait(&barrier);
+    CHECK(pthread_join(second, NULL) == 0);
+    ssize_t len = readlink("/proc/thread-self", target, sizeof target - 1);
+    CHECK(len > 0);
+    target[len] = 0;
+    snprintf(path, sizeof path, "%d/task/%d", getpid(), (int)syscall(SYS_gettid));
+    CHECK(strcmp(target, path) == 0);
+
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) pause();
+    snprintf(path, sizeof path, "/proc/%d/status", child);
+    snprintf(target, sizeof target, "PPid:\t%d\n", getpid());
+    CHECK(has(path, target));
+    CHECK(kill(child, 9) == 0 && waitpid(child, NULL, 0) == child);
+    CHECK(!read_all(path));
+
+    CHECK(access("/sys", F_OK) != 0 || has("/sys/devices/system/cpu/online", "0"));
+    puts("the system is known");
+    return 0;
+}
