@@ -1,7 +1,7 @@
 //! Opening files.
 
-use hal::Errno;
-use vfs::{Mode, OpenFlags, Readiness};
+use hal::{Errno, PAGE_SIZE};
+use vfs::{Location, Mode, OpenFlags, Readiness, Restrictions, Viewpoint};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -21,7 +21,71 @@ pub(super) fn openat(
     let base = call.base(directory, &path)?;
     let flags = OpenFlags::from_argument(flags);
     let viewpoint = call.process.viewpoint.read().clone();
-    let file = viewpoint.open(base.as_ref(), &path, flags, Mode::from_low_bits(mode))?;
+    open_from(call, &viewpoint, base.as_ref(), &path, flags, mode)
+}
+
+/// `openat2(2)`.
+pub(super) fn openat2(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: Address,
+    how: Address,
+    size: u64,
+) -> Outcome {
+    const HOW_BYTES: u64 = 24;
+    const MODES: u64 = 0o7777;
+    if size < HOW_BYTES {
+        return Err(Errno::EINVAL.into());
+    }
+    if size > PAGE_SIZE {
+        return Err(Errno::E2BIG.into());
+    }
+    let [flags, mode, resolve] = call.memory().read::<[u64; 3]>(how.0)?;
+    let behind = how.0.wrapping_add(HOW_BYTES);
+    let unknown = call
+        .memory()
+        .read_bytes(behind, (size - HOW_BYTES) as usize)?;
+    if unknown.iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG.into());
+    }
+    let known = u32::try_from(flags).ok().and_then(OpenFlags::from_bits);
+    let flags = known.ok_or(Errno::EINVAL)?;
+    let restrictions = Restrictions::from_bits(resolve).ok_or(Errno::EINVAL)?;
+    let makes = flags.intersects(OpenFlags::CREATE | OpenFlags::TEMPORARY);
+    let both = Restrictions::BENEATH | Restrictions::IN_ROOT;
+    let is_legal = mode & !MODES == 0
+        && (mode == 0 || makes)
+        && !restrictions.contains(both)
+        && OpenFlags::from_argument(flags.bits()) == flags;
+    if !is_legal {
+        return Err(Errno::EINVAL.into());
+    }
+    let path = call.path(path)?;
+    let mut viewpoint = call.process.viewpoint.read().clone();
+    // An absolute path starts at the descriptor, too, if that is to be the root.
+    let base = if restrictions.intersects(both) {
+        call.base(directory, b"")?
+    } else {
+        call.base(directory, &path)?
+    };
+    viewpoint.restrictions = restrictions;
+    if restrictions.intersects(both) {
+        let here = base.as_ref().unwrap_or(&viewpoint.working_directory);
+        viewpoint.root = here.clone();
+    }
+    open_from(call, &viewpoint, base.as_ref(), &path, flags, mode as u32)
+}
+
+/// Opens, waits if it is a FIFO, and gives it a descriptor.
+fn open_from(
+    call: &mut Call<'_>,
+    viewpoint: &Viewpoint,
+    base: Option<&Location>,
+    path: &[u8],
+    flags: OpenFlags,
+    mode: u32,
+) -> Outcome {
+    let file = viewpoint.open(base, path, flags, Mode::from_low_bits(mode))?;
     if let Some(end) = PipeEnd::behind(&file) {
         // A FIFO waits for somebody at its other end.
         call.until_ready(&file, Readiness::READABLE | Readiness::WRITABLE, || {

@@ -325,6 +325,7 @@ table! {
     425 io_uring_setup => refused::quietly, ();
     435 clone3 => clone::clone3, (Address, u64);
     436 close_range => descriptors::close_range, (u32, u32, u32);
+    437 openat2 => open::openat2, (i32, Address, Address, u64);
     439 faccessat2 => metadata::faccessat2, (i32, Address, u32, u32);
     441 epoll_pwait2 => event_poll::epoll_pwait2, (i32, Address, i32, Address, Address, u64);
     444 landlock_create_ruleset => refused::quietly, ();

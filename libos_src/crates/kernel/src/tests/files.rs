@@ -39,6 +39,37 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn a_path_that_must_stay_beneath_a_directory_does() {
+    const OPENAT2: u64 = 437;
+    const BENEATH: u64 = 8;
+    const IN_ROOT: u64 = 16;
+    let mut world = World::new();
+    let directory = world.put(0, b"/jail\0");
+    assert_eq!(world.call(MKDIR, &[directory, 0o755]), Ok(0));
+    open(&mut world, b"/jail/file\0", CREATE_READ_WRITE).expect("room");
+    let jail = open(&mut world, b"/jail\0", 0).expect("made");
+    let mut open_in = |path: &[u8], how: [u64; 3]| {
+        let path = world.put(0, path);
+        let how = world.put(0x100, how.map(u64::to_le_bytes).as_flattened());
+        world.call(OPENAT2, &[jail, path, how, 24]).map(drop)
+    };
+
+    assert_eq!(open_in(b"file\0", [0, 0, BENEATH]), Ok(()));
+    assert_eq!(
+        open_in(b"../jail/file\0", [0, 0, BENEATH]),
+        Err(Errno::EXDEV)
+    );
+    assert_eq!(open_in(b"/file\0", [0, 0, BENEATH]), Err(Errno::EXDEV));
+    assert_eq!(open_in(b"/../file\0", [0, 0, IN_ROOT]), Ok(()));
+    assert_eq!(
+        open_in(b"file\0", [0, 0, BENEATH | IN_ROOT]),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(open_in(b"file\0", [1 << 40, 0, 0]), Err(Errno::EINVAL));
+    assert_eq!(open_in(b"file\0", [0, 0o644, 0]), Err(Errno::EINVAL));
+}
+
+#[test]
 fn several_buffers_go_to_the_host_whole_although_it_takes_little() {
     let mut world = World::new();
     world.put(0x100, b"one two three");
