@@ -46,8 +46,13 @@ metadata:
 feature:
   memory_model: {memory_model}
 mount:
-  - {{type: erofs, target: /, image: root}}
-  - {{type: tmpfs, target: /tmp, size: 64MB}}
+  - type: unionfs
+    target: /
+    options:
+      layers:
+        - {{type: erofs, image: root}}
+        - {{type: tmpfs, size: 96MB}}
+  - {{type: tmpfs, target: /tmp, size: 96MB}}
 """
 
 

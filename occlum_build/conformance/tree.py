@@ -50,6 +50,7 @@ def _suite_entries(suite: Suite) -> Iterator[_Entry]:
     for path, node in read_directory(suite.directory):
         yield (prefix + b"/" + path if path else prefix), node
     yield b"tmp", directory(_STICKY, "the suite")
+    yield b"root", directory(_MODE, "the suite")
     for name in _MERGED:
         if os.path.islink(b"/" + name):  # noqa: PTH114  # paths of the host are bytes here
             yield name, symlink(os.readlink(b"/" + name), _ORIGIN)  # noqa: PTH115
