@@ -23,7 +23,7 @@ product_id: 7
 min_version_number: 3
 attributes: {required: [MODE64BIT]}
 xfrm: [AVX, AVX512]
-max_threads: 2
+max_threads: 3
 """
 
 

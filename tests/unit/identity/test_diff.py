@@ -108,8 +108,8 @@ def test_regions_that_only_moved_are_not_different(
     heap = regions["kernel heap"]
     assert heap["start_a"] != heap["start_b"]
     assert heap["differences"] == []
-    assert regions["thread 2 TCS"]["pages_a"] == 0
-    assert "thread 1 TCS" not in regions
+    assert regions["thread 3 TCS"]["pages_a"] == 0
+    assert "thread 2 TCS" not in regions
 
 
 def test_a_packed_file_is_named_with_its_first_byte(
