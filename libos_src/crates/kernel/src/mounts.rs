@@ -53,6 +53,7 @@ impl Libos {
         attach(&viewpoint, "/sys", machine, free).or_else(unless_missing)?;
         for mount in mounts {
             let file_system = self.file_system(mount)?;
+            make_mount_point(&viewpoint, mount.target())?;
             attach(&viewpoint, mount.target(), file_system, restrictions(mount))
                 .map_err(|errno| format!("cannot mount `{}`: {errno}", mount.target()))?;
         }
@@ -123,6 +124,28 @@ fn attach(
     viewpoint
         .namespace
         .mount(&point, file_system, restrictions)?;
+    Ok(())
+}
+
+/// Makes the directory to mount on, where the file system there can be written.
+fn make_mount_point(viewpoint: &Viewpoint, target: &str) -> Result<(), String> {
+    for (end, _) in target
+        .match_indices('/')
+        .skip(1)
+        .chain([(target.len(), "")])
+    {
+        let path = &target[..end];
+        let made = viewpoint.make_directory(None, path.as_bytes(), Mode::from_low_bits(0o755));
+        match made {
+            Ok(_) | Err(Errno::EEXIST) => {}
+            Err(Errno::EROFS) => {
+                return Err(format!(
+                    "cannot mount `{target}`: the image has no directory `{path}`; put one there"
+                ));
+            }
+            Err(errno) => return Err(format!("cannot mount `{target}`: `{path}`: {errno}")),
+        }
+    }
     Ok(())
 }
 
