@@ -132,6 +132,8 @@ def _bundle(directory: str, given: Companions) -> EnclaveImage:
         )
     image = replace(read_sgxs(FileBytes(stream)), format=EnclaveFormat.BUNDLE, file=directory)
     sigstruct = given.sigstruct or os.path.join(directory, _BUNDLE_SIGSTRUCT)
+    if given.sigstruct is None and not os.path.lexists(sigstruct):
+        return image
     return _signed(image, sigstruct)
 
 

@@ -1,6 +1,7 @@
 """`occlum-build verify`: what it accepts, what it refuses, and what a policy changes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,6 +76,36 @@ def test_a_stream_is_checked_with_a_signature_beside_it(bundle: Path, verb: Run)
     assert found["measurement"] == found["signature"] == "pass"
     assert alone["signature"] == "fail"
     assert pinned["signature"] == "warn"
+
+
+def test_what_only_a_signature_can_answer_is_not_passed_over_without_one(
+    bundle: Path, verb: Run, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nmin_version_number: 9\n")
+    mrenclave = json.loads((bundle / "manifest.json").read_bytes())["mrenclave"]
+    words = ["verify", "--json", bundle / "enclave.sgxs", "--mrenclave", mrenclave]
+
+    for more in (["--mrsigner", "0" * 64], ["--policy", policy]):
+        found = verdicts(verb(*words, *more, status=1))
+
+        assert (found["mrenclave"], found["signature"]) == ("pass", "fail")
+
+
+def test_a_bundle_without_its_signature_is_measured_and_refused(
+    tmp_path: Path, bundle: Path, verb: Run
+) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    (copy / "enclave.sig").unlink()
+
+    measured = verb("measure", copy).stdout.strip()
+    found = verdicts(verb("verify", "--json", copy, status=1))
+    pinned = verdicts(verb("verify", "--json", copy, "--mrenclave", measured, status=1))
+
+    assert measured == verb("measure", bundle).stdout.strip()
+    assert found["signature"] == found["files"] == "fail"
+    assert found["image root"] == "pass"
+    assert (pinned["signature"], pinned["files"]) == ("warn", "fail")
 
 
 def test_a_signature_without_its_enclave_is_checked_as_far_as_that_goes(
