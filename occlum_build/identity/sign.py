@@ -102,9 +102,19 @@ def _field_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--attributes", type=_attributes, metavar="FLAGS:XFRM", help="both halves, as `0x4:0x3`"
     )
-    group.add_argument("--attribute-mask", type=_attributes, metavar="FLAGS:XFRM")
-    group.add_argument("--misc-select", type=_uint32, metavar="BITS")
-    group.add_argument("--misc-mask", type=_uint32, metavar="BITS")
+    group.add_argument(
+        "--attribute-mask",
+        type=_attributes,
+        metavar="FLAGS:XFRM",
+        help="which of these bits the host cannot choose",
+    )
+    group.add_argument("--misc-select", type=_uint32, metavar="BITS", help="MISCSELECT")
+    group.add_argument(
+        "--misc-mask",
+        type=_uint32,
+        metavar="BITS",
+        help="which bits of MISCSELECT the host cannot choose",
+    )
 
 
 _FIELDS: Final = (
