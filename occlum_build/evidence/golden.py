@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
+from occlum_build.evidence.document_difference import ABSENT, field_differences
 from occlum_build.evidence.files import read, read_json, reason, unreadable
 from occlum_build.sgx.page import PAGE_BYTES
 from occlum_build.sgx.sgxs import SgxsReader
 
 VERSION: Final = 1
 _NUMBER: Final = re.compile(r"\d+")
+_STEP: Final = re.compile(r"[^.\[\]]+")
 _OUTSIDE: Final = "pages outside of every region"
 
 
@@ -140,30 +142,24 @@ class _Regions:
 
 def _configs(expected: object, found: object) -> Iterator[str]:
     """Each value of the sealed configuration that differs, by its path."""
-    old, new = dict(_leaves(expected, "")), dict(_leaves(found, ""))
-    for path in sorted(old.keys() | new.keys()):
-        if old.get(path) == new.get(path):
-            continue
-        if path.endswith(".root_hash"):
-            name = new.get(path.replace(".root_hash", ".name"), "")
+    for one in field_differences(expected, found):
+        was, now = ("" if value is ABSENT else json.dumps(value) for value in (one.a, one.b))
+        if one.a is ABSENT:
+            yield f"configuration: `{one.path}` is {now}, and was not there"
+        elif one.b is ABSENT:
+            yield f"configuration: `{one.path}` is gone, and was {was}"
+        elif one.path.endswith(".root_hash"):
+            name = json.dumps(_sibling(found, one.path, "name"))
             yield f"image {name}: a file in it, its mode or its name (another root hash)"
-        elif path not in old:
-            yield f"configuration: `{path}` is {new[path]}, and was not there"
-        elif path not in new:
-            yield f"configuration: `{path}` is gone, and was {old[path]}"
         else:
-            yield f"configuration: `{path}` is {new[path]}, and was {old[path]}"
+            yield f"configuration: `{one.path}` is {now}, and was {was}"
 
 
-def _leaves(value: object, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and value:
-        for index, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}[{index}]")
-    else:
-        yield path, json.dumps(value)
+def _sibling(document: Any, path: str, name: str) -> Any:
+    """The value `name` of the object that has the value at `path`."""
+    for part in _STEP.findall(path)[:-1]:
+        document = document[int(part) if isinstance(document, list) else part]
+    return document.get(name)
 
 
 def _regions(

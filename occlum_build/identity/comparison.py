@@ -9,12 +9,12 @@ from typing import Any, Final
 from occlum_build.diagnostic import DiagnosticError
 from occlum_build.enclave_file.image import EnclaveImage
 from occlum_build.evidence import sbom
+from occlum_build.evidence.document_difference import FieldDifference, field_differences
 from occlum_build.evidence.envelope import opened
 from occlum_build.evidence.explain import Difference as Cause
 from occlum_build.evidence.explain import differences as why
 from occlum_build.evidence.provenance import SIGNED_NAME, UNSIGNED_NAME
 from occlum_build.identity.bundle_checks import digest_of
-from occlum_build.identity.document_difference import FieldDifference, field_differences
 from occlum_build.identity.page_difference import First, first_difference
 from occlum_build.identity.region import RegionDifference, region_differences
 from occlum_build.identity.sealed_pages import SealedPages, sealed_pages

@@ -320,7 +320,7 @@ def _shown(lines: list[str], most: int = _MAX_SHOWN) -> Iterator[str]:
 def _value(value: Any) -> str:
     import json
 
-    from occlum_build.identity.document_difference import ABSENT
+    from occlum_build.evidence.document_difference import ABSENT
 
     if value is ABSENT:
         return "nothing"
@@ -334,7 +334,7 @@ def _digest(value: Any) -> str:
 
 def as_json(found: "Comparison") -> dict[str, object]:
     """All that was found, for programs; bytes are hexadecimal, and bounded as in the text."""
-    from occlum_build.identity.document_difference import ABSENT
+    from occlum_build.evidence.document_difference import ABSENT
 
     def fields(differences: Any) -> list[dict[str, object]]:
         return [

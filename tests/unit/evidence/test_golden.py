@@ -94,6 +94,20 @@ def test_a_change_is_named_where_people_made_it(
     assert line in explain(before, record(tmp_path / "b", key, **changes))
 
 
+def test_a_mount_that_comes_or_goes_is_one_line(tmp_path: Path, key: Path) -> None:
+    one = record(tmp_path / "a", key, yaml=yaml())
+    more = "  - {{type: tmpfs, target: /tmp, size: 1MB}}\n"
+    two = record(tmp_path / "b", key, yaml=yaml() + more)
+    mount = json.dumps(two["config"]["mount"][1])
+
+    assert [line for line in explain(one, two) if "region" not in line] == [
+        f"configuration: `mount[1]` is {mount}, and was not there"
+    ]
+    assert [line for line in explain(two, one) if "region" not in line] == [
+        f"configuration: `mount[1]` is gone, and was {mount}"
+    ]
+
+
 def test_a_change_of_the_libos_names_the_region(tmp_path: Path, key: Path) -> None:
     before = record(tmp_path, key)
     after = json.loads(json.dumps(before))
