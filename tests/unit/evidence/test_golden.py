@@ -62,7 +62,7 @@ def test_threads_are_one_entry_however_many_there_are(tmp_path: Path, key: Path)
     assert len(json.dumps(many)) < 8000
     lines = explain(few, many)
     assert "configuration: `threads.max` is 40, and was 2" in lines
-    assert any("region `thread * TCS` (40 pages, ---): pages: 40, was 2" in one for one in lines)
+    assert any("region `thread * TCS` (41 pages, ---): pages: 41, was 3" in one for one in lines)
 
 
 def test_every_region_that_is_measured_has_a_digest(tmp_path: Path, key: Path) -> None:
