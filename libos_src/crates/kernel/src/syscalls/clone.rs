@@ -107,6 +107,10 @@ pub(super) fn clone3(call: &mut Call<'_>, arguments: Address, size: u64) -> Outc
     if (new.stack == 0) != (new.stack_size == 0) || new.exit_signal > CSIGNAL {
         return Err(Errno::EINVAL.into());
     }
+    // The signal of a thread, and of a sibling, is not the caller's to choose.
+    if new.flags & (CLONE_THREAD | CLONE_PARENT) != 0 && new.exit_signal != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let stack = new.stack.checked_add(new.stack_size).ok_or(Errno::EINVAL)?;
     let new = NewTask {
         flags: new.flags,
@@ -161,7 +165,7 @@ fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         .processes
         .add_thread(call.process.pid)
         .and_then(|tid| {
-            let thread = copy_of_thread(call, tid, start);
+            let thread = copy_of_thread(call, new, tid, start);
             set_words(call, new, &thread).inspect_err(|_| libos.processes.remove_thread(tid))?;
             Ok(thread)
         });
@@ -208,7 +212,7 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         Ok(Arc::new(copy_of_process(call, new, pid, memory)))
     });
     let child = child.inspect_err(|_| libos.scheduler.dismiss())?;
-    let thread = copy_of_thread(call, child.pid, start);
+    let thread = copy_of_thread(call, new, child.pid, start);
     if let Err(errno) = set_words(call, new, &thread) {
         libos.processes.remove_process(child.pid);
         libos.wake_next(child.memory().leave());
@@ -252,7 +256,7 @@ fn fork_process(
         libos.scheduler.dismiss();
         return Err(Stop::Restart);
     }
-    let thread = copy_of_thread(call, 0, start);
+    let thread = copy_of_thread(call, new, 0, start);
     let child = libos.processes.add_process(parent, exit_signal, |pid| {
         thread.set_tid(pid);
         if new.has(CLONE_PARENT_SETTID) {
@@ -305,9 +309,14 @@ fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<Address
     })
 }
 
-fn copy_of_thread(call: &Call<'_>, tid: u32, start: UserRegs) -> Arc<Thread> {
+fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> Arc<Thread> {
     let signals = call.thread.signals.lock();
     let thread = Thread::new(tid, *call.thread.name.lock(), signals.mask, start);
+    if !new.has(CLONE_VM) || new.has(CLONE_VFORK) {
+        // Two that run in the same memory at the same time cannot both have it.
+        thread.signals.lock().alternate_stack = signals.alternate_stack;
+    }
+    *thread.timer_slack.lock() = call.thread.timer_slack.lock().of_child();
     Arc::new(thread)
 }
 

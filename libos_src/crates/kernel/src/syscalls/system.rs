@@ -79,6 +79,7 @@ pub(super) fn prctl(call: &mut Call<'_>, option: i32, argument: u64) -> Outcome 
     const PR_GET_NAME: i32 = 16;
     const PR_CAPBSET_READ: i32 = 23;
     const PR_SET_TIMERSLACK: i32 = 29;
+    const PR_GET_TIMERSLACK: i32 = 30;
     const PR_SET_NO_NEW_PRIVS: i32 = 38;
     const PR_GET_NO_NEW_PRIVS: i32 = 39;
     const PR_SET_VMA: i32 = 0x5356_4d41;
@@ -131,8 +132,13 @@ pub(super) fn prctl(call: &mut Call<'_>, option: i32, argument: u64) -> Outcome 
             call.memory().copy_out(argument, &name)?;
             Ok(0)
         }
+        PR_SET_TIMERSLACK => {
+            call.thread.timer_slack.lock().set(argument);
+            Ok(0)
+        }
+        PR_GET_TIMERSLACK => Ok(call.thread.timer_slack.lock().nanoseconds()),
         PR_GET_DUMPABLE => Ok(0),
-        PR_SET_DUMPABLE | PR_SET_TIMERSLACK | PR_SET_NO_NEW_PRIVS => Ok(0),
+        PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS => Ok(0),
         PR_GET_NO_NEW_PRIVS => Ok(1),
         PR_CAPBSET_READ if argument <= CAPABILITY_MAX => Ok(1),
         // Names for anonymous memory are a kernel option that programs do without.

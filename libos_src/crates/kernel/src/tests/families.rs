@@ -329,3 +329,74 @@ fn two_sides_of_a_fork_take_turns() {
         "{sights:?}"
     );
 }
+
+#[test]
+fn a_fork_keeps_the_alternate_stack_and_a_sharer_of_memory_does_not() {
+    const SIGALTSTACK: u64 = 131;
+    const CLONE_VM: u64 = 0x100;
+    const SS_DISABLE: u64 = 2;
+    let record = [0x7000u64, 0, 0x4000];
+    let mut world = World::new();
+    let at = world.put(0x80, record.map(u64::to_le_bytes).as_flattened());
+    world.call(SIGALTSTACK, &[at, 0]).expect("valid");
+    world.put(0x80, &[0xff; 24]);
+
+    assert_eq!(world.call(VFORK, &[]), Ok(0));
+    world.call(SIGALTSTACK, &[0, at]).expect("writable");
+    assert_eq!(world.process.memory().read(at), Ok(record));
+    world.put(0x80, &[0xff; 24]);
+    assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one") as u32;
+    world.call(SIGALTSTACK, &[0, at]).expect("writable");
+    let memory = world.libos.processes.get(child).expect("it lives").memory();
+    assert_eq!(memory.read(at), Ok(record));
+    assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+
+    world
+        .call(CLONE, &[CLONE_VM | 17, 0, 0, 0, 0])
+        .expect("room");
+    let sharer = std::thread::spawn({
+        let libos = world.libos;
+        move || {
+            become_thread(1);
+            let mut regs = UserRegs::default();
+            assert_eq!(libos.thread(0, &mut regs), Next::Return);
+            (regs.rax, regs.rdi, regs.rsi) = (SIGALTSTACK, 0, at);
+            assert_eq!(libos.syscall(&mut regs), Next::Return);
+            assert_eq!(regs.rax, 0);
+        }
+    });
+    sharer.join().expect("no panic");
+    assert_eq!(world.get::<24>(at)[8..16], SS_DISABLE.to_le_bytes());
+}
+
+#[test]
+fn a_sibling_has_no_signal_of_its_own() {
+    const CLONE3: u64 = 435;
+    const CLONE_PARENT: u64 = 0x8000;
+    const SIGCHLD: u64 = 17;
+    let mut world = World::new();
+    let arguments = [CLONE_PARENT, 0, 0, 0, SIGCHLD, 0, 0, 0];
+    let at = world.put(0x80, arguments.map(u64::to_le_bytes).as_flattened());
+
+    assert_eq!(world.call(CLONE3, &[at, 64]), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_child_has_the_timer_slack_of_its_parent_and_goes_back_to_it() {
+    const PR_SET_TIMERSLACK: u64 = 29;
+    const PR_GET_TIMERSLACK: u64 = 30;
+    let mut world = World::new();
+
+    assert_eq!(world.call(PRCTL, &[PR_GET_TIMERSLACK]), Ok(50_000));
+    assert_eq!(world.call(PRCTL, &[PR_SET_TIMERSLACK, 7]), Ok(0));
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    for (set, then) in [(9, 9), (0, 7)] {
+        assert_eq!(world.call(PRCTL, &[PR_SET_TIMERSLACK, set]), Ok(0));
+        assert_eq!(world.call(PRCTL, &[PR_GET_TIMERSLACK]), Ok(then));
+    }
+    assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+    assert_eq!(world.call(PRCTL, &[PR_SET_TIMERSLACK, 0]), Ok(0));
+    assert_eq!(world.call(PRCTL, &[PR_GET_TIMERSLACK]), Ok(50_000));
+}

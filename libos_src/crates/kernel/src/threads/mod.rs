@@ -6,6 +6,7 @@ mod processor_time;
 mod robust;
 mod scheduler;
 mod thread;
+mod timer_slack;
 mod turns;
 mod wait;
 
@@ -15,4 +16,5 @@ pub(crate) use processor_time::ProcessorTime;
 pub(crate) use robust::release_robust_list;
 pub(crate) use scheduler::Scheduler;
 pub(crate) use thread::Thread;
+pub(crate) use timer_slack::TimerSlack;
 pub(crate) use wait::{Deadline, Wake, duration_of};

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::UserRegs;
 use locks::Mutex;
 
-use super::{Context, ProcessorTime};
+use super::{Context, ProcessorTime, TimerSlack};
 use crate::memory::PageFault;
 use crate::signals::{SignalSet, ThreadSignals};
 
@@ -20,6 +20,8 @@ pub(crate) struct Thread {
     pub(crate) name: Mutex<[u8; 16]>,
     /// What it has used of processors.
     pub(crate) processor_time: Mutex<ProcessorTime>,
+    /// By how much its waits may be late; nothing here makes use of it.
+    pub(crate) timer_slack: Mutex<TimerSlack>,
     /// Its signals.
     pub(crate) signals: Mutex<ThreadSignals>,
     tid: AtomicU32,
@@ -61,6 +63,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             name: Mutex::new(name),
             processor_time: Mutex::default(),
+            timer_slack: Mutex::default(),
             signals: Mutex::new(signals),
             context: Mutex::new(Some(Box::new(Context::beginning(start)))),
             number: AtomicU32::new(NO_NUMBER),
