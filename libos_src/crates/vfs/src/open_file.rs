@@ -267,8 +267,8 @@ impl OpenFile {
     /// Moves the offset and returns the new one.
     ///
     /// # Errors
-    /// `ESPIPE` without a position, `EINVAL` for an offset below zero, `EOVERFLOW` for one that is
-    /// too large, `ENXIO` for data or a hole beyond the end.
+    /// `ESPIPE` without a position, `EINVAL` for an offset below zero or one that is too large,
+    /// `ENXIO` for data or a hole beyond the end.
     pub fn seek(&self, to: SeekFrom) -> Result<u64> {
         if self.flags().contains(OpenFlags::PATH) {
             return Err(Errno::EBADF);
@@ -295,7 +295,7 @@ impl OpenFile {
         let target = i128::from(origin) + i128::from(distance);
         let target = u64::try_from(target).map_err(|_| Errno::EINVAL)?;
         if target > OFFSET_MAX {
-            return Err(Errno::EOVERFLOW);
+            return Err(Errno::EINVAL);
         }
         *offset = target;
         Ok(target)

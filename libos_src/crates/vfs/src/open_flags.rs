@@ -30,7 +30,7 @@ bitflags! {
         const ASYNC = 0o20000;
         /// Bypass caches.
         const DIRECT = 0o40000;
-        /// Allow sizes over 2 GiB; always on.
+        /// Allow sizes over 2 GiB, which nothing here forbids.
         const LARGE_FILE = 0o100000;
         /// Fail unless it is a directory.
         const DIRECTORY = 0o200000;

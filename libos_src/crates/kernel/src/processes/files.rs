@@ -326,7 +326,7 @@ impl Source for ProcessFiles {
         let file = descriptors.file(number).map_err(|_| Errno::ENOENT)?.clone();
         let is_closed_on_exec = descriptors.get(number)?.is_closed_on_exec;
         drop(descriptors);
-        let mut flags = file.flags() | vfs::OpenFlags::LARGE_FILE;
+        let mut flags = file.flags();
         flags.set(vfs::OpenFlags::CLOSE_ON_EXEC, is_closed_on_exec);
         let place = file.location();
         let text = format!(

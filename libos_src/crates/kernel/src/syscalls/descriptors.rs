@@ -112,9 +112,7 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
             descriptors.get_mut(fd)?.is_closed_on_exec = argument & FD_CLOEXEC != 0;
             Ok(0)
         }
-        F_GETFL => Ok((call.file(fd)?.flags() | OpenFlags::LARGE_FILE)
-            .bits()
-            .into()),
+        F_GETFL => Ok(call.file(fd)?.flags().bits().into()),
         F_SETFL => {
             call.file(fd)?
                 .set_flags(OpenFlags::from_argument(argument as u32));

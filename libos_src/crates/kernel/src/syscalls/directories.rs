@@ -102,7 +102,8 @@ type Push = fn(&mut Vec<u8>, usize, &DirectoryEntry<'_>) -> SinkState;
 
 fn list(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32, push: Push) -> Outcome {
     let file = call.file(fd)?;
-    let room = (len as usize).min(LISTING_MAX_BYTES);
+    // Linux takes a length over 2 GiB for a negative one, into which nothing fits.
+    let room = usize::try_from(len as i32).map_or(0, |len| len.min(LISTING_MAX_BYTES));
     call.memory().check_writable(buffer.0, room as u64)?;
     let mut listing = Vec::with_capacity(room.min(4096));
     let mut has_more = false;

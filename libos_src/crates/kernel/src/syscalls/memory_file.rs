@@ -44,7 +44,7 @@ pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Ou
     let path = [b"/memfd:", &name[..], b" (deleted)"].concat();
     let place = viewpoint.namespace.anonymous(inode, &path);
     let descriptor = Descriptor {
-        file: OpenFile::new(place, OpenFlags::READ_WRITE)?,
+        file: OpenFile::new(place, OpenFlags::READ_WRITE | OpenFlags::LARGE_FILE)?,
         is_closed_on_exec: flags & MFD_CLOEXEC != 0,
     };
     Ok(call.process.descriptors.write().add(0, descriptor)? as u64)

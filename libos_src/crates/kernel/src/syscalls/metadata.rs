@@ -243,6 +243,7 @@ pub(super) fn utimensat(
     }
     let location = match path.non_null() {
         Some(path) => call.locate(directory, path, flags)?,
+        None if flags != 0 => return Err(Errno::EINVAL.into()),
         None => call.file(directory)?.location().clone(),
     };
     let times = match times.non_null() {

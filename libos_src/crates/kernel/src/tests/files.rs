@@ -204,3 +204,74 @@ fn an_empty_pipe_that_may_not_wait_says_so() {
         Err(Errno::EAGAIN)
     );
 }
+
+#[test]
+fn only_what_was_opened_by_a_path_may_be_large() {
+    const FCNTL: u64 = 72;
+    const F_GETFL: u64 = 3;
+    const EVENTFD2: u64 = 290;
+    const PATH_ONLY: u64 = 0o1000_0000;
+    let mut world = World::new();
+    let file = open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+    let place = open(&mut world, b"/file\0", PATH_ONLY).expect("it is there");
+    let event = world.call(EVENTFD2, &[0, 0]).expect("room");
+    world.call(PIPE2, &[world.page, 0]).expect("room");
+    let [reader, writer] = world.get::<8>(world.page)[..]
+        .chunks(4)
+        .map(|fd| u64::from(fd[0]))
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("two ends");
+    };
+
+    for (fd, flags) in [
+        (file, 0o100_002),
+        (place, PATH_ONLY),
+        (event, 2),
+        (reader, 0),
+        (writer, 1),
+    ] {
+        assert_eq!(world.call(FCNTL, &[fd, F_GETFL, 0]), Ok(flags));
+    }
+}
+
+#[test]
+fn an_offset_beyond_all_files_is_invalid() {
+    let mut world = World::new();
+    let fd = open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+    let text = world.put(0x100, b"hello");
+    world.call(WRITE, &[fd, text, 5]).expect("room");
+
+    let largest = i64::MAX.cast_unsigned();
+    assert_eq!(world.call(LSEEK, &[fd, largest, 2]), Err(Errno::EINVAL));
+    assert_eq!(world.call(LSEEK, &[fd, 0, 1]), Ok(5));
+}
+
+#[test]
+fn a_listing_of_more_than_2_gib_is_one_of_nothing() {
+    let mut world = World::new();
+    let fd = open(&mut world, b"/\0", 0).expect("it is there");
+
+    let refused = world.call(GETDENTS64, &[fd, world.page, 1 << 31]);
+
+    assert_eq!(refused, Err(Errno::EINVAL));
+    assert!(
+        world
+            .call(GETDENTS64, &[fd, world.page, 0x1000])
+            .is_ok_and(|len| len > 0)
+    );
+}
+
+#[test]
+fn the_dates_of_a_descriptor_take_no_flags() {
+    const UTIMENSAT: u64 = 280;
+    const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
+    let mut world = World::new();
+    let fd = open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+
+    assert_eq!(world.call(UTIMENSAT, &[fd, 0, 0, 0]), Ok(0));
+    assert_eq!(
+        world.call(UTIMENSAT, &[fd, 0, 0, AT_SYMLINK_NOFOLLOW]),
+        Err(Errno::EINVAL)
+    );
+}
