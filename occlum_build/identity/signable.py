@@ -98,13 +98,17 @@ def check_debuggable(signable: Signable, identity: EnclaveIdentity) -> None:
     is_measured = bool(sealed.document().get("debuggable"))
     is_signed = bool(identity.attributes.flags & AttributeFlags.DEBUG)
     if is_measured != is_signed:
+        value = str(is_measured).lower()
         raise DiagnosticError(
             error(
                 "OB0569",
-                f"`debuggable` is {str(is_measured).lower()} in the sealed configuration",
+                f"`debuggable` is {value} in the sealed configuration",
                 Span(signable.image.file),
                 notes=("it is measured, so no signature can change it",),
-                helps=("change it in Occlum.yaml and build again",),
+                helps=(
+                    f"sign with `--debuggable {value}`,"
+                    " or change it in Occlum.yaml and build again",
+                ),
             )
         )
 
