@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.enclave_files import ElfEnclave, Entry, Metadata, Part, Section, sgxmeta_note
+from occlum_build.enclave_file.read import read_enclave
+from tests.support.enclave_files import (
+    ElfEnclave,
+    Entry,
+    Metadata,
+    OpenEnclave,
+    Part,
+    Section,
+    sgxmeta_note,
+)
+from tests.support.open_enclave import OpenEnclaveFile
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -121,3 +131,51 @@ def test_an_enclave_of_another_layout_shares_nothing(
 
     assert [one["path"] for one in found["ecreate"]] == ["SIZE"]
     assert (found["a"]["format"], found["b"]["format"]) == ("intel-sdk", "bundle")
+
+
+def open_enclave(folder: Path, code: bytes, sigstruct: bytes) -> Path:
+    """What `oesign` writes: the SIGSTRUCT lies in the properties, in `.oeinfo`."""
+    terms = OpenEnclave(2, 2, 1)
+    file = OpenEnclaveFile(terms, tdata=len(code), info=terms.properties(sigstruct))
+    path = folder / "enclave.signed"
+    path.write_bytes(file.elf.to_bytes().replace(b"\xdd" * len(code), code))
+    return path
+
+
+def gramine(folder: Path, code: bytes, sigstruct: bytes) -> Path:
+    """What `gramine-sgx-sign` leaves: a manifest, its loader, and a SIGSTRUCT beside them."""
+    path = folder / "app.manifest.sgx"
+    path.write_text('[sgx]\nenclave_size = "8M"\nmax_threads = 2\nedmm_enable = false\n')
+    pal = ElfEnclave([Part(4, 0, bytes(0x100), 0x100), Part(5, 0x1000, code, len(code))])
+    (folder / "libpal.so").write_bytes(pal.to_bytes())
+    (folder / "app.sig").write_bytes(sigstruct)
+    return path
+
+
+@pytest.mark.parametrize("layout", [open_enclave, gramine])
+def test_each_layout_is_signed_verified_and_compared(
+    layout: Callable[[Path, bytes, bytes], Path], key: Path, verb: Run, tmp_path: Path
+) -> None:
+    def make_signed(name: str, code: bytes) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        path = layout(folder, code, bytes(1808))
+        (folder / "fields").write_bytes(block(read_enclave(path).mrenclave))
+        verb("sign", folder / "fields", "--key", key, "--output", folder / "new.sig")
+        return layout(folder, code, (folder / "new.sig").read_bytes())
+
+    one, other = make_signed("one", CODE), make_signed("other", CODE[:-1] + b"\xcc")
+    verb("sign", one, "--key", key, "--output", tmp_path / "again.sig")
+    layout(one.parent, CODE[:-1] + b"\xcc", (one.parent / "new.sig").read_bytes())
+    changed = json.loads(verb("verify", "--json", one, status=1).stdout)
+    layout(one.parent, CODE, (one.parent / "new.sig").read_bytes())
+    found = json.loads(verb("verify", "--json", one).stdout)
+    compared = json.loads(verb("diff", "--json", one, other, status=1).stdout)
+
+    assert found["accepted"]
+    assert (tmp_path / "again.sig").read_bytes() == (one.parent / "new.sig").read_bytes()
+    failed = [one["name"] for one in changed["checks"] if one["verdict"] == "fail"]
+    assert failed == ["measurement"]
+    assert not compared["same_measurement"]
+    assert compared["regions"]
+    assert verb("diff", one, one).stdout.splitlines()[-1].startswith("the same")
