@@ -106,8 +106,7 @@ def check_debuggable(signable: Signable, identity: EnclaveIdentity) -> None:
                 Span(signable.image.file),
                 notes=("it is measured, so no signature can change it",),
                 helps=(
-                    f"sign with `--debuggable {value}`,"
-                    " or change it in Occlum.yaml and build again",
+                    f"sign with `--debuggable {value}`, or change Occlum.yaml and build again",
                 ),
             )
         )
