@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use hal::Errno;
+use hal::{Errno, PAGE_SIZE};
 use vfs::{DirectoryEntry, Follow, Mode, SinkState};
 
 use super::argument::Address;
@@ -103,8 +103,8 @@ type Push = fn(&mut Vec<u8>, usize, &DirectoryEntry<'_>) -> SinkState;
 fn list(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32, push: Push) -> Outcome {
     let file = call.file(fd)?;
     // Linux takes a length over 2 GiB for a negative one, into which nothing fits.
-    let room = usize::try_from(len as i32).map_or(0, |len| len.min(LISTING_MAX_BYTES));
-    call.memory().check_writable(buffer.0, room as u64)?;
+    let wanted = usize::try_from(len as i32).map_or(0, |len| len.min(LISTING_MAX_BYTES));
+    let room = writable_bytes(call, buffer, wanted);
     let mut listing = Vec::with_capacity(room.min(4096));
     let mut has_more = false;
     file.read_directory(&mut |entry| {
@@ -113,10 +113,21 @@ fn list(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32, push: Push) -> 
         state
     })?;
     if listing.is_empty() && has_more {
-        return Err(Errno::EINVAL.into());
+        let is_cut = room < wanted;
+        return Err(if is_cut { Errno::EFAULT } else { Errno::EINVAL }.into());
     }
     call.memory().copy_out(buffer.0, &listing)?;
     Ok(listing.len() as u64)
+}
+
+/// How many of `len` bytes may be written, from the first on.
+fn writable_bytes(call: &Call<'_>, buffer: Address, len: usize) -> usize {
+    let mut room = len as u64;
+    while room > 0 && call.memory().check_writable(buffer.0, room).is_err() {
+        let last = buffer.0.saturating_add(room - 1);
+        room = (last - last % PAGE_SIZE).saturating_sub(buffer.0);
+    }
+    room as usize
 }
 
 /// Appends a `struct linux_dirent64`, if it fits.

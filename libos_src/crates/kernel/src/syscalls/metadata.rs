@@ -241,15 +241,15 @@ pub(super) fn utimensat(
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let location = match path.non_null() {
-        Some(path) => call.locate(directory, path, flags)?,
-        None if flags != 0 => return Err(Errno::EINVAL.into()),
-        None => call.file(directory)?.location().clone(),
-    };
     let times = match times.non_null() {
         Some(times) => call.memory().read::<[[i64; 2]; 2]>(times.0)?,
         None => [[0, UTIME_NOW]; 2],
     };
+    if times.iter().all(|[_, what]| *what == UTIME_OMIT) {
+        // Linux does not even look for the file.
+        return Ok(0);
+    }
+    let location = call.dated(directory, path, flags)?;
     set_times(call, &location, times)
 }
 
@@ -260,10 +260,7 @@ pub(super) fn futimesat(
     path: Address,
     times: Address,
 ) -> Outcome {
-    let location = match path.non_null() {
-        Some(path) => call.locate(directory, path, 0)?,
-        None => call.file(directory)?.location().clone(),
-    };
+    let location = call.dated(directory, path, 0)?;
     let times = match times.non_null() {
         Some(times) => call.memory().read::<[[i64; 2]; 2]>(times.0)?,
         None => return set_times(call, &location, [[0, UTIME_NOW]; 2]),
@@ -388,5 +385,23 @@ impl Call<'_> {
         let no_follow = flags & AT_SYMLINK_NOFOLLOW != 0;
         let follow = if no_follow { Follow::No } else { Follow::Yes };
         viewpoint.resolve(base.as_ref(), &path, follow)
+    }
+
+    /// Where the file is whose dates are to change: what was opened, if there is no path.
+    fn dated(&self, directory: i32, path: Address, flags: u32) -> Result<Location, Errno> {
+        if !path.is_null() {
+            return self.locate(directory, path, flags);
+        }
+        if directory == AT_WORKING_DIRECTORY {
+            return Err(Errno::EFAULT);
+        }
+        if flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let file = self.file(directory)?;
+        if file.flags().contains(OpenFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
+        Ok(file.location().clone())
     }
 }

@@ -263,6 +263,51 @@ fn a_listing_of_more_than_2_gib_is_one_of_nothing() {
 }
 
 #[test]
+fn a_listing_ends_where_its_buffer_may_not_be_written() {
+    const MPROTECT: u64 = 10;
+    let mut world = World::new();
+    let fd = open(&mut world, b"/\0", 0).expect("it is there");
+    let pages = world
+        .call(9, &[0, 0x2000, 3, 0x22, u64::MAX, 0])
+        .expect("room");
+    world
+        .call(MPROTECT, &[pages + 0x1000, 0x1000, 0])
+        .expect("mapped");
+
+    let edge = pages + 0x1000;
+    assert_eq!(
+        world.call(GETDENTS64, &[fd, edge - 8, 0x1000]),
+        Err(Errno::EFAULT)
+    );
+    // Room for one name of the two, `.` and `..`, that every directory has.
+    assert_eq!(world.call(GETDENTS64, &[fd, edge - 40, 0x1000]), Ok(24));
+    assert_eq!(world.call(GETDENTS64, &[fd, edge - 40, 0x1000]), Ok(24));
+    assert_eq!(world.call(GETDENTS64, &[fd, edge - 40, 0x1000]), Ok(0));
+}
+
+#[test]
+fn dates_that_stay_need_no_file_and_dates_without_a_path_an_open_one() {
+    const FUTIMESAT: u64 = 261;
+    const UTIMENSAT: u64 = 280;
+    const UTIME_OMIT: u64 = (1 << 30) - 2;
+    const PATH_ONLY: u64 = 0o1000_0000;
+    let mut world = World::new();
+    open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+    let place = open(&mut world, b"/file\0", PATH_ONLY).expect("it is there");
+    let missing = world.put(0, b"/missing\0");
+    let both = [0, UTIME_OMIT, 0, UTIME_OMIT];
+    let both = world.put(0x80, both.map(u64::to_le_bytes).as_flattened());
+
+    assert_eq!(world.call(UTIMENSAT, &[HERE, missing, both, 0]), Ok(0));
+    assert_eq!(
+        world.call(UTIMENSAT, &[HERE, missing, 0, 0]),
+        Err(Errno::ENOENT)
+    );
+    assert_eq!(world.call(FUTIMESAT, &[place, 0, 0]), Err(Errno::EBADF));
+    assert_eq!(world.call(FUTIMESAT, &[HERE, 0, 0]), Err(Errno::EFAULT));
+}
+
+#[test]
 fn the_dates_of_a_descriptor_take_no_flags() {
     const UTIMENSAT: u64 = 280;
     const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
