@@ -77,11 +77,15 @@ class RunInfo(Provider):
     inputs: tuple[Artifact, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     debugging: tuple[str | Artifact, ...] | None = None
+    debugger: tuple[str | Artifact | Tool, ...] | None = None
+    """A program that takes `--gdb`, `--perf-map` and `--trace[=FILE]`, then `--` and `argv`."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be executed."""
         _check_command(self.argv, self.inputs)
         need("debugging", self.debugging or (), str, Artifact)
+        if self.debugger is not None:
+            _check_command(self.debugger, self.inputs)
         need("env", (*self.env, *self.env.values()), str)
 
 

@@ -79,9 +79,24 @@ def analyze(ctx: RuleContext[OcclumBundleAttrs]) -> Sequence[Provider]:
     return [
         DefaultInfo((bundle, report)),
         BundleInfo(bundle, runner),
-        RunInfo((runner, bundle, "--"), (runner, bundle), debugging=()),
+        _run_info(ctx, enclave, runner, bundle),
         ReportInfo((report,)),
     ]
+
+
+def _run_info(
+    ctx: RuleContext[OcclumBundleAttrs], enclave: EnclaveInfo, runner: Artifact, bundle: Artifact
+) -> RunInfo:
+    """How the bundle is run, and how it is debugged if its LibOS is at hand."""
+    argv = (runner, bundle, "--")
+    if enclave.libos is None:
+        return RunInfo(argv, (runner, bundle), debugging=())
+    debugger = (
+        ctx.python_tool("occlum_build.debugging"),
+        *("run", "--libos", enclave.libos.elf, "--report", enclave.report, "--bundle", bundle),
+    )
+    inputs = (runner, bundle, enclave.libos.elf, enclave.report)
+    return RunInfo(argv, inputs, debugging=(), debugger=debugger)
 
 
 def _evidence(

@@ -246,6 +246,18 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the program's system calls to FILE or standard error; FILE after `=`",
     )
+    parser.add_argument(
+        "--gdb",
+        action=_PassOn,
+        nargs=0,
+        help="run it in software SGX under gdb, which knows the symbols of LibOS and program",
+    )
+    parser.add_argument(
+        "--perf-map",
+        action=_PassOn,
+        nargs=0,
+        help="write /tmp/perf-PID.map at the end: names for what `perf record` saw in the enclave",
+    )
     parser.usage = "occlum-build run [options] TARGET [-- ARGUMENT ...]"
 
 

@@ -38,7 +38,8 @@ def run(command: Command) -> NoReturn:
                 )
             )
         debugging = command.arguments.debugging
-        if debugging and info.debugging is None:
+        needs_debugger = any(not one.startswith("--trace") for one in debugging)
+        if debugging and (info.debugger if needs_debugger else info.debugging) is None:
             raise DiagnosticError(
                 error(
                     "OB0336",
@@ -47,8 +48,11 @@ def run(command: Command) -> NoReturn:
                     label=f"a `{target.target.rule_class.name}` does not take this option",
                 )
             )
-        words = [*(info.debugging or ()), *debugging] if debugging else []
-        argv = [info.argv[0], *words, *info.argv[1:]]
+        if needs_debugger:
+            argv = [*(info.debugger or ()), *debugging, "--", *info.argv]
+        else:
+            words = [*(info.debugging or ()), *debugging] if debugging else []
+            argv = [info.argv[0], *words, *info.argv[1:]]
         named = [one for one in argv if isinstance(one, Artifact)]
         plan, result = session.build(analysis, [*info.inputs, *named])
         session.check_built(analysis, plan, result)

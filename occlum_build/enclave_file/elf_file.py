@@ -32,7 +32,8 @@ _IDENT_BYTES: Final = 16
 _MAX_TABLE_BYTES: Final = 1 << 26
 _MAX_NAME_BYTES: Final = 1 << 10
 _MAX_SYMBOL_BYTES: Final = 24 << 20
-_STT_NAMED: Final = frozenset({0, 1, 2})  # NOTYPE, OBJECT, FUNC
+_STT_FUNC: Final = 2
+_STT_NAMED: Final = frozenset({0, 1, _STT_FUNC})  # NOTYPE, OBJECT, FUNC
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,12 @@ class ElfFile:
             return ""
         symbol = self._symbol_at(address)
         return ", ".join(one for one in (sections[index].name, symbol) if one)
+
+    def functions(self) -> Iterator[tuple[Symbol, str]]:
+        """Every function that has a size and a name, by address, from both symbol tables."""
+        for symbol, table in self._symbol_map[1]:
+            if symbol.kind == _STT_FUNC and symbol.size_bytes:
+                yield symbol, table.name(symbol)
 
     def refuse(self, reason: str) -> NoReturn:
         """End the reading of this file."""

@@ -125,6 +125,8 @@ MEANINGS: Final = {
     "OB0567": "A file is no manifest of a bundle.",
     "OB0568": "Symbols are given for an enclave that does not say where its LibOS lies.",
     "OB0569": "A signature would say of debug mode what the sealed configuration does not.",
+    "OB0581": "`--gdb` is given where there is no gdb.",
+    "OB0582": "A LibOS that is to be debugged has no symbols.",
     "OB0590": "An input cannot be read.",
     "OB0591": "An output cannot be written.",
     "OB0601": "A path cannot be in a tree.",

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+mod code;
 mod host;
 mod host_files;
 mod kernel;
@@ -20,6 +21,7 @@ mod time;
 
 pub use abi::errno::Errno;
 pub use abi::ocall::TerminalRequest;
+pub use code::{CALL_MAX, ends_with_call};
 pub use host::{HostEvents, HostPoll, HostStart, SettingsTime, TerminalSettings, WindowSize};
 pub use host_files::{HostChange, HostFiles, HostSizes, HostStatus};
 pub use kernel::{Kernel, Next, StartError};

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use hal::{LogLevel, UserRegs};
+use hal::{CALL_MAX, LogLevel, UserRegs};
 
 use crate::Libos;
 use crate::libos::Task;
@@ -91,16 +91,7 @@ fn return_addresses(memory: &AddressSpace, rsp: u64) -> impl Iterator<Item = u64
         .filter(|&address| memory.file_at(address).is_some() && is_behind_call(memory, address))
 }
 
-/// `call rel32`, or `call r/m64` of two to seven bytes (Intel SDM vol. 2A, "CALL").
 fn is_behind_call(memory: &AddressSpace, address: u64) -> bool {
-    const BEFORE: u64 = 7;
-    let start = address.wrapping_sub(BEFORE);
-    let Ok([b7, b6, b5, b4, b3, b2, b1]) = memory.read::<[u8; BEFORE as usize]>(start) else {
-        return false;
-    };
-    let is_indirect = |opcode, operand: u8| opcode == 0xff && operand & 0x38 == 0x10;
-    b5 == 0xe8
-        || [(b2, b1), (b3, b2), (b4, b3), (b6, b5), (b7, b6)]
-            .into_iter()
-            .any(|(opcode, operand)| is_indirect(opcode, operand))
+    let start = address.wrapping_sub(CALL_MAX as u64);
+    memory.read(start).is_ok_and(hal::ends_with_call)
 }

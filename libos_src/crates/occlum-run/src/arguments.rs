@@ -33,6 +33,8 @@ options:
                          escape from the enclave, too, which makes the host's own a little slower
   --trace[=FILE]         write every system call of the program, in words, to standard error or
                          to FILE; needs an enclave that may be debugged
+  --mappings FILE        write what code of files is mapped, a line as in /proc/self/maps each time;
+                         needs an enclave that may be debugged
   --help                 print this
 
 exit status: the program's, 128 + n when signal n ended it; else 1 if the enclave was
@@ -57,6 +59,7 @@ pub(crate) struct Arguments {
     pub(crate) interrupt_period: Option<Duration>,
     pub(crate) statistics: Option<PathBuf>,
     pub(crate) trace: Option<TraceTo>,
+    pub(crate) mappings: Option<TraceTo>,
     pub(crate) host_root: PathBuf,
     pub(crate) bundle: PathBuf,
     pub(crate) program: Vec<OsString>,
@@ -80,6 +83,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
     let mut interrupt_period = None;
     let mut statistics = None;
     let mut trace = None;
+    let mut mappings = None;
     let mut host_root = PathBuf::new();
     let mut bundle: Option<PathBuf> = None;
     while let Some(word) = parser.next()? {
@@ -92,6 +96,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
             Long("interrupt") => interrupt_period = Some(period(&parser.value()?)?),
             Long("host-root") => host_root = parser.value()?.into(),
             Long("stats") => statistics = Some(parser.value()?.into()),
+            Long("mappings") => mappings = Some(TraceTo::File(parser.value()?.into())),
             Long("trace") => {
                 trace = Some(match parser.optional_value() {
                     None => TraceTo::StandardError,
@@ -111,6 +116,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed,
         interrupt_period,
         statistics,
         trace,
+        mappings,
         host_root,
         bundle,
         program,

@@ -47,6 +47,7 @@ fn run(arguments: &Arguments) -> RunError {
         arguments: arguments.program.clone(),
         statistics: arguments.statistics.clone(),
         trace: arguments.trace.clone(),
+        mappings: arguments.mappings.clone(),
         host_root: arguments.host_root.clone(),
     };
     if on_hardware(arguments.platform) {

@@ -168,6 +168,11 @@ pub(crate) fn kernel() -> &'static dyn Kernel {
     program().kernel
 }
 
+/// Whether the host may know of what is inside: not before the kernel is there to say so.
+pub(crate) fn may_tell() -> bool {
+    !PROGRAM.load(Ordering::SeqCst).is_null() && program().patched_sites.is_some()
+}
+
 fn program() -> &'static Program {
     let program = PROGRAM.load(Ordering::Acquire);
     assert!(!program.is_null(), "the kernel is used before it is built");

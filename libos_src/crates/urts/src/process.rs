@@ -31,6 +31,8 @@ pub struct Options {
     pub statistics: Option<PathBuf>,
     /// Where the program's system calls go, in words; only an enclave that may be debugged tells.
     pub trace: Option<TraceTo>,
+    /// Where the code that is mapped is written down; only an enclave that may be debugged tells.
+    pub mappings: Option<TraceTo>,
     /// Where relative sources of directories that are lent to the enclave start.
     pub host_root: PathBuf,
 }
@@ -60,6 +62,7 @@ pub fn run<P: Platform>(
         enclave_words: Mutex::new(None),
         statistics: options.statistics.clone(),
         trace: Trace::open(options.trace.as_ref())?,
+        mappings: Trace::open(options.mappings.as_ref())?,
         kept_signals: AtomicU64::new(0),
         has_keeper: AtomicBool::new(false),
         keeper: OnceLock::new(),
@@ -236,6 +239,7 @@ pub(crate) struct Process<E> {
     enclave_words: Mutex<Option<Vec<u8>>>,
     statistics: Option<PathBuf>,
     pub(crate) trace: Trace,
+    pub(crate) mappings: Trace,
     /// Signals that came and that the enclave has not taken.
     pub(crate) kept_signals: AtomicU64,
     has_keeper: AtomicBool,

@@ -313,6 +313,7 @@ fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
 fn log<E: Enclave>(process: &Process<E>, level: u64, line: &[u8]) {
     let name = match level {
         3 => return process.trace.add(line),
+        4 => return process.mappings.add(line),
         0 => "error",
         1 => "warning",
         _ => "note",

@@ -58,6 +58,7 @@ fn flags(options: &Options) -> u64 {
     let when = |wanted: bool, flag: u64| if wanted { flag } else { 0 };
     when(options.statistics.is_some(), StartInfo::FLAG_STATISTICS)
         | when(options.trace.is_some(), StartInfo::FLAG_TRACE)
+        | when(options.mappings.is_some(), StartInfo::FLAG_MAPPINGS)
 }
 
 struct Packed {

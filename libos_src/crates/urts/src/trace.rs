@@ -1,4 +1,4 @@
-//! Where the system calls of the program are written down.
+//! Where what the program does is written down: its system calls, and the code that it maps.
 
 use std::fs::File;
 use std::io::{Write, stderr};

@@ -5,11 +5,12 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
+use core::ops::Range;
 
-use hal::Prot;
+use hal::{LogLevel, Prot};
 
 use super::area::{Area, Backing, Purpose};
-use super::space::AddressSpace;
+use super::space::{AddressSpace, Books};
 
 impl AddressSpace {
     /// One line for each mapping, as proc(5) describes `/proc/pid/maps`.
@@ -21,6 +22,22 @@ impl AddressSpace {
             text.push(b'\n');
         }
         text
+    }
+
+    /// Tells the host what code of files is mapped in `range` now, if it wants to know: a line as in
+    /// `/proc/self/maps`. What goes away is not told; what comes to its place is.
+    pub(super) fn tell_code(&self, books: &Books, range: &Range<u64>) {
+        if !self.machine.listens(LogLevel::Mapping) {
+            return;
+        }
+        for (start, area) in books.areas.overlapping(range) {
+            if area.prot.contains(Prot::EXEC) && is_of_file(area) {
+                let name = name(area).escape_ascii();
+                let line = format!("{}{name}", line(start, area));
+                self.machine.log(LogLevel::Mapping, &line);
+            }
+        }
+        code_was_told();
     }
 
     /// The file whose code is at `address`, and how far behind its first mapping that is: what
@@ -73,6 +90,20 @@ impl AddressSpace {
         let books = self.books.read();
         let mapped = books.areas.mapped_bytes(&self.layout.user);
         (mapped, books.committed.size_bytes())
+    }
+}
+
+/// Where a debugger waits that wants to read symbols, or set breakpoints, before the code runs.
+#[inline(never)]
+fn code_was_told() {
+    core::hint::black_box(());
+}
+
+fn is_of_file(area: &Area) -> bool {
+    match &area.backing {
+        Backing::Zero => false,
+        Backing::File(_) => true,
+        Backing::Shared(shared) => shared.pages.file().is_some(),
     }
 }
 

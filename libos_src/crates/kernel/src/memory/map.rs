@@ -72,6 +72,7 @@ impl AddressSpace {
         }
         self.patch_text(&mut books, &range, true);
         books.areas.join(&range);
+        self.tell_code(&books, &range);
         Ok(range.start)
     }
 

@@ -37,6 +37,7 @@ impl AddressSpace {
         }
         self.patch_text(&mut books, &range, false);
         books.areas.join(&range);
+        self.tell_code(&books, &range);
         Ok(())
     }
 

@@ -33,6 +33,8 @@ pub(super) struct TestMachine {
     pub(super) input: Mutex<VecDeque<u8>>,
     /// The log.
     pub(super) lines: Mutex<Vec<String>>,
+    /// What code is mapped, if the host asked.
+    pub(super) mappings: Mutex<Option<Vec<String>>>,
     /// Tokens of threads that were asked for.
     pub(super) spawned: Mutex<Vec<u64>>,
     /// How often the keeper was asked for.
@@ -66,6 +68,7 @@ impl TestMachine {
             output: Mutex::default(),
             input: Mutex::default(),
             lines: Mutex::default(),
+            mappings: Mutex::default(),
             spawned: Mutex::default(),
             keepers: AtomicUsize::new(0),
             stops: AtomicUsize::new(0),
@@ -362,7 +365,16 @@ impl Machine for TestMachine {
         0x300_0000
     }
 
-    fn log(&self, _level: LogLevel, line: &str) {
+    fn listens(&self, level: LogLevel) -> bool {
+        level <= LogLevel::Info
+            || level == LogLevel::Mapping && self.mappings.lock().expect("not poisoned").is_some()
+    }
+
+    fn log(&self, level: LogLevel, line: &str) {
+        if level == LogLevel::Mapping {
+            let mut mappings = self.mappings.lock().expect("not poisoned");
+            return mappings.get_or_insert_default().push(line.into());
+        }
         self.lines.lock().expect("not poisoned").push(line.into());
     }
 }

@@ -23,6 +23,47 @@ fn mmap(world: &mut World, address: u64, len: u64, prot: u64, flags: u64) -> Res
 }
 
 #[test]
+fn code_of_files_is_told_when_it_is_mapped_and_when_it_becomes_executable() {
+    let mut world = World::new();
+    let path = world.put(0, b"/text\0");
+    let fd = world
+        .call(257, &[u64::MAX - 99, path, 0o102, 0o755])
+        .expect("room");
+    world.call(77, &[fd, 0x3000]).expect("room");
+    let mapped = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+    assert_eq!(*world.machine.mappings.lock().expect("not poisoned"), None);
+    *world.machine.mappings.lock().expect("not poisoned") = Some(Vec::new());
+
+    let code = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+    let data = world
+        .call(MMAP, &[0, 0x2000, READ, 2, fd, 0x1000])
+        .expect("room");
+    let later = data + 0x1000;
+    world.call(MPROTECT, &[later, 0x1000, 5]).expect("mapped");
+
+    let told = world.machine.mappings.lock().expect("not poisoned").take();
+    let told: Vec<[String; 4]> = told
+        .expect("asked for")
+        .iter()
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            [words[0], words[1], words[2], words[5]].map(String::from)
+        })
+        .collect();
+    let line = |at: u64, offset| {
+        let range = format!("{at:08x}-{:08x}", at + 0x1000);
+        [
+            range,
+            "r-xp".into(),
+            format!("{offset:08x}"),
+            "/text".into(),
+        ]
+    };
+    assert_ne!(mapped, code);
+    assert_eq!(told, [line(code, 0), line(later, 0x2000)]);
+}
+
+#[test]
 fn a_reservation_costs_no_memory_until_it_becomes_accessible() {
     let mut world = World::new();
     let before = world.machine.committed_pages();

@@ -1,0 +1,38 @@
+"""What gdb itself runs: reads symbols each time that an enclave has mapped code.
+
+It is pasted into a script behind `FACTS`, and runs in the Python of gdb.
+"""
+
+import importlib
+import subprocess
+from typing import Any
+
+gdb: Any = importlib.import_module("gdb")
+
+
+class CodeWasTold(gdb.Breakpoint):  # type: ignore[misc]
+    """The place in the LibOS behind a mapping that the host was told of.
+
+    It is in hardware: a breakpoint in memory would be gone when the enclave is loaded.
+    """
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        super().__init__(f"*{facts['told']:#x}", type=gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+        self.silent = True
+        self._facts = facts
+        self._known: set[str] = set()
+
+    def stop(self) -> bool:
+        """Read the symbols of what is new, and go on."""
+        told = subprocess.run(
+            self._facts["place"], check=True, capture_output=True, text=True
+        ).stdout
+        for line in told.splitlines():
+            bias, path = line.split(maxsplit=1)
+            if line not in self._known:
+                self._known.add(line)
+                gdb.execute(f"add-symbol-file {path} -o {bias}", to_string=True)
+        return False
+
+
+CodeWasTold(FACTS)  # type: ignore[name-defined]  # noqa: F821
