@@ -78,7 +78,7 @@ class RunInfo(Provider):
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     debugging: tuple[str | Artifact, ...] | None = None
     debugger: tuple[str | Artifact | Tool, ...] | None = None
-    """A program that takes `--gdb`, `--perf-map` and `--trace[=FILE]`, then `--` and `argv`."""
+    """Takes `--gdb`, `--perf-map`, `--symbolize` and `--trace[=FILE]`, then `--` and `argv`."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be executed."""

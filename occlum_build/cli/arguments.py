@@ -258,6 +258,12 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         nargs=0,
         help="write /tmp/perf-PID.map at the end: names for what `perf record` saw in the enclave",
     )
+    parser.add_argument(
+        "--symbolize",
+        action=_PassOn,
+        nargs=0,
+        help="name the functions in crash reports; standard error passes through a pipe for it",
+    )
     parser.usage = "occlum-build run [options] TARGET [-- ARGUMENT ...]"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from occlum_build.debugging import gdb
+from occlum_build.debugging.crash_report import CrashReport
 from occlum_build.debugging.image_files import ImageFiles
 from occlum_build.debugging.mapped import read_mapped
 from occlum_build.debugging.perf_map import perf_map
@@ -53,6 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--bundle", required=True, type=Path, help="the bundle that is run")
     run.add_argument("--perf-map", action="store_true", help="write /tmp/perf-PID.map at the end")
     run.add_argument("--gdb", action="store_true", help="run it under gdb")
+    run.add_argument("--symbolize", action="store_true", help="name functions in crash reports")
     run.add_argument("--trace", nargs="?", const="", help="passed on to the runner")
     run.add_argument("argv", nargs="+", metavar="WORD", help="the runner and its arguments")
     run.set_defaults(run=_run)
@@ -73,7 +75,10 @@ def _run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="occlum-debugging-") as scratch:
         directory = Path(scratch)
         mappings = directory / _MAPPINGS
-        argv = [runner, "--mappings", str(mappings), *words]
+        listens = arguments.gdb or arguments.perf_map
+        argv = [runner, *(("--mappings", str(mappings)) if listens else ()), *words]
+        libos = ElfFile(FileBytes(str(arguments.libos)))
+        files = ImageFiles(arguments.bundle, directory)
         if arguments.gdb:
             argv = gdb.command(
                 [runner, "--platform", "sim", *argv[1:]],
@@ -85,11 +90,10 @@ def _run(arguments: argparse.Namespace) -> int:
                     directory=directory,
                 ),
             )
-        process, status = _wait(argv)
+        report = CrashReport(libos, files) if arguments.symbolize and not arguments.gdb else None
+        process, status = _wait(argv, report)
         if arguments.perf_map and mappings.exists():
-            files = ImageFiles(arguments.bundle, directory)
             mapped = read_mapped(mappings.read_text(encoding="utf-8"))
-            libos = ElfFile(FileBytes(str(arguments.libos)))
             place = Path(f"/tmp/perf-{process}.map")  # noqa: S108 - perf looks only there
             place.unlink(missing_ok=True)
             with place.open("x", encoding="utf-8") as file:
@@ -97,15 +101,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _wait(argv: list[str]) -> tuple[int, int]:
-    """Run a program on the user's terminal, whose signals are for it alone; its id and status."""
+def _wait(argv: list[str], report: CrashReport | None) -> tuple[int, int]:
+    """Run a program on the user's terminal, whose signals are for it alone; its id and status.
+
+    What it says on standard error passes through the report, if there is one.
+    """
     kept = [(one, signal.signal(one, signal.SIG_IGN)) for one in (signal.SIGINT, signal.SIGQUIT)]
 
     def restore() -> None:
         for one, handler in kept:
             signal.signal(one, handler)
 
-    with subprocess.Popen(argv, preexec_fn=restore) as process:  # noqa: PLW1509 - no threads
+    errors = None if report is None else subprocess.PIPE
+    with subprocess.Popen(argv, stderr=errors, preexec_fn=restore) as process:  # noqa: PLW1509 - no threads
+        if process.stderr is not None and report is not None:
+            for line in process.stderr:
+                sys.stderr.buffer.write(report.named(line))
+                sys.stderr.buffer.flush()
         status = process.wait()
     return process.pid, status if status >= 0 else _SIGNALLED - status
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from occlum_build.debugging.symbols import find_function
+from occlum_build.debugging.symbols import demangled
 from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.enclave_file.content import FileBytes
 from occlum_build.enclave_file.elf_file import ElfFile
@@ -57,7 +57,10 @@ def command(runner: list[str], session: Session) -> list[str]:
 
 def _script(session: Session) -> str:
     elf = ElfFile(FileBytes(str(session.libos)))
-    told = find_function(elf, _TOLD)
+    functions = {
+        demangled(name): session.libos_start + symbol.address for symbol, name in elf.functions()
+    }
+    told = functions.get(_TOLD)
     if told is None:
         raise DiagnosticError(
             error(
@@ -68,7 +71,8 @@ def _script(session: Session) -> str:
             )
         )
     facts = {
-        "told": session.libos_start + told,
+        "told": told,
+        "functions": functions,
         "mappings": str(session.mappings),
         "place": [
             *session.place,

@@ -35,4 +35,30 @@ class CodeWasTold(gdb.Breakpoint):  # type: ignore[misc]
         return False
 
 
+class BreakLibos(gdb.Command):  # type: ignore[misc]
+    """Stop at a function of the LibOS, such as kernel::program::loader::map_image.
+
+    The breakpoint is in hardware. Symbols of the LibOS end with a hash, so its functions have
+    names of their own here.
+    """
+
+    def __init__(self, functions: dict[str, int]) -> None:
+        super().__init__("break-libos", gdb.COMMAND_BREAKPOINTS)
+        self._functions = functions
+
+    def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: FBT001 - gdb passes it so
+        """Set it."""
+        del from_tty
+        name = argument.strip()
+        if name not in self._functions:
+            raise gdb.GdbError(f'The LibOS has no function "{name}".')
+        gdb.execute(f"hbreak *{self._functions[name]:#x}")
+
+    def complete(self, text: str, word: str) -> list[str]:
+        """Names that begin like this, without what gdb does not replace."""
+        kept = len(text) - len(word)
+        return [name[kept:] for name in self._functions if name.startswith(text)]
+
+
+BreakLibos(FACTS["functions"])  # type: ignore[name-defined]  # noqa: F821
 CodeWasTold(FACTS)  # type: ignore[name-defined]  # noqa: F821

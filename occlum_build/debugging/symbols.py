@@ -3,8 +3,6 @@
 import re
 from typing import Final
 
-from occlum_build.enclave_file.elf_file import ElfFile
-
 _HASH: Final = re.compile(r"h[0-9a-f]{16}")
 _ESCAPE: Final = re.compile(r"\$(u[0-9a-f]{1,6}|[A-Z]{1,2})\$")
 _SIGNS: Final = {
@@ -38,12 +36,6 @@ def demangled(name: str) -> str:
     if not rest.startswith("E") or len(parts) < 2 or not _HASH.fullmatch(parts[-1]):  # noqa: PLR2004
         return name
     return "::".join(map(_part, parts[:-1]))
-
-
-def find_function(elf: ElfFile, wanted: str) -> int | None:
-    """The address of the function that has this name."""
-    functions = elf.functions()
-    return next((one.address for one, name in functions if demangled(name) == wanted), None)
 
 
 def _part(text: str) -> str:

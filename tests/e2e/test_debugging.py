@@ -24,7 +24,13 @@ enclave_app(
 _SOURCE = """
 #include <stdio.h>
 __attribute__((noinline)) int twice(int a) { return a + a; }
-int main(int argc, char **argv) { (void)argv; printf("twice: %d\\n", twice(argc)); return 0; }
+__attribute__((noinline)) int crash(volatile int *at) { return *at; }
+int main(int argc, char **argv) {
+    (void)argv;
+    if (CRASHES) return crash(0);
+    printf("twice: %d\\n", twice(argc));
+    return 0;
+}
 """
 
 pytestmark = pytest.mark.slow
@@ -35,12 +41,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose first example runs a program that has symbols."""
     root = tmp_path_factory.mktemp("debugging") / "source"
     copy_project(root)
-    folder = root / "examples/hello_c"
-    (folder / "named.c").write_text(_SOURCE, encoding="utf-8")
-    command = ["gcc", "-g", "-O0", "-static-pie", "-o", "named", "named.c"]
-    subprocess.run(command, cwd=folder, check=True)
-    (folder / "BUILD").write_text(_BUILD, encoding="utf-8")
-    return Checkout(root, machine_cache())
+    made = Checkout(root, machine_cache())
+    (root / "examples/hello_c/BUILD").write_text(_BUILD, encoding="utf-8")
+    compile_program(made, crashes=False)
+    return made
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this machine")
@@ -60,14 +64,16 @@ def test_gdb_stops_in_a_function_of_the_program_and_knows_who_called(checkout: C
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this machine")
 def test_gdb_stops_in_the_libos(checkout: Checkout) -> None:
-    words = "-batch -ex 'hbreak kernel::program::loader::map_image' -ex continue -ex backtrace"
+    words = (
+        "-batch -ex 'break-libos kernel::program::loader::map_image' -ex continue -ex backtrace"
+    )
     with_words = replace(checkout, env={"OCCLUM_GDB_ARGUMENTS": words})
 
     text = with_words.run("run", "--gdb", _ENCLAVE).text
 
-    assert "hit Breakpoint 1" in text
-    assert "#0  0x" in text
-    assert "kernel::program::loader::map_image" in text[text.index("#0  0x") :]
+    innermost, caller = text[text.index("#0  ") :].splitlines()[:2]
+    assert "kernel::program::loader::map_image" in innermost
+    assert "start_program" in caller
 
 
 def test_without_gdb_the_answer_says_what_to_install(checkout: Checkout, tmp_path: Path) -> None:
@@ -96,6 +102,18 @@ def test_a_map_for_perf_names_functions_of_the_program_and_of_the_libos(
     assert {"main", "twice", "kernel::program::loader::map_image"} <= set(names)
 
 
+def test_a_crash_report_names_functions(checkout: Checkout) -> None:
+    compile_program(checkout, crashes=True)
+    try:
+        said = checkout.run("run", "--symbolize", _ENCLAVE, status=139).text
+    finally:
+        compile_program(checkout, crashes=False)
+
+    lines = [line for line in said.splitlines() if "#" in line and "/bin/hello+0x" in line]
+    assert lines[0].endswith(" in crash"), said
+    assert any(line.endswith(" in main") for line in lines[1:]), said
+
+
 def test_an_enclave_that_may_not_be_debugged_does_not_tell_its_mappings(
     checkout: Checkout,
 ) -> None:
@@ -109,6 +127,15 @@ def test_an_enclave_that_may_not_be_debugged_does_not_tell_its_mappings(
 
     assert "the host wants to know what code is mapped" in said
     assert "twice" not in said
+
+
+def compile_program(checkout: Checkout, *, crashes: bool) -> None:
+    """Build the program as the user's own compiler does."""
+    folder = checkout.root / "examples/hello_c"
+    (folder / "named.c").write_text(_SOURCE, encoding="utf-8")
+    crash = f"-DCRASHES={int(crashes)}"
+    command = ["gcc", "-g", "-O0", "-static-pie", crash, "-o", "named", "named.c"]
+    subprocess.run(command, cwd=folder, check=True)
 
 
 def measurement(checkout: Checkout) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from occlum_build.debugging.crash_report import CrashReport
 from occlum_build.debugging.image_files import ImageFiles, bias
 from occlum_build.debugging.mapped import Mapped, read_mapped
 from occlum_build.debugging.perf_map import perf_map
-from occlum_build.debugging.symbols import demangled, find_function
+from occlum_build.debugging.symbols import demangled
 from occlum_build.enclave_file.content import FileBytes
 from occlum_build.enclave_file.elf_file import ElfFile
 from occlum_build.fs.content import HostContent
@@ -95,12 +96,26 @@ def test_a_file_that_is_not_in_the_image_is_named_with_its_offset(
     assert f"{_AT:x} 1000 /var/made+0x3000\n" in printed
 
 
-def test_a_function_is_found_by_its_name_or_not(program: Path) -> None:
-    elf = ElfFile(FileBytes(str(program)))
+def test_a_crash_report_names_the_function_that_a_call_is_in(
+    program: Path, tmp_path: Path
+) -> None:
+    report = CrashReport(ElfFile(FileBytes(str(program))), files_with(program, tmp_path))
+    start, size = nm(program)["twice"]
 
-    assert find_function(elf, "twice") == nm(program)["twice"][0]
-    assert find_function(elf, "thrice") is None
-    assert bias(elf, 0, 1 << 40) is None
+    def said(number: int, place: str, distance: int) -> bytes:
+        line = b"note:   #%d  0x00001 %s+%#x" % (number, place.encode(), distance)
+        return report.named(line + b"\n").removeprefix(line)
+
+    assert said(0, "/bin/link", start) == b" in twice\n"
+    assert said(1, "/bin/app", start + size) == b" in twice\n"
+    assert said(1, "/bin/app", start) != b" in twice\n", "no call ends there"
+    assert said(0, "libos", start + size) == b" in twice\n"
+    assert said(0, "/bin/other", start) == b"\n"
+    assert said(0, "/bin/app", 1 << 40) == b"\n"
+
+
+def test_what_no_segment_holds_is_nowhere(program: Path) -> None:
+    assert bias(ElfFile(FileBytes(str(program))), 0, 1 << 40) is None
 
 
 def files_with(program: Path, folder: Path) -> ImageFiles:
