@@ -44,6 +44,11 @@ pub trait Machine: Sync {
     /// Makes pages usable: zeroed, with `prot`. The range is page aligned, inside the user region,
     /// not committed now.
     fn commit(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;
+    /// As [`Machine::commit`] for reading and writing, but the pages may hold anything: the caller
+    /// fills all of them, or gives them back, before it says that they are there.
+    fn commit_to_fill(&self, address: u64, len: u64) -> Result<(), NoMemory> {
+        self.commit(address, len, Prot::READ | Prot::WRITE)
+    }
     /// Changes what programs may do with committed pages. On SGX1 this is a hint that an honest host
     /// follows when the program next runs; the methods above never depend on it.
     fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;

@@ -171,6 +171,10 @@ impl Machine for EnclaveMachine {
         pages::commit(address, len, prot)
     }
 
+    fn commit_to_fill(&self, address: u64, len: u64) -> Result<(), NoMemory> {
+        pages::commit_to_fill(address, len)
+    }
+
     fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory> {
         pages::protect(address, len, prot)
     }

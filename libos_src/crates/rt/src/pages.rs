@@ -67,6 +67,17 @@ pub(crate) fn commit(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory
     restrict(books, address, size, wanted)
 }
 
+/// Commits pages for reading and writing whose content the kernel writes itself. Under SGX1 they hold
+/// what was there before; under EDMM there are only fresh ones.
+pub(crate) fn commit_to_fill(address: u64, size: u64) -> Result<(), NoMemory> {
+    if boot_info().memory_model == BootInfo::MEMORY_EDMM {
+        return commit(address, size, Prot::READ | Prot::WRITE);
+    }
+    hints::want(address, size, Permissions::RW);
+    hints::prepare(address, size);
+    Ok(())
+}
+
 pub(crate) fn protect(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
     let mut books = BOOKS.lock();
     let Some(books) = books.as_mut() else {

@@ -53,6 +53,8 @@ pub(crate) struct FileBacking {
     pub(crate) path: Arc<[u8]>,
     /// Page aligned.
     pub(crate) offset: u64,
+    /// Whether the program never had the right to write to its pages.
+    pub(crate) is_untouched: bool,
 }
 
 /// What an area is for; decides its name in `/proc/self/maps` and who may unmap it.
@@ -76,6 +78,21 @@ impl Area {
         match &self.backing {
             Backing::Shared(shared) => Some(&shared.pages),
             _ => None,
+        }
+    }
+
+    /// Gives the program other rights. A copy of a file may differ from the file from then on.
+    pub(super) fn allow(&mut self, prot: Prot) {
+        self.prot = prot;
+        if prot.contains(Prot::WRITE) {
+            self.mark_touched();
+        }
+    }
+
+    /// Its pages need not be those of the file any more.
+    pub(super) const fn mark_touched(&mut self) {
+        if let Backing::File(file) = &mut self.backing {
+            file.is_untouched = false;
         }
     }
 

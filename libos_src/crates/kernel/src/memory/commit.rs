@@ -91,7 +91,7 @@ impl AddressSpace {
             return self.commit(run, area.prot);
         };
         let writable = Prot::READ | Prot::WRITE;
-        self.commit(run, writable)?;
+        self.commit_to_fill(run)?;
         let offset = file.offset + (run.start - start);
         let loaded = self.load(file, offset, run);
         if loaded.is_err() {
@@ -104,7 +104,7 @@ impl AddressSpace {
         self.set_prot(run, area.prot)
     }
 
-    /// Copies a file's bytes to committed pages; what lies behind the end of the file stays zero.
+    /// Copies a file's bytes to committed pages; what lies behind the end of the file is zeroed.
     fn load(&self, file: &FileBacking, offset: u64, run: &Range<u64>) -> Result<(), NoMemory> {
         let mut chunk = Vec::new();
         let chunk_len = CHUNK_BYTES.min(run.end - run.start) as usize;
@@ -126,6 +126,12 @@ impl AddressSpace {
                 .map_err(|_| NoMemory)?;
             done += got as u64;
         }
-        Ok(())
+        let rest = run.end - run.start - done;
+        if rest == 0 {
+            return Ok(());
+        }
+        self.machine
+            .fill(run.start + done, rest, 0)
+            .map_err(|_| NoMemory)
     }
 }

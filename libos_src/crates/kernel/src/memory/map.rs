@@ -53,14 +53,18 @@ impl AddressSpace {
         let mut books = self.books.write();
         let range = self.place(&mut books, mapping.placement, len, mapping.prot)?;
         if matches!(mapping.placement, Placement::Fixed(_)) {
+            if self.shows(&books, &range, &mapping) {
+                return self.adopt(&mut books, &range, mapping.prot);
+            }
             self.discard(&mut books, &range);
         }
-        let area = Area {
+        let mut area = Area {
             end: range.end,
             prot: mapping.prot,
             backing: mapping.backing,
             purpose: mapping.purpose,
         };
+        area.allow(mapping.prot);
         if area.prot.is_empty() {
             self.bar(&range);
         }
@@ -73,6 +77,48 @@ impl AddressSpace {
         self.patch_text(&mut books, &range, true);
         books.areas.join(&range);
         self.tell_code(&books, &range);
+        Ok(range.start)
+    }
+
+    /// Whether `range` already shows what `mapping` would: a loader maps all of a library before it
+    /// maps each segment over that.
+    fn shows(&self, books: &Books, range: &Range<u64>, mapping: &Mapping) -> bool {
+        let Backing::File(wanted) = &mapping.backing else {
+            return false;
+        };
+        let Some((start, area)) = books.areas.find(range.start) else {
+            return false;
+        };
+        let Backing::File(found) = &area.backing else {
+            return false;
+        };
+        let content = wanted.inode.content();
+        let is_same = content.is_some()
+            && content == found.inode.content()
+            && wanted.path == found.path
+            && found.offset.checked_add(range.start - start) == Some(wanted.offset)
+            && mapping.purpose == area.purpose
+            && range.end <= area.end;
+        // Text is searched for system calls only as it was just read.
+        let is_known = !mapping.prot.contains(Prot::EXEC) || self.has_plan(wanted, range);
+        is_same
+            && found.is_untouched
+            && is_known
+            && !mapping.prot.is_empty()
+            && !self.gang.is_shared()
+            && !books.patches.covers(range)
+    }
+
+    /// Makes a new mapping of what is there.
+    fn adopt(&self, books: &mut Books, range: &Range<u64>, prot: Prot) -> Result<u64, Errno> {
+        // What was there has a claim of its own.
+        self.region.release(range);
+        if self.change(books, range, prot).is_err() {
+            self.discard(books, range);
+            self.report_shortage(books, Knob::UserSpace, range.end - range.start);
+            return Err(Errno::ENOMEM);
+        }
+        self.patch_text(books, range, true);
         Ok(range.start)
     }
 

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Fault, PAGE_SIZE, Prot};
 use patcher::{Placed, Plan};
 
-use super::area::{Area, Areas, Backing, Purpose};
+use super::area::{Area, Areas, Backing, FileBacking, Purpose};
 use super::plans::Key;
 use super::space::{AddressSpace, Books};
 
@@ -136,6 +136,7 @@ impl AddressSpace {
         {
             return;
         }
+        self.expect_content(text.start, text_len);
         let written = self.write_patches(&placed, stubs.start);
         // Both are in use from here on, so a failure to protect must not go unseen; the machine
         // refuses only what it could not make accessible in the first place.
@@ -173,6 +174,11 @@ impl AddressSpace {
             self.plans.put(key, plan.clone());
         }
         Ok(plan)
+    }
+
+    /// Whether the system calls of this text are known.
+    pub(super) fn has_plan(&self, file: &FileBacking, text: &Range<u64>) -> bool {
+        Key::new(file, text).is_some_and(|key| self.plans.get(&key).is_some())
     }
 
     fn find_sites(&self, text: &Range<u64>) -> Result<Plan, Fault> {

@@ -41,14 +41,14 @@ impl AddressSpace {
         Ok(())
     }
 
-    fn change(
+    pub(super) fn change(
         &self,
         books: &mut Books,
         range: &Range<u64>,
         prot: Prot,
     ) -> Result<(), hal::NoMemory> {
         for (_, area) in books.areas.isolate(range) {
-            area.prot = prot;
+            area.allow(prot);
             if let Some(pages) = area.shared() {
                 pages.allow(prot)?;
             }

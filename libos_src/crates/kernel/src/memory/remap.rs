@@ -132,6 +132,8 @@ impl AddressSpace {
             .1
             .clone();
         area.end = target.end;
+        // What was patched comes along.
+        area.mark_touched();
         let prot = area.prot;
         books.put(target.start, area);
         let moved = self.copy_pages(books, old, target);

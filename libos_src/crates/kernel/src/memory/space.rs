@@ -278,11 +278,29 @@ impl AddressSpace {
 
     /// Makes pages usable that are not.
     pub(super) fn commit(&self, run: &Range<u64>, prot: Prot) -> Result<(), NoMemory> {
+        self.commit_by(run, || {
+            self.machine.commit(run.start, run.end - run.start, prot)
+        })
+    }
+
+    /// Makes pages readable and writable that are not, and that the caller fills before anybody
+    /// else may look: what is in them is unspecified.
+    pub(super) fn commit_to_fill(&self, run: &Range<u64>) -> Result<(), NoMemory> {
+        self.commit_by(run, || {
+            self.machine.commit_to_fill(run.start, run.end - run.start)
+        })
+    }
+
+    fn commit_by(
+        &self,
+        run: &Range<u64>,
+        commit: impl FnOnce() -> Result<(), NoMemory>,
+    ) -> Result<(), NoMemory> {
         let is_shared = self.gang.is_shared();
         if is_shared {
             self.gang.evict_others(self.id, run)?;
         }
-        self.machine.commit(run.start, run.end - run.start, prot)?;
+        commit()?;
         if is_shared {
             self.gang.note_in_place(self.id, run);
         }

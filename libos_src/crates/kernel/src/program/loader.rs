@@ -224,14 +224,20 @@ fn map_segment(
     let memory = shifted(&segment.memory, base);
     let file_end = memory.start + segment.file_bytes;
     let file_pages_end = page_ceiling(file_end).ok_or(Errno::ENOMEM)?;
-    // Zeros first; the pages of the file are then mapped over them.
-    space.map(Mapping {
-        placement: Placement::Fixed(pages.start),
-        len: pages.end - pages.start,
-        prot: segment.prot,
-        backing: Backing::Zero,
-        purpose,
-    })?;
+    let zeros = if segment.file_bytes == 0 {
+        pages.start
+    } else {
+        file_pages_end
+    };
+    if zeros < pages.end {
+        space.map(Mapping {
+            placement: Placement::Fixed(zeros),
+            len: pages.end - zeros,
+            prot: segment.prot,
+            backing: Backing::Zero,
+            purpose,
+        })?;
+    }
     if segment.file_bytes == 0 {
         return Ok(());
     }
@@ -249,6 +255,7 @@ fn map_segment(
             inode: file.location.inode().clone(),
             path: file.path.clone(),
             offset: segment.file_offset - segment.file_offset % PAGE_SIZE,
+            is_untouched: true,
         }),
         purpose,
     })?;

@@ -132,6 +132,7 @@ fn file_backing(call: &Call<'_>, file: &OpenFile, offset: u64) -> FileBacking {
         inode: file.object().clone(),
         path: path.into(),
         offset,
+        is_untouched: true,
     }
 }
 
@@ -141,6 +142,7 @@ fn file_part(call: &Call<'_>, file: &OpenFile, offset: u64) -> Result<FilePart, 
         inode,
         path,
         offset,
+        ..
     } = file_backing(call, file, offset);
     let inode = match file.object().downcast::<MemoryFile>() {
         Some(sealed) => sealed.content().clone(),

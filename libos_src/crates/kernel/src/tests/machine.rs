@@ -191,6 +191,12 @@ impl Machine for TestMachine {
         Ok(())
     }
 
+    fn commit_to_fill(&self, address: u64, len: u64) -> Result<(), NoMemory> {
+        self.commit(address, len, Prot::READ | Prot::WRITE)?;
+        let filled = self.fill(address, len, 0xa5);
+        filled.map_err(|_| NoMemory)
+    }
+
     fn protect(&self, address: u64, len: u64, _prot: Prot) -> Result<(), NoMemory> {
         assert!(
             self.lock().usable(address, len as usize).is_ok(),

@@ -1,8 +1,12 @@
 //! Memory calls.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use hal::{Errno, Vector};
+use vfs::{ContentId, FileType, Inode, Metadata};
 
 use super::*;
+use crate::memory::FileBacking;
 
 const MMAP: u64 = 9;
 const MPROTECT: u64 = 10;
@@ -337,6 +341,116 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
         world.call(MUNMAP, &[text, 0x1000]).expect("mapped");
         assert_eq!(world.machine.committed_pages(), before);
         assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
+    }
+}
+
+/// A library that never changes: a page of ones, a page of text, and half a page of twos.
+struct Library {
+    content: ContentId,
+    reads: AtomicUsize,
+}
+
+impl Library {
+    fn new() -> Arc<Self> {
+        let source = ContentId::new_source();
+        Arc::new(Self {
+            content: ContentId { source, file: 1 },
+            reads: AtomicUsize::new(0),
+        })
+    }
+
+    fn bytes() -> Vec<u8> {
+        let mut bytes = vec![1; 0x1000];
+        bytes.extend([0x90; NOPS as usize]);
+        bytes.extend([0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+        bytes.resize(0x2000, 0x90);
+        bytes.resize(0x2800, 2);
+        bytes
+    }
+
+    /// How often it was read since this was last asked.
+    fn reads(&self) -> usize {
+        self.reads.swap(0, Ordering::Relaxed)
+    }
+
+    fn map(self: &Arc<Self>, world: &World, at: Placement, offset: u64, prot: Prot) -> u64 {
+        let mapped = world.process.memory().map(Mapping {
+            placement: at,
+            len: if offset == 0 { 0x3000 } else { 0x1000 },
+            prot,
+            backing: Backing::File(FileBacking {
+                inode: self.clone(),
+                path: b"/library".as_slice().into(),
+                offset,
+                is_untouched: true,
+            }),
+            purpose: Purpose::Program,
+        });
+        mapped.expect("room")
+    }
+}
+
+impl Inode for Library {
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Err(Errno::EIO)
+    }
+
+    fn content(&self) -> Option<ContentId> {
+        Some(self.content)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let bytes = Self::bytes();
+        let rest = &bytes[bytes.len().min(offset as usize)..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_segment_over_its_own_library_is_not_read_again_unless_it_may_differ() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let library = Library::new();
+        let memory = world.process.memory();
+        let (pages, room) = (world.machine.committed_pages(), memory.region_sizes_bytes());
+        let text_rights = Prot::READ | Prot::EXEC;
+        let data_rights = Prot::READ | Prot::WRITE;
+
+        let first = library.map(&world, Placement::Hint(0), 0, Prot::READ);
+        let over = Placement::Fixed(first + 0x1000);
+        library.reads();
+        library.map(&world, over, 0x1000, text_rights);
+        assert_ne!(library.reads(), 0, "text that nobody has searched yet");
+
+        let second = library.map(&world, Placement::Hint(0), 0, Prot::READ);
+        let (text, data) = (second + 0x1000, second + 0x2000);
+        assert_eq!(world.get::<2>(data + 0x7ff), [2, 0]);
+        assert_eq!(world.get::<1>(text + NOPS), [0xb8]);
+        library.reads();
+        library.map(&world, Placement::Fixed(text), 0x1000, text_rights);
+        library.map(&world, Placement::Fixed(data), 0x2000, data_rights);
+        assert_eq!(library.reads(), 0, "they are there");
+        assert_eq!(world.get::<1>(text + NOPS), [0xe9], "patched all the same");
+        assert_eq!(world.get::<2>(data + 0x7ff), [2, 0]);
+
+        memory.write(data, &7u8).expect("writable");
+        library.map(&world, Placement::Fixed(data), 0x2000, Prot::READ);
+        assert_eq!(world.get::<1>(data), [2], "what was written is gone");
+        library.map(&world, Placement::Fixed(text), 0x1000, Prot::READ);
+        assert_eq!(world.get::<1>(text + NOPS), [0xb8], "no jump to nowhere");
+
+        for start in [first, second] {
+            world.call(MUNMAP, &[start, 0x3000]).expect("mapped");
+        }
+        assert_eq!(world.machine.committed_pages(), pages);
+        assert_eq!(memory.region_sizes_bytes(), room);
     }
 }
 
