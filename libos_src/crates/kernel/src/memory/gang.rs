@@ -396,10 +396,9 @@ impl Gang {
         for part in state.parts_by_holder(id, &run.place) {
             let len = part.range.end - part.range.start;
             let piece = run.part(&part.range);
-            let writable = Prot::READ | Prot::WRITE;
             match part.holders.as_slice() {
                 [] => {
-                    self.machine.commit(part.range.start, len, writable)?;
+                    self.machine.commit_to_fill(part.range.start, len)?;
                     self.copy(part.range.start, piece.kept.start, len)?;
                     self.store.give(&piece.kept);
                 }
@@ -407,6 +406,7 @@ impl Gang {
                     for &other in others {
                         self.save(state, other, &part.range)?;
                     }
+                    let writable = Prot::READ | Prot::WRITE;
                     self.machine.protect(part.range.start, len, writable)?;
                     self.exchange(part.range.start, piece.kept.start, len)?;
                     if let Some(holding) = state.members.get_mut(holder) {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use hal::{Machine, NoMemory, PAGE_SIZE, Prot};
+use hal::{Machine, NoMemory, PAGE_SIZE};
 use locks::Mutex;
 
 use super::pages::PageSet;
@@ -84,9 +84,9 @@ impl Store {
         };
         let range = claim(lacking.max(GROWTH_BYTES)).or_else(|| claim(lacking));
         let range = range.ok_or(NoMemory)?;
-        let (len, prot) = (range.end - range.start, Prot::READ | Prot::WRITE);
+        // Whoever takes pages writes to all of them.
         self.machine
-            .commit(range.start, len, prot)
+            .commit_to_fill(range.start, range.end - range.start)
             .inspect_err(|_| self.region.release(&range))?;
         Ok(range)
     }
