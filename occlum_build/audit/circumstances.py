@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -123,6 +123,13 @@ def twins(base: Path, jobs: int | None) -> tuple[Circumstances, Circumstances]:
 def varied(first: Circumstances, second: Circumstances) -> list[Varied]:
     """Each circumstance, in both."""
     return [Varied(name, text, second.facts[name]) for name, text in first.facts.items()]
+
+
+def clock_after(earlier: Sequence[str]) -> str:
+    """What the clock shows now; waits until that is none of `earlier`, which differ by seconds."""
+    while (now := time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())) in earlier:
+        time.sleep(0.1)
+    return now
 
 
 def prepare(one: Circumstances) -> None:

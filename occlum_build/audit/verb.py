@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from occlum_build.audit import bundles
 from occlum_build.audit.build import Request, build, machine_downloads
-from occlum_build.audit.circumstances import plain, twins, varied
+from occlum_build.audit.circumstances import Varied, clock_after, plain, twins, varied
 from occlum_build.audit.outputs import compare_outputs
 from occlum_build.audit.source import MARKER, Source
 from occlum_build.diagnostic import DiagnosticError, error
@@ -132,12 +132,14 @@ def _twice(arguments: argparse.Namespace) -> int:
     with _sandbox(arguments.keep) as place:
         request = Request((target,), configuration, _keys(arguments.key, place, _DEVELOPMENT))
         pair = twins(place, arguments.jobs)
-        folders = []
+        folders: list[Path] = []
+        begun: list[str] = []
         for title, one in zip(("first", "second"), pair, strict=True):
             _say(f"building `{target}`, the {title} time, in `{one.source}`")
+            begun.append(clock_after(begun))
             folders.append(build(source, here, request, one, machine_downloads(here)))
         count, found = compare_outputs(*folders)
-        circumstances = varied(*pair)
+        circumstances = [*varied(*pair), Varied("clock", *begun)]
         causes = _causes_of_outputs(folders) if found else []
         explanation = [] if not found else list(_explanation_of_outputs(folders))
     if arguments.json:
