@@ -13,8 +13,8 @@ import pytest
 
 from occlum_build.evidence import dsse
 from tests.support.checkout import ROOT, machine_cache
+from tests.support.document_keys import KEYS, pem
 from tests.support.elf_file import small_libos
-from tests.unit.evidence.test_dsse import KEYS, pem
 
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"

@@ -10,7 +10,7 @@ from occlum_build.audit.bundles import Outcome, causes, compare_bundles, stateme
 from occlum_build.evidence import dsse
 from occlum_build.evidence.canonical import canonical
 from tests.support.bundles import make_bundle
-from tests.unit.evidence.test_dsse import KEYS
+from tests.support.document_keys import KEYS
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 
 from occlum_build.evidence import dsse
 from occlum_build.evidence.__main__ import main
+from tests.support.document_keys import KEYS, pem
 from tests.support.evidence_samples import Sample
-from tests.unit.evidence.test_dsse import KEYS, pem
 
 
 def manifest_of(folder: Path) -> Any:

@@ -9,8 +9,8 @@ from occlum_build.evidence import dsse
 from occlum_build.evidence.__main__ import main
 from occlum_build.evidence.canonical import canonical
 from occlum_build.evidence.check import Finding, check_evidence
+from tests.support.document_keys import KEYS, pem
 from tests.support.evidence_samples import Sample
-from tests.unit.evidence.test_dsse import KEYS, pem
 
 SIGNED = ("sbom.cdx.json=s.json", "provenance.dsse.json=d.json")
 

@@ -3,14 +3,12 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    NoEncryption,
     PrivateFormat,
     PublicFormat,
 )
@@ -21,17 +19,9 @@ from occlum_build.diagnostic import DiagnosticError
 from occlum_build.evidence import dsse
 from occlum_build.evidence.__main__ import main
 from occlum_build.evidence.envelope import EnvelopeError
+from tests.support.document_keys import KEYS, pem
 
 PAYLOAD = '{"_type":"https://in-toto.io/Statement/v1","ü":"∑"}'.encode()
-KEYS: dict[str, dsse.PrivateKey] = {
-    "ed25519": ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))),
-    "ecdsa": ec.derive_private_key(12345, ec.SECP256R1()),
-}
-
-
-def pem(key: Any) -> bytes:
-    content: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return content
 
 
 @pytest.mark.parametrize("kind", KEYS)
