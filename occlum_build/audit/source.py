@@ -98,8 +98,9 @@ class Source:
 def _files(folder: Path) -> list[str]:
     """The files of a directory, as version control knows them if it does."""
     listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed.returncode == 0:
-        names = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
+    names = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
+    # A directory that is itself ignored has no file that git knows.
+    if listed.returncode == 0 and MARKER in names:
         return [one for one in names if one and os.path.lexists(folder / one)]
     found = []
     for top, folders, names in os.walk(folder):

@@ -64,7 +64,7 @@ def test_a_build_ends_with_the_measurement(checkout: Checkout) -> None:
     text = checkout.run("build", "//examples/hello_c:enclave").text
 
     bundle = checkout.output("examples/hello_c/enclave.bundle")
-    assert f"MRENCLAVE {digest(bundle / 'enclave.sgxs')}" in text
+    assert f"MRENCLAVE  {digest(bundle / 'enclave.sgxs')}" in text
     assert "development key" in text
 
 

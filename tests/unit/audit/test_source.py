@@ -73,6 +73,19 @@ def test_what_version_control_ignores_is_left_out_and_new_files_are_not(
     assert not [name for name in found if name.startswith(("out/", ".occlum-build/"))]
 
 
+def test_a_workspace_that_version_control_ignores_is_copied_all_the_same(
+    repository: Path, tmp_path: Path
+) -> None:
+    inner = repository / "out/inner"
+    (inner / "app").mkdir(parents=True)
+    (inner / "WORKSPACE.occlum").touch()
+    (inner / "app/BUILD").write_text("x")
+
+    found = copied(str(inner), tmp_path, tmp_path / "copy")
+
+    assert found.keys() == {"WORKSPACE.occlum", "app/BUILD"}
+
+
 def test_a_commit_is_what_was_committed(repository: Path, tmp_path: Path) -> None:
     (repository / "app/BUILD").write_text("edited")
 
