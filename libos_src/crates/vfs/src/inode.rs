@@ -72,18 +72,28 @@ pub trait Inode: Any + Send + Sync {
     /// there without a stop; by default at most [`CHUNK_BYTES`](crate::CHUNK_BYTES) go there through
     /// a buffer.
     fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        read_through(sink, |buffer| self.read_at(offset, buffer))
+        whole(self.kind(), sink.room_bytes(), |done| {
+            read_through(sink, |buffer| self.read_at(offset + done, buffer))
+        })
     }
 
     /// As [`write_at`](Self::write_at) with what `source` has left, or a first part of it.
     fn write_from(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
-        let write = |data: &[u8]| Ok(((), self.write_at(offset, data)?));
-        write_through(source, write).map(|((), count)| count)
+        whole(self.kind(), source.left_bytes(), |done| {
+            let write = |data: &[u8]| Ok(((), self.write_at(offset + done, data)?));
+            write_through(source, write).map(|((), count)| count)
+        })
     }
 
     /// As [`append`](Self::append) with what `source` has left, or a first part of it.
     fn append_from(&self, source: &mut dyn Source) -> Result<(u64, usize)> {
-        write_through(source, |data| self.append(data))
+        let mut end = 0;
+        let length = whole(self.kind(), source.left_bytes(), |_| {
+            let (after, count) = write_through(source, |data| self.append(data))?;
+            end = after;
+            Ok(count)
+        })?;
+        Ok((end, length))
     }
 
     /// Sets the size; new bytes read as zero.
@@ -239,6 +249,28 @@ impl dyn Inode {
     #[must_use]
     pub fn downcast<T: Inode>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// Moves `wanted` bytes piece by piece, given how many were moved before: all of them if the file is
+/// regular, whose transfers no program expects to be cut; else the first piece alone.
+fn whole(
+    kind: FileType,
+    wanted: usize,
+    mut piece: impl FnMut(u64) -> Result<usize>,
+) -> Result<usize> {
+    let mut done = 0;
+    loop {
+        match piece(done as u64) {
+            Ok(count) => {
+                done += count;
+                if kind != FileType::Regular || count == 0 || done >= wanted {
+                    return Ok(done);
+                }
+            }
+            Err(_) if done > 0 => return Ok(done),
+            Err(error) => return Err(error),
+        }
     }
 }
 
