@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from occlum_build.api import (
-    STORE,
     Annotated,
     Attrs,
     DefaultInfo,
@@ -17,6 +16,7 @@ from occlum_build.api import (
 )
 
 from .providers import ScriptInfo, ZigInfo
+from .wheel import fetch_wheel
 
 
 class ZigToolchainAttrs(Attrs):
@@ -38,17 +38,7 @@ class ZigToolchainAttrs(Attrs):
 def analyze(ctx: RuleContext[ZigToolchainAttrs]) -> Sequence[Provider]:
     """Fetch the wheel; it is unpacked where it is first used."""
     lock = ctx.file(ctx.attrs.lock)
-    wheel = ctx.declare_file(f"{ctx.label.name}.whl")
-    ctx.run(
-        mnemonic="FetchWheel",
-        argv=[
-            ctx.dep(ctx.attrs.fetcher, ScriptInfo).tool,
-            *("--lock", lock, "--package", "ziglang", "--store", STORE, "--output", wheel),
-        ],
-        outputs=[wheel],
-        network=True,
-        description="fetching zig",
-    )
+    wheel = fetch_wheel(ctx, ctx.attrs.fetcher, lock, "ziglang", "zig")
     driver = ctx.dep(ctx.attrs.driver, ScriptInfo).tool
     return [DefaultInfo((wheel,)), ZigInfo(wheel, lock, driver)]
 
