@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -125,10 +125,15 @@ def varied(first: Circumstances, second: Circumstances) -> list[Varied]:
     return [Varied(name, text, second.facts[name]) for name, text in first.facts.items()]
 
 
-def clock_after(earlier: Sequence[str]) -> str:
-    """What the clock shows now; waits until that is none of `earlier`, which differ by seconds."""
-    while (now := time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())) in earlier:
-        time.sleep(0.1)
+def clock() -> str:
+    """What the clock shows, in seconds: the least that two builds must differ by."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+
+
+def clock_after(earlier: str) -> str:
+    """What the clock shows as soon as that is not `earlier` any more."""
+    while (now := clock()) == earlier:
+        time.sleep(0.05)
     return now
 
 

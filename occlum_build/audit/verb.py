@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from occlum_build.audit import bundles
 from occlum_build.audit.build import Request, build, machine_downloads
-from occlum_build.audit.circumstances import Varied, clock_after, plain, twins, varied
+from occlum_build.audit.circumstances import Varied, clock, clock_after, plain, twins, varied
 from occlum_build.audit.outputs import compare_outputs
 from occlum_build.audit.source import MARKER, Source
 from occlum_build.diagnostic import DiagnosticError, error
@@ -134,10 +134,13 @@ def _twice(arguments: argparse.Namespace) -> int:
         pair = twins(place, arguments.jobs)
         folders: list[Path] = []
         begun: list[str] = []
+        ended = ""
         for title, one in zip(("first", "second"), pair, strict=True):
             _say(f"building `{target}`, the {title} time, in `{one.source}`")
-            begun.append(clock_after(begun))
+            # Since the end of the first: an action of the two may otherwise see the same second.
+            begun.append(clock_after(ended))
             folders.append(build(source, here, request, one, machine_downloads(here)))
+            ended = clock()
         count, found = compare_outputs(*folders)
         circumstances = [*varied(*pair), Varied("clock", *begun)]
         causes = _causes_of_outputs(folders) if found else []
