@@ -35,7 +35,6 @@ EEXTEND_TAG: Final = b"EEXTEND\0"
 
 MEASURED_PAGE_BYTES: Final = RECORD_BYTES + CHUNKS_PER_PAGE * (RECORD_BYTES + CHUNK_BYTES)
 
-_WORD_BYTES: Final = 8
 _OFFSET_AT: Final = 8
 _FLAGS_AT: Final = 16
 _PAGES_PER_64K: Final = 16
@@ -195,11 +194,6 @@ class RecordWindow:
         self._view = memoryview(self._buffer)
         self._base = 0
         self._flags = 0
-        self._header_words = [
-            (start + at) // _WORD_BYTES
-            for start in self._record_starts
-            for at in range(0, RECORD_BYTES, _WORD_BYTES)
-        ]
 
     def _number_pages(self) -> None:
         """Tell the pages apart: bits 12 to 23 of every record's offset are the page's number."""
@@ -238,13 +232,18 @@ class RecordWindow:
     def like(self, records: memoryview, expected: memoryview) -> int:
         """How many measured pages have the expected records, whatever their content is."""
         pages = len(expected) // self._page_stride
-        found_words, due_words = records[: len(expected)].cast("Q"), expected.cast("Q")
-        # Word by word of all pages at once: each is a column of a table of records.
-        for start in self._header_words:
-            column = slice(start, None, self._page_stride // _WORD_BYTES)
-            found, due = found_words[column], due_words[column]
-            if found[:pages] != due[:pages]:
-                pages = next(at for at in range(pages) if found[at] != due[at])
+        if not pages:
+            return 0
+        shape = (len(expected) // RECORD_BYTES, RECORD_BYTES)
+        found_rows = records[: len(expected)].cast("B", shape)
+        due_rows = expected.cast("B", shape)
+        # A page is a whole number of rows as long as a record: those of all pages at once.
+        for start in self._record_starts:
+            column = slice(start // RECORD_BYTES, None, self._page_stride // RECORD_BYTES)
+            found, due = found_rows[column].tobytes(), due_rows[column].tobytes()
+            used = pages * RECORD_BYTES
+            if found[:used] != due[:used]:
+                pages = next(at for at in range(used) if found[at] != due[at]) // RECORD_BYTES
         return pages
 
     def _aim(self, base: int, flags: int) -> None:
