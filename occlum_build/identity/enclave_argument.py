@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # reading an enclave is for the verb that runs
+    from occlum_build.enclave_file.companions import Companions
     from occlum_build.enclave_file.image import EnclaveImage
 
 _FILE_HELP: Final = (
@@ -31,13 +32,18 @@ def add_companion_arguments(parser: argparse.ArgumentParser, side: str = "") -> 
     )
 
 
+def companions(arguments: argparse.Namespace, side: str = "") -> "Companions":
+    """The files that belong to an enclave, as far as they were given."""
+    from occlum_build.enclave_file.companions import Companions
+
+    names = (f"{name}{side.replace('-', '_')}" for name in ("signature", "libpal", "ego_enclave"))
+    return Companions(*(getattr(arguments, name) for name in names))
+
+
 def given_enclave(
     arguments: argparse.Namespace, file: str = "file", side: str = ""
 ) -> "EnclaveImage":
     """The enclave that was given; raises `DiagnosticError` if it cannot be read."""
-    from occlum_build.enclave_file.companions import Companions
     from occlum_build.enclave_file.read import read_enclave
 
-    names = (f"{name}{side.replace('-', '_')}" for name in ("signature", "libpal", "ego_enclave"))
-    companions = Companions(*(getattr(arguments, name) for name in names))
-    return read_enclave(getattr(arguments, file), companions)
+    return read_enclave(getattr(arguments, file), companions(arguments, side))

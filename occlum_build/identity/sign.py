@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.identity.bundle import rebundle
+from occlum_build.identity.enclave_argument import add_companion_arguments, companions
 from occlum_build.identity.signable import (
     Signable,
     changed,
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the SIGSTRUCT to write; for a bundle a directory that is not there yet",
     )
+    add_companion_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print what was signed as JSON")
     _key_arguments(parser.add_argument_group("the key: one of these"))
     _device_arguments(parser.add_argument_group("a key on a PKCS#11 device"))
@@ -135,7 +137,7 @@ _FIELDS: Final = (
 def run(arguments: argparse.Namespace) -> int:
     """Sign, or write what is to be signed; raises `DiagnosticError`."""
     way = _way(arguments)
-    signable = read_signable(arguments.file, arguments.metadata)
+    signable = read_signable(arguments.file, arguments.metadata, companions(arguments))
     identity = changed(signable.identity, _wanted(arguments))
     check_debuggable(signable, identity)
     if way == "emit_tbs":

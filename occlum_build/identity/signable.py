@@ -17,6 +17,7 @@ from occlum_build.sgx.stream import ECREATE_TAG
 from occlum_build.sgx.verify import parse_and_check
 
 if TYPE_CHECKING:
+    from occlum_build.enclave_file.companions import Companions
     from occlum_build.enclave_file.image import EnclaveImage
 
 MANIFEST: Final = "manifest.json"
@@ -50,29 +51,34 @@ class Signable:
     image: "EnclaveImage | None" = None
 
 
-def read_signable(path: Path, metadata: Path | None) -> Signable:
+def read_signable(path: Path, metadata: Path | None, companions: "Companions") -> Signable:
     """Read what is to be signed; raises `DiagnosticError` if it is nothing that can be.
 
-    An enclave is measured, whoever laid it out. The other fields come from `metadata` if it is
-    given, else from the signature that is there already, which must be right.
+    An enclave is measured, whoever laid it out, with the companions that it needs. The other
+    fields come from `metadata` if it is given, else from the signature that is there
+    already, which must be right.
     """
     terms = None if metadata is None else read_metadata(read_file(metadata), str(metadata))
     size = path.stat().st_size if path.is_file() else 0
+    is_stream = size == SIGSTRUCT_BYTES and read_file(path, len(ECREATE_TAG)) == ECREATE_TAG
+    if size not in {SIGNED_BYTES, SIGSTRUCT_BYTES} or is_stream:
+        return _measured(path, terms, companions)
+    if companions.sigstruct is not None:
+        message = f"`--signature` means nothing with `{path.name}`, which has its fields itself"
+        raise DiagnosticError(error("OB0001", message, helps=("leave `--signature` out",)))
     if size == SIGNED_BYTES:
         identity = EnclaveIdentity.parse(read_file(path))
-    elif size == SIGSTRUCT_BYTES and read_file(path, len(ECREATE_TAG)) != ECREATE_TAG:
-        identity = parse_and_check(read_file(path), str(path)).identity
     else:
-        return _measured(path, terms)
+        identity = parse_and_check(read_file(path), str(path)).identity
     if terms is not None:
         identity = terms.identity(identity.mrenclave)
     return Signable(identity, is_measured=False)
 
 
-def _measured(path: Path, terms: Metadata | None) -> Signable:
+def _measured(path: Path, terms: Metadata | None, companions: "Companions") -> Signable:
     from occlum_build.enclave_file.read import read_enclave
 
-    image = read_enclave(path)
+    image = read_enclave(path, companions)
     bundle = path if path.is_dir() else None
     if terms is not None or image.sigstruct_bytes is None:
         identity = (terms or _UNSAID).identity(image.mrenclave)

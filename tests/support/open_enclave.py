@@ -131,3 +131,23 @@ class OpenEnclaveFile:
 def rows_of(rows: list[tuple[int, int, int]]) -> bytes:
     """A relocation table."""
     return b"".join(struct.pack("<QQq", *one) for one in rows)
+
+
+def ego_program(data: bytes, sigstruct: bytes = SIGNED) -> OpenEnclaveFile:
+    """A program as `ego sign` leaves it; its file ends with `data`, which is for the caller."""
+    settings = OpenEnclave(9, 2, 3)
+    info = bytearray(settings.properties(sigstruct).ljust(0x810, b"\0"))
+
+    def made() -> OpenEnclaveFile:
+        return OpenEnclaveFile(settings, info=bytes(info), symbols={"shared": (0x1100, 8, 1)})
+
+    # Where the data will be is part of the file, and does not change how long it is.
+    struct.pack_into("<QQ", info, 0x800, 1, len(data))
+    struct.pack_into("<QQ", info, 0x800, len(made().elf.to_bytes()), len(data))
+    return made()
+
+
+def ego_enclave() -> OpenEnclaveFile:
+    """The enclave that such a program runs in."""
+    symbols = {"_module_info": (DATA_AT + 0x100, 144, 1)}
+    return OpenEnclaveFile(OpenEnclave(1, 1, 1), symbols=symbols)

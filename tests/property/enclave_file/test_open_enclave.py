@@ -24,7 +24,7 @@ from tests.support.enclave_files import (
     pages_of,
     zeros,
 )
-from tests.support.open_enclave import DATA_AT, SIGNED, VARIABLES, OpenEnclaveFile, rows_of
+from tests.support.open_enclave import DATA_AT, VARIABLES, OpenEnclaveFile, ego_program, rows_of
 
 
 def expected(
@@ -192,19 +192,6 @@ def module_words(base: int, data_size: int | None, count: int) -> bytes:
     if count == 9:
         words += [data_size, None, None, None]
     return b"".join(b"\xaa" * 8 if one is None else one.to_bytes(8, "little") for one in words)
-
-
-def ego_program(data: bytes) -> OpenEnclaveFile:
-    info = bytearray(OpenEnclave(9, 2, 3).properties(SIGNED).ljust(0x810, b"\0"))
-    struct.pack_into("<QQ", info, 0x800, 1, len(data))
-    image = OpenEnclaveFile(
-        OpenEnclave(9, 2, 3), info=bytes(info), symbols={"shared": (0x1100, 8, 1)}
-    )
-    at = len(image.elf.to_bytes())
-    struct.pack_into("<QQ", info, 0x800, at, len(data))
-    return OpenEnclaveFile(
-        OpenEnclave(9, 2, 3), info=bytes(info), symbols={"shared": (0x1100, 8, 1)}
-    )
 
 
 @pytest.mark.parametrize("data", [b"x" * 5000, b"y" * 4096, b"z"])

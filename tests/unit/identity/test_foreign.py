@@ -19,7 +19,7 @@ from tests.support.enclave_files import (
     Section,
     sgxmeta_note,
 )
-from tests.support.open_enclave import OpenEnclaveFile
+from tests.support.open_enclave import OpenEnclaveFile, ego_enclave, ego_program
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -152,7 +152,15 @@ def gramine(folder: Path, code: bytes, sigstruct: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("layout", [open_enclave, gramine])
+def ego(folder: Path, code: bytes, sigstruct: bytes) -> Path:
+    """What `ego sign` leaves: a program, its payload, and EGo's own enclave beside it."""
+    path = folder / "program"
+    path.write_bytes(ego_program(code, sigstruct).elf.to_bytes() + code)
+    (folder / "ego-enclave").write_bytes(ego_enclave().elf.to_bytes())
+    return path
+
+
+@pytest.mark.parametrize("layout", [open_enclave, ego, gramine])
 def test_each_layout_is_signed_verified_and_compared(
     layout: Callable[[Path, bytes, bytes], Path], key: Path, verb: Run, tmp_path: Path
 ) -> None:
@@ -179,3 +187,32 @@ def test_each_layout_is_signed_verified_and_compared(
     assert not compared["same_measurement"]
     assert compared["regions"]
     assert verb("diff", one, one).stdout.splitlines()[-1].startswith("the same")
+
+
+def test_an_ego_program_and_its_enclave_may_lie_apart(
+    key: Path, verb: Run, tmp_path: Path
+) -> None:
+    program = ego(tmp_path, CODE, bytes(1808))
+    main = (tmp_path / "ego-enclave").rename(tmp_path / "apart")
+    with_main = ("--ego-enclave", main)
+    measured = json.loads(verb("measure", "--json", program, *with_main).stdout)
+    (tmp_path / "fields").write_bytes(block(bytes.fromhex(measured["mrenclave"])))
+    verb("sign", tmp_path / "fields", "--key", key, "--output", tmp_path / "new.sig")
+    ego(tmp_path, CODE, (tmp_path / "new.sig").read_bytes())
+    (tmp_path / "ego-enclave").unlink()
+
+    verb("sign", program, *with_main, "--key", key, "--output", tmp_path / "again.sig")
+    verb("sign", program, "--key", key, "--output", tmp_path / "none.sig", status=2)
+    found = json.loads(verb("inspect", "--json", program, *with_main).stdout)
+    verified = json.loads(verb("verify", "--json", program, *with_main).stdout)
+    sides = ("--ego-enclave-a", main, "--ego-enclave-b", main)
+    text = verb("diff", program, program, *sides).stdout
+
+    assert (tmp_path / "again.sig").read_bytes() == (tmp_path / "new.sig").read_bytes()
+    assert found["format"] == "open-enclave"
+    assert found["files"] == [str(program), str(main)]
+    assert found["claim_is_right"]
+    assert found["signature"]["isv_prod_id"] == 5
+    assert "program data" in {row["name"] for row in found["memory"]}
+    assert verified["accepted"]
+    assert text.splitlines()[-1].startswith("the same")
