@@ -11,7 +11,7 @@ from typing import Any, Final
 from occlum_build.diagnostic import DiagnosticError, Span, error
 from occlum_build.evidence.canonical import canonical
 from occlum_build.identity.signable import MANIFEST, SIGNATURE, read_file
-from occlum_build.sgx.output import temporary_beside
+from occlum_build.sgx.output import temporary_beside, unwritable
 from occlum_build.sgx.sigstruct import SigStruct
 
 _FILE_MODE: Final = 0o644
@@ -35,7 +35,8 @@ def rebundle(source: Path, sigstruct: SigStruct, target: Path) -> None:
     manifest = _manifest(source / MANIFEST)
     temporary = temporary_beside(target)
     try:
-        shutil.copytree(source, temporary, copy_function=_copy, symlinks=True)
+        temporary.mkdir()  # not its parents: a name that is mistyped is no wish for a directory
+        shutil.copytree(source, temporary, copy_function=_copy, symlinks=True, dirs_exist_ok=True)
         temporary.chmod(_PROGRAM_MODE)
         for name, content in {
             SIGNATURE: sigstruct.pack(),
@@ -47,9 +48,7 @@ def rebundle(source: Path, sigstruct: SigStruct, target: Path) -> None:
             path.chmod(_FILE_MODE)
         temporary.rename(target)
     except OSError as problem:
-        raise DiagnosticError(
-            error("OB0591", f"cannot write `{target}`: {problem.strerror}", Span(str(target)))
-        ) from None
+        raise unwritable(target, problem) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -83,6 +83,11 @@ class Policy(BaseModel):
     mrenclave: tuple[Hash, ...] = Field(
         default=(), description="The measurements that are accepted; any, if there is none."
     )
+    claim: Permission = Field(
+        default="forbidden",
+        description="Whether a SIGSTRUCT alone may answer: then MRENCLAVE is what it claims, and "
+        "nothing is measured.",
+    )
     mrsigner: tuple[Hash, ...] = Field(
         default=(), description="The signers that are accepted; any, if there is none."
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # what they import takes time, and each is needed only at its
 SCHEMA: Final = 1
 _HASH: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _MAX_POLICY_BYTES: Final = 1 << 18
+_MEASURED_WHY: Final = "MRENCLAVE is computed here from every page; EINIT refuses another"
+_EXPECTED_WHY: Final = "it names this enclave and no other"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PEM",
         help="the public key of whoever must have signed a bundle's provenance",
+    )
+    parser.add_argument(
+        "--accept-claim",
+        action="store_true",
+        help="let a SIGSTRUCT alone answer: its MRENCLAVE is compared, nothing is measured",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
 
@@ -64,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, print, and answer: 0 if nothing failed, else 1; raises `DiagnosticError`."""
     policy = _policy(arguments.policy)
     subject = _read(arguments)
+    _refuse_unused(arguments, subject)
     checks = list(_checks(arguments, subject, policy))
     show = _print_json if arguments.json else _print
     show(subject, checks)
@@ -99,6 +107,19 @@ def _read(arguments: argparse.Namespace) -> _Subject:
         failed = (Check("enclave", Verdict.FAIL, one.message, why, one.notes) for one in found)
         return _Subject(file, bundle=bundle, problems=tuple(failed))
     return _Subject(file, image, image.sigstruct_bytes, bundle)
+
+
+def _refuse_unused(arguments: argparse.Namespace, subject: _Subject) -> None:
+    """Refuse what would be passed over: whoever gives it expects it to be checked."""
+    is_alone = subject.image is None and subject.bundle is None
+    for option, is_unused, why in (
+        ("signature", is_alone, "this file is a signature itself"),
+        ("provenance_key", subject.bundle is None, "only a bundle has a provenance"),
+    ):
+        if is_unused and getattr(arguments, option) is not None:
+            name = f"--{option.replace('_', '-')}"
+            message = f"`{name}` means nothing with `{subject.file.name}`: {why}"
+            raise DiagnosticError(error("OB0001", message, helps=(f"leave `{name}` out",)))
 
 
 def _is_sigstruct(file: Path) -> bool:
@@ -141,34 +162,76 @@ def _pages(image: "EnclaveImage", policy: "Policy | None") -> Iterator[Check]:
 def _measurement(
     arguments: argparse.Namespace, subject: _Subject, policy: "Policy | None"
 ) -> Iterator[Check]:
-    why = "MRENCLAVE is computed here from every page; EINIT refuses another"
     image = subject.image
-    if image is None:
-        finding = "nothing was measured: this is a signature without its enclave"
-        yield Check("measurement", Verdict.WARN, finding, why)
-        measured = _sigstruct(subject).identity.mrenclave.hex()
-    else:
-        measured, claimed = image.mrenclave.hex(), image.claimed_mrenclave
-        if claimed is not None:
-            is_right = measured == claimed.hex()
-            yield Check(
-                "measurement",
-                Verdict.PASS if is_right else Verdict.FAIL,
-                "the pages are those that were signed"
-                if is_right
-                else "the pages are not those that were signed",
-                why,
-                () if is_right else (f"measured {measured}", f"signed   {claimed.hex()}"),
-            )
     expected = _expected(arguments.mrenclave, policy.mrenclave if policy is not None else ())
+    if image is None:
+        is_enough = arguments.accept_claim or (policy is not None and policy.claim == "allowed")
+        yield from _claim(subject, policy, expected, is_enough=is_enough)
+        return
+    measured, claimed = image.mrenclave.hex(), image.claimed_mrenclave
+    if claimed is not None:
+        is_right = measured == claimed.hex()
+        yield Check(
+            "measurement",
+            Verdict.PASS if is_right else Verdict.FAIL,
+            "the pages are those that were signed"
+            if is_right
+            else "the pages are not those that were signed",
+            _MEASURED_WHY,
+            () if is_right else (f"measured {measured}", f"signed   {claimed.hex()}"),
+        )
     if expected:
         yield judged(
             "mrenclave",
             is_right=measured in expected,
             right=f"MRENCLAVE {measured} is the one that was expected",
             wrong=f"MRENCLAVE {measured} is not the one that was expected",
-            why="it names this enclave and no other",
+            why=_EXPECTED_WHY,
         )
+
+
+def _claim(
+    subject: _Subject, policy: "Policy | None", expected: frozenset[str], *, is_enough: bool
+) -> Iterator[Check]:
+    """What a signature without its enclave is worth: nothing, to somebody who asks for pages."""
+    is_asked = bool(expected) or policy is not None
+    demands = [] if policy is None else _demands_on_pages(policy)
+    is_refused = (is_asked and not is_enough) or bool(demands)
+    details = []
+    if demands:
+        details.append(f"the policy judges pages, and there are none: {', '.join(demands)}")
+    if is_refused:
+        name = subject.file.name
+        details.append(f"give the enclave itself, and this file with it: `--signature {name}`")
+        if not demands:
+            details.append(
+                "`--accept-claim`, or `claim: allowed` in a policy, says that a claim is enough"
+            )
+    yield Check(
+        "measurement",
+        Verdict.FAIL if is_refused else Verdict.WARN,
+        "nothing was measured: this is a signature without its enclave",
+        _MEASURED_WHY,
+        tuple(details),
+    )
+    claimed = _sigstruct(subject).identity.mrenclave.hex()
+    if expected:
+        is_expected = claimed in expected
+        yield Check(
+            "mrenclave",
+            Verdict.WARN if is_expected else Verdict.FAIL,
+            f"MRENCLAVE {claimed} is claimed, and is the one that was expected"
+            if is_expected
+            else f"MRENCLAVE {claimed} is claimed, and is not the one that was expected",
+            _EXPECTED_WHY,
+        )
+
+
+def _demands_on_pages(policy: "Policy") -> list[str]:
+    """The keys of a policy that only pages can answer."""
+    permissions = ("writable_executable", "unmeasured")
+    demands = [name for name in permissions if getattr(policy, name) == "forbidden"]
+    return demands if policy.max_threads is None else [*demands, "max_threads"]
 
 
 def _signature(

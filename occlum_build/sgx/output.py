@@ -27,7 +27,7 @@ def replacing(path: Path, mode: int = _PLAIN_FILE_MODE) -> Iterator[BinaryIO]:
             os.fchmod(file.fileno(), mode)
         temporary.replace(path)
     except OSError as problem:
-        raise _unwritable(path, problem) from None
+        raise unwritable(path, problem) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -40,7 +40,8 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
-def _unwritable(path: Path, problem: OSError) -> DiagnosticError:
+def unwritable(path: Path, problem: OSError) -> DiagnosticError:
+    """What to say of a result that cannot be written, whatever it is."""
     return DiagnosticError(
         error("OB0591", f"cannot write `{path.name}`: {problem.strerror}", Span(str(path)))
     )

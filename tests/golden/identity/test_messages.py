@@ -104,6 +104,20 @@ def unsigned_stream() -> list[str]:
     return ["verify", "bundle/enclave.sgxs"]
 
 
+def signature_without_its_enclave() -> list[str]:
+    mrenclave = read_enclave("bundle").mrenclave.hex()
+    return ["verify", "bundle/enclave.sig", "--mrenclave", mrenclave]
+
+
+def claim_that_is_enough() -> list[str]:
+    return [*signature_without_its_enclave(), "--accept-claim"]
+
+
+def policy_on_pages_without_pages() -> list[str]:
+    Path("policy.yaml").write_text("version: 1\nclaim: allowed\nmax_threads: 3\n")
+    return ["verify", "bundle/enclave.sig", "--policy", "policy.yaml"]
+
+
 def wrong_policy() -> list[str]:
     Path("policy.yaml").write_text(
         "version: 1\nmrsinger: [aa]\nmrenclave: [ABC]\ndebug: yes\nmin_version_number: -1\n"
@@ -260,6 +274,9 @@ CASES: dict[Callable[[], list[str]], int] = {
     changed_stream: 1,
     another_enclave_expected: 1,
     unsigned_stream: 1,
+    signature_without_its_enclave: 1,
+    claim_that_is_enough: 0,
+    policy_on_pages_without_pages: 1,
     wrong_policy: 2,
     policy_without_version: 2,
     no_enclave: 2,

@@ -117,6 +117,55 @@ def test_a_signature_without_its_enclave_is_checked_as_far_as_that_goes(
     assert found["signature"] == found["q2"] == "pass"
 
 
+def test_a_claim_is_no_answer_to_who_expects_a_measurement(
+    bundle: Path, verb: Run, tmp_path: Path
+) -> None:
+    signature, policy = bundle / "enclave.sig", tmp_path / "policy.yaml"
+    mrenclave = json.loads((bundle / "manifest.json").read_bytes())["mrenclave"]
+    words: tuple[str | Path, ...] = ("verify", "--json", signature, "--mrenclave", mrenclave)
+    policy.write_text("version: 1\n")
+
+    pinned = verdicts(verb(*words, status=1))
+    judged = verdicts(verb("verify", "--json", signature, "--policy", policy, status=1))
+    by_option = verdicts(verb(*words, "--accept-claim"))
+    policy.write_text(f"version: 1\nclaim: allowed\nmrenclave: [{mrenclave}]\n")
+    by_policy = verdicts(verb("verify", "--json", signature, "--policy", policy))
+    words = ("verify", "--json", signature, "--accept-claim", "--mrenclave", "0" * 64)
+    another = verdicts(verb(*words, status=1))
+
+    assert (pinned["measurement"], pinned["mrenclave"]) == ("fail", "warn")
+    assert judged["measurement"] == "fail"
+    assert (by_option["measurement"], by_option["mrenclave"]) == ("warn", "warn")
+    assert (by_policy["measurement"], by_policy["mrenclave"]) == ("warn", "warn")
+    assert (another["measurement"], another["mrenclave"]) == ("warn", "fail")
+
+
+@pytest.mark.parametrize(
+    "demand", ["writable_executable: forbidden", "unmeasured: forbidden", "max_threads: 4"]
+)
+def test_a_demand_on_pages_needs_pages_whatever_a_claim_is_worth(
+    demand: str, bundle: Path, verb: Run, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(f"version: 1\nclaim: allowed\n{demand}\n")
+
+    found = verdicts(
+        verb("verify", "--json", bundle / "enclave.sig", "--policy", policy, status=1)
+    )
+
+    assert found["measurement"] == "fail"
+
+
+def test_what_would_not_be_looked_at_is_refused(bundle: Path, key: Path, verb: Run) -> None:
+    signature, stream = bundle / "enclave.sig", bundle / "enclave.sgxs"
+
+    twice = verb("verify", signature, "--signature", signature, status=2)
+    without = verb("verify", stream, "--signature", signature, "--provenance-key", key, status=2)
+
+    assert "this file is a signature itself" in twice.stderr
+    assert "only a bundle has a provenance" in without.stderr
+
+
 @pytest.mark.parametrize("name", ["mobilecoin-valid.css", "fortanix-sig1.sigstruct.bin"])
 def test_a_signature_that_others_made_is_right(name: str) -> None:
     data = vector(name)
