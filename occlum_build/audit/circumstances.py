@@ -130,6 +130,11 @@ def clock() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
 
 
+def varied_clock(first: str, second: str) -> tuple[Varied, Varied]:
+    """What two builds that began then could see of time: a clock moves, a date seldom does."""
+    return Varied("clock", first, second), Varied("date", first[:10], second[:10])
+
+
 def clock_after(earlier: str) -> str:
     """What the clock shows as soon as that is not `earlier` any more."""
     while (now := clock()) == earlier:

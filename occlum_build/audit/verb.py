@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from occlum_build.audit import bundles
 from occlum_build.audit.build import Request, build, machine_downloads
-from occlum_build.audit.circumstances import Varied, clock, clock_after, plain, twins, varied
+from occlum_build.audit.circumstances import clock, clock_after, plain, twins, varied, varied_clock
 from occlum_build.audit.outputs import compare_outputs
 from occlum_build.audit.source import MARKER, Source
 from occlum_build.diagnostic import DiagnosticError, error
@@ -61,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="a signing key; without it an audit signs with one that it throws away",
     )
-    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="how many actions run at once")
+    parser.add_argument(
+        "-j", "--jobs", type=_positive, metavar="N", help="how many actions run at once"
+    )
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="build below this new directory, and leave it"
     )
@@ -142,7 +145,7 @@ def _twice(arguments: argparse.Namespace) -> int:
             folders.append(build(source, here, request, one, machine_downloads(here)))
             ended = clock()
         count, found = compare_outputs(*folders)
-        circumstances = [*varied(*pair), Varied("clock", *begun)]
+        circumstances = [*varied(*pair), *varied_clock(*begun)]
         causes = _causes_of_outputs(folders) if found else []
         explanation = [] if not found else list(_explanation_of_outputs(folders))
     if arguments.json:
@@ -233,8 +236,9 @@ def _bundles_in(folders: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _manifest(bundle: Path) -> Mapping[str, Any]:
-    is_there = (bundle / MANIFEST).is_file()
-    manifest: Any = read_json(bundle / MANIFEST) if is_there else None
+    if not (bundle / MANIFEST).is_file():
+        raise _no_bundle(bundle)
+    manifest: Any = read_json(bundle / MANIFEST)
     try:
         str(manifest["target"]), str(manifest["mrenclave"]), str(manifest["signing_key"]["name"])
     except (KeyError, TypeError):
@@ -247,6 +251,20 @@ def _manifest(bundle: Path) -> Mapping[str, Any]:
         ) from None
     found: Mapping[str, Any] = manifest
     return found
+
+
+def _no_bundle(path: Path) -> DiagnosticError:
+    """What is wrong with a name that is no bundle: it may be a target, or not there."""
+    text = str(path)
+    if not os.path.lexists(path):
+        message = f"there is no bundle `{text}`"
+        helps = ["a build leaves bundles in `out/CONFIGURATION/bin/PACKAGE/NAME.bundle`"]
+    else:
+        message = f"`{text}` is no bundle: it has no `{MANIFEST}`"
+        helps = ["an audit of another enclave: build it, then use `diff`"]
+    if ":" in text or "//" in text:
+        helps = ["`audit TARGET --twice` asks whether a target comes out the same", *helps]
+    return DiagnosticError(error("OB0813", message, helps=helps))
 
 
 def _configuration(bundle: Path) -> str:
@@ -320,6 +338,12 @@ def _sandbox(keep: Path | None) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no positive number")
+    return int(text)
 
 
 def _print_json(**facts: object) -> None:

@@ -64,6 +64,7 @@ def test_the_circumstances_that_can_vary_do(workspace: Workspace) -> None:
     always = {"path", "umask", "time zone", "locale", "actions at once", "order of files",
               "times of files", "variables", "settings of cargo", "user", "clock"}  # fmt: skip
     assert {name for name in always if not found[name]} == set()
+    assert "date" in found
     if shutil.which("unshare") is None:
         assert not found["host name"]
 

@@ -28,6 +28,10 @@ def analyze(ctx):
 r = Rule(attrs={attrs}, analyze=analyze)
 """
 
+MANIFEST = (
+    '{"target": "//app:enclave", "mrenclave": "' + "0" * 64 + '", "signing_key": {"name": "k"}}'
+)
+
 # Rules that hand over nonsense: their attributes, and how `analyze` begins.
 RULES = (
     ("rule_that_exits", "A", "raise SystemExit(3)"),
@@ -248,6 +252,40 @@ CASES: dict[str, dict[str, str]] = {
         for name, attrs, body in RULES
     },
     "no_tests": {"app/BUILD": 'write(name = "a", text = "")\n', "arguments": "test //..."},
+    "nothing_to_accept": {
+        "app/BUILD": 'shell_test(name = "t", cmd = "true")\n',
+        "arguments": "test //app:t --accept",
+    },
+    "audit_of_nothing": {"arguments": "audit missing.bundle --source ."},
+    "audit_of_a_target_without_twice": {"arguments": "audit //app:enclave --source ."},
+    "audit_of_another_directory": {"arguments": "audit tools --source ."},
+    "audit_of_a_bundle_that_does_not_say_enough": {
+        "b/manifest.json": '{"mrenclave": ""}',
+        "arguments": "audit b --source .",
+    },
+    "audit_without_a_source": {"b/manifest.json": MANIFEST, "arguments": "audit b"},
+    "audit_of_an_unknown_source": {
+        "b/manifest.json": MANIFEST,
+        "arguments": "audit b --source v9.9",
+    },
+    "audit_of_a_source_that_is_no_workspace": {
+        "b/manifest.json": MANIFEST,
+        "arguments": "audit b --source tools",
+    },
+    "audit_of_a_source_that_does_not_build": {
+        "b/manifest.json": MANIFEST,
+        "arguments": "audit b --source .",
+    },
+    "audit_of_a_target_that_is_no_bundle": {
+        "app/BUILD": 'write(name = "enclave", text = "")\n',
+        "b/manifest.json": MANIFEST,
+        "arguments": "audit b --source .",
+    },
+    "audit_that_would_overwrite": {
+        "b/manifest.json": MANIFEST,
+        "arguments": "audit b --source . --keep tools",
+    },
+    "audit_with_no_jobs": {"arguments": "audit //app:enclave --twice -j 0"},
 }
 
 
@@ -266,6 +304,8 @@ def test_a_diagnostic_says_what_it_did_when_we_last_looked(
         workspace.write(path, LOAD + text if is_bare else text)
 
     monkeypatch.chdir(workspace.root)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.root.parent))
+    monkeypatch.setenv("LC_ALL", "C")
 
     status = main(words)
 
