@@ -12,17 +12,36 @@ from occlum_build.conformance.suite import Suite
 from occlum_build.diagnostic import DiagnosticError, error
 
 _BUILD: Final = """\
-load("@occlum//rules:defs.bzl", "enclave_app", "tar_archive")
+load("@occlum//rules:defs.bzl", "enclave_signature", "erofs_image", "occlum_bundle")
+load("@occlum//rules:defs.bzl", "occlum_enclave", "tar_archive")
 
 tar_archive(
     name = "tree",
     archive = "tree.tar",
 )
 
-enclave_app(
-    name = "enclave",
+# No rootfs: that one refuses programs whose libraries are not there, and a suite may have some.
+erofs_image(
+    name = "root",
+    tree = ":tree",
+)
+
+occlum_enclave(
+    name = "measured",
     config = "Occlum.yaml",
-    packages = [":tree"],
+    images = {"root": ":root"},
+)
+
+enclave_signature(
+    name = "signature",
+    enclave = ":measured",
+    key = "development",
+)
+
+occlum_bundle(
+    name = "enclave",
+    enclave = ":measured",
+    signature = ":signature",
 )
 """
 

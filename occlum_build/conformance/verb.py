@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from occlum_build.conformance.enclave import Enclave, build, configuration
 from occlum_build.conformance.suite import Suite, find_programs
 from occlum_build.conformance.tree import write_tree
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
-from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.diagnostic import DiagnosticError, Severity, error, render
 
 _DONE: Final = 0
 _FAILED: Final = 1
@@ -69,7 +70,8 @@ def _bundle(options: argparse.Namespace, suite: Suite, config: str) -> Path:
     workspace = options.cache / "conformance" / suite.key
     workspace.mkdir(parents=True, exist_ok=True)
     tools = options.tool or [one for one in TOOLS if Path(one).is_file()]
-    write_tree(suite, tools, workspace / "tree.tar")
+    for missing in write_tree(suite, tools, workspace / "tree.tar"):
+        sys.stderr.write(render(replace(missing, severity=Severity.WARNING)))
     return build(workspace, config, options.cache)
 
 

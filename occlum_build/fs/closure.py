@@ -71,7 +71,15 @@ class _Found:
     missing: dict[bytes, Diagnostic] = field(default_factory=dict)
 
 
-def library_closure(names: Mapping[bytes, Node], selected: set[bytes]) -> set[bytes]:
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What the programs of a tree need: paths that are there, and what is not, sorted."""
+
+    paths: frozenset[bytes]
+    missing: tuple[Diagnostic, ...]
+
+
+def library_closure(names: Mapping[bytes, Node], selected: set[bytes]) -> frozenset[bytes]:
     """The paths of `names` that the ELF files among `selected` need.
 
     Symlinks that lead to a library are in the result, each as a path of its own.
@@ -79,6 +87,14 @@ def library_closure(names: Mapping[bytes, Node], selected: set[bytes]) -> set[by
     Plugins (shared objects that no program of the tree links) are taken to be
     loaded by a program that has its own libraries loaded already.
     """
+    closure = find_libraries(names, selected)
+    if closure.missing:
+        raise DiagnosticError(closure.missing)
+    return closure.paths
+
+
+def find_libraries(names: Mapping[bytes, Node], selected: set[bytes]) -> Closure:
+    """As `library_closure`, but what is missing or damaged is told and not refused."""
     search = _Search(names, selected)
     objects = [(path, elf) for path in sorted(selected) if (elf := search.elf_at(path))]
     found = _Found()
@@ -91,9 +107,8 @@ def library_closure(names: Mapping[bytes, Node], selected: set[bytes]) -> set[by
         if path not in found.visited and elf.type is ElfType.SHARED and not elf.interpreter:
             loader = MUSL if is_musl else GLIBC
             search.load(_Loaded(path, elf), loader, found, set(loaded_by_programs))
-    if found.missing:
-        raise DiagnosticError([found.missing[name] for name in sorted(found.missing)])
-    return found.paths - selected
+    missing = [found.missing[name] for name in sorted(found.missing)]
+    return Closure(frozenset(found.paths - selected), (*search.damaged, *missing))
 
 
 def _loader_of(interpreter: bytes | None) -> Loader:
@@ -107,16 +122,18 @@ class _Search:
         self._names = names
         self._selected = selected
         self._elves: dict[bytes, Elf | None] = {}
+        self.damaged: list[Diagnostic] = []
 
     def elf_at(self, path: bytes) -> Elf | None:
         """The ELF facts of the regular file at `path`, which has no symlinks in it."""
         if path not in self._elves:
             node = self._names.get(path)
-            self._elves[path] = (
-                None
-                if node is None or node.content is None
-                else read_elf(node.content, shown(path), node.origin)
-            )
+            self._elves[path] = None
+            if node is not None and node.content is not None:
+                try:
+                    self._elves[path] = read_elf(node.content, shown(path), node.origin)
+                except DiagnosticError as problem:
+                    self.damaged.extend(problem.diagnostics)
         return self._elves[path]
 
     def load(
