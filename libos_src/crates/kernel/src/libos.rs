@@ -23,7 +23,7 @@ use crate::processes::{Process, ProcessTable};
 use crate::signals;
 use crate::sockets::Sockets;
 use crate::syscalls::{self, Call, SystemV};
-use crate::threads::{Context, Futexes, Resume, Scheduler, Thread};
+use crate::threads::{Context, Futexes, OwnedFutexes, Resume, Scheduler, Thread};
 use crate::timers::Timers;
 
 /// The LibOS of one enclave.
@@ -31,6 +31,8 @@ pub struct Libos {
     pub(crate) machine: &'static dyn Machine,
     pub(crate) config: Config,
     pub(crate) futexes: Futexes,
+    /// Those that have an owner.
+    pub(crate) owned_futexes: OwnedFutexes,
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) system_v: SystemV,
     memory_files: Once<Arc<TmpFs>>,
@@ -118,6 +120,7 @@ impl Libos {
         Self {
             machine,
             futexes: Futexes::new(),
+            owned_futexes: OwnedFutexes::new(),
             file_locks: Arc::default(),
             system_v: SystemV::default(),
             memory_files: Once::new(),

@@ -124,6 +124,7 @@ impl Libos {
         if robust_list != 0 {
             release_robust_list(memory, &self.futexes, self.machine, robust_list, tid);
         }
+        self.owned_futexes.release_all(memory, self.machine, tid);
         let status = process.survivors.status().unwrap_or(status);
         *process.ended_threads_time.lock() += self.thread_time(thread);
         let last = process.remove_thread(tid, status);

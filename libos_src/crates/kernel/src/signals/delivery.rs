@@ -20,6 +20,8 @@ use crate::tracing;
 pub(crate) struct Interrupted {
     /// Its number, to put back in `rax` when it starts again.
     pub(crate) number: u64,
+    /// Whether it starts again even if the signal's handler does not want that.
+    pub(crate) is_always_restarted: bool,
 }
 
 /// Bytes of the `syscall` instruction, which is intact at patched sites, too.
@@ -55,7 +57,9 @@ impl Libos {
                     end => return end,
                 }
             }
-            if let Some(call) = interrupted.take().filter(|_| action.restarts()) {
+            if let Some(call) = interrupted.take()
+                && (call.is_always_restarted || action.restarts())
+            {
                 restart(regs, call);
             }
             if !self.enter_handler(task, regs, signal, &info, &action, None) {

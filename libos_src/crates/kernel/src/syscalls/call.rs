@@ -39,6 +39,8 @@ pub(crate) enum Stop {
     /// A signal came before anything was done: it starts again, or fails with `EINTR` if the
     /// signal's handler wants that.
     Restart,
+    /// The same, but it starts again whatever the handler wants.
+    RestartAlways,
     /// The thread does not go on; [`Call::leave`] makes it.
     Leave,
 }
@@ -74,8 +76,11 @@ impl Call<'_> {
         self.regs.rax = match outcome {
             Ok(value) => value,
             Err(Stop::Errno(errno)) => errno.to_return_value(),
-            Err(Stop::Restart) => {
-                interrupted = Some(Interrupted { number });
+            Err(stop @ (Stop::Restart | Stop::RestartAlways)) => {
+                interrupted = Some(Interrupted {
+                    number,
+                    is_always_restarted: matches!(stop, Stop::RestartAlways),
+                });
                 Errno::EINTR.to_return_value()
             }
             Err(Stop::Leave) => {

@@ -14,8 +14,12 @@ const FUTEX_WAKE: u32 = 1;
 const FUTEX_REQUEUE: u32 = 3;
 const FUTEX_CMP_REQUEUE: u32 = 4;
 const FUTEX_WAKE_OP: u32 = 5;
+const FUTEX_LOCK_PI: u32 = 6;
+const FUTEX_UNLOCK_PI: u32 = 7;
+const FUTEX_TRYLOCK_PI: u32 = 8;
 const FUTEX_WAIT_BITSET: u32 = 9;
 const FUTEX_WAKE_BITSET: u32 = 10;
+const FUTEX_LOCK_PI2: u32 = 13;
 const FUTEX_PRIVATE: u32 = 128;
 const FUTEX_CLOCK_REALTIME: u32 = 256;
 const ALL_BITS: u32 = u32::MAX;
@@ -40,13 +44,7 @@ pub(super) fn futex(
             wait(call, word, value, ALL_BITS, deadline)
         }
         FUTEX_WAIT_BITSET => {
-            let is_realtime = operation & FUTEX_CLOCK_REALTIME != 0;
-            let clock = if is_realtime {
-                Clock::Realtime
-            } else {
-                Clock::Monotonic
-            };
-            let deadline = absolute(call, Address(fourth), clock)?;
+            let deadline = absolute(call, Address(fourth), clock_of(operation))?;
             wait(call, word, value, third_value, deadline)
         }
         FUTEX_WAKE => wake(call, word, value, ALL_BITS),
@@ -64,12 +62,44 @@ pub(super) fn futex(
             [value, fourth as u32],
             third_value,
         ),
+        FUTEX_LOCK_PI => {
+            let deadline = absolute(call, Address(fourth), Clock::Realtime)?;
+            lock(call, word, deadline)
+        }
+        FUTEX_LOCK_PI2 => {
+            let deadline = absolute(call, Address(fourth), clock_of(operation))?;
+            lock(call, word, deadline)
+        }
+        FUTEX_TRYLOCK_PI => {
+            let (owned, tid) = (&call.libos.owned_futexes, call.thread.tid());
+            owned.try_lock(call.memory(), word.0, tid)?;
+            Ok(0)
+        }
+        FUTEX_UNLOCK_PI => {
+            let (owned, tid) = (&call.libos.owned_futexes, call.thread.tid());
+            owned.unlock(call.memory(), call.libos.machine, word.0, tid)?;
+            Ok(0)
+        }
         _ => {
-            let reason = "this futex operation (priority inheritance?) does not exist; ENOSYS";
+            let reason = "this futex operation does not exist; ENOSYS";
             call.libos.report_once(call.regs.rax, reason);
             Err(Errno::ENOSYS.into())
         }
     }
+}
+
+/// The clock of an absolute time.
+const fn clock_of(operation: u32) -> Clock {
+    if operation & FUTEX_CLOCK_REALTIME != 0 {
+        Clock::Realtime
+    } else {
+        Clock::Monotonic
+    }
+}
+
+fn lock(call: &Call<'_>, word: Address, deadline: Deadline) -> Outcome {
+    call.libos.lock_futex(call.task, word.0, deadline)?;
+    Ok(0)
 }
 
 fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Deadline) -> Outcome {

@@ -8,9 +8,13 @@ use super::*;
 const CLONE: u64 = 56;
 const EXIT: u64 = 60;
 const FUTEX: u64 = 202;
+const GETTID: u64 = 186;
 const WAIT: u64 = 128;
 const WAKE: u64 = 129;
 const CMP_REQUEUE: u64 = 132;
+const LOCK_PI: u64 = 134;
+const UNLOCK_PI: u64 = 135;
+const TRYLOCK_PI: u64 = 136;
 const THREAD_FLAGS: u64 = 0x3d_0f00;
 
 /// Starts a second thread of the program, which makes one system call; its result.
@@ -125,4 +129,60 @@ fn a_dead_owner_leaves_its_robust_locks_marked() {
     assert_eq!(world.serve(EXIT, &[3]), Next::ExitProcess(3));
 
     assert_eq!(world.get::<4>(entry + 16), 0x4000_0000u32.to_le_bytes());
+}
+
+#[test]
+fn a_lock_with_an_owner_is_handed_to_who_waits() {
+    let mut world = World::new();
+    let word = world.put(0x100, &0u32.to_le_bytes());
+    let tid = world.call(GETTID, &[]).expect("gettid") as u32;
+    assert_eq!(world.call(FUTEX, &[word, LOCK_PI, 0, 0]), Ok(0));
+    assert_eq!(world.get::<4>(word), tid.to_le_bytes());
+    let other = in_thread(&mut world, FUTEX, [word, LOCK_PI, 0, 0]);
+    while world.get::<4>(word) != (tid | 0x8000_0000).to_le_bytes() {
+        thread::sleep(Duration::from_millis(1));
+    }
+
+    assert_eq!(world.call(FUTEX, &[word, UNLOCK_PI, 0]), Ok(0));
+
+    assert_eq!(other.join().expect("no panic"), 0);
+    let owner = u32::from_le_bytes(world.get(word));
+    assert!(owner != 0 && owner & 0x3fff_ffff != tid, "{owner:#x}");
+}
+
+#[test]
+fn a_lock_is_refused_to_its_owner_and_to_who_does_not_want_to_wait() {
+    let mut world = World::new();
+    let tid = world.call(GETTID, &[]).expect("gettid") as u32;
+    let mine = world.put(0x100, &tid.to_le_bytes());
+    let of_nobody = world.put(0x104, &0x3fff_0000u32.to_le_bytes());
+
+    let answers = [
+        world.call(FUTEX, &[mine, LOCK_PI, 0, 0]),
+        world.call(FUTEX, &[mine, TRYLOCK_PI, 0, 0]),
+        world.call(FUTEX, &[of_nobody, TRYLOCK_PI, 0, 0]),
+        world.call(FUTEX, &[of_nobody, LOCK_PI, 0, 0]),
+        world.call(FUTEX, &[of_nobody, UNLOCK_PI, 0, 0]),
+    ];
+
+    let refusals = [
+        Errno::EDEADLK,
+        Errno::EDEADLK,
+        Errno::EAGAIN,
+        Errno::ESRCH,
+        Errno::EPERM,
+    ];
+    assert_eq!(answers, refusals.map(Err));
+}
+
+#[test]
+fn a_lock_whose_owner_is_gone_is_refused() {
+    let mut world = World::new();
+    let word = world.put(0x100, &0u32.to_le_bytes());
+    // Another thread takes it and ends.
+    let owner = in_thread(&mut world, FUTEX, [word, LOCK_PI, 0, 0]);
+    owner.join().expect("no panic");
+
+    // Nobody is in line, and a program that does not keep a robust list is told so.
+    assert_eq!(world.call(FUTEX, &[word, LOCK_PI, 0, 0]), Err(Errno::ESRCH));
 }

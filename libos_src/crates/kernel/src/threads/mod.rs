@@ -2,6 +2,7 @@
 
 mod context;
 mod futex;
+mod owned_futex;
 mod processor_time;
 mod robust;
 mod scheduler;
@@ -12,6 +13,7 @@ mod wait;
 
 pub(crate) use context::{Context, Resume};
 pub(crate) use futex::{FutexKey, Futexes, WaitOn};
+pub(crate) use owned_futex::OwnedFutexes;
 pub(crate) use processor_time::ProcessorTime;
 pub(crate) use robust::release_robust_list;
 pub(crate) use scheduler::Scheduler;

@@ -6,11 +6,9 @@
 use hal::Machine;
 
 use super::Futexes;
+use super::owned_futex::{OWNER, OWNER_DIED, WAITERS};
 use crate::memory::AddressSpace;
 
-const FUTEX_WAITERS: u32 = 0x8000_0000;
-const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
-const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
 const ENTRIES_MAX: usize = 2048;
 
 /// Marks each lock that the thread `tid` still holds, and wakes one that waits for it.
@@ -32,42 +30,38 @@ pub(crate) fn release_robust_list(
         // Read the next one first: once a lock is released, its memory may be gone.
         let next = space.read::<u64>(untagged(entry));
         if entry != pending {
-            release(
-                space,
-                futexes,
-                machine,
-                untagged(entry).wrapping_add(offset),
-                tid,
-            );
+            release(space, futexes, machine, [entry, offset], tid);
         }
         let Ok(next) = next else { break };
         entry = next;
     }
     if pending != 0 {
-        release(
-            space,
-            futexes,
-            machine,
-            untagged(pending).wrapping_add(offset),
-            tid,
-        );
+        release(space, futexes, machine, [pending, offset], tid);
     }
 }
 
-/// Bit 0 marks a priority-inheritance futex, which we do not have.
+/// Bit 0 marks a futex with an owner, which [`OwnedFutexes`](super::OwnedFutexes) hands on.
 const fn untagged(entry: u64) -> u64 {
     entry & !1
 }
 
-fn release(space: &AddressSpace, futexes: &Futexes, machine: &dyn Machine, word: u64, tid: u32) {
+fn release(
+    space: &AddressSpace,
+    futexes: &Futexes,
+    machine: &dyn Machine,
+    [entry, offset]: [u64; 2],
+    tid: u32,
+) {
+    let word = untagged(entry).wrapping_add(offset);
+    let has_owner = entry & 1 != 0;
     let Ok(mut value) = space.load_u32(word) else {
         return;
     };
-    while value & FUTEX_TID_MASK == tid {
-        let dead = value & FUTEX_WAITERS | FUTEX_OWNER_DIED;
+    while value & OWNER == tid {
+        let dead = value & WAITERS | OWNER_DIED;
         match space.compare_exchange_u32(word, value, dead) {
             Ok(found) if found == value => {
-                if value & FUTEX_WAITERS != 0 {
+                if value & WAITERS != 0 && !has_owner {
                     futexes.wake(machine, space.futex_key(word), 1, u32::MAX);
                 }
                 return;

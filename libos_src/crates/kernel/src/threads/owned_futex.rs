@@ -1,0 +1,271 @@
+//! Futexes with an owner: the lock operations of futex(2), which Linux calls priority inheriting.
+//!
+//! The word holds the thread id of its owner, so that the LibOS can hand it to the next in line. No
+//! thread here has a priority, so there is none to inherit.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use hal::{Errno, Machine};
+use locks::Mutex;
+
+use super::futex::FutexKey;
+use super::{Deadline, Thread, Wake};
+use crate::Libos;
+use crate::libos::Task;
+use crate::memory::AddressSpace;
+use crate::syscalls::Stop;
+
+/// Somebody waits, so that whoever unlocks must tell (`linux/futex.h`).
+pub(super) const WAITERS: u32 = 0x8000_0000;
+/// The owner ended without unlocking.
+pub(super) const OWNER_DIED: u32 = 0x4000_0000;
+/// The bits of the owner's thread id.
+pub(super) const OWNER: u32 = 0x3fff_ffff;
+
+/// The queues of all futexes with an owner that somebody waits for.
+pub(crate) struct OwnedFutexes {
+    queues: Mutex<BTreeMap<FutexKey, Queue>>,
+}
+
+/// Who waits for one word. Never empty.
+struct Queue {
+    address: u64,
+    owner: u32,
+    claims: VecDeque<Arc<Claim>>,
+}
+
+/// A thread that waits for its turn.
+struct Claim {
+    tid: u32,
+    /// The enclave thread that sleeps.
+    number: u32,
+    is_granted: AtomicBool,
+}
+
+impl OwnedFutexes {
+    /// No queue.
+    pub(crate) const fn new() -> Self {
+        Self {
+            queues: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Gives a word that has no owner to a thread.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it has an owner, `EDEADLK` if that is the thread itself.
+    pub(crate) fn try_lock(
+        &self,
+        memory: &AddressSpace,
+        address: u64,
+        tid: u32,
+    ) -> Result<(), Errno> {
+        let queues = self.queues.lock();
+        let has_waiters = queues.contains_key(&memory.futex_key(address));
+        match take_free(memory, address, tid, has_waiters)? {
+            None => Ok(()),
+            Some(owner) if owner == tid => Err(Errno::EDEADLK),
+            Some(_) => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// Takes a word from its owner, and gives it to who has waited longest.
+    ///
+    /// # Errors
+    /// `EPERM` if `tid` is not the owner.
+    pub(crate) fn unlock(
+        &self,
+        memory: &AddressSpace,
+        machine: &dyn Machine,
+        address: u64,
+        tid: u32,
+    ) -> Result<(), Errno> {
+        let mut queues = self.queues.lock();
+        if memory.load_u32(address)? & OWNER != tid {
+            return Err(Errno::EPERM);
+        }
+        let key = memory.futex_key(address);
+        let Some(queue) = queues.get_mut(&key) else {
+            return change(memory, address, |_| 0);
+        };
+        let next = queue.hand_over(memory, 0)?;
+        if queue.claims.is_empty() {
+            queues.remove(&key);
+        }
+        drop(queues);
+        machine.unpark(next);
+        Ok(())
+    }
+
+    /// Hands on every word that others wait for and that the thread `tid`, which ends, still owns.
+    pub(crate) fn release_all(&self, memory: &AddressSpace, machine: &dyn Machine, tid: u32) {
+        let mut woken = Vec::new();
+        self.queues.lock().retain(|_, queue| {
+            if queue.owner == tid {
+                match memory.load_u32(queue.address).map(|word| word & OWNER) {
+                    // Somebody came between its end as the word has it, and this.
+                    Ok(owner) if owner != 0 && owner != tid => queue.owner = owner,
+                    // A word that is gone is nobody's: who waits for it goes on, and finds out.
+                    _ => woken.extend(queue.hand_over(memory, OWNER_DIED)),
+                }
+            }
+            !queue.claims.is_empty()
+        });
+        for thread in woken {
+            machine.unpark(thread);
+        }
+    }
+
+    /// Takes a free word, or gets into line for it.
+    fn claim(
+        &self,
+        memory: &AddressSpace,
+        thread: &Thread,
+        address: u64,
+        exists: impl Fn(u32) -> bool,
+    ) -> Result<Option<Arc<Claim>>, Errno> {
+        let tid = thread.tid();
+        let key = memory.futex_key(address);
+        let mut queues = self.queues.lock();
+        let has_waiters = queues.contains_key(&key);
+        let Some(owner) = take_free(memory, address, tid, has_waiters)? else {
+            return Ok(None);
+        };
+        if owner == tid || waits_for(&queues, owner, tid) {
+            return Err(Errno::EDEADLK);
+        }
+        if !exists(owner) {
+            return Err(Errno::ESRCH);
+        }
+        let claim = Arc::new(Claim {
+            tid,
+            number: thread.number(),
+            is_granted: AtomicBool::new(false),
+        });
+        let queue = queues.entry(key).or_insert_with(|| Queue {
+            address,
+            owner,
+            claims: VecDeque::new(),
+        });
+        queue.claims.push_back(claim.clone());
+        Ok(Some(claim))
+    }
+
+    /// Leaves the line; whether the turn had not come.
+    fn withdraw(&self, key: FutexKey, claim: &Arc<Claim>) -> bool {
+        let mut queues = self.queues.lock();
+        if let Some(queue) = queues.get_mut(&key) {
+            queue.claims.retain(|other| !Arc::ptr_eq(other, claim));
+            if queue.claims.is_empty() {
+                queues.remove(&key);
+            }
+        }
+        !claim.is_granted.load(Ordering::Acquire)
+    }
+}
+
+impl Queue {
+    /// Makes the first in line the owner; returns its enclave thread. `marks` go into the word.
+    fn hand_over(&mut self, memory: &AddressSpace, marks: u32) -> Result<u32, Errno> {
+        let next = self.claims.pop_front().ok_or(Errno::ESRCH)?;
+        let waiters = if self.claims.is_empty() { 0 } else { WAITERS };
+        self.owner = next.tid;
+        // Whether or not its memory is still there, its turn has come.
+        let _ = change(memory, self.address, |_| next.tid | waiters | marks);
+        next.is_granted.store(true, Ordering::Release);
+        Ok(next.number)
+    }
+}
+
+/// Makes `tid` the owner of a word that has none; otherwise marks the word as waited for, and
+/// returns the owner.
+fn take_free(
+    memory: &AddressSpace,
+    address: u64,
+    tid: u32,
+    has_waiters: bool,
+) -> Result<Option<u32>, Errno> {
+    let mut owner = 0;
+    change(memory, address, |word| {
+        owner = word & OWNER;
+        let waiters = if has_waiters { WAITERS } else { 0 };
+        match owner {
+            0 => word & OWNER_DIED | tid | waiters,
+            _ if owner == tid => word,
+            _ => word | WAITERS,
+        }
+    })?;
+    Ok((owner != 0).then_some(owner))
+}
+
+/// Whether `from` waits, maybe by way of others, for a word that `tid` owns.
+fn waits_for(queues: &BTreeMap<FutexKey, Queue>, from: u32, tid: u32) -> bool {
+    let mut at = from;
+    // Each step leads to another thread, as no circle was ever let in but by a program that
+    // writes owners itself.
+    for _ in 0..queues.len() {
+        let waited = queues
+            .values()
+            .find(|queue| queue.claims.iter().any(|claim| claim.tid == at));
+        match waited {
+            Some(queue) if queue.owner == tid => return true,
+            Some(queue) => at = queue.owner,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Replaces a word by what becomes of it, in one step.
+fn change(
+    memory: &AddressSpace,
+    address: u64,
+    mut becomes: impl FnMut(u32) -> u32,
+) -> Result<(), Errno> {
+    let mut word = memory.load_u32(address)?;
+    loop {
+        let found = memory.compare_exchange_u32(address, word, becomes(word))?;
+        if found == word {
+            return Ok(());
+        }
+        word = found;
+    }
+}
+
+impl Libos {
+    /// Makes the calling thread the owner of a futex, when its turn comes.
+    pub(crate) fn lock_futex(
+        &self,
+        task: &Task,
+        address: u64,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let Task {
+            process,
+            thread,
+            memory,
+        } = task;
+        let exists = |tid| self.processes.of_thread(tid).is_some();
+        let Some(claim) = (self.owned_futexes).claim(memory, thread, address, exists)? else {
+            return Ok(());
+        };
+        let key = memory.futex_key(address);
+        loop {
+            if claim.is_granted.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let stop = match self.sleep(process, thread, deadline) {
+                Wake::Look => continue,
+                Wake::TimedOut => Stop::Errno(Errno::ETIMEDOUT),
+                Wake::Signal => Stop::RestartAlways,
+            };
+            return match self.owned_futexes.withdraw(key, &claim) {
+                true => Err(stop),
+                false => Ok(()),
+            };
+        }
+    }
+}
