@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! null zero full random urandom     served here
-//! tty console                       the kernel's terminal
+//! tty console                       the kernel's terminals
+//! ptmx                              a link to pts/ptmx
 //! fd stdin stdout stderr            links into /proc/self/fd
 //! pts shm                           empty directories to mount on
 //! ```
@@ -36,10 +37,14 @@ pub struct DevFs {
 }
 
 impl DevFs {
-    /// `terminal` is the character device that `tty` and `console` stand for: it reads, writes and
-    /// answers `ioctl` by itself.
+    /// `terminal` and `console` are the devices `tty` and `console`, which open as what they stand
+    /// for.
     #[must_use]
-    pub fn new(random: Arc<dyn Random>, terminal: Arc<dyn Inode>) -> Arc<Self> {
+    pub fn new(
+        random: Arc<dyn Random>,
+        terminal: Arc<dyn Inode>,
+        console: Arc<dyn Inode>,
+    ) -> Arc<Self> {
         let device = |inode, minor, source| -> Arc<dyn Inode> {
             Arc::new(MemoryDevice::new(inode, minor, source))
         };
@@ -51,8 +56,9 @@ impl DevFs {
             ("full", device(4, 7, Source::ZerosWithoutRoom)),
             ("random", device(5, 8, Source::Random(random.clone()))),
             ("urandom", device(6, 9, Source::Random(random))),
-            ("tty", terminal.clone()),
-            ("console", terminal),
+            ("tty", terminal),
+            ("console", console),
+            ("ptmx", link(13, "pts/ptmx")),
             ("fd", link(7, "/proc/self/fd")),
             ("stdin", link(8, "/proc/self/fd/0")),
             ("stdout", link(9, "/proc/self/fd/1")),

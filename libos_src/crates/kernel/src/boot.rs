@@ -33,8 +33,12 @@ impl Libos {
             .map_err(|error| error.to_string())?;
         let env = self.config.variables(&host.env);
         let stdin = Arc::new(HostStream::new(self.machine, 0));
-        let process_files =
-            ProcessFiles::new(self.machine, self.processes.clone(), self.slots().clone());
+        let process_files = ProcessFiles::new(
+            self.machine,
+            self.processes.clone(),
+            self.slots().clone(),
+            self.terminals.clone(),
+        );
         let namespace = self.mount_all(&process_files, stdin.clone())?;
         let mut viewpoint = Viewpoint::new(namespace);
         self.enter_working_directory(&mut viewpoint)?;
@@ -139,8 +143,15 @@ impl Libos {
             } else {
                 flags
             };
-            let location = viewpoint.namespace.anonymous(stream, b"host stream");
-            let file = OpenFile::new(location, flags).map_err(|errno| errno.to_string())?;
+            // Programs ask for the name of a terminal.
+            let console = viewpoint.resolve(None, b"/dev/console", Follow::Yes);
+            let file = match console {
+                Ok(console) if stream.is_terminal() => OpenFile::through(console, stream, flags),
+                _ => {
+                    let location = viewpoint.namespace.anonymous(stream, b"host stream");
+                    OpenFile::new(location, flags).map_err(|errno| errno.to_string())?
+                }
+            };
             descriptors
                 .add(
                     0,

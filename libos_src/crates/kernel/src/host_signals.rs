@@ -34,7 +34,7 @@ impl Libos {
         let target = match signal {
             Signal::INT | Signal::QUIT | Signal::TSTP | Signal::WINCH | Signal::HUP => {
                 // A terminal that nobody has sends to the first process's group.
-                match self.console.holder().foreground {
+                match self.terminals.console.holder().foreground {
                     0 => Target::Group(FIRST_PID),
                     group => Target::Group(group),
                 }

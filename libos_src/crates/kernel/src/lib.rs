@@ -24,6 +24,7 @@ mod program;
 mod signals;
 mod sockets;
 mod syscalls;
+mod terminals;
 #[cfg(test)]
 mod tests;
 mod threads;

@@ -15,14 +15,13 @@ use hal::{
 use locks::{Mutex, Once, RwLock};
 use tmpfs::TmpFs;
 
-use crate::files::Console;
 use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
-use crate::processes::FIRST_PID;
 use crate::processes::{Process, ProcessTable};
-use crate::signals;
+use crate::signals::{self, Outbox};
 use crate::sockets::Sockets;
 use crate::syscalls::{self, Call, SystemV};
+use crate::terminals::Terminals;
 use crate::threads::{Context, Futexes, OwnedFutexes, Resume, Scheduler, Thread};
 use crate::timers::Timers;
 
@@ -39,8 +38,9 @@ pub struct Libos {
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
-    /// The host's terminal.
-    pub(crate) console: Console,
+    pub(crate) terminals: Arc<Terminals>,
+    /// Signals that files have raised.
+    pub(crate) outbox: Arc<Outbox>,
     /// What address spaces are made from, once the first process is there.
     pub(crate) foundation: Once<Foundation>,
     /// Who runs on each enclave thread. Only that thread changes its slot.
@@ -117,6 +117,7 @@ impl Libos {
     /// A kernel that has no process yet; [`Kernel::start`] makes it.
     #[must_use]
     pub fn new(machine: &'static dyn Machine, config: Config) -> Self {
+        let outbox = Arc::<Outbox>::default();
         Self {
             machine,
             futexes: Futexes::new(),
@@ -127,7 +128,8 @@ impl Libos {
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             timers: Timers::default(),
-            console: Console::of_session(FIRST_PID),
+            terminals: Terminals::new(outbox.clone()),
+            outbox,
             foundation: Once::new(),
             // One enclave thread is the keeper's.
             slots: Slots::new(config.threads.max.saturating_add(1)),

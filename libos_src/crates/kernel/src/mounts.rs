@@ -15,11 +15,12 @@ use overlay::OverlayFs;
 use procfs::{ProcFs, SysFs};
 use tmpfs::TmpFs;
 use verity::{Parameters, RawSource, Reporter, Verified};
-use vfs::{FileSystem, Follow, Inode, Mode, MountFlags, Namespace, Timestamp, Viewpoint};
+use vfs::{FileSystem, Follow, Mode, MountFlags, Namespace, Timestamp, Viewpoint};
 
 use crate::Libos;
-use crate::files::Fifos;
+use crate::files::{Fifos, HostStream};
 use crate::processes::ProcessFiles;
+use crate::terminals::{ConsoleNode, ControllingTerminal, DevPts};
 
 /// Verified blocks of each image that are kept, in bytes.
 const BLOCK_CACHE_BYTES: usize = 4 << 20;
@@ -31,7 +32,7 @@ impl Libos {
     pub(crate) fn mount_all(
         &self,
         process_files: &Arc<ProcessFiles>,
-        terminal: Arc<dyn Inode>,
+        console: Arc<HostStream>,
     ) -> Result<Arc<Namespace>, String> {
         let mut mounts = self.config.mounts.iter();
         let root = mounts.next().ok_or("the configuration mounts nothing")?;
@@ -42,7 +43,23 @@ impl Libos {
         let random = Arc::new(EnclaveRandom(self.machine));
         // Where the root has the directories, so that a root without them stays as it is.
         let free = MountFlags::default();
-        attach(&viewpoint, "/dev", DevFs::new(random, terminal), free).or_else(unless_missing)?;
+        let devices = DevFs::new(
+            random,
+            Arc::new(ControllingTerminal {
+                machine: self.machine,
+                slots: self.slots().clone(),
+                processes: self.processes.clone(),
+                terminals: self.terminals.clone(),
+                console: console.clone(),
+            }),
+            Arc::new(ConsoleNode(console)),
+        );
+        attach(&viewpoint, "/dev", devices, free).or_else(unless_missing)?;
+        let pseudo = DevPts::new(self.machine, self.slots().clone(), self.terminals.clone());
+        attach(&viewpoint, "/dev/pts", pseudo, free).or_else(unless_missing)?;
+        if let Ok(directory) = viewpoint.resolve(None, b"/dev/pts", Follow::Yes) {
+            self.terminals.directory.call_once(|| directory);
+        }
         let shared_memory = self.tmpfs(self.default_tmpfs_bytes(), 0o1777);
         let shared_memory =
             shared_memory.map_err(|errno| format!("cannot mount /dev/shm: {errno}"))?;

@@ -278,8 +278,13 @@ impl Line {
         }
     }
 
-    /// Does what a signal does to the queues: to be called when one is sent to the foreground.
-    pub fn flush_for_signal(&mut self) {
+    /// Sends a byte to the terminal emulator as it is.
+    pub fn send(&mut self, byte: u8) {
+        self.screen.put(byte);
+    }
+
+    /// Does what a signal does to the queues.
+    fn flush_for_signal(&mut self) {
         if self.settings.local().contains(Local::KEEPS_QUEUES) {
             return;
         }

@@ -64,11 +64,8 @@ impl OpenFile {
     }
 
     /// Opens the inode at `location`, for which `object` does the input and output.
-    pub(crate) fn through(
-        location: Location,
-        object: Arc<dyn Inode>,
-        flags: OpenFlags,
-    ) -> Arc<Self> {
+    #[must_use]
+    pub fn through(location: Location, object: Arc<dyn Inode>, flags: OpenFlags) -> Arc<Self> {
         let kept = flags.difference(
             OpenFlags::CREATE
                 | OpenFlags::EXCLUSIVE

@@ -423,7 +423,7 @@ fn devices_do_what_they_are_there_for() {
     mount(
         &view,
         "/dev",
-        DevFs::new(Arc::new(Sevens), Arc::new(Terminal)),
+        DevFs::new(Arc::new(Sevens), Arc::new(Terminal), Arc::new(Terminal)),
     );
     let open = |path: &[u8]| {
         let flags = OpenFlags::READ_WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;

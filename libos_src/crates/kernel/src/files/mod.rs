@@ -1,7 +1,6 @@
 //! Descriptors, and the files that only the kernel can make: the host's streams, pipes, counters,
 //! sets of files to wait for.
 
-mod console;
 mod descriptors;
 mod event_counter;
 mod event_poll;
@@ -14,7 +13,6 @@ mod ring;
 mod signal_file;
 mod timer;
 
-pub(crate) use console::{Console, Holder as ConsoleHolder};
 pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};

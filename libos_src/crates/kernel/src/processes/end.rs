@@ -8,7 +8,7 @@ use locks::Mutex;
 use super::{FIRST_PID, Process};
 use crate::Libos;
 use crate::libos::{Task, Then};
-use crate::signals::{Signal, SignalInfo};
+use crate::signals::{Recipient, Signal, SignalInfo};
 use crate::threads::release_robust_list;
 
 /// How a process ended.
@@ -159,6 +159,7 @@ impl Libos {
         // Closing files may take long, so it is done without the lock.
         let descriptors = core::mem::take(&mut *process.descriptors.write());
         drop(descriptors);
+        self.end_session_of(process.pid);
         self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
         self.system_v.forget_process(process.pid);
@@ -184,6 +185,12 @@ impl Libos {
             }
             self.wake_waiting(&parent);
         }
+        for group in ended.orphaned_groups {
+            for signal in [Signal::HUP, Signal::CONT] {
+                self.outbox.post(Recipient::Group(group), signal);
+            }
+        }
+        self.send_raised_signals();
     }
 
     /// Lets the threads look that wait for children of `process`.

@@ -13,12 +13,14 @@ use vfs::Location;
 
 use super::{Process, ProcessTable, Standing};
 use crate::libos::Slots;
+use crate::terminals::Terminals;
 
 /// Answers what `/proc` asks.
 pub(crate) struct ProcessFiles {
     machine: &'static dyn Machine,
     processes: Arc<ProcessTable>,
     slots: Arc<Slots>,
+    terminals: Arc<Terminals>,
 }
 
 const PAGE_BYTES: u64 = hal::PAGE_SIZE;
@@ -30,11 +32,13 @@ impl ProcessFiles {
         machine: &'static dyn Machine,
         processes: Arc<ProcessTable>,
         slots: Arc<Slots>,
+        terminals: Arc<Terminals>,
     ) -> Arc<Self> {
         Arc::new(Self {
             machine,
             processes,
             slots,
+            terminals,
         })
     }
 
@@ -162,12 +166,16 @@ impl ProcessFiles {
         let state = &self.state(process)[..1];
         let parent = self.processes.parent(pid);
         let (group, session) = self.processes.group_and_session(pid).unwrap_or_default();
+        let terminal = self.terminals.shown(session);
+        let (terminal, foreground) = terminal.map_or((0, -1), |(number, foreground)| {
+            (number.to_u64(), i64::from(foreground))
+        });
         let threads = process.thread_count();
         let resident_pages = resident / PAGE_BYTES;
         let began = ticks_of(process.began);
         // Fields 4 to 24 and then zeros up to 52, as proc(5) numbers them.
         format!(
-            "{pid} ({name}) {state} {parent} {group} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 \
+            "{pid} ({name}) {state} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 0 0 0 0 20 0 \
              {threads} 0 {began} {mapped} {resident_pages} {}{}\n",
             u64::MAX,
             " 0".repeat(27)

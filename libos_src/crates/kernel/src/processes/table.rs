@@ -71,6 +71,8 @@ pub(crate) struct Ended {
     pub(crate) death_signals: Vec<(Arc<Process>, Signal)>,
     /// Who has inherited children that have ended already.
     pub(crate) heirs: Vec<Arc<Process>>,
+    /// Groups with stopped processes that nobody can continue any more.
+    pub(crate) orphaned_groups: Vec<u32>,
 }
 
 impl Members {
@@ -90,6 +92,23 @@ impl Members {
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Member> {
         self.by_pid.values().filter(|member| member.is_alive())
+    }
+
+    /// Whether no live process of a group has a parent outside of it in the same session.
+    fn is_orphaned(&self, group: u32) -> bool {
+        !(self.live())
+            .filter(|member| member.group == group)
+            .any(|member| {
+                let parent = self.by_pid.get(&member.parent);
+                parent
+                    .is_some_and(|parent| parent.group != group && parent.session == member.session)
+            })
+    }
+
+    /// Whether a process of a group has stopped.
+    fn has_stopped(&self, group: u32) -> bool {
+        let mut in_group = (self.live()).filter(|member| member.group == group);
+        in_group.any(|member| member.process.stop.is_set())
     }
 
     /// Who takes over the children of `pid`.
@@ -303,12 +322,8 @@ impl ProcessTable {
     /// then there is no shell that could continue the group (POSIX "orphaned process group").
     pub(crate) fn is_orphaned(&self, pid: u32) -> bool {
         let members = self.0.lock();
-        let Some(own) = members.by_pid.get(&pid) else {
-            return true;
-        };
-        let in_group = (members.live()).filter(|member| member.group == own.group);
-        let mut parents = in_group.filter_map(|member| members.by_pid.get(&member.parent));
-        !parents.any(|parent| parent.group != own.group && parent.session == own.session)
+        let own = members.by_pid.get(&pid);
+        own.is_none_or(|own| members.is_orphaned(own.group))
     }
 
     /// Whether a session has a live process.
@@ -377,6 +392,7 @@ impl ProcessTable {
             exit_signal: None,
             death_signals: Vec::new(),
             heirs: Vec::new(),
+            orphaned_groups: Vec::new(),
         };
         let heir = members.heir_of(process.pid);
         let Some(member) = members.by_pid.get_mut(&process.pid) else {
@@ -385,7 +401,20 @@ impl ProcessTable {
         member.change = Some(Change::Ended(status));
         member.time = time;
         let (parent, exit_signal) = (member.parent, member.exit_signal);
+        let (group, session) = (member.group, member.session);
         let orphans = core::mem::take(&mut member.children);
+        // The groups that this process connected with another one of its session.
+        let mut connected = BTreeSet::new();
+        let related = orphans.iter().chain([&parent]);
+        for other in related.filter_map(|pid| members.by_pid.get(pid)) {
+            if other.session == session && other.group != group {
+                connected.insert(if other.process.pid == parent {
+                    group
+                } else {
+                    other.group
+                });
+            }
+        }
         let mut has_zombie = false;
         for &orphan in &orphans {
             if let Some(member) = members.by_pid.get_mut(&orphan) {
@@ -403,6 +432,8 @@ impl ProcessTable {
                 ended.heirs.push(member.process.clone());
             }
         }
+        connected.retain(|&group| members.is_orphaned(group) && members.has_stopped(group));
+        ended.orphaned_groups = connected.into_iter().collect();
         let Some(member) = members.by_pid.get(&parent) else {
             return ended;
         };

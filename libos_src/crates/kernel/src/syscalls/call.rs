@@ -72,6 +72,7 @@ impl Call<'_> {
         let outcome = self
             .check_room(number)
             .and_then(|()| table::dispatch(&mut self, number, arguments));
+        self.libos.send_raised_signals();
         let mut interrupted = None;
         self.regs.rax = match outcome {
             Ok(value) => value,

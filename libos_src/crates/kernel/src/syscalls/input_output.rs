@@ -13,6 +13,7 @@ use super::records::Vector;
 use super::room;
 use crate::files::{HostStream, poll_events};
 use crate::signals::{Signal, SignalInfo};
+use crate::terminals::End as TerminalEnd;
 
 /// `read(2)`.
 pub(super) fn read(call: &mut Call<'_>, fd: i32, buffer: Address, len: u64) -> Outcome {
@@ -84,6 +85,12 @@ impl Call<'_> {
         vectors: &[Vector],
         offset: Option<u64>,
     ) -> Outcome {
+        if let Some(end) = TerminalEnd::behind(file).filter(|end| !end.is_master()) {
+            return match offset {
+                None => self.read_slave(file, end, vectors),
+                Some(_) => Err(Errno::ESPIPE.into()),
+            };
+        }
         let mut buffers = Buffers::new(self.memory(), vectors);
         // What can be waited for gives what it has, everything else all that was asked for.
         let is_stream = poll_events::can_wait_for(file);
@@ -181,5 +188,6 @@ pub(super) fn buffer_of(len: usize) -> Result<Vec<u8>, Errno> {
 /// Whether bytes flow through it to another program, as far as there is room.
 fn is_flow(file: &OpenFile) -> bool {
     let kind = file.object().kind();
-    matches!(kind, FileType::Fifo | FileType::Socket) && HostStream::behind(file).is_none()
+    TerminalEnd::behind(file).is_some()
+        || matches!(kind, FileType::Fifo | FileType::Socket) && HostStream::behind(file).is_none()
 }

@@ -6,9 +6,10 @@ use hal::Errno;
 use vfs::{FileType, OpenFlags};
 
 use super::call::{Call, Outcome};
-use super::terminal;
+use super::{host_terminal, pseudo_terminal};
 use crate::files::{HostStream, PipeEnd};
 use crate::sockets::Socket;
+use crate::terminals::End as TerminalEnd;
 
 const SIOCOUTQ: u32 = 0x5411;
 const FIONREAD: u32 = 0x541b;
@@ -43,7 +44,10 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
         _ if let Some(stream) = HostStream::behind(&file)
             && stream.is_terminal() =>
         {
-            return terminal::control(call, stream, request, argument);
+            return host_terminal::control(call, &file, stream, request, argument);
+        }
+        _ if let Some(end) = TerminalEnd::behind(&file) => {
+            return pseudo_terminal::control(call, &file, end, request, argument);
         }
         FIONREAD if file.location().kind() == FileType::Regular => {
             let offset = file.seek(vfs::SeekFrom::Current(0))?;

@@ -6,6 +6,7 @@ use vfs::{Location, Mode, OpenFlags, Readiness, Restrictions, Viewpoint};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use crate::files::{Descriptor, PipeEnd};
+use crate::terminals::End as TerminalEnd;
 
 const AT_WORKING_DIRECTORY: i32 = -100;
 
@@ -99,6 +100,11 @@ fn open_from(
                 Ok(())
             }
         })?;
+    }
+    let may_control = flags.is_readable() && !flags.contains(OpenFlags::NO_CONTROLLING_TERMINAL);
+    if let Some(end) = TerminalEnd::behind(&file).filter(|end| may_control && !end.is_master()) {
+        let control = &end.terminal().control;
+        call.libos.take_terminal(control, call.process.pid);
     }
     let is_closed_on_exec = flags.contains(OpenFlags::CLOSE_ON_EXEC);
     let descriptor = Descriptor {

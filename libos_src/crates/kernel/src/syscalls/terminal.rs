@@ -1,120 +1,75 @@
-//! `ioctl` of the host's terminal (ioctl_tty(2)).
-//!
-//! Its settings and its line discipline are the host's: what is asked here is asked there. Sessions
-//! and groups are the LibOS's own, of which the host knows nothing.
+//! Sessions and their terminals (ioctl_tty(2)): the same for the host's terminal and for
+//! pseudo-terminals.
 
-use hal::{Errno, SettingsTime, TerminalRequest, TerminalSettings};
+use hal::Errno;
+use tty::Local;
+use vfs::{OpenFile, Readiness};
 
 use super::call::{Call, Outcome, Stop};
-use crate::files::{ConsoleHolder, HostStream};
+use super::host_terminal;
+use crate::files::HostStream;
 use crate::processes::Target;
 use crate::signals::{Signal, SignalInfo};
+use crate::terminals::{Control, End, Holder};
 
-const TCGETS: u32 = 0x5401;
-const TCSETS: u32 = 0x5402;
-const TCSETSW: u32 = 0x5403;
-const TCSETSF: u32 = 0x5404;
-const TCSBRK: u32 = 0x5409;
-const TCFLSH: u32 = 0x540b;
-const TIOCSCTTY: u32 = 0x540e;
+pub(super) const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
-const TIOCOUTQ: u32 = 0x5411;
-const TIOCGWINSZ: u32 = 0x5413;
-const TIOCSWINSZ: u32 = 0x5414;
-const FIONREAD: u32 = 0x541b;
 const TIOCNOTTY: u32 = 0x5422;
+const TIOCGETD: u32 = 0x5424;
 const TIOCGSID: u32 = 0x5429;
 
-/// Serves a request about the terminal behind `stream`; `ENOTTY` for any other.
+/// Serves a request about whose the terminal is that `control` belongs to; `ENOTTY` for any other.
 pub(super) fn control(
-    call: &mut Call<'_>,
-    stream: &HostStream,
+    call: &Call<'_>,
+    file: &OpenFile,
+    control: &Control,
     request: u32,
     argument: u64,
 ) -> Outcome {
-    let (machine, fd) = (call.libos.machine, stream.descriptor());
-    let ask = |what, value| machine.host_tty_request(fd, what, value);
-    match request {
-        TCGETS => {
-            let settings = machine.host_tty_settings(fd)?;
-            call.memory().copy_out(argument, &settings)?;
-        }
-        TCSETS | TCSETSW | TCSETSF => {
-            let mut settings: TerminalSettings = [0; _];
-            call.memory().copy_in(argument, &mut settings)?;
-            call.must_be_in_foreground(Signal::TTOU)?;
-            let when = match request {
-                TCSETS => SettingsTime::Now,
-                TCSETSW => SettingsTime::AfterOutput,
-                _ => SettingsTime::WithoutInput,
-            };
-            machine.set_host_tty_settings(fd, &settings, when)?;
-        }
-        // An argument of 0 asks for a break, which no terminal of today knows.
-        TCSBRK => drop(ask(TerminalRequest::Drain, 0)?),
-        TCFLSH => {
-            call.must_be_in_foreground(Signal::TTOU)?;
-            let what = match argument {
-                0 => TerminalRequest::FlushInput,
-                1 => TerminalRequest::FlushOutput,
-                2 => TerminalRequest::Flush,
-                _ => return Err(Errno::EINVAL.into()),
-            };
-            ask(what, 0)?;
-        }
-        FIONREAD => {
-            let size = ask(TerminalRequest::InputSize, 0)?;
-            call.memory().write(argument, &size)?;
-        }
-        TIOCOUTQ => call.memory().write(argument, &0u32)?,
-        TIOCGWINSZ => {
-            let size = machine.host_tty_size(fd)?;
-            call.memory()
-                .write(argument, &[size.rows, size.columns, 0, 0])?;
-        }
-        TIOCSWINSZ => {
-            let [rows, columns, _, _]: [u16; 4] = call.memory().read(argument)?;
-            let packed = u32::from(rows) << 16 | u32::from(columns);
-            ask(TerminalRequest::SetSize, packed)?;
-        }
-        _ => return control_session(call, request, argument),
-    }
-    Ok(0)
-}
-
-/// What does not concern the host.
-fn control_session(call: &mut Call<'_>, request: u32, argument: u64) -> Outcome {
     let (libos, pid) = (call.libos, call.process.pid);
     let (_, session) = libos.processes.group_and_session(pid)?;
-    let holder = libos.console.holder();
+    let holder = control.holder();
     let is_own = holder.session == session;
+    // A terminal emulator may ask whose its slave is.
+    let is_master = End::behind(file).is_some_and(End::is_master);
     match request {
-        TIOCGPGRP if is_own => call.memory().write(argument, &holder.foreground)?,
-        TIOCGSID if is_own => call.memory().write(argument, &session)?,
+        TIOCGPGRP if is_own || is_master => {
+            call.memory().write(argument, &holder.foreground)?;
+        }
+        TIOCGSID if is_own || (is_master && holder.session != 0) => {
+            call.memory().write(argument, &holder.session)?;
+        }
+        TIOCGETD => call.memory().write(argument, &0u32)?,
         TIOCSPGRP if is_own => {
+            match call.must_be_in_foreground(control, Signal::TTOU) {
+                Err(Stop::Errno(Errno::EIO)) => return Err(Errno::ENOTTY.into()),
+                other => other?,
+            }
             let group: i32 = call.memory().read(argument)?;
             let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
-            call.must_be_in_foreground(Signal::TTOU)?;
+            libos.processes.targets(pid, Target::Group(group))?;
             if !libos.processes.is_group_of(group, session) {
                 return Err(Errno::EPERM.into());
             }
-            let foreground = group;
-            libos.console.change(|holder| {
-                (holder.session == session).then_some(ConsoleHolder {
+            control.change(|holder| {
+                (holder.session == session).then_some(Holder {
                     session,
-                    foreground,
+                    foreground: group,
                 })
             });
         }
         TIOCSCTTY => {
-            let taken = libos.console.change(|holder| {
+            if pid == session && is_own {
+                return Ok(0);
+            }
+            if pid != session || libos.terminals.of_session(session).is_some() {
+                return Err(Errno::EPERM.into());
+            }
+            let steals = argument == 1 && call.process.standing.lock().is_superuser();
+            let taken = control.change(|holder| {
                 let is_free = holder.session == 0 || !libos.processes.has_session(holder.session);
-                let may = pid == session && (is_free || holder.session == session);
-                may.then_some(ConsoleHolder {
-                    session,
-                    foreground: pid,
-                })
+                (is_free || steals).then(|| Holder::leader(pid))
             });
             if !taken {
                 return Err(Errno::EPERM.into());
@@ -122,12 +77,7 @@ fn control_session(call: &mut Call<'_>, request: u32, argument: u64) -> Outcome 
         }
         TIOCNOTTY if is_own => {
             if pid == session {
-                libos.console.change(|_| {
-                    Some(ConsoleHolder {
-                        session: 0,
-                        foreground: 0,
-                    })
-                });
+                libos.terminals.leave(control, session);
             }
         }
         _ => return Err(Errno::ENOTTY.into()),
@@ -136,18 +86,53 @@ fn control_session(call: &mut Call<'_>, request: u32, argument: u64) -> Outcome 
 }
 
 impl Call<'_> {
+    /// Stops the group of the caller if it is in the background of the terminal behind `file`, and
+    /// reads it, or writes to one that does not want that.
+    pub(super) fn may_use_terminal(&self, file: &OpenFile, wanted: Readiness) -> Result<(), Stop> {
+        let Some(control) = self.libos.terminals.control_behind(file) else {
+            return Ok(());
+        };
+        if wanted == Readiness::READABLE {
+            return self.must_be_in_foreground(control, Signal::TTIN);
+        }
+        if wanted == Readiness::WRITABLE && self.is_in_background(control)? {
+            let stops = match (End::behind(file), HostStream::behind(file)) {
+                (Some(end), _) => {
+                    let local = end.terminal().settings().local();
+                    local.contains(Local::STOPS_BACKGROUND_OUTPUT)
+                }
+                (_, Some(stream)) => host_terminal::stops_background_output(self, stream),
+                _ => false,
+            };
+            if stops {
+                return self.must_be_in_foreground(control, Signal::TTOU);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a terminal is the caller's, and another group is in its foreground.
+    fn is_in_background(&self, control: &Control) -> Result<bool, Errno> {
+        let holder = control.holder();
+        let pid = self.process.pid;
+        let (group, session) = self.libos.processes.group_and_session(pid)?;
+        Ok(holder.session == session && holder.foreground != group)
+    }
+
     /// Stops the group of the caller with `signal` if it is in the background of its terminal, and
     /// has the call made again once it goes on.
     ///
     /// Who blocks or ignores the signal may write and set all the same (`SIGTTOU`), and gets `EIO`
     /// for reading (`SIGTTIN`), as does a group that nobody could continue.
-    pub(super) fn must_be_in_foreground(&self, signal: Signal) -> Result<(), Stop> {
-        let (libos, pid) = (self.libos, self.process.pid);
-        let (group, session) = libos.processes.group_and_session(pid)?;
-        let holder = libos.console.holder();
-        if holder.session != session || holder.foreground == group {
+    pub(super) fn must_be_in_foreground(
+        &self,
+        control: &Control,
+        signal: Signal,
+    ) -> Result<(), Stop> {
+        if !self.is_in_background(control)? {
             return Ok(());
         }
+        let (libos, pid) = (self.libos, self.process.pid);
         let is_unheard = self.thread.signals.lock().mask.contains(signal)
             || self.process.signals.lock().action(signal).ignores(signal);
         if is_unheard && signal == Signal::TTOU {
@@ -156,6 +141,7 @@ impl Call<'_> {
         if is_unheard || libos.processes.is_orphaned(pid) {
             return Err(Errno::EIO.into());
         }
+        let (group, _) = libos.processes.group_and_session(pid)?;
         for process in libos.processes.targets(pid, Target::Group(group))? {
             libos.send_to_process(&process, signal, SignalInfo::from_kernel(signal))?;
         }

@@ -7,7 +7,6 @@ use vfs::{OpenFile, OpenFlags, Readiness, Watcher, Watchers};
 
 use super::call::{Call, Stop};
 use crate::files::HostStream;
-use crate::signals::Signal;
 use crate::sockets::Socket;
 use crate::threads::{Deadline, Wake};
 
@@ -19,6 +18,7 @@ impl Call<'_> {
         wanted: Readiness,
         action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
+        self.may_use_terminal(file, wanted)?;
         if file.flags().contains(OpenFlags::NON_BLOCKING) {
             return self.without_waiting(file, wanted, action);
         }
@@ -51,9 +51,6 @@ impl Call<'_> {
         mut action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
         if let Some(stream) = HostStream::behind(file) {
-            if wanted == Readiness::READABLE && stream.is_terminal() {
-                self.must_be_in_foreground(Signal::TTIN)?;
-            }
             // A read waits here, where a signal can end it. A write seldom waits, and asks at once.
             while wanted == Readiness::READABLE && !self.may_host(stream, wanted, deadline)? {}
             return Ok(action()?);

@@ -105,6 +105,7 @@ impl Libos {
         thread: &Arc<Thread>,
         wait: impl FnOnce() -> T,
     ) -> T {
+        self.send_raised_signals();
         let memory = process.memory();
         self.release_memory(thread, &memory);
         let outcome = wait();

@@ -1,0 +1,279 @@
+//! Reading, and `ioctl`, of pseudo-terminals (pty(7), ioctl_tty(2)).
+
+use core::time::Duration;
+
+use hal::Errno;
+use tty::{Local, Queue, Settings, Size};
+use vfs::{Mode, OpenFile, OpenFlags, Readiness};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::buffers::Buffers;
+use super::call::{Call, Outcome, Stop};
+use super::records::Vector;
+use super::terminal;
+use crate::files::Descriptor;
+use crate::signals::{Recipient, Signal};
+use crate::terminals::End;
+use crate::threads::{Deadline, Wake};
+
+const TCGETS: u32 = 0x5401;
+const TCSETS: u32 = 0x5402;
+const TCSETSW: u32 = 0x5403;
+const TCSETSF: u32 = 0x5404;
+const TCSBRK: u32 = 0x5409;
+const TCXONC: u32 = 0x540a;
+const TCFLSH: u32 = 0x540b;
+const TIOCEXCL: u32 = 0x540c;
+const TIOCNXCL: u32 = 0x540d;
+const TIOCOUTQ: u32 = 0x5411;
+const TIOCSTI: u32 = 0x5412;
+const TIOCGWINSZ: u32 = 0x5413;
+const TIOCSWINSZ: u32 = 0x5414;
+const FIONREAD: u32 = 0x541b;
+const TIOCPKT: u32 = 0x5420;
+const TCSBRKP: u32 = 0x5425;
+const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCSIG: u32 = 0x4004_5436;
+const TIOCGPTN: u32 = 0x8004_5430;
+const TIOCGPKT: u32 = 0x8004_5438;
+const TIOCGPTLCK: u32 = 0x8004_5439;
+const TIOCGPTPEER: u32 = 0x5441;
+
+/// A tenth of a second, the unit of `VTIME`.
+const TIME_UNIT: Duration = Duration::from_millis(100);
+
+/// Serves a request about a pseudo-terminal; `ENOTTY` for any other.
+pub(super) fn control(
+    call: &mut Call<'_>,
+    file: &OpenFile,
+    end: &End,
+    request: u32,
+    argument: u64,
+) -> Outcome {
+    let terminal = end.terminal();
+    if end.is_hung_up() {
+        return Err(Errno::EIO.into());
+    }
+    match request {
+        TCGETS => {
+            let settings = terminal.settings();
+            call.memory().copy_out(argument, settings.as_bytes())?;
+        }
+        TCSETS | TCSETSW | TCSETSF => {
+            let mut bytes = [0; size_of::<Settings>()];
+            call.memory().copy_in(argument, &mut bytes)?;
+            call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
+            let settings = Settings::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+            terminal.set_settings(settings, request == TCSETSF);
+        }
+        // Output has arrived as soon as it is written, and nobody knows of breaks.
+        TCSBRK | TCSBRKP => call.must_be_in_foreground(&terminal.control, Signal::TTOU)?,
+        TCXONC => {
+            call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
+            control_flow(end, argument)?;
+        }
+        TCFLSH => {
+            call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
+            flush(end, argument)?;
+        }
+        // Whoever opens it again is the superuser, or the same.
+        TIOCEXCL | TIOCNXCL => {}
+        FIONREAD => {
+            let len = terminal.line(|line| {
+                if end.is_master() {
+                    line.output_bytes()
+                } else {
+                    line.readable_bytes()
+                }
+            });
+            call.memory().write(argument, &(len as u32))?;
+        }
+        TIOCOUTQ => call.memory().write(argument, &0u32)?,
+        TIOCGWINSZ => {
+            let size = terminal.size();
+            call.memory().copy_out(argument, size.as_bytes())?;
+        }
+        TIOCSWINSZ => {
+            let mut bytes = [0; size_of::<Size>()];
+            call.memory().copy_in(argument, &mut bytes)?;
+            let size = Size::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+            terminal.set_size(size);
+        }
+        // Typing for somebody else: refused, as Linux does unless it is told otherwise.
+        TIOCSTI => return Err(Errno::EIO.into()),
+        _ if end.is_master() => return control_master(call, file, end, request, argument),
+        _ => return terminal::control(call, file, &terminal.control, request, argument),
+    }
+    Ok(0)
+}
+
+fn control_master(
+    call: &mut Call<'_>,
+    file: &OpenFile,
+    end: &End,
+    request: u32,
+    argument: u64,
+) -> Outcome {
+    let terminal = end.terminal();
+    match request {
+        TIOCGPTN => call.memory().write(argument, &terminal.number())?,
+        TIOCSPTLCK => {
+            let is_locked: i32 = call.memory().read(argument)?;
+            terminal.set_locked(is_locked != 0);
+        }
+        TIOCGPTLCK => {
+            let is_locked = u32::from(terminal.is_locked());
+            call.memory().write(argument, &is_locked)?;
+        }
+        TIOCPKT => {
+            let is_on: i32 = call.memory().read(argument)?;
+            terminal.change(|line, _| line.set_packet(is_on != 0));
+        }
+        TIOCGPKT => {
+            let is_on = terminal.line(|line| line.packet().is_some());
+            call.memory().write(argument, &u32::from(is_on))?;
+        }
+        TIOCSIG => {
+            let signal = Signal::new(argument as i32)?;
+            let foreground = terminal.control.holder().foreground;
+            let outbox = &call.libos.outbox;
+            outbox.post(Recipient::Group(foreground), signal);
+        }
+        TIOCGPTPEER => return open_peer(call, end, argument),
+        _ => return terminal::control(call, file, &terminal.control, request, argument),
+    }
+    Ok(0)
+}
+
+/// Opens the slave without a path.
+fn open_peer(call: &Call<'_>, end: &End, flags: u64) -> Outcome {
+    let flags = OpenFlags::from_argument(flags as u32);
+    let mut name = [0; 10];
+    let name = decimal(end.terminal().number(), &mut name);
+    let directory = call.libos.terminals.directory.get().ok_or(Errno::EIO)?;
+    let viewpoint = call.process.viewpoint.read().clone();
+    let mode = Mode::from_low_bits(0);
+    let file = viewpoint.open(Some(directory), name, flags, mode)?;
+    let descriptor = Descriptor {
+        file,
+        is_closed_on_exec: flags.contains(OpenFlags::CLOSE_ON_EXEC),
+    };
+    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+}
+
+/// A number in digits.
+fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 || start == 0 {
+            return &digits[start..];
+        }
+    }
+}
+
+/// `tcflow(3)`.
+fn control_flow(end: &End, what: u64) -> Result<(), Errno> {
+    let terminal = end.terminal();
+    let characters = terminal.settings().characters;
+    match what {
+        0 => terminal.change(|line, _| line.stop()),
+        1 => terminal.change(|line, _| line.start()),
+        // The terminal emulator is to stop or start: it gets the character that says so.
+        2 | 3 => {
+            let byte = if what == 2 {
+                characters.stop
+            } else {
+                characters.start
+            };
+            terminal.change(|line, _| line.send(byte));
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+/// `tcflush(3)`.
+fn flush(end: &End, what: u64) -> Result<(), Errno> {
+    let queues: &[Queue] = match what {
+        0 => &[Queue::Input],
+        1 => &[Queue::Output],
+        2 => &[Queue::Input, Queue::Output],
+        _ => return Err(Errno::EINVAL),
+    };
+    end.terminal().change(|line, _| {
+        for &queue in queues {
+            if end.is_master() {
+                line.flush_emulator(queue);
+            } else {
+                line.flush(queue);
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Call<'_> {
+    /// Reads the slave of a pseudo-terminal: a line, or with `VMIN` and `VTIME` what has come.
+    pub(super) fn read_slave(&self, file: &OpenFile, end: &End, vectors: &[Vector]) -> Outcome {
+        if !file.flags().is_readable() {
+            return Err(Errno::EBADF.into());
+        }
+        self.may_use_terminal(file, Readiness::READABLE)?;
+        let mut buffers = Buffers::new(self.memory(), vectors);
+        let settings = end.terminal().settings();
+        let is_canonical = settings.local().contains(Local::CANONICAL);
+        let characters = settings.characters;
+        let time = TIME_UNIT * characters.time.into();
+        let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
+        let machine = self.libos.machine;
+        let (least, mut deadline) = match (is_canonical, characters.min) {
+            (true, _) => (1, Deadline::NEVER),
+            (false, 0) => (1, Deadline::after(machine, time)),
+            (false, min) => (u64::from(min), Deadline::NEVER),
+        };
+        let never_waits = !is_canonical && characters.min == 0 && time.is_zero();
+        let alarm = self.alarm();
+        let Some(watchers) = file.watchers() else {
+            return Err(Errno::EIO.into());
+        };
+        watchers.add(&alarm, Readiness::READABLE);
+        let mut done = 0;
+        let mut has_waited = false;
+        let outcome = loop {
+            if buffers.left() == 0 {
+                break Ok(());
+            }
+            match file.read_to(&mut buffers) {
+                // Whoever waits when the terminal hangs up is told so.
+                Ok(0) if has_waited && end.is_hung_up() => break Err(Errno::EIO.into()),
+                Ok(0) => break Ok(()),
+                Ok(count) => {
+                    done += count as u64;
+                    if done >= least {
+                        break Ok(());
+                    }
+                    if !time.is_zero() && !is_canonical {
+                        deadline = Deadline::after(machine, time);
+                    }
+                    continue;
+                }
+                Err(Errno::EAGAIN) if never_waits => break Ok(()),
+                Err(Errno::EAGAIN) if may_wait => {}
+                Err(errno) => break Err(errno.into()),
+            }
+            match self.libos.sleep(self.process, self.thread, deadline) {
+                Wake::Look => has_waited = true,
+                Wake::TimedOut => break Ok(()),
+                Wake::Signal => break Err(Stop::Restart),
+            }
+        };
+        watchers.remove(&alarm);
+        match outcome {
+            Err(stop) if done == 0 => Err(stop),
+            _ => Ok(done),
+        }
+    }
+}
