@@ -21,6 +21,7 @@ from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.evidence.files import read_json
 from occlum_build.evidence.manifest import NAME as MANIFEST
 from occlum_build.identity.text import visible
+from occlum_build.option_value import positive_integer
 
 SCHEMA: Final = 1
 _MATCH: Final = "match"
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a signing key; without it an audit signs with one that it throws away",
     )
     parser.add_argument(
-        "-j", "--jobs", type=_positive, metavar="N", help="how many actions run at once"
+        "-j", "--jobs", type=positive_integer, metavar="N", help="how many actions run at once"
     )
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="build below this new directory, and leave it"
@@ -338,12 +339,6 @@ def _sandbox(keep: Path | None) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"`{text}` is no positive number")
-    return int(text)
 
 
 def _print_json(**facts: object) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from occlum_build.configuration import DEFAULT_NAME
 from occlum_build.diagnostic import DiagnosticError, error, near
+from occlum_build.option_value import positive_integer
 
 VERBS: Final = {
     "build": "make targets, and show what they report",
@@ -204,7 +205,7 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         help="a configuration of WORKSPACE.occlum",
     )
     parser.add_argument(
-        "-j", "--jobs", type=_positive, metavar="N", help="how many actions run at once"
+        "-j", "--jobs", type=positive_integer, metavar="N", help="how many actions run at once"
     )
     parser.add_argument(
         "-k", "--keep-going", action="store_true", help="go on after an action failed"
@@ -313,12 +314,6 @@ class _PassOn(argparse.Action):
         kept = getattr(namespace, "debugging", None) or []
         word = f"{option_string}={values}" if values else str(option_string)
         namespace.debugging = [*kept, word]
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"`{text}` is no positive number")
-    return int(text)
 
 
 def _keys(words: Sequence[str]) -> dict[str, Path]:

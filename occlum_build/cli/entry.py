@@ -142,8 +142,10 @@ def _text_in_workspace(file: str) -> str | None:
 
 
 def _text_of_file(file: str) -> str | None:
-    """The text of a file that a verb was given."""
+    """The text of a file that a verb was given; a pipe would be waited for."""
     try:
+        if not Path(file).is_file():
+            return None
         with Path(file).open(encoding="utf-8", errors="replace") as opened:
             return opened.read(_MAX_EXCERPT_CHARACTERS)
     except OSError:

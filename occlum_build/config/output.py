@@ -14,6 +14,11 @@ def replace_file(path: Path, text: str) -> None:
 
     The mode does not depend on the umask.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise DiagnosticError(
+            error("OB0291", f"cannot write `{path.name}`: it is no file", Span(str(path)))
+        )
     # The name is known before the file is there, so that an interruption leaves nothing.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

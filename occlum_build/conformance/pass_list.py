@@ -62,6 +62,12 @@ def compare(known: frozenset[str], cases: Sequence[Case]) -> Ratchet:
     )
 
 
+def without_program(known: frozenset[str], programs: Iterable[str]) -> tuple[str, ...]:
+    """The names whose program is not among these: a case is `PROGRAM` or `PROGRAM::CASE`."""
+    there = set(programs)
+    return tuple(sorted(name for name in known if name.split("::", 1)[0] not in there))
+
+
 def text(head: Iterable[str], names: Iterable[str]) -> str:
     """A pass list; `head` are the lines for people."""
     return "".join(f"{line}\n" for line in (*head, *sorted(set(names))))

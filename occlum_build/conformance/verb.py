@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from occlum_build.config.output import replace_file
 from occlum_build.conformance import outcome, pass_list
 from occlum_build.conformance.enclave import Enclave, build, configuration
 from occlum_build.conformance.suite import Suite, find_programs
 from occlum_build.conformance.tree import write_tree
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
 from occlum_build.diagnostic import DiagnosticError, Severity, error, render
+from occlum_build.option_value import positive_integer
 
 _DONE: Final = 0
 _FAILED: Final = 1
@@ -34,6 +36,10 @@ def run(options: argparse.Namespace) -> int:
     suite = Suite(options.directory.resolve())
     if not suite.directory.is_dir():
         raise DiagnosticError(error("OB0701", f"`{options.directory}` is no directory"))
+    for output in (options.json, options.pass_list):
+        if output is not None and not output.absolute().parent.is_dir():
+            message = f"`{output}` cannot be written: there is no such directory"
+            raise DiagnosticError(error("OB0701", message))
     known = pass_list.read(options.pass_list) if options.pass_list else frozenset[str]()
     programs = find_programs(suite.directory, options.program or ["*"])
     env = {**ENVIRONMENT, **dict(options.env)}
@@ -41,16 +47,20 @@ def run(options: argparse.Namespace) -> int:
     enclave = Enclave(_bundle(options, suite, config), options.enclu)
     with suite.copied():
         cases = list(_cases(options, suite.root, programs, enclave, env))
+    # Whoever chooses programs knows that the others do not run.
+    gone = pass_list.without_program(known, programs) if options.program is None else ()
     ratchet = pass_list.compare(known, cases)
     if options.json:
         _write_json(options.json, cases)
+    for name in gone:
+        sys.stdout.write(f"lost: {name} is in {options.pass_list}, and its program is gone\n")
     _report(cases, ratchet, options)
     if options.update and options.pass_list:
         names = known | set(ratchet.gained)
         head = pass_list.head_of(options.pass_list)
-        options.pass_list.write_text(pass_list.text(head, names), encoding="utf-8")
+        replace_file(options.pass_list, pass_list.text(head, names))
     if options.pass_list:
-        return _FAILED if ratchet.lost else _DONE
+        return _FAILED if ratchet.lost or gone else _DONE
     return _FAILED if any(one.verdict is Verdict.FAILED for one in cases) else _DONE
 
 
@@ -133,7 +143,7 @@ def _write_json(path: Path, cases: Sequence[Case]) -> None:
             {"name": one.name, "verdict": one.verdict.value, "why": one.why} for one in cases
         ],
     }
-    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    replace_file(path, json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -160,10 +170,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard output and exit status, or the status alone")  # fmt: skip
     add("--ignore", action="append", default=[], type=_expression, metavar="REGEX",
         help="what may differ in the output")  # fmt: skip
-    add("--timeout", type=float, default=60.0, metavar="SECONDS", help="for a program on the host")
-    add("--patience", type=float, default=2.0, metavar="FACTOR",
+    add(
+        "--timeout",
+        type=_amount,
+        default=60.0,
+        metavar="SECONDS",
+        help="for a program on the host",
+    )
+    add("--patience", type=_amount, default=2.0, metavar="FACTOR",
         help="how many times as long the enclave may take")  # fmt: skip
-    add("-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+    add("-j", "--jobs", type=positive_integer, default=os.cpu_count() or 1, metavar="N",
         help="how many programs run at once")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write every case")
     add("-v", "--verbose", action="store_true", help="show the cases that pass, too")
@@ -174,6 +190,16 @@ def _cache() -> Path:
     """Where downloads and the enclaves of suites are kept: with the checkout's own."""
     chosen = os.environ.get("OCCLUM_BUILD_CACHE")
     return Path(chosen).absolute() if chosen else Path(__file__).parents[2] / ".occlum-build"
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"`{text}` is no positive number")
+    return amount
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -27,6 +27,9 @@ def written(path: Path) -> Iterator[BinaryIO]:
 
     Its mode is 0644 whatever the umask.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise refusal(Code.UNWRITABLE, f"cannot write `{path}`: it is no file")
     # named before it exists: an interrupt at any point finds the name to remove
     temporary = path.with_name(f".occlum-build.{token_hex(8)}")
     try:

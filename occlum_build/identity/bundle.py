@@ -32,6 +32,14 @@ def rebundle(source: Path, sigstruct: SigStruct, target: Path) -> None:
                 helps=("a bundle is written into a directory that is not there yet",),
             )
         )
+    if target.resolve().is_relative_to(source.resolve()):
+        raise DiagnosticError(
+            error(
+                "OB0566",
+                f"`{target}` would lie in the bundle that is signed",
+                helps=("the bundle would have a part more than its manifest names",),
+            )
+        )
     manifest = _manifest(source / MANIFEST)
     temporary = temporary_beside(target)
     try:

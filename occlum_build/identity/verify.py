@@ -100,7 +100,8 @@ def _read(arguments: argparse.Namespace) -> _Subject:
     try:
         image = given_enclave(arguments)
     except DiagnosticError as problem:
-        if bundle is None or not (bundle / MANIFEST).is_file():
+        has_manifest = bundle is not None and (bundle / MANIFEST).is_file()
+        if not has_manifest or arguments.signature is not None:
             raise
         why = "what cannot be read cannot be loaded either"
         found = problem.diagnostics

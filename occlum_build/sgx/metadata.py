@@ -54,8 +54,23 @@ def read_metadata(data: bytes, file: str) -> Metadata:
         return _from_document(json.loads(data))
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as problem:
         raise DiagnosticError(
-            error("OB0532", f"this is no signing metadata: {problem!r}", Span(file))
+            error(
+                "OB0532",
+                f"this is no signing metadata: {_reason(problem)}",
+                Span(file),
+                helps=("a build writes it as `NAME_measured.metadata.json`",),
+            )
         ) from None
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, KeyError):
+        return f"it has no `{problem.args[0]}`"
+    if isinstance(problem, UnicodeDecodeError | json.JSONDecodeError | RecursionError):
+        return "it is no JSON"
+    if isinstance(problem, ValueError):
+        return str(problem)
+    return "it has another shape"
 
 
 def _from_document(document: Any) -> Metadata:

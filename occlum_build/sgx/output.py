@@ -16,8 +16,14 @@ def replacing(path: Path, mode: int = _PLAIN_FILE_MODE) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` when the block ends without an exception.
 
     Until then `path` keeps what it had; after an exception nothing is left of
-    the new file. The mode does not depend on the umask.
+    the new file. The mode does not depend on the umask. A link stays, and leads to the
+    new file; what is no file (a device, a pipe) is refused, as it would be gone.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise DiagnosticError(
+            error("OB0591", f"cannot write `{path.name}`: it is not a regular file", _span(path))
+        )
     temporary = temporary_beside(path)
     try:
         temporary.unlink(missing_ok=True)
@@ -43,5 +49,9 @@ def temporary_beside(path: Path) -> Path:
 def unwritable(path: Path, problem: OSError) -> DiagnosticError:
     """What to say of a result that cannot be written, whatever it is."""
     return DiagnosticError(
-        error("OB0591", f"cannot write `{path.name}`: {problem.strerror}", Span(str(path)))
+        error("OB0591", f"cannot write `{path.name}`: {problem.strerror}", _span(path))
     )
+
+
+def _span(path: Path) -> Span:
+    return Span(str(path))

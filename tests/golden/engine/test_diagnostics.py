@@ -285,6 +285,11 @@ CASES: dict[str, dict[str, str]] = {
         "b/manifest.json": MANIFEST,
         "arguments": "audit b --source . --keep tools",
     },
+    "conformance_with_no_jobs": {"arguments": "conformance app -j 0"},
+    "conformance_without_time": {"arguments": "conformance app --timeout nan"},
+    "conformance_with_a_list_that_cannot_be_written": {
+        "arguments": "conformance tools --pass-list no/such/list"
+    },
     "audit_with_no_jobs": {"arguments": "audit //app:enclave --twice -j 0"},
 }
 

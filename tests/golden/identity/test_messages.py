@@ -1,5 +1,6 @@
 """What `sign`, `verify` and `diff` print, as a person sees it. Hashes are shown as `#`."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -199,6 +200,35 @@ def output_is_there() -> list[str]:
     return ["sign", "bundle", "--key", "key.pem", "--output", "debug"]
 
 
+def output_in_the_bundle() -> list[str]:
+    return ["sign", "bundle", "--key", "key.pem", "--output", "bundle/../bundle/new"]
+
+
+def output_without_a_directory() -> list[str]:
+    return ["sign", "bundle", "--key", "key.pem", "--output", "no/such/new"]
+
+
+def block_without_a_directory() -> list[str]:
+    return ["sign", "bundle", "--emit-tbs", "no/such/tbs"]
+
+
+def output_that_is_a_pipe() -> list[str]:
+    os.mkfifo("pipe")
+    return ["sign", "bundle", "--emit-tbs", "pipe"]
+
+
+def metadata_that_are_none() -> list[str]:
+    return ["sign", "bundle", "--emit-tbs", "tbs", "--metadata", "bundle/manifest.json"]
+
+
+def metadata_that_are_no_json() -> list[str]:
+    return ["sign", "bundle", "--emit-tbs", "tbs", "--metadata", "bundle/enclave.sig"]
+
+
+def signature_that_is_not_there() -> list[str]:
+    return ["verify", "bundle", "--signature", "no.sig"]
+
+
 def unsignable() -> list[str]:
     Path("note").write_bytes(b"\0hello")
     return ["sign", "note", "--key", "key.pem", "--output", "sig"]
@@ -293,6 +323,13 @@ CASES: dict[Callable[[], list[str]], int] = {
     two_keys: 2,
     output_is_there: 2,
     unsignable: 2,
+    output_in_the_bundle: 2,
+    output_without_a_directory: 1,
+    block_without_a_directory: 1,
+    output_that_is_a_pipe: 1,
+    metadata_that_are_none: 2,
+    metadata_that_are_no_json: 2,
+    signature_that_is_not_there: 2,
     ids_without_kss: 2,
     another_signer: 2,
     signature_of_other_bytes: 2,

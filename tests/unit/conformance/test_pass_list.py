@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from occlum_build.conformance.pass_list import compare, head_of, read, text
+from occlum_build.conformance.pass_list import compare, head_of, read, text, without_program
 from occlum_build.conformance.verdict import Case, Verdict
 from occlum_build.diagnostic import DiagnosticError
 
@@ -45,3 +45,9 @@ def test_what_no_longer_passes_is_lost_and_what_passes_now_is_gained() -> None:
 
     assert [case.name for case in ratchet.lost] == ["broken", "unjudged"]
     assert ratchet.gained == ("new",)
+
+
+def test_a_case_whose_program_is_gone_is_found() -> None:
+    known = frozenset({"a", "b::X.y", "c::X.y", "d/e"})
+
+    assert without_program(known, ["a", "b"]) == ("c::X.y", "d/e")

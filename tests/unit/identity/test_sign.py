@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -264,6 +265,23 @@ def test_a_command_line_that_says_too_little_or_too_much_is_refused(
     bundle: Path, verb: Run, words: list[str], message: str
 ) -> None:
     assert message in verb("sign", bundle, *words, status=2).stderr
+
+
+def test_what_is_written_takes_the_place_of_a_file_and_of_nothing_else(
+    bundle: Path, verb: Run, tmp_path: Path
+) -> None:
+    pipe, link, there = tmp_path / "pipe", tmp_path / "link", tmp_path / "there"
+    os.mkfifo(pipe)
+    there.write_bytes(b"old")
+    link.symlink_to(there)
+
+    refused = verb("sign", bundle, "--emit-tbs", pipe, status=1)
+    verb("sign", bundle, "--emit-tbs", link)
+
+    assert "it is not a regular file" in refused.stderr
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert len(there.read_bytes()) == 256
 
 
 class TestDevice:
