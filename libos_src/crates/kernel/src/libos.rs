@@ -14,6 +14,7 @@ use hal::{
 };
 use locks::{Mutex, Once, RwLock};
 use tmpfs::TmpFs;
+use vfs::Watchers;
 
 use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
@@ -39,6 +40,8 @@ pub struct Libos {
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
     pub(crate) terminals: Arc<Terminals>,
+    /// Who reads signals by `signalfd`: a descriptor shows each process its own, so all are told.
+    pub(crate) signal_watchers: Arc<Watchers>,
     /// Signals that files have raised.
     pub(crate) outbox: Arc<Outbox>,
     /// What address spaces are made from, once the first process is there.
@@ -106,6 +109,13 @@ impl Slots {
         slot.as_ref().map(|task| task.process.clone())
     }
 
+    /// The process and the thread that run on an enclave thread.
+    pub(crate) fn process_and_thread(&self, number: u32) -> Option<(Arc<Process>, Arc<Thread>)> {
+        let slot = self.of(number).read();
+        slot.as_ref()
+            .map(|task| (task.process.clone(), task.thread.clone()))
+    }
+
     /// The id of the thread that runs on an enclave thread.
     pub(crate) fn thread(&self, number: u32) -> Option<u32> {
         let slot = self.of(number).read();
@@ -128,6 +138,7 @@ impl Libos {
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             timers: Timers::default(),
+            signal_watchers: Arc::default(),
             terminals: Terminals::new(outbox.clone()),
             outbox,
             foundation: Once::new(),

@@ -27,6 +27,8 @@ pub struct OpenFile {
     flags: AtomicU32,
     /// What lives as long as it does.
     attachment: Once<Arc<dyn Any + Send + Sync>>,
+    /// What the kernel keeps for it.
+    companion: Once<Arc<dyn Any + Send + Sync>>,
     /// Held during a read or write that moves it, as Linux does, so that two threads that share
     /// the description never get the same bytes.
     offset: Mutex<u64>,
@@ -78,6 +80,7 @@ impl OpenFile {
             object,
             flags: AtomicU32::new(kept.bits()),
             attachment: Once::new(),
+            companion: Once::new(),
             offset: Mutex::new(0),
         })
     }
@@ -110,6 +113,12 @@ impl OpenFile {
     /// Lets something live as long as this open file; the first call counts.
     pub fn attach<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) {
         self.attachment.call_once(|| make());
+    }
+
+    /// What its user keeps for it, which the first call makes. `None` if that was of another type.
+    pub fn companion<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) -> Option<Arc<T>> {
+        let companion = self.companion.call_once(|| make());
+        companion.clone().downcast().ok()
     }
 
     /// The present offset.

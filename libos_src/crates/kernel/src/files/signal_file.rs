@@ -1,18 +1,22 @@
 //! `signalfd`.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 
-use hal::Errno;
+use hal::{Errno, Machine};
 use locks::Mutex;
 use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
+use crate::Libos;
+use crate::libos::Slots;
 use crate::processes::Process;
 use crate::signals::{Signal, SignalInfo, SignalSet};
+use crate::threads::Thread;
 
-/// Pending signals to read (signalfd(2)). They are those of the process that made it.
+/// Pending signals to read (signalfd(2)): those of whoever reads, thread and process.
 pub(crate) struct SignalFile {
-    process: Weak<Process>,
+    machine: &'static dyn Machine,
+    slots: Arc<Slots>,
     wanted: Mutex<SignalSet>,
     watchers: Arc<Watchers>,
 }
@@ -44,12 +48,17 @@ const _: () = assert!(size_of::<Record>() == 128);
 
 impl SignalFile {
     /// A file that gives the signals of `wanted`.
-    pub(crate) fn new(process: &Arc<Process>, wanted: SignalSet) -> Self {
+    pub(crate) fn new(libos: &Libos, wanted: SignalSet) -> Self {
         Self {
-            process: Arc::downgrade(process),
+            machine: libos.machine,
+            slots: libos.slots().clone(),
             wanted: Mutex::new(wanted),
-            watchers: process.signal_watchers.clone(),
+            watchers: libos.signal_watchers.clone(),
         }
+    }
+
+    fn reader(&self) -> Option<(Arc<Process>, Arc<Thread>)> {
+        self.slots.process_and_thread(self.machine.this_thread())
     }
 
     /// The signals behind an open file.
@@ -82,22 +91,18 @@ impl Inode for SignalFile {
         false
     }
 
-    /// Gives as many as there are and fit. What was sent to a thread alone is given to whoever
-    /// reads, which on Linux only that thread gets.
+    /// Gives as many as there are and fit.
     fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         let size = size_of::<Record>();
         if buffer.len() < size {
             return Err(Errno::EINVAL);
         }
-        let process = self.process.upgrade().ok_or(Errno::EAGAIN)?;
-        let threads = process.threads();
+        let (process, thread) = self.reader().ok_or(Errno::EAGAIN)?;
         let mut done = 0;
         for place in buffer.chunks_exact_mut(size) {
-            let others = self.others();
-            let taken = threads
-                .iter()
-                .find_map(|thread| process.take_signal(thread, others));
-            let Some((signal, info)) = taken else { break };
+            let Some((signal, info)) = process.take_signal(&thread, self.others()) else {
+                break;
+            };
             place.copy_from_slice(record(signal, &info).as_bytes());
             done += size;
         }
@@ -118,13 +123,11 @@ impl Inode for SignalFile {
 
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
-        let Some(process) = self.process.upgrade() else {
+        let Some((process, thread)) = self.reader() else {
             return readiness;
         };
-        let mut present = process.signals.lock().pending.present();
-        for thread in process.threads() {
-            present = present.union(thread.signals.lock().pending.present());
-        }
+        let own = thread.signals.lock().pending.present();
+        let present = own.union(process.signals.lock().pending.present());
         let is_ready = present.difference(self.others()) != SignalSet::default();
         readiness.set(Readiness::READABLE, is_ready);
         readiness
@@ -142,6 +145,8 @@ fn record(signal: Signal, info: &SignalInfo) -> Record {
         record.timer = timer;
         record.overruns = overruns;
         (record.number, record.pointer) = (second as i32, second);
+    } else if let Some((band, fd)) = info.file() {
+        (record.band, record.fd) = (band, fd);
     } else if signal == Signal::CHLD {
         (record.pid, record.uid) = (pid, uid);
         record.status = second as i32;

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use locks::{Mutex, RwLock};
-use vfs::{Location, Viewpoint, Watchers};
+use vfs::{Location, Viewpoint};
 
 use super::{EndStatus, Limits, Standing, Stop, Survivors};
 use crate::files::Descriptors;
@@ -34,8 +34,6 @@ pub(crate) struct Process {
     pub(crate) stop: Stop,
     /// Processor time of its threads that have ended.
     pub(crate) ended_threads_time: Mutex<Duration>,
-    /// Who reads its signals by `signalfd`.
-    pub(crate) signal_watchers: Arc<Watchers>,
     /// Its limits.
     pub(crate) limits: Mutex<Limits>,
     /// Whose it is.
@@ -107,7 +105,6 @@ impl Process {
             timers: PosixTimers::default(),
             stop: Stop::default(),
             ended_threads_time: Mutex::default(),
-            signal_watchers: Arc::default(),
             limits: Mutex::new(new.limits),
             standing: Mutex::new(new.standing),
             survivors: Survivors::default(),

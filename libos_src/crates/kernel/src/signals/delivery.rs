@@ -12,7 +12,7 @@ use super::{Action, DefaultAction, Signal, SignalInfo, SignalSet};
 use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::processes::{EndStatus, Process};
-use crate::threads::Thread;
+use crate::threads::{Deadline, Thread};
 use crate::tracing;
 
 /// A system call that a signal stopped before it had done anything.
@@ -20,8 +20,19 @@ use crate::tracing;
 pub(crate) struct Interrupted {
     /// Its number, to put back in `rax` when it starts again.
     pub(crate) number: u64,
-    /// Whether it starts again even if the signal's handler does not want that.
-    pub(crate) is_always_restarted: bool,
+    /// When it does.
+    pub(crate) starts_again: StartsAgain,
+}
+
+/// When an interrupted system call starts again. Without a handler each does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartsAgain {
+    /// If the handler wants that.
+    AsHandlerWants,
+    /// Also if it does not.
+    Always,
+    /// Only if no handler runs; the wait in it then ends when it would have.
+    Unhandled(Deadline),
 }
 
 /// Bytes of the `syscall` instruction, which is intact at patched sites, too.
@@ -57,17 +68,24 @@ impl Libos {
                     end => return end,
                 }
             }
-            if let Some(call) = interrupted.take()
-                && (call.is_always_restarted || action.restarts())
-            {
+            let starts_again = |call: &Interrupted| match call.starts_again {
+                StartsAgain::AsHandlerWants => action.restarts(),
+                StartsAgain::Always => true,
+                StartsAgain::Unhandled(_) => false,
+            };
+            if let Some(call) = interrupted.take().filter(starts_again) {
                 restart(regs, call);
             }
+            thread.keep_deadline(None);
             if !self.enter_handler(task, regs, signal, &info, &action, None) {
                 return self.killed_by(task, Signal::SEGV, "the stack cannot hold a signal frame");
             }
         }
         if let Some(call) = interrupted {
             restart(regs, call);
+            if let StartsAgain::Unhandled(deadline) = call.starts_again {
+                thread.keep_deadline(Some(deadline));
+            }
         }
         thread.signals.lock().restore_suspended_mask();
         Then::Return
@@ -194,7 +212,7 @@ impl Libos {
             return Err(hal::Errno::EAGAIN);
         }
         self.interrupt(thread);
-        process.signal_watchers.notify(Readiness::READABLE);
+        self.signal_watchers.notify(Readiness::READABLE);
         Ok(())
     }
 
@@ -244,7 +262,7 @@ impl Libos {
                 thread.look_at_signals();
             }
         }
-        process.signal_watchers.notify(Readiness::READABLE);
+        self.signal_watchers.notify(Readiness::READABLE);
         Ok(())
     }
 }

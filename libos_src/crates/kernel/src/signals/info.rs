@@ -96,6 +96,24 @@ impl SignalInfo {
         }
     }
 
+    /// A file is ready for something: `code` (`POLL_*`) and `band` (as `poll` has it) say what.
+    pub(crate) const fn from_file(signal: Signal, code: i32, band: u32, fd: i32) -> Self {
+        let mut info = Self::new(signal, code, band as u64);
+        info.fields[1] = fd.cast_unsigned() as u64;
+        info
+    }
+
+    /// The band and the descriptor of the file that it is about, if one sent it: only such signals
+    /// of ours have a code of 1 to 6 without being about a fault or a child.
+    pub(crate) fn file(&self) -> Option<(u32, i32)> {
+        const POLL_IN: i32 = 1;
+        const POLL_HUP: i32 = 6;
+        let signal = Signal::new(self.number).ok()?;
+        let is_about_file = signal == Signal::IO || signal.is_real_time();
+        ((POLL_IN..=POLL_HUP).contains(&self.code) && is_about_file)
+            .then(|| (self.fields[0] as u32, self.fields[1] as i32))
+    }
+
     /// Why it was sent: positive by the kernel, negative or zero by a process.
     pub(crate) const fn code(&self) -> i32 {
         self.code

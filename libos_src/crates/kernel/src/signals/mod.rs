@@ -13,7 +13,7 @@ mod signal;
 
 pub(crate) use action::{Action, Actions, SA_RESTORER};
 pub(crate) use alternate_stack::{AlternateStack, StackRecord};
-pub(crate) use delivery::{Interrupted, ProcessSignals, ThreadSignals};
+pub(crate) use delivery::{Interrupted, ProcessSignals, StartsAgain, ThreadSignals};
 pub(crate) use frame::{frame_size_max, initial_state, restore};
 pub(crate) use info::SignalInfo;
 pub(crate) use outbox::{Outbox, Recipient};

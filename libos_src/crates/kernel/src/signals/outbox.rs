@@ -31,6 +31,8 @@ pub(crate) enum Recipient {
     Group(u32),
     /// One process.
     Process(u32),
+    /// One thread.
+    Thread(u32),
 }
 
 impl Outbox {
@@ -62,6 +64,14 @@ impl Libos {
             let target = match to {
                 Recipient::Group(group) => Target::Group(group),
                 Recipient::Process(pid) => Target::Process(pid),
+                Recipient::Thread(tid) => {
+                    if let Some(process) = self.processes.of_thread(tid)
+                        && let Some(thread) = process.thread(tid)
+                    {
+                        let _ = self.send_to_thread(&process, &thread, signal, info);
+                    }
+                    continue;
+                }
             };
             // Whoever it was for may be gone, or have a full queue.
             for process in self.processes.targets(0, target).unwrap_or_default() {

@@ -13,8 +13,8 @@ use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
 use crate::processes::{Process, Vfork};
-use crate::signals::Interrupted;
-use crate::threads::{Resume, Thread};
+use crate::signals::{Interrupted, StartsAgain};
+use crate::threads::{Deadline, Resume, Thread};
 use crate::tracing::Traced;
 
 /// A system call that is being served: who asks, and with what registers.
@@ -41,6 +41,10 @@ pub(crate) enum Stop {
     Restart,
     /// The same, but it starts again whatever the handler wants.
     RestartAlways,
+    /// A signal came before anything was done, or the wait was over: if a handler runs, it fails with
+    /// `EINTR` whatever the handler wants. If none does, as after a stop, it starts again, and a wait
+    /// that has a time ends at the same deadline (`restart_syscall(2)`).
+    RestartUnhandled(Deadline),
     /// The thread does not go on; [`Call::leave`] makes it.
     Leave,
 }
@@ -77,10 +81,14 @@ impl Call<'_> {
         self.regs.rax = match outcome {
             Ok(value) => value,
             Err(Stop::Errno(errno)) => errno.to_return_value(),
-            Err(stop @ (Stop::Restart | Stop::RestartAlways)) => {
+            Err(stop @ (Stop::Restart | Stop::RestartAlways | Stop::RestartUnhandled(_))) => {
                 interrupted = Some(Interrupted {
                     number,
-                    is_always_restarted: matches!(stop, Stop::RestartAlways),
+                    starts_again: match stop {
+                        Stop::RestartAlways => StartsAgain::Always,
+                        Stop::RestartUnhandled(deadline) => StartsAgain::Unhandled(deadline),
+                        _ => StartsAgain::AsHandlerWants,
+                    },
                 });
                 Errno::EINTR.to_return_value()
             }
@@ -121,6 +129,12 @@ impl Call<'_> {
     pub(super) fn leave(&mut self, then: Then) -> Stop {
         self.then = Some(then);
         Stop::Leave
+    }
+
+    /// When a wait ends that has just begun: at the deadline of the call that starts again, if it
+    /// does, else at a new one.
+    pub(super) fn deadline(&self, new: Deadline) -> Deadline {
+        self.thread.take_deadline().unwrap_or(new)
     }
 
     /// The thread gives up its enclave thread until it is woken, and then makes the call `number`,

@@ -9,6 +9,7 @@ use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::file_locks::{RecordCommand, record_lock};
 use super::memory_file::{add_seals, get_seals};
+use super::notices::{self, NoticeCommand};
 use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
 
 const FD_CLOEXEC: u64 = 1;
@@ -89,8 +90,6 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_SETFD: u32 = 2;
     const F_GETFL: u32 = 3;
     const F_SETFL: u32 = 4;
-    const F_SETOWN: u32 = 8;
-    const F_GETOWN: u32 = 9;
     const F_DUPFD_CLOEXEC: u32 = 1030;
     const F_SETPIPE_SZ: u32 = 1031;
     const F_GETPIPE_SZ: u32 = 1032;
@@ -99,6 +98,9 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     let floor = argument as i32;
     if let Some(command) = RecordCommand::from_number(command) {
         return record_lock(call, fd, command, Address(argument));
+    }
+    if let Some(command) = NoticeCommand::from_number(command) {
+        return notices::control(call, fd, command, argument);
     }
     match command {
         F_DUPFD => duplicate(call, fd, floor, false),
@@ -114,19 +116,8 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
         }
         F_GETFL => Ok(call.file(fd)?.flags().bits().into()),
         F_SETFL => {
-            call.file(fd)?
-                .set_flags(OpenFlags::from_argument(argument as u32));
-            Ok(0)
-        }
-        // Who gets SIGIO, which is never sent: programs that ask for it also wait otherwise.
-        F_SETOWN => {
-            call.file(fd)?;
-            call.libos
-                .report_once(call.regs.rax, "files send no SIGIO; F_SETOWN has no effect");
-            Ok(0)
-        }
-        F_GETOWN => {
-            call.file(fd)?;
+            let flags = OpenFlags::from_argument(argument as u32);
+            notices::set_flags(call, fd, &call.file(fd)?, flags)?;
             Ok(0)
         }
         F_SETPIPE_SZ => {

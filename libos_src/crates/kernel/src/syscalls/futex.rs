@@ -110,7 +110,7 @@ fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Dead
         address: word.0,
         expected,
         bits,
-        deadline,
+        deadline: call.deadline(deadline),
     };
     call.libos.futex_wait(call.task, &wait)
 }

@@ -5,8 +5,9 @@ use alloc::vec;
 use hal::Errno;
 use vfs::{FileType, OpenFlags};
 
+use super::argument::Address;
 use super::call::{Call, Outcome};
-use super::{host_terminal, pseudo_terminal};
+use super::{host_terminal, notices, pseudo_terminal};
 use crate::files::{HostStream, PipeEnd};
 use crate::sockets::Socket;
 use crate::terminals::End as TerminalEnd;
@@ -16,6 +17,10 @@ const FIONREAD: u32 = 0x541b;
 const FIONBIO: u32 = 0x5421;
 const FIOASYNC: u32 = 0x5452;
 const FIONCLEX: u32 = 0x5450;
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+const FIOGETOWN: u32 = 0x8903;
+const SIOCGPGRP: u32 = 0x8904;
 const FIOCLEX: u32 = 0x5451;
 /// No device of ours has a larger argument.
 const ARGUMENT_MAX_BYTES: usize = 4096;
@@ -38,9 +43,15 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
             };
             let mut flags = file.flags();
             flags.set(flag, is_set);
-            file.set_flags(flags);
+            notices::set_flags(call, fd, &file, flags)?;
             return Ok(0);
         }
+        FIOSETOWN | SIOCSPGRP => {
+            let id = call.memory().read(argument)?;
+            notices::set_owner(call, &file, id)?;
+            return Ok(0);
+        }
+        FIOGETOWN | SIOCGPGRP => return notices::write_owner(call, &file, Address(argument)),
         _ if let Some(stream) = HostStream::behind(&file)
             && stream.is_terminal() =>
         {

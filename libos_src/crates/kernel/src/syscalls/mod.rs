@@ -23,6 +23,7 @@ mod mapping;
 mod memory_file;
 mod metadata;
 mod mounts;
+mod notices;
 mod open;
 mod pipes;
 mod poll;

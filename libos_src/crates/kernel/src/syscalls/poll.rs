@@ -148,6 +148,7 @@ fn has(bits: &[u8], fd: usize) -> bool {
 
 /// Waits until a record is ready, and fills in all that are.
 fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Outcome {
+    let deadline = call.deadline(deadline);
     let files: Vec<Option<Arc<OpenFile>>> = asked
         .iter()
         .map(|record| call.file(record.fd).ok())
@@ -177,7 +178,7 @@ fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Ou
         match call.sleep_for_host(&mut streams, deadline) {
             Ok(Wake::Look) => {}
             Ok(Wake::TimedOut) => break Ok(0),
-            Ok(Wake::Signal) => break Err(Stop::Errno(Errno::EINTR)),
+            Ok(Wake::Signal) => break Err(Stop::RestartUnhandled(deadline)),
             Err(errno) => break Err(errno.into()),
         }
     };

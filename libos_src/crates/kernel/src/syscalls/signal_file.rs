@@ -30,7 +30,7 @@ pub(super) fn signalfd4(
         signals.set_wanted(wanted);
         return Ok(fd.cast_unsigned().into());
     }
-    let file = Arc::new(SignalFile::new(call.process, wanted));
+    let file = Arc::new(SignalFile::new(call.libos, wanted));
     let flags = flags | OpenFlags::READ_WRITE;
     call.add_anonymous(file, b"anon_inode:[signalfd]", flags)
 }

@@ -3,7 +3,7 @@
 use hal::Errno;
 
 use super::argument::Address;
-use super::call::{Call, Outcome};
+use super::call::{Call, Outcome, Stop};
 use super::records::Time;
 use super::signal::check_set_bytes;
 use crate::signals::SignalSet;
@@ -12,7 +12,7 @@ use crate::threads::{Deadline, Wake, duration_of};
 /// `pause(2)`.
 pub(super) fn pause(call: &mut Call<'_>) -> Outcome {
     while call.libos.sleep(call.process, call.thread, Deadline::NEVER) != Wake::Signal {}
-    Err(Errno::EINTR.into())
+    Err(Stop::RestartUnhandled(Deadline::NEVER))
 }
 
 /// `rt_sigsuspend(2)`.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use hal::{Clock, Errno};
 
 use super::argument::Address;
-use super::call::{Call, Outcome};
+use super::call::{Call, Outcome, Stop};
 use super::records::Time;
 use crate::threads::{Deadline, Wake, duration_of};
 
@@ -138,7 +138,7 @@ pub(super) fn times(call: &mut Call<'_>, buffer: Address) -> Outcome {
 /// `nanosleep(2)`.
 pub(super) fn nanosleep(call: &mut Call<'_>, time: Address, left: Address) -> Outcome {
     let time = read_time(call, time)?;
-    let deadline = Deadline::after(call.libos.machine, time);
+    let deadline = call.deadline(Deadline::after(call.libos.machine, time));
     sleep_until(call, deadline, left)
 }
 
@@ -165,7 +165,8 @@ pub(super) fn clock_nanosleep(
             Address(0),
         );
     }
-    sleep_until(call, Deadline::after(call.libos.machine, time), left)
+    let deadline = call.deadline(Deadline::after(call.libos.machine, time));
+    sleep_until(call, deadline, left)
 }
 
 fn sleep_until(call: &Call<'_>, deadline: Deadline, left: Address) -> Outcome {
@@ -178,7 +179,7 @@ fn sleep_until(call: &Call<'_>, deadline: Deadline, left: Address) -> Outcome {
                 if let Some(address) = left.non_null() {
                     call.memory().write(address.0, &time_of(remaining))?;
                 }
-                return Err(Errno::EINTR.into());
+                return Err(Stop::RestartUnhandled(deadline));
             }
         }
     }

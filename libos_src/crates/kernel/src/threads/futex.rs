@@ -203,9 +203,8 @@ impl Libos {
             let stop = match self.sleep(process, thread, wait.deadline) {
                 Wake::Look => continue,
                 Wake::TimedOut => Stop::Errno(Errno::ETIMEDOUT),
-                // Linux starts a wait with a timeout again, too, but only without a handler.
                 Wake::Signal if wait.deadline.is_never() => Stop::Restart,
-                Wake::Signal => Stop::Errno(Errno::EINTR),
+                Wake::Signal => Stop::RestartUnhandled(wait.deadline),
             };
             return if self.futexes.leave(&waiter) {
                 Err(stop)

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::UserRegs;
 use locks::Mutex;
 
-use super::{Context, ProcessorTime, TimerSlack};
+use super::{Context, Deadline, ProcessorTime, TimerSlack};
 use crate::memory::PageFault;
 use crate::signals::{SignalSet, ThreadSignals};
 
@@ -35,6 +35,8 @@ pub(crate) struct Thread {
     holds_memory: AtomicBool,
     /// Whether its signals or its mask have changed since they were last looked at.
     needs_look: AtomicBool,
+    /// When the wait ends whose call it makes again.
+    deadline: Mutex<Option<Deadline>>,
     /// Its latest fault at a page that is there, and how often in a row it met that one.
     stuck: Mutex<(u64, u32)>,
 }
@@ -70,8 +72,19 @@ impl Thread {
             state: AtomicU32::new(RUNNING),
             holds_memory: AtomicBool::new(false),
             needs_look: AtomicBool::new(true),
+            deadline: Mutex::default(),
             stuck: Mutex::new((0, 0)),
         }
+    }
+
+    /// It makes a call again, in which it waits until then; or does not, because a handler runs.
+    pub(crate) fn keep_deadline(&self, deadline: Option<Deadline>) {
+        *self.deadline.lock() = deadline;
+    }
+
+    /// When the wait ends that it begins again.
+    pub(crate) fn take_deadline(&self) -> Option<Deadline> {
+        self.deadline.lock().take()
     }
 
     /// Its thread id.

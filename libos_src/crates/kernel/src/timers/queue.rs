@@ -117,6 +117,7 @@ impl Libos {
         self.timers.queue.lock().keeper = Keeper::Sleeps(number);
         loop {
             self.serve_host_signals();
+            self.send_raised_signals();
             if let Err(next) = self.serve_timers() {
                 self.machine.park(next);
             }

@@ -1,0 +1,122 @@
+//! Signals about files: `O_ASYNC`, `F_SETOWN` and `F_SETSIG` (fcntl(2)).
+
+use alloc::sync::{Arc, Weak};
+
+use hal::Errno;
+use locks::Mutex;
+use vfs::{OpenFile, Readiness, Watcher};
+
+use crate::signals::{Outbox, Recipient, Signal, SignalInfo};
+
+/// Who is told by a signal that an open file is ready.
+pub(crate) struct Notice {
+    file: Weak<OpenFile>,
+    outbox: Arc<Outbox>,
+    terms: Mutex<Terms>,
+}
+
+/// What was agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Who gets the signal.
+    pub(crate) owner: Option<Recipient>,
+    /// Which one, and then with the reason; else `SIGIO`.
+    pub(crate) signal: Option<Signal>,
+    /// The descriptor that it was asked for with.
+    fd: i32,
+    /// Whether it is sent at all.
+    is_on: bool,
+}
+
+impl Notice {
+    /// The one of an open file.
+    ///
+    /// # Errors
+    /// `EINVAL`, if something else uses the place where it is kept.
+    pub(crate) fn of(file: &Arc<OpenFile>, outbox: &Arc<Outbox>) -> Result<Arc<Self>, Errno> {
+        let new = || {
+            Arc::new(Self {
+                file: Arc::downgrade(file),
+                outbox: outbox.clone(),
+                terms: Mutex::default(),
+            })
+        };
+        file.companion(new).ok_or(Errno::EINVAL)
+    }
+
+    /// What was agreed on.
+    pub(crate) fn terms(&self) -> Terms {
+        *self.terms.lock()
+    }
+
+    /// Agrees on something else.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Terms)) {
+        change(&mut self.terms.lock());
+    }
+
+    /// Begins or ends to send it. `owner` gets it if nobody was named.
+    pub(crate) fn turn(self: &Arc<Self>, is_on: bool, fd: i32, owner: Option<Recipient>) {
+        let Some(file) = self.file.upgrade() else {
+            return;
+        };
+        let mut terms = self.terms.lock();
+        let was_on = core::mem::replace(&mut terms.is_on, is_on);
+        if is_on {
+            terms.fd = fd;
+            terms.owner = terms.owner.or(owner);
+        }
+        drop(terms);
+        let Some(watchers) = file.watchers().filter(|_| was_on != is_on) else {
+            return;
+        };
+        let watcher: Arc<dyn Watcher> = self.clone();
+        // A switch off and on again leaves no second one.
+        watchers.remove(&watcher);
+        if is_on {
+            let mut wanted = Readiness::empty();
+            wanted.set(Readiness::READABLE, file.flags().is_readable());
+            wanted.set(Readiness::WRITABLE, file.flags().is_writable());
+            watchers.add(&watcher, wanted);
+        }
+    }
+}
+
+impl Watcher for Notice {
+    fn notify(&self, now: Readiness) -> bool {
+        const POLL_IN: i32 = 1;
+        const POLL_OUT: i32 = 2;
+        const POLL_HUP: i32 = 6;
+        let Some(file) = self.file.upgrade() else {
+            return false;
+        };
+        let Terms {
+            owner,
+            signal,
+            fd,
+            is_on,
+        } = self.terms();
+        let due = file.readiness().intersection(now);
+        if !is_on || due.is_empty() {
+            return is_on;
+        }
+        let Some(owner) = owner else {
+            return true;
+        };
+        let code = if due.contains(Readiness::READABLE) {
+            POLL_IN
+        } else if due.contains(Readiness::WRITABLE) {
+            POLL_OUT
+        } else {
+            POLL_HUP
+        };
+        match signal {
+            Some(signal) => {
+                let band = super::poll_events::events(due, u32::MAX);
+                let info = SignalInfo::from_file(signal, code, band, fd);
+                self.outbox.post_with(owner, signal, info);
+            }
+            None => self.outbox.post(owner, Signal::IO),
+        }
+        true
+    }
+}

@@ -1,0 +1,295 @@
+// Waits that a stop interrupts, signals that are read from files, and signals about files.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void check(int ok, const char *what) {
+    printf("%s: %s\n", what, ok ? "ok" : "WRONG");
+    fflush(stdout);
+}
+
+static long now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static const struct timespec FOURTH = {.tv_nsec = 250000000};
+static volatile sig_atomic_t caught[65];
+static siginfo_t last;
+static void note(int number, siginfo_t *info, void *context) {
+    (void)context;
+    caught[number]++;
+    last = *info;
+}
+
+static void on(int number, int flags) {
+    struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | flags};
+    sigaction(number, &action, NULL);
+}
+
+// What each wait gives when nothing happens but a stop; each lasts a fourth of a second.
+static int sleeps(void) { return nanosleep(&FOURTH, NULL); }
+static int sleeps_by_clock(void) { return clock_nanosleep(CLOCK_MONOTONIC, 0, &FOURTH, NULL); }
+static int sleeps_until(void) {
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += FOURTH.tv_nsec;
+    if (end.tv_nsec >= 1000000000) end.tv_sec++, end.tv_nsec -= 1000000000;
+    return clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL);
+}
+static int polls(void) { return poll(NULL, 0, 250); }
+static int polls_with_mask(void) {
+    sigset_t none;
+    sigemptyset(&none);
+    return ppoll(NULL, 0, &FOURTH, &none);
+}
+static int selects(void) {
+    struct timeval time = {.tv_usec = 250000};
+    return select(0, NULL, NULL, NULL, &time);
+}
+static int waits_for_futex(void) {
+    static int word;
+    int result = syscall(SYS_futex, &word, FUTEX_WAIT, 0, &FOURTH, NULL, 0);
+    return result == -1 && errno == ETIMEDOUT ? 0 : 1;
+}
+static int waits_for_signal(void) {
+    return pause() == -1 && errno == EINTR && caught[SIGUSR1] ? 0 : 1;
+}
+static int waits_for_events(void) {
+    struct epoll_event event;
+    // The one that Linux does not start again (signal(7)).
+    return epoll_wait(epoll_create1(0), &event, 1, 250) == -1 && errno == EINTR ? 0 : 1;
+}
+
+// Stops a child in the middle of a wait, and lets it go on.
+static void stops(const char *what, int (*wait)(void), int is_short, int number) {
+    pid_t child = fork();
+    if (child == 0) {
+        on(SIGUSR1, SA_RESTART);
+        long before = now_ms();
+        int result = wait();
+        long took = now_ms() - before;
+        if (result != 0) _exit(1);
+        // As long as was asked for, not so long again after the stop.
+        _exit(!is_short && took < 240 ? 2 : took > 2000 ? 3 : 0);
+    }
+    int status;
+    usleep(60000);
+    kill(child, SIGSTOP);
+    waitpid(child, &status, WUNTRACED);
+    usleep(60000);
+    kill(child, SIGCONT);
+    if (number) usleep(60000), kill(child, number);
+    waitpid(child, &status, 0);
+    printf("%s: %d\n", what, WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status));
+    fflush(stdout);
+}
+
+static void handler_ends(const char *what, int (*wait)(void)) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        on(SIGUSR1, SA_RESTART);
+        int result = wait();
+        _exit(result != 0 && errno == EINTR ? 0 : 1);
+    }
+    int status;
+    usleep(60000);
+    kill(child, SIGUSR1);
+    waitpid(child, &status, 0);
+    check(status == 0, what);
+}
+
+static int clock_sleep(void) { return errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &FOURTH, NULL); }
+static int futex_wait(void) {
+    static int word;
+    return syscall(SYS_futex, &word, FUTEX_WAIT, 0, &FOURTH, NULL, 0);
+}
+
+static void waits(void) {
+    stops("nanosleep goes on", sleeps, 0, 0);
+    stops("clock_nanosleep goes on", sleeps_by_clock, 0, 0);
+    stops("clock_nanosleep until goes on", sleeps_until, 0, 0);
+    stops("poll goes on", polls, 0, 0);
+    stops("ppoll goes on", polls_with_mask, 0, 0);
+    stops("select goes on", selects, 0, 0);
+    stops("futex goes on", waits_for_futex, 0, 0);
+    stops("pause goes on", waits_for_signal, 1, SIGUSR1);
+    stops("epoll_wait does not", waits_for_events, 1, 0);
+    handler_ends("a handler ends nanosleep", sleeps);
+    handler_ends("and clock_nanosleep", clock_sleep);
+    handler_ends("and poll", polls);
+    handler_ends("and a futex with a time", futex_wait);
+}
+
+static int file;
+static void *reads_own(void *unused) {
+    (void)unused;
+    struct signalfd_siginfo info;
+    raise(SIGUSR2);
+    return (void *)(long)(read(file, &info, sizeof info) == sizeof info && info.ssi_signo == SIGUSR2);
+}
+
+static void signal_files(void) {
+    sigset_t set, old;
+    struct signalfd_siginfo info[4];
+    struct pollfd one;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    file = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    one = (struct pollfd){.fd = file, .events = POLLIN};
+    check(read(file, info, sizeof info) == -1 && errno == EAGAIN, "no signal is nothing to read");
+    check(poll(&one, 1, 0) == 0, "and not ready");
+    union sigval value = {.sival_int = 42};
+    sigqueue(getpid(), SIGRTMIN, value);
+    sigqueue(getpid(), SIGRTMIN, value);
+    kill(getpid(), SIGUSR1);
+    check(poll(&one, 1, 0) == 1, "a signal is");
+    check(read(file, info, 10) == -1 && errno == EINVAL, "no part of one is read");
+    check(read(file, info, sizeof info) == 3 * sizeof *info && info[0].ssi_signo == SIGUSR1 &&
+              info[0].ssi_pid == (unsigned)getpid() && (int)info[1].ssi_signo == SIGRTMIN &&
+              info[1].ssi_int == 42 && info[1].ssi_code == SI_QUEUE,
+          "several are read at once, with what was sent");
+    // What is sent to one thread no other one reads.
+    pthread_t thread;
+    raise(SIGUSR2);
+    check(pthread_create(&thread, NULL, reads_own, NULL) == 0, "a thread");
+    void *got;
+    pthread_join(thread, &got);
+    check((long)got == 1, "reads its own");
+    check(read(file, info, sizeof info) == sizeof *info, "the other one is left");
+    // A child reads its signals, not those of its parent.
+    kill(getpid(), SIGUSR1);
+    pid_t child = fork();
+    if (child == 0) {
+        if (read(file, info, sizeof info) != -1 || errno != EAGAIN) _exit(1);
+        struct pollfd mine = {.fd = file, .events = POLLIN};
+        if (poll(&mine, 1, 5000) != 1) _exit(2);
+        _exit(read(file, info, sizeof info) == sizeof *info && info->ssi_signo == SIGUSR2 ? 0 : 3);
+    }
+    usleep(50000);
+    kill(child, SIGUSR2);
+    int status;
+    waitpid(child, &status, 0);
+    check(status == 0, "a child reads its own, too");
+    check(read(file, info, sizeof info) == sizeof *info && info->ssi_signo == SIGUSR1,
+          "the parent its own");
+    // A wait for one is ended by a handler for another, or starts again.
+    fcntl(file, F_SETFL, 0);
+    child = fork();
+    if (child == 0) {
+        on(SIGALRM, SA_RESTART);
+        on(SIGCHLD, 0);
+        struct itimerval soon = {.it_value.tv_usec = 30000};
+        setitimer(ITIMER_REAL, &soon, NULL);
+        if (fork() == 0) usleep(90000), kill(getppid(), SIGUSR1), usleep(50000), _exit(0);
+        if (read(file, info, sizeof *info) != sizeof *info || caught[SIGALRM] != 1) _exit(1);
+        if (read(file, info, sizeof *info) != -1 || errno != EINTR || !caught[SIGCHLD]) _exit(2);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    check(status == 0, "a handler decides whether a read starts again");
+    close(file);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static int told(int number) {
+    for (int i = 0; i < 100 && !caught[number]; i++) usleep(5000);
+    int times = caught[number];
+    caught[number] = 0;
+    return times;
+}
+
+static void asynchronous(int fd, int other, int is_terminal, const char *what) {
+    char text[128], byte[4];
+    int flags = fcntl(fd, F_GETFL);
+    on(SIGIO, 0);
+    on(SIGRTMIN + 1, 0);
+    caught[SIGIO] = 0;
+    if (is_terminal == 0) {
+        fcntl(fd, F_SETFL, flags | O_ASYNC);
+        if (write(other, "0\n", 2) != 2) exit(1);
+        usleep(20000);
+        snprintf(text, sizeof text, "%s: nobody was named", what);
+        check(!caught[SIGIO], text);
+        fcntl(fd, F_SETFL, flags);
+        if (read(fd, byte, 4) <= 0) exit(1);
+    }
+    check(fcntl(fd, F_SETOWN, getpid()) == 0 && fcntl(fd, F_GETOWN) == getpid(), "an owner");
+    check(fcntl(fd, F_SETFL, flags | O_ASYNC) == 0 && fcntl(fd, F_GETFL) & O_ASYNC, "is to be told");
+    if (write(other, "1\n", 2) != 2) exit(1);
+    snprintf(text, sizeof text, "%s: input is told", what);
+    check(told(SIGIO) >= 1 && last.si_code == SI_KERNEL, text);
+    if (read(fd, byte, 4) <= 0) exit(1);
+    check(fcntl(fd, F_SETSIG, SIGRTMIN + 1) == 0 && fcntl(fd, F_GETSIG) == SIGRTMIN + 1, "a signal");
+    caught[SIGIO] = caught[SIGRTMIN + 1] = 0;
+    if (write(other, "2\n", 2) != 2) exit(1);
+    snprintf(text, sizeof text, "%s: with the reason", what);
+    check(told(SIGRTMIN + 1) >= 1 && last.si_code == POLL_IN && last.si_fd == fd &&
+              last.si_band & POLLIN,
+          text);
+    if (read(fd, byte, 4) <= 0) exit(1);
+    struct f_owner_ex record = {.type = F_OWNER_TID, .pid = gettid()}, got;
+    check(fcntl(fd, F_SETOWN_EX, &record) == 0 && fcntl(fd, F_GETOWN_EX, &got) == 0 &&
+              got.type == F_OWNER_TID && got.pid == gettid(),
+          "a thread");
+    caught[SIGRTMIN + 1] = 0;
+    if (write(other, "3\n", 2) != 2) exit(1);
+    check(told(SIGRTMIN + 1) >= 1, "is told");
+    fcntl(fd, F_SETSIG, 0);
+    check(fcntl(fd, F_SETOWN, -getpgrp()) == 0, "a group");
+    caught[SIGIO] = 0;
+    if (write(other, "4\n", 2) != 2) exit(1);
+    check(told(SIGIO) >= 1, "is told, too");
+    int off = 0;
+    check(ioctl(fd, FIOASYNC, &off) == 0 && !(fcntl(fd, F_GETFL) & O_ASYNC), "enough");
+    usleep(20000);
+    caught[SIGIO] = 0;
+    if (write(other, "5\n", 2) != 2) exit(1);
+    usleep(20000);
+    snprintf(text, sizeof text, "%s: nothing is told any more", what);
+    check(!caught[SIGIO], text);
+}
+
+static void files(void) {
+    int ends[2];
+    setpgid(0, 0);
+    if (pipe(ends) != 0) exit(1);
+    check(fcntl(ends[0], F_SETOWN, 30000) == -1 && errno == ESRCH, "somebody must be there");
+    asynchronous(ends[0], ends[1], 0, "a pipe");
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) exit(1);
+    asynchronous(ends[0], ends[1], 0, "a socket");
+    if (openpty(&ends[0], &ends[1], NULL, NULL, NULL) != 0) exit(1);
+    asynchronous(ends[1], ends[0], 1, "a terminal");
+    asynchronous(ends[0], ends[1], 1, "a terminal emulator");
+}
+
+int main(void) {
+    alarm(60);
+    waits();
+    signal_files();
+    files();
+    return 0;
+}
