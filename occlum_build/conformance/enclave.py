@@ -45,6 +45,9 @@ occlum_bundle(
 )
 """
 
+SHELL: Final = os.path.realpath("/bin/sh")
+"""The host's shell, by a path without links, as entry points have it."""
+
 _CONFIG: Final = """\
 # What a suite gets that brings no configuration of its own.
 resource_limits:
@@ -56,7 +59,7 @@ process:
   working_directory: {root}
   default_stack_size: 8MB
   default_heap_size: 128MB
-entry_points: [{root}]
+entry_points: [{root}, {shell}]
 env:
   default: [{env}]
 metadata:
@@ -81,17 +84,22 @@ class Enclave:
 
     bundle: Path
     enclu: str
+    has_parent: bool
+    """Whether a shell starts the programs. The first program of an enclave is process 1, and what
+    a suite starts takes a parent with that number for the end of its real one."""
 
     def argv(self, words: Sequence[str]) -> list[str]:
         """The command that runs a program of the suite with its arguments."""
         runner = self.bundle / "bin/occlum-run"
-        return [str(runner), "--enclu", self.enclu, str(self.bundle), "--", *words]
+        parent = (SHELL, "-c", '"$@"; exit', SHELL) if self.has_parent else ()
+        return [str(runner), "--enclu", self.enclu, str(self.bundle), "--", *parent, *words]
 
 
 def configuration(suite: Suite, env: Mapping[str, str], memory_model: str) -> str:
     """The Occlum.yaml of a suite that brings none."""
     quoted = ", ".join(f'"{name}={value}"' for name, value in sorted(env.items()))
-    return _CONFIG.format(root=suite.root, env=quoted, memory_model=memory_model)
+    facts = {"root": suite.root, "shell": SHELL, "env": quoted}
+    return _CONFIG.format(**facts, memory_model=memory_model)
 
 
 def build(workspace: Path, config: str, cache: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Final
 
 from occlum_build.config.output import replace_file
 from occlum_build.conformance import outcome, pass_list
-from occlum_build.conformance.enclave import Enclave, build, configuration
+from occlum_build.conformance.enclave import SHELL, Enclave, build, configuration
 from occlum_build.conformance.suite import Suite, find_programs
 from occlum_build.conformance.tree import write_tree
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
@@ -27,7 +27,7 @@ SCHEMA: Final = 1
 ENVIRONMENT: Final = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}  # noqa: S108
 """What every program sees, on the host as in the enclave."""
 
-TOOLS: Final = ("/bin/sh", "/bin/cat", "/bin/echo", "/bin/false", "/bin/sleep", "/bin/true")
+TOOLS: Final = ("/bin/cat", "/bin/echo", "/bin/false", "/bin/sleep", "/bin/true")
 """Programs of the host that suites like to start, where there are any."""
 
 
@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     programs = find_programs(suite.directory, options.program or ["*"])
     env = {**ENVIRONMENT, **dict(options.env)}
     config = _config(options, suite, env)
-    enclave = Enclave(_bundle(options, suite, config), options.enclu)
+    bundle = _bundle(options, suite, config)
+    enclave = Enclave(bundle, options.enclu, has_parent=options.config is None)
     with suite.copied():
         cases = list(_cases(options, suite.root, programs, enclave, env))
     # Whoever chooses programs knows that the others do not run.
@@ -80,7 +81,7 @@ def _bundle(options: argparse.Namespace, suite: Suite, config: str) -> Path:
     workspace = options.cache / "conformance" / suite.key
     workspace.mkdir(parents=True, exist_ok=True)
     tools = options.tool or [one for one in TOOLS if Path(one).is_file()]
-    for missing in write_tree(suite, tools, workspace / "tree.tar"):
+    for missing in write_tree(suite, [*tools, "/bin/sh", SHELL], workspace / "tree.tar"):
         sys.stderr.write(render(replace(missing, severity=Severity.WARNING)))
     return build(workspace, config, options.cache)
 

@@ -57,6 +57,7 @@ static void *thread(void *barrier) {
 int main(void) {
     char path[64], target[256];
     struct stat status;
+    int fd;
     for (const char **at = (const char *[]){"cpuinfo", "meminfo", "stat", "uptime", "loadavg",
              "mounts", "filesystems", "version", "swaps", "vmstat", "cmdline", NULL}; *at; at++) {
         snprintf(path, sizeof path, "/proc/%s", *at);
@@ -68,6 +69,12 @@ int main(void) {
         snprintf(path, sizeof path, "/proc/self/%s", *at);
         CHECK(read_all(path));
     }
+    CHECK((fd = open("/proc/self/oom_score_adj", O_WRONLY | O_TRUNC)) >= 0);
+    CHECK(write(fd, "-500\n", 5) == 5 && close(fd) == 0);
+    CHECK(has("/proc/self/oom_score_adj", "-500\n"));
+    CHECK((fd = open("/proc/self/comm", O_WRONLY)) >= 0);
+    CHECK(write(fd, "a name of its own", 17) == 17 && close(fd) == 0);
+    CHECK(has("/proc/self/comm", "a name of its o\n"));
     CHECK(has("/proc/self/limits", "Max open files"));
     CHECK(has("/proc/self/mountinfo", " - "));
     CHECK(has("/proc/self/smaps", "Rss:"));
@@ -76,7 +83,7 @@ int main(void) {
     CHECK(read_all("/proc/sys/vm/overcommit_memory"));
     CHECK(stat("/proc/sys/fs", &status) == 0 && S_ISDIR(status.st_mode));
 
-    int fd = open("/proc/self/exe", O_RDONLY);
+    fd = open("/proc/self/exe", O_RDONLY);
     CHECK(fd >= 0 && lseek(fd, 5, SEEK_SET) == 5);
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
     CHECK(has(path, "pos:\t5\n") && has(path, "mnt_id:\t"));

@@ -74,6 +74,8 @@ impl Libos {
             attach(&viewpoint, mount.target(), file_system, restrictions(mount))
                 .map_err(|errno| format!("cannot mount `{}`: {errno}", mount.target()))?;
         }
+        // The program is no judge of what its enclave's configuration restricts.
+        namespace.keep_restrictions();
         Ok(namespace)
     }
 

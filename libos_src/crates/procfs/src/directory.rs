@@ -53,7 +53,7 @@ const PROCESS_TEXTS: [(&str, ProcessText); 15] = [
     ("mountinfo", ProcessText::MountInfo),
     ("mounts", ProcessText::Mounts),
     ("oom_score", ProcessText::Score),
-    ("oom_score_adj", ProcessText::Score),
+    ("oom_score_adj", ProcessText::ScoreAdjustment),
     ("smaps", ProcessText::MapSizes),
     ("stat", ProcessText::Statistics),
     ("statm", ProcessText::Memory),

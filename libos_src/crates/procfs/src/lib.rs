@@ -52,6 +52,12 @@ pub trait Source: Send + Sync {
     /// `ESRCH` if there is no such process any more.
     fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>>;
 
+    /// Changes what a text about a process says, where that can be.
+    ///
+    /// # Errors
+    /// `ESRCH`; `EINVAL` if it cannot say that.
+    fn set_process_text(&self, process: u32, text: ProcessText, new: &[u8]) -> Result<()>;
+
     /// A place that a process uses.
     ///
     /// # Errors
@@ -99,8 +105,10 @@ pub enum ProcessText {
     Limits,
     /// `mountinfo`: the mount table in full.
     MountInfo,
-    /// `oom_score` and `oom_score_adj`: nobody is killed for memory.
+    /// `oom_score`: nobody is killed for memory.
     Score,
+    /// `oom_score_adj`: kept for who asks.
+    ScoreAdjustment,
     /// `smaps`: the mappings with their sizes.
     MapSizes,
     /// `wchan`: where it waits, which nobody is told.
@@ -121,6 +129,17 @@ pub enum ProcessText {
     Memory,
     /// `status`: the same for people.
     Status,
+}
+
+impl ProcessText {
+    /// Who may read and write the file: a process's owner may change few of its texts.
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Environment => 0o400,
+            Self::Name | Self::ScoreAdjustment => 0o644,
+            _ => 0o444,
+        }
+    }
 }
 
 /// Links in a process's directory that lead straight to a place.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use vfs::{FileType, Inode, Metadata, Mode, OpenFlags, Result};
+use vfs::{Errno, FileType, Inode, Metadata, Mode, OpenFlags, Result};
 
 use crate::{ProcessText, Source, SystemText};
 
@@ -27,6 +27,8 @@ pub(crate) enum Subject {
 struct Snapshot {
     metadata: Metadata,
     text: Vec<u8>,
+    source: Arc<dyn Source>,
+    subject: Subject,
 }
 
 impl Inode for Text {
@@ -36,7 +38,7 @@ impl Inode for Text {
 
     fn metadata(&self) -> Result<Metadata> {
         let mode = match self.subject {
-            Subject::Process(_, ProcessText::Environment) => 0o400,
+            Subject::Process(_, text) => text.mode(),
             _ => 0o444,
         };
         Ok(Metadata::fixed(
@@ -57,7 +59,14 @@ impl Inode for Text {
         Ok(Some(Arc::new(Snapshot {
             metadata: self.metadata()?,
             text,
+            source: self.source.clone(),
+            subject: self.subject,
         })))
+    }
+
+    /// A text is made anew each time it is opened, so there is nothing to take away.
+    fn truncate(&self, _size_bytes: u64) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -78,5 +87,17 @@ impl Inode for Snapshot {
         let length = text.len().min(buffer.len());
         buffer[..length].copy_from_slice(&text[..length]);
         Ok(length)
+    }
+
+    fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize> {
+        let Subject::Process(process, text) = self.subject else {
+            return Err(Errno::EINVAL);
+        };
+        self.source.set_process_text(process, text, data)?;
+        Ok(data.len())
+    }
+
+    fn append(&self, data: &[u8]) -> Result<(u64, usize)> {
+        Ok((0, self.write_at(0, data)?))
     }
 }

@@ -61,7 +61,8 @@ impl Location {
     }
 
     /// Whether this is the top of its mount.
-    pub(crate) fn is_mount_root(&self) -> bool {
+    #[must_use]
+    pub fn is_mount_root(&self) -> bool {
         Arc::ptr_eq(&self.dentry, &self.mount.root)
     }
 

@@ -35,7 +35,9 @@ pub trait SpecialFiles: Send + Sync {
 /// A file system, or a part of one, attached to the tree.
 pub struct Mount {
     id: u64,
-    flags: MountFlags,
+    flags: AtomicU32,
+    /// Restrictions that stay.
+    kept: AtomicU32,
     /// What is covered; `None` for the root of the namespace.
     point: Option<Location>,
     pub(crate) root: Arc<Dentry>,
@@ -62,7 +64,8 @@ impl Mount {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
             id,
-            flags,
+            flags: AtomicU32::new(flags.bits()),
+            kept: AtomicU32::new(0),
             point,
             root,
         })
@@ -77,7 +80,21 @@ impl Mount {
     /// Its restrictions.
     #[must_use]
     pub fn flags(&self) -> MountFlags {
-        self.flags
+        MountFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Restricts it in another way from now on. What is open stays as it is.
+    ///
+    /// # Errors
+    /// `EPERM` if a restriction would go that was there when [`Namespace::keep_restrictions`] was
+    /// called.
+    pub fn set_flags(&self, flags: MountFlags) -> Result<()> {
+        let kept = MountFlags::from_bits_truncate(self.kept.load(Ordering::Relaxed));
+        if !flags.contains(kept) {
+            return Err(Errno::EPERM);
+        }
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The place that it covers; `None` for the root of the namespace.
@@ -97,7 +114,7 @@ impl Mount {
     /// # Errors
     /// `EROFS`.
     pub fn check_writable(&self) -> Result<()> {
-        let read_only = self.flags.contains(MountFlags::READ_ONLY);
+        let read_only = self.flags().contains(MountFlags::READ_ONLY);
         if read_only || self.file_system().is_read_only() {
             return Err(Errno::EROFS);
         }
@@ -227,6 +244,13 @@ impl Namespace {
         mounts.extend(self.table.read().values().cloned());
         mounts.sort_by_key(|mount| mount.id);
         mounts
+    }
+
+    /// Whatever restricts the mounts that are there now will do so for good.
+    pub fn keep_restrictions(&self) {
+        for mount in self.mounts() {
+            mount.kept.store(mount.flags().bits(), Ordering::Relaxed);
+        }
     }
 
     /// A place outside of the tree for something without a path, such as a pipe. Its path is its

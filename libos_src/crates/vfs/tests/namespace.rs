@@ -189,6 +189,23 @@ fn a_bound_directory_is_the_same_under_both_names() {
 }
 
 #[test]
+fn a_mount_changes_its_restrictions_but_not_those_that_are_kept() {
+    let view = view();
+    make_directories(&view, &["/point"]);
+    mount(&view, "/point", tmpfs());
+    let point = place(&view, "/point");
+    let make = |path: &str| view.make_directory(None, path.as_bytes(), mode(0o755));
+
+    assert_eq!(point.mount().set_flags(MountFlags::READ_ONLY), Ok(()));
+    assert_eq!(make("/point/a").err(), Some(Errno::EROFS));
+    assert_eq!(point.mount().set_flags(MountFlags::NO_EXECUTE), Ok(()));
+    assert!(make("/point/a").is_ok());
+    view.namespace.keep_restrictions();
+    let free = point.mount().set_flags(MountFlags::empty());
+    assert_eq!(free, Err(Errno::EPERM));
+}
+
+#[test]
 fn a_mount_point_is_busy() {
     let view = view();
     make_directories(&view, &["/point", "/other"]);
@@ -473,6 +490,13 @@ impl Source for Kernel {
         Ok(format!("{process} {text:?}").into_bytes())
     }
 
+    fn set_process_text(&self, _: u32, text: ProcessText, new: &[u8]) -> vfs::Result<()> {
+        match (text, new) {
+            (ProcessText::ScoreAdjustment, b"100\n") => Ok(()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     fn process_place(&self, process: u32, place: ProcessPlace) -> vfs::Result<Location> {
         match (process, place) {
             (7, ProcessPlace::Executable | ProcessPlace::Descriptor(3)) => Ok(self.file.clone()),
@@ -539,6 +563,14 @@ fn proc_shows_the_caller_and_its_files() {
     assert_eq!(read("/proc/self/exe"), "content");
     assert_eq!(read("/proc/self/fd/3"), "content");
     assert!(place(&view, "/proc/self/exe") == file);
+    let write = |path: &str, text: &[u8]| {
+        let flags = OpenFlags::WRITE_ONLY | OpenFlags::TRUNCATE;
+        view.open(None, path.as_bytes(), flags, mode(0))
+            .and_then(|file| file.write(text))
+    };
+    assert_eq!(write("/proc/self/oom_score_adj", b"100\n"), Ok(4));
+    assert_eq!(write("/proc/self/oom_score_adj", b"x"), Err(Errno::EINVAL));
+    assert_eq!(write("/proc/self/maps", b"100\n"), Err(Errno::EINVAL));
     assert_eq!(error(&view, "/proc/self/exe/"), Errno::ENOTDIR);
     for absent in [
         "/proc/2",

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
@@ -281,6 +282,10 @@ impl Source for ProcessFiles {
             ProcessText::Limits => Self::limits(&process).into_bytes(),
             ProcessText::MountInfo => Self::mount_info(&process).into_bytes(),
             ProcessText::Score => b"0\n".to_vec(),
+            ProcessText::ScoreAdjustment => {
+                let adjustment = process.score_adjustment.load(Ordering::Relaxed);
+                format!("{adjustment}\n").into_bytes()
+            }
             ProcessText::MapSizes => process.memory().sized_listing(),
             ProcessText::Waiting => b"0".to_vec(),
             ProcessText::Statistics => self.statistics(&process).into_bytes(),
@@ -291,6 +296,33 @@ impl Source for ProcessFiles {
             }
             ProcessText::Status => self.status(&process).into_bytes(),
         })
+    }
+
+    fn set_process_text(&self, process: u32, text: ProcessText, new: &[u8]) -> Result<(), Errno> {
+        let process = self.process(process)?;
+        match text {
+            ProcessText::Name => {
+                let first = process.thread(process.pid).ok_or(Errno::ESRCH)?;
+                let new = new.strip_suffix(b"\n").unwrap_or(new);
+                let mut name = [0; 16];
+                for (byte, new) in name.iter_mut().zip(new.iter().take(15)) {
+                    *byte = *new;
+                }
+                *first.name.lock() = name;
+            }
+            ProcessText::ScoreAdjustment => {
+                let text = core::str::from_utf8(new).map_err(|_| Errno::EINVAL)?;
+                let adjustment: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+                if !(-1000..=1000).contains(&adjustment) {
+                    return Err(Errno::EINVAL);
+                }
+                process
+                    .score_adjustment
+                    .store(adjustment, Ordering::Relaxed);
+            }
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(())
     }
 
     fn process_place(&self, process: u32, place: ProcessPlace) -> Result<Location, Errno> {

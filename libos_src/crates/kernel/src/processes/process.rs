@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use core::time::Duration;
 
 use locks::{Mutex, RwLock};
@@ -38,6 +38,8 @@ pub(crate) struct Process {
     pub(crate) limits: Mutex<Limits>,
     /// Whose it is.
     pub(crate) standing: Mutex<Standing>,
+    /// `oom_score_adj`, which children inherit.
+    pub(crate) score_adjustment: AtomicI32,
     /// Which of its threads may go on.
     pub(crate) survivors: Survivors,
     /// Its threads that wait for a change of a child.
@@ -107,6 +109,7 @@ impl Process {
             ended_threads_time: Mutex::default(),
             limits: Mutex::new(new.limits),
             standing: Mutex::new(new.standing),
+            score_adjustment: AtomicI32::new(0),
             survivors: Survivors::default(),
             waiting_for_children: Mutex::default(),
             began: new.began,

@@ -296,7 +296,7 @@ fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<Address
     if new.has(CLONE_CLEAR_SIGHAND) {
         signals.forget_handlers();
     }
-    Process::new(NewProcess {
+    let child = Process::new(NewProcess {
         pid,
         memory,
         descriptors: parent.descriptors.read().clone(),
@@ -306,7 +306,10 @@ fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<Address
         standing: *parent.standing.lock(),
         program: parent.program(),
         began: call.libos.now(),
-    })
+    });
+    let adjustment = parent.score_adjustment.load(Ordering::Relaxed);
+    child.score_adjustment.store(adjustment, Ordering::Relaxed);
+    child
 }
 
 fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> Arc<Thread> {

@@ -55,16 +55,23 @@ pub(super) fn mount(
     if flags & MS_PROPAGATION != 0 {
         return Ok(0);
     }
-    if flags & (MS_REMOUNT | MS_MOVE) != 0 {
+    if flags & MS_MOVE != 0 {
         call.libos.report_once(
             call.regs.rax,
-            "a mount cannot be changed or moved; the program gets EPERM",
+            "a mount cannot be moved; the program gets EPERM",
         );
         return Err(Errno::EPERM.into());
     }
     let restrictions = MountFlags::from_bits_truncate(
         (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)) as u32,
     );
+    if flags & MS_REMOUNT != 0 {
+        if !point.is_mount_root() {
+            return Err(Errno::EINVAL.into());
+        }
+        point.mount().set_flags(restrictions)?;
+        return Ok(0);
+    }
     if flags & MS_BIND != 0 {
         let source = viewpoint.resolve(None, &call.path(source)?, Follow::Yes)?;
         let restrictions = restrictions | source.mount().flags();
