@@ -12,6 +12,7 @@ mod processes;
 mod room;
 mod signals;
 mod sockets;
+mod terminals;
 mod timers;
 mod waiting;
 
