@@ -10,7 +10,8 @@ from tests.support.checkout import Checkout, copy_project, machine_cache
 
 pytestmark = pytest.mark.slow
 
-PROGRAMS = ("echo", "false", "ls", "true")
+COPIED = ("echo", "false", "ls", "true")
+PROGRAMS = (*COPIED, "harness", "without_library")
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +26,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of programs that the distribution built, one of which cannot agree."""
     folder = tmp_path_factory.mktemp("suite")
-    for name in PROGRAMS:
+    for name in COPIED:
         shutil.copy(f"/bin/{name}", folder / name)
     # It prints the name and the version of the kernel: the LibOS has its own.
     shutil.copy("/bin/uname", folder / "uname")
     (folder / "note").write_text("read by ls")
+    # A harness that sees process 1 above its test takes the test for an orphan.
+    (folder / "harness").write_text("#!/bin/sh\nsh -c 'test $PPID != 1'\n")
+    (folder / "harness").chmod(0o755)
+    # It starts on neither side, and that is no reason not to run the others.
+    without = Path("/bin/ls").read_bytes().replace(b"libselinux.so.1", b"libnowhere.so.1")
+    (folder / "without_library").write_bytes(without)
+    (folder / "without_library").chmod(0o755)
     return folder
 
 
@@ -42,15 +50,18 @@ def test_what_agrees_passes_and_what_differs_fails_with_the_line(
     )
 
     assert "failed: uname: line 1 of its output is `" in ended.text
-    assert ended.text.endswith("4 passed, 1 failed\n")
+    assert ended.text.endswith("6 passed, 1 failed\n")
     cases = json.loads((tmp_path / "cases.json").read_bytes())["cases"]
     assert {one["name"]: one["verdict"] for one in cases} == {
         "echo": "passed",
         "false": "passed",
+        "harness": "passed",
         "ls": "passed",
         "true": "passed",
         "uname": "failed",
+        "without_library": "passed",
     }
+    assert "warning[OB0610]: no library `libnowhere.so.1` for" in ended.text
 
 
 def test_a_pass_list_grows_and_a_case_of_it_that_is_lost_fails(
