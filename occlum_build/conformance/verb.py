@@ -27,7 +27,10 @@ SCHEMA: Final = 1
 ENVIRONMENT: Final = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}  # noqa: S108
 """What every program sees, on the host as in the enclave."""
 
-TOOLS: Final = ("/bin/cat", "/bin/echo", "/bin/false", "/bin/sleep", "/bin/true")
+TOOLS: Final = (
+    *("/bin/cat", "/bin/chmod", "/bin/cp", "/bin/echo", "/bin/false", "/bin/grep", "/bin/ls"),
+    *("/bin/mkdir", "/bin/mv", "/bin/rm", "/bin/sed", "/bin/sleep", "/bin/touch", "/bin/true"),
+)
 """Programs of the host that suites like to start, where there are any."""
 
 
