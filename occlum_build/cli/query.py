@@ -37,6 +37,10 @@ def query(command: Command) -> ExitCode:
 def _answer(command: Command, graph: TargetGraph, text: str) -> Iterable[Label]:
     match = _FUNCTION.fullmatch(text)
     if match is None:
+        if re.match(r"\w+\(", text):
+            message = f"`{text}` is no query"
+            helps = ("there are `deps(X)`, `rdeps(WHERE, X)` and `path(FROM, TO)`",)
+            raise DiagnosticError(error("OB0126", message, helps=helps))
         return command.session.select([text], command.directory).labels
     words = [one.strip() for one in match["arguments"].split(",")]
     name = match["name"]

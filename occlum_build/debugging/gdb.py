@@ -15,6 +15,7 @@ from occlum_build.enclave_file.elf_file import ElfFile
 # What software SGX and the LibOS make of the host's own signals is none of the user's business.
 _SIGNALS: Final = "SIGSYS SIGSEGV SIGILL SIGBUS SIGFPE nostop noprint pass"
 _TOLD: Final = "kernel::memory::listing::code_was_told"
+_LIBOS: Final = "libos.elf"
 _ARGUMENTS: Final = "OCCLUM_GDB_ARGUMENTS"
 
 
@@ -50,6 +51,8 @@ def command(runner: list[str], session: Session) -> list[str]:
             )
         )
     more = shlex.split(os.environ.get(_ARGUMENTS, ""))
+    # A name that needs no quotes, wherever the enclave was built.
+    (session.directory / _LIBOS).symlink_to(session.libos.resolve())
     script = session.directory / "enclave.gdb"
     script.write_text(_script(session), encoding="utf-8")
     return [program, "-q", "-x", str(script), *more, "--args", *runner]
@@ -88,7 +91,7 @@ def _script(session: Session) -> str:
             "set debuginfod enabled off",
             "starti",
             f"handle {_SIGNALS}",
-            f"add-symbol-file {session.libos} -o {session.libos_start:#x}",
+            f'add-symbol-file "{session.directory / _LIBOS}" -o {session.libos_start:#x}',
             "set confirm on",
             "python",
             f"FACTS = {json.dumps(facts)}",

@@ -31,7 +31,8 @@ class CodeWasTold(gdb.Breakpoint):  # type: ignore[misc]
             bias, path = line.split(maxsplit=1)
             if line not in self._known:
                 self._known.add(line)
-                gdb.execute(f"add-symbol-file {path} -o {bias}", to_string=True)
+                quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+                gdb.execute(f'add-symbol-file "{quoted}" -o {bias}', to_string=True)
         return False
 
 

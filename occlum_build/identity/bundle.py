@@ -56,9 +56,17 @@ def rebundle(source: Path, sigstruct: SigStruct, target: Path) -> None:
             path.chmod(_FILE_MODE)
         temporary.rename(target)
     except OSError as problem:
-        raise unwritable(target, problem) from None
+        raise unwritable(target, _first(problem)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _first(problem: OSError) -> OSError:
+    """What went wrong: of a tree `shutil` tells in a list of its own."""
+    if isinstance(problem, shutil.Error) and isinstance(problem.args[0], list):
+        _, _, why = problem.args[0][0]
+        return OSError(0, str(why).partition("] ")[2].partition(":")[0] or str(why))
+    return problem
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from occlum_build.loading.starlark_text import explained, frames, place
 
 _MAX_TICKS: Final = 20_000  # of about a thousand instructions: some seconds
 _MAX_DEPTH: Final = 200
+_PANIC: Final = "PanicException"  # what PyO3 makes of a panic in Rust, and names nowhere
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUILTINS: Final = ("glob", "select", "package", "package_name", "exports_files", "load", "fail")
 
@@ -107,6 +108,10 @@ class Evaluator:
             starlark.eval_with(options, module, tree, self._globals, loader)
         except starlark.StarlarkError as problem:
             raise self._translated(str(problem), source, tuple(known)) from None
+        except BaseException as problem:
+            if type(problem).__name__ != _PANIC:
+                raise
+            raise _panicked(problem, file) from None
         return module
 
     def _translated(self, text: str, source: SourceMap, known: tuple[str, ...]) -> DiagnosticError:
@@ -283,6 +288,15 @@ class Evaluator:
             empty = [one for one in include if not scope.files.glob([one])]
         except BadGlobError as problem:
             raise DiagnosticError(error("OB0117", f"bad glob: {problem}")) from None
+        for one in found:
+            if not _is_text(one):
+                raise DiagnosticError(
+                    error(
+                        "OB0117",
+                        f"the name of the file `{one}` is no UTF-8",
+                        helps=("give it another name, or leave it out with `exclude`",),
+                    )
+                )
         if not allow_empty and (empty or not found):
             listed = ", ".join(f"`{one}`" for one in empty or include)
             raise DiagnosticError(
@@ -338,3 +352,25 @@ def _dialect(*, is_build: bool) -> starlark.Dialect:
     dialect.enable_load_reexport = True
     dialect.enable_top_level_stmt = False
     return dialect
+
+
+def _panicked(problem: BaseException, file: str) -> DiagnosticError:
+    """Starlark's interpreter gave up: a list, for instance, that no memory would hold."""
+    return DiagnosticError(
+        error(
+            "OB0105",
+            "this file cannot be evaluated",
+            Span(file),
+            notes=(f"the Starlark interpreter ended with: {problem}",),
+            helps=("a value that is too large is the usual reason",),
+        )
+    )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, as all names in a BUILD file are."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """The loader: labels in, checked targets and source files out."""
 
+import os
 from typing import Any
 
 from occlum_build.attribute import Validated
@@ -119,6 +120,8 @@ class Loader:
         if guess and guess != directory.name:
             folder = label.package.rpartition("/")[0]
             helps = (f"a package `{at}//{folder}{'/' if folder else ''}{guess}` exists",)
+        elif os.path.lexists(directory / BUILD_FILE):
+            helps = (f"`{BUILD_FILE}` is there, and is no file that can be read",)
         elif directory.is_dir():
             helps = (f"the directory has no file `{BUILD_FILE}`",)
         return error("OB0104", f"no package `{at}//{label.package}`", span, helps=helps)

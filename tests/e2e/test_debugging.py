@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose first example runs a program that has symbols."""
-    root = tmp_path_factory.mktemp("debugging") / "source"
+    root = tmp_path_factory.mktemp("debugging") / "a source"
     copy_project(root)
     made = Checkout(root, machine_cache())
     (root / "examples/hello_c/BUILD").write_text(_BUILD, encoding="utf-8")
@@ -63,11 +63,15 @@ def test_gdb_stops_in_a_function_of_the_program_and_knows_who_called(checkout: C
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this machine")
-def test_gdb_stops_in_the_libos(checkout: Checkout) -> None:
+def test_gdb_stops_in_the_libos_whatever_directories_are_called(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    (tmp_path / "t m p").mkdir()
     words = (
         "-batch -ex 'break-libos kernel::program::loader::map_image' -ex continue -ex backtrace"
     )
-    with_words = replace(checkout, env={"OCCLUM_GDB_ARGUMENTS": words})
+    directory = str(tmp_path / "t m p")
+    with_words = replace(checkout, env={"OCCLUM_GDB_ARGUMENTS": words, "TMPDIR": directory})
 
     text = with_words.run("run", "--gdb", _ENCLAVE).text
 

@@ -252,6 +252,9 @@ CASES: dict[str, dict[str, str]] = {
         for name, attrs, body in RULES
     },
     "no_tests": {"app/BUILD": 'write(name = "a", text = "")\n', "arguments": "test //..."},
+    "query_that_is_none": {"arguments": "query deps(//app:a"},
+    "value_that_no_memory_holds": {"app/BUILD": "x = [0] * 1000000000\n"},
+    "build_file_that_is_a_directory": {"app/BUILD/x": "", "arguments": "build //app:all"},
     "nothing_to_accept": {
         "app/BUILD": 'shell_test(name = "t", cmd = "true")\n',
         "arguments": "test //app:t --accept",
@@ -330,6 +333,15 @@ def test_a_link_out_of_the_workspace_is_refused(workspace: Workspace, golden: Go
     golden(TEXTS / "link_out_of_workspace.txt", f"{err}exit code {outcome.status}\n")
 
 
+def test_a_file_whose_name_is_no_text_is_refused(workspace: Workspace, golden: Golden) -> None:
+    workspace.build_file('shell(name = "a", cmd = "", outs = ["o"], srcs = glob(["*"]))\n')
+    (workspace.root / "app/bad\udcffname").touch()
+
+    outcome = workspace.run("build", "//...")
+
+    golden(TEXTS / "file_name_that_is_no_text.txt", f"{outcome.err}exit code {outcome.status}\n")
+
+
 def test_no_workspace_is_a_diagnostic(workspace: Workspace, golden: Golden) -> None:
     (workspace.root / "WORKSPACE.occlum").unlink()
 
@@ -340,6 +352,6 @@ def test_no_workspace_is_a_diagnostic(workspace: Workspace, golden: Golden) -> N
 
 
 def test_no_case_has_lost_its_text() -> None:
-    known = {*CASES, "link_out_of_workspace", "no_workspace"}
+    known = {*CASES, "link_out_of_workspace", "no_workspace", "file_name_that_is_no_text"}
 
     assert {path.stem for path in TEXTS.iterdir()} == known

@@ -204,6 +204,13 @@ def output_in_the_bundle() -> list[str]:
     return ["sign", "bundle", "--key", "key.pem", "--output", "bundle/../bundle/new"]
 
 
+def bundle_that_cannot_be_copied() -> list[str]:
+    Path("bundle/images/link").symlink_to("gone")
+    Path("bundle/images/more").mkdir()
+    os.mkfifo("bundle/images/more/pipe")
+    return ["sign", "bundle", "--key", "key.pem", "--output", "new"]
+
+
 def output_without_a_directory() -> list[str]:
     return ["sign", "bundle", "--key", "key.pem", "--output", "no/such/new"]
 
@@ -324,6 +331,7 @@ CASES: dict[Callable[[], list[str]], int] = {
     output_is_there: 2,
     unsignable: 2,
     output_in_the_bundle: 2,
+    bundle_that_cannot_be_copied: 1,
     output_without_a_directory: 1,
     block_without_a_directory: 1,
     output_that_is_a_pipe: 1,
