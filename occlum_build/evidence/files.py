@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
 
 _MAX_JSON_BYTES: Final = 256 << 20
+
+T = TypeVar("T")
 
 
 def sha256_of(path: Path) -> str:
@@ -29,6 +32,28 @@ def read_json(path: Path) -> Any:
         raise DiagnosticError(
             error("OB0801", message, Span(str(path)), notes=(str(problem),))
         ) from None
+
+
+def decoded(path: Path, version: int, decode: Callable[[Any], T], complaint: str) -> T:
+    """What `decode` makes of the JSON document in a file, if it has this version.
+
+    Raises:
+        DiagnosticError: with the `complaint` about the file, if it is of another shape.
+    """
+    document = read_json(path)
+    try:
+        _check_version(document["version"], version)
+        return decode(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        message = f"`{path.name}` {complaint}"
+        raise DiagnosticError(
+            error("OB0801", message, Span(str(path)), notes=(reason(problem),))
+        ) from None
+
+
+def _check_version(found: Any, known: int) -> None:
+    if found != known:
+        raise ValueError(f"it has version {found}, and {known} is known")
 
 
 def read(path: Path) -> bytes:

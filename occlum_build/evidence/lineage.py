@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from occlum_build.diagnostic import DiagnosticError, Span, error
-from occlum_build.evidence.files import read_json, reason
+from occlum_build.evidence.files import decoded
 
 VERSION: Final = 1
 
@@ -40,19 +39,10 @@ class Lineage:
     @classmethod
     def read(cls, path: Path) -> "Lineage":
         """The lineage in a file; raises `DiagnosticError`."""
-        document = read_json(path)
-        try:
-            return cls._decoded(document)
-        except (AttributeError, KeyError, TypeError, ValueError) as problem:
-            message = f"`{path.name}` is no lineage"
-            raise DiagnosticError(
-                error("OB0801", message, Span(str(path)), notes=(reason(problem),))
-            ) from None
+        return decoded(path, VERSION, cls._decoded, "is no lineage")
 
     @classmethod
     def _decoded(cls, document: Any) -> "Lineage":
-        if document["version"] != VERSION:
-            raise ValueError(f"it has version {document['version']}, and {VERSION} is known")
         for kind, keys in _KEYS.items():
             for one in document[kind]:
                 for key in keys:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from occlum_build.diagnostic import DiagnosticError, Span, error
-from occlum_build.evidence.files import read_json, reason, sha256_of
+from occlum_build.evidence.files import decoded, read_json, sha256_of
 from occlum_build.evidence.lineage import Lineage
 
 VERSION: Final = 1
@@ -46,19 +45,10 @@ class Subject:
     @classmethod
     def read(cls, path: Path) -> "Subject":
         """The subject in a file that a rule wrote; raises `DiagnosticError`."""
-        document = read_json(path)
-        try:
-            return cls._decoded(document)
-        except (AttributeError, KeyError, TypeError, ValueError) as problem:
-            message = f"`{path.name}` names no parts of a bundle"
-            raise DiagnosticError(
-                error("OB0801", message, Span(str(path)), notes=(reason(problem),))
-            ) from None
+        return decoded(path, VERSION, cls._decoded, "names no parts of a bundle")
 
     @classmethod
     def _decoded(cls, document: Any) -> "Subject":
-        if document["version"] != VERSION:
-            raise ValueError(f"it has version {document['version']}, and {VERSION} is known")
         parts = {str(name): Path(path) for name, path in document["parts"].items()}
         images = document["images"].items()
         return cls(
