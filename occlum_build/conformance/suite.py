@@ -69,7 +69,7 @@ def find_programs(directory: Path, patterns: Sequence[str]) -> tuple[str, ...]:
     (`*.so`, `*.so.*`) are none.
 
     Raises:
-        DiagnosticError: there is none.
+        DiagnosticError: there is none, or one has a name that no line of a list can hold.
     """
     found = [
         name
@@ -83,6 +83,15 @@ def find_programs(directory: Path, patterns: Sequence[str]) -> tuple[str, ...]:
                 "OB0701",
                 f"`{directory}` has no program that matches {wanted}",
                 helps=("a program is an ELF file or a script with execute permission",),
+            )
+        )
+    odd = [name for name in found if not name.isprintable()]
+    if odd:
+        raise DiagnosticError(
+            error(
+                "OB0701",
+                f"`{odd[0]}` has a name that no line of a list can hold",
+                helps=("give it another name, or choose programs with `--program`",),
             )
         )
     return tuple(found)

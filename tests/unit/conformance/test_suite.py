@@ -40,6 +40,16 @@ def test_a_suite_without_a_matching_program_is_refused(suite: Suite) -> None:
     assert [one.code for one in caught.value.diagnostics] == ["OB0701"]
 
 
+@pytest.mark.parametrize("name", ["new\nline", "bad\udcffname"])
+def test_a_program_whose_name_is_no_line_is_refused(suite: Suite, name: str) -> None:
+    shutil.copy("/bin/true", suite.directory / name)
+
+    with pytest.raises(DiagnosticError, match="no line of a list"):
+        find_programs(suite.directory, ["*"])
+
+    assert find_programs(suite.directory, ["more/*"]) == ("more/true",)
+
+
 def test_a_copy_lies_at_the_path_of_the_enclave_and_goes_away(suite: Suite) -> None:
     with suite.copied():
         assert (suite.root / "notes.txt").read_text() == "read me"
