@@ -13,8 +13,8 @@ from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.sgx.page import PAGE_BYTES
 
 MAGIC: Final = b"OCCLUMBI"
-VERSION: Final = 1
-_FORMAT: Final = struct.Struct("<8s17Q")
+VERSION: Final = 2
+_FORMAT: Final = struct.Struct("<8s18Q")
 _THREAD_FORMAT: Final = struct.Struct("<6Q")
 
 
@@ -51,6 +51,7 @@ class BootInfo:
     kernel_stack_size_bytes: int
     exception_stack_size_bytes: int
     entry_address: int
+    user_added_bytes: int
 
     def pack(self) -> bytes:
         """One page, zero after the last field."""
@@ -65,7 +66,7 @@ class BootInfo:
             )
         magic, version, *fields = _FORMAT.unpack_from(data)
         if magic != MAGIC or version != VERSION or any(data[_FORMAT.size :]):
-            raise DiagnosticError(error("OB0504", "these bytes are not a BootInfo of version 1"))
+            raise DiagnosticError(error("OB0504", "these bytes are not a BootInfo of version 2"))
         if fields[12] not in tuple(MemoryModel):
             raise DiagnosticError(error("OB0504", f"no memory model {fields[12]}"))
         fields[12] = MemoryModel(fields[12])

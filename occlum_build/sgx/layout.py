@@ -1,16 +1,18 @@
 """Where everything in an enclave lies.
 
     [0, 64 KiB)   never added: address 0 must fault
-    USER          memory of the programs
+    USER          addresses of the programs; with SGX1 their memory is the first part
     LIBOS         text, read-only data, data
     CONFIG        BootInfo page, sealed configuration
     THREADS       one block a thread: TCS, SSA frames, TLS page, two stacks
-    HEAP          memory of the LibOS
+    HEAP          memory of the LibOS, up to the end of the enclave
 
 The enclave's base is address 0, so an offset is an address, programs that are
 linked to a fixed low address work, and a null pointer stays inside the enclave
-(docs/adr/0001). Regions are in ascending order, which is the canonical order of
-an SGXS file, with pages between them that are never added.
+(docs/adr/0001). Programs have all addresses that the rest does not need, because
+addresses cost nothing and memory does (docs/adr/0017). Regions are in ascending
+order, which is the canonical order of an SGXS file, with pages between them that
+are never added.
 """
 
 from dataclasses import dataclass
@@ -42,6 +44,9 @@ EXCEPTION_STACK_BYTES: Final = 16 << 10
 
 MAX_ENCLAVE_BYTES: Final = 1 << 46
 """A quarter of the address space of a process: the host must live above the enclave."""
+
+MIN_ENCLAVE_BYTES: Final = 1 << 36
+"""As large as every CPU with SGX allows: programs reserve more addresses than they use."""
 
 MAX_ADDED_BYTES: Final = 1 << 40
 """More EPC than any machine has: two sockets of 512 GiB."""
@@ -83,10 +88,10 @@ def runs_around_libos(
     boot: BootInfo, sealed_json: bytes
 ) -> tuple[tuple[PageRun, ...], tuple[PageRun, ...]]:
     """All pages below and above the LibOS: they follow from the sealed configuration."""
-    user = _unmeasured("user", boot.user_start, boot.user_size_bytes, executable=True)
+    user = _unmeasured("user", boot.user_start, boot.user_added_bytes, executable=True)
     heap = _unmeasured("kernel heap", boot.heap_start, boot.heap_size_bytes, executable=False)
     threads = [run for index in range(boot.thread_count) for run in _thread_runs(boot, index)]
-    below = (user,) if boot.memory_model is MemoryModel.SGX1 else ()
+    below = (user,) if boot.user_added_bytes else ()
     return below, (_config_run(boot, sealed_json), *threads, heap)
 
 
@@ -97,41 +102,44 @@ def thread_stride(kernel_stack_bytes: int) -> int:
 
 def place(libos_size_bytes: int, entry: int, sealed: SealedConfig) -> BootInfo:
     """Where everything lies around a LibOS of this size; `entry` counts from its start."""
-    user_end = USER_START + sealed.user_space_bytes
-    libos_start = align_up(user_end + GUARD_BYTES, LIBOS_ALIGNMENT)
-    config_start = libos_start + libos_size_bytes + GUARD_BYTES
     config_bytes = PAGE_BYTES + align_up(len(sealed.data), PAGE_BYTES)
-    threads_start = config_start + config_bytes + GUARD_BYTES
     stride = thread_stride(sealed.kernel_stack_bytes)
     threads = sealed.thread_count + KEEPERS
-    heap_start = threads_start + threads * stride + GUARD_BYTES
-    end = heap_start + sealed.kernel_heap_bytes
+    config_offset = libos_size_bytes + GUARD_BYTES
+    threads_offset = config_offset + config_bytes + GUARD_BYTES
+    heap_offset = threads_offset + threads * stride + GUARD_BYTES
+    libos_and_rest = align_up(heap_offset + sealed.kernel_heap_bytes, LIBOS_ALIGNMENT)
+    least = align_up(USER_START + sealed.user_space_bytes + GUARD_BYTES, LIBOS_ALIGNMENT)
+    enclave_bytes = max(MIN_ENCLAVE_BYTES, next_power_of_two(least + libos_and_rest))
+    libos_start = enclave_bytes - libos_and_rest
+    is_added = sealed.memory_model is MemoryModel.SGX1
     return BootInfo(
-        enclave_size_bytes=next_power_of_two(end),
+        enclave_size_bytes=enclave_bytes,
         user_start=USER_START,
-        user_size_bytes=sealed.user_space_bytes,
+        user_size_bytes=libos_start - GUARD_BYTES - USER_START,
         libos_start=libos_start,
         libos_size_bytes=libos_size_bytes,
-        config_start=config_start + PAGE_BYTES,
+        config_start=libos_start + config_offset + PAGE_BYTES,
         config_size_bytes=len(sealed.data),
-        threads_start=threads_start,
+        threads_start=libos_start + threads_offset,
         thread_stride_bytes=stride,
         thread_count=threads,
-        heap_start=heap_start,
+        heap_start=libos_start + heap_offset,
         heap_size_bytes=sealed.kernel_heap_bytes,
         memory_model=sealed.memory_model,
         kernel_stack_size_bytes=sealed.kernel_stack_bytes,
         exception_stack_size_bytes=EXCEPTION_STACK_BYTES,
         entry_address=libos_start + entry,
+        user_added_bytes=sealed.user_space_bytes if is_added else 0,
     )
 
 
 def _refuse_too_large(libos: LibOs, sealed: SealedConfig, boot: BootInfo) -> None:
-    end = boot.heap_start + boot.heap_size_bytes
-    added = end if sealed.memory_model is MemoryModel.SGX1 else end - sealed.user_space_bytes
+    added = boot.enclave_size_bytes - boot.libos_start + boot.user_added_bytes
+    needed = boot.enclave_size_bytes - boot.libos_start + USER_START + sealed.user_space_bytes
     limit, subject, taken = (
-        (MAX_ENCLAVE_BYTES, "the address range of an enclave", end)
-        if end > MAX_ENCLAVE_BYTES
+        (MAX_ENCLAVE_BYTES, "the address range of an enclave", needed)
+        if boot.enclave_size_bytes > MAX_ENCLAVE_BYTES
         else (MAX_ADDED_BYTES, "the memory that is added before an enclave starts", added)
     )
     if taken <= limit:

@@ -101,7 +101,7 @@ def test_boot_info_survives_its_page() -> None:
 
     page = boot.pack()
 
-    assert page.startswith(MAGIC + b"\1\0\0\0\0\0\0\0")
+    assert page.startswith(MAGIC + b"\2\0\0\0\0\0\0\0")
     assert BootInfo.parse(page) == boot
 
 

@@ -44,7 +44,15 @@ def test_user_space_of_an_edmm_enclave_is_not_added() -> None:
 
     assert [run for run in layout.runs if run.name == "user"] == []
     assert layout.boot.memory_model is MemoryModel.EDMM
-    assert layout.boot.user_size_bytes == 1 << 20
+    assert layout.boot.user_added_bytes == 0
+
+
+@pytest.mark.parametrize("model", ["sgx1", "edmm"])
+def test_programs_have_all_addresses_that_the_rest_leaves(model: str) -> None:
+    boot = small_layout(model=model).boot
+
+    assert boot.user_start + boot.user_size_bytes == boot.libos_start - 0x10000
+    assert boot.user_size_bytes > 63 << 30
 
 
 def test_the_libos_begins_at_2_mib_and_well_above_user_space() -> None:
@@ -106,11 +114,17 @@ def test_a_thread_is_told_where_its_parts_are() -> None:
     assert tls.data[48:] == bytes(4096 - 48)
 
 
-def test_the_enclave_is_the_next_power_of_two() -> None:
-    layout = small_layout()
+@pytest.mark.parametrize(
+    ("user_space", "size"), [(1 << 20, 1 << 36), (1 << 35, 1 << 36), (1 << 36, 1 << 37)]
+)
+def test_the_enclave_is_the_next_power_of_two_and_no_smaller_than_64_gib(
+    user_space: int, size: int
+) -> None:
+    layout = small_layout(user_space_size=user_space)
 
-    assert layout.size_bytes == 1 << 22
-    assert layout.size_bytes >= layout.runs[-1].end > layout.size_bytes // 2
+    assert layout.size_bytes == size
+    assert size - (2 << 20) < layout.runs[-1].end <= size
+    assert layout.runs[0].end <= layout.boot.libos_start - 0x10000
 
 
 @pytest.mark.parametrize(

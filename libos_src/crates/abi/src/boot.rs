@@ -16,9 +16,9 @@ pub struct BootInfo {
     pub version: u64,
     /// Size of the enclave's range, a power of two.
     pub enclave_size_bytes: u64,
-    /// First address of the program's memory.
+    /// First address that programs may use.
     pub user_start: u64,
-    /// Size of the program's memory.
+    /// Size of the range of addresses that programs may use, whether they have memory or not.
     pub user_size_bytes: u64,
     /// First address of the LibOS.
     pub libos_start: u64,
@@ -46,13 +46,16 @@ pub struct BootInfo {
     pub exception_stack_size_bytes: u64,
     /// The entry point as the builder placed it; the entry code compares it with where it runs.
     pub entry_address: u64,
+    /// How much of the programs' range, from its start on, is added before EINIT: all the memory
+    /// that there is with SGX1, none with EDMM.
+    pub user_added_bytes: u64,
 }
 
 impl BootInfo {
     /// `OCCLUMBI` in ASCII.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"OCCLUMBI");
     /// The layout described here.
-    pub const VERSION: u64 = 1;
+    pub const VERSION: u64 = 2;
     /// All memory of the program is added before EINIT.
     pub const MEMORY_SGX1: u64 = 0;
     /// Memory of the program is added when it asks for it.
@@ -80,6 +83,7 @@ impl BootInfo {
             self.kernel_stack_size_bytes,
             self.exception_stack_size_bytes,
             self.entry_address,
+            self.user_added_bytes,
         ];
         let mut bytes = [0; size_of::<Self>()];
         for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -90,11 +94,12 @@ impl BootInfo {
 }
 
 const _: () = {
-    assert!(size_of::<BootInfo>() == 144);
+    assert!(size_of::<BootInfo>() == 152);
     assert!(offset_of!(BootInfo, user_start) == 24);
     assert!(offset_of!(BootInfo, config_start) == 56);
     assert!(offset_of!(BootInfo, threads_start) == 72);
     assert!(offset_of!(BootInfo, heap_start) == 96);
     assert!(offset_of!(BootInfo, memory_model) == 112);
     assert!(offset_of!(BootInfo, entry_address) == 136);
+    assert!(offset_of!(BootInfo, user_added_bytes) == 144);
 };

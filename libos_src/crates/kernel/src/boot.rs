@@ -90,12 +90,10 @@ impl Libos {
     /// The limits of the first process, which others inherit: those of the configuration.
     fn limits(&self, layout: &Layout) -> Limits {
         Limits::new(&[
-            (Limits::DATA, layout.heap_limit_bytes),
             (Limits::STACK, layout.stack_bytes),
             (Limits::CORE, 0),
             (Limits::PROCESSES, self.config.threads.max.into()),
             (Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64),
-            (Limits::ADDRESS_SPACE, layout.user.end - layout.user.start),
         ])
     }
 
@@ -110,8 +108,17 @@ impl Libos {
 
     fn foundation(&self) -> Result<Foundation, String> {
         let sizes = &self.config.process;
+        let user = self.machine.user_range();
+        let memory_bytes = self.config.memory.user_space_size_bytes;
+        // With SGX1 the memory was added at the first addresses, and stays there.
+        let backed = match self.config.memory.model {
+            MemoryModel::Sgx1 => user.start..user.end.min(user.start + memory_bytes),
+            MemoryModel::Edmm => user.clone(),
+        };
         let layout = Layout::divide(
-            self.machine.user_range(),
+            user,
+            backed,
+            memory_bytes,
             sizes.stack_size_bytes,
             sizes.heap_size_bytes,
             sizes.mmap_size_bytes,

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// A seccomp filter is there only to count what the interception missed.
     pub(crate) seccomp_is_net: bool,
     pub(crate) threads: BTreeMap<u64, TcsState>,
+    /// Where EADD put pages: runs of addresses, and whether they hold code that nobody writes to.
+    pub(crate) added: Vec<(std::ops::Range<u64>, bool)>,
 }
 
 /// A thread control page: what it says, and what the CPU keeps in it.
@@ -50,6 +52,25 @@ impl Shared {
     pub(crate) fn active() -> Option<&'static Self> {
         // SAFETY: set at EINIT to a value that is never freed.
         unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Pages of read-only code, ascending if they were added so.
+    pub(crate) fn code_pages(&self) -> impl Iterator<Item = u64> {
+        let runs = self.added.iter().filter(|(_, is_code)| *is_code);
+        runs.flat_map(|(run, _)| run.clone().step_by(PAGE_SIZE as usize))
+    }
+
+    fn note_added(&mut self, offset: u64, size_bytes: u64, secinfo: SecInfo) {
+        let is_code = secinfo == SecInfo::regular(Permissions::RX);
+        match self.added.last_mut() {
+            Some((run, kind)) if run.end == offset && *kind == is_code => run.end += size_bytes,
+            _ => self.added.push((offset..offset + size_bytes, is_code)),
+        }
+    }
+
+    fn has_pages_in(&self, range: &std::ops::Range<u64>) -> bool {
+        let mut runs = self.added.iter();
+        runs.any(|(run, _)| run.start < range.end && range.start < run.end)
     }
 }
 
@@ -86,6 +107,7 @@ impl SimEnclave {
             interception,
             seccomp_is_net: options.counts_escapes && interception != Interception::Seccomp,
             threads: BTreeMap::new(),
+            added: Vec::new(),
         };
         let measurement = Measurement::create(EnclaveGeometry {
             ssa_frame_pages: secs.ssa_frame_pages,
@@ -217,6 +239,7 @@ impl Enclave for SimEnclave {
         let (shared, measurement) = self.building()?;
         check_range(shared, offset, data.len() as u64)?;
         check_secinfo(secinfo)?;
+        shared.note_added(offset, data.len() as u64, secinfo);
         let (chunks, _) = data.as_chunks::<PAGE_BYTES>();
         for (page, content) in pages(offset, data.len() as u64).zip(chunks) {
             let is_tcs = secinfo.page_type() == Some(PageType::Tcs);
@@ -246,6 +269,7 @@ impl Enclave for SimEnclave {
                 "EADD of a thread control page without content",
             ));
         }
+        shared.note_added(offset, len_bytes, secinfo);
         for page in pages(offset, len_bytes) {
             if !shared.epcm.add(page, secinfo) {
                 return Err(Error::Fault("EADD of a page that is there already"));
@@ -297,6 +321,11 @@ impl Enclave for SimEnclave {
     fn map(&self, offset: u64, len_bytes: u64, permissions: Permissions) -> Result<()> {
         let shared = self.running()?;
         check_range(shared, offset, len_bytes)?;
+        let range = offset..offset + len_bytes;
+        if !shared.has_pages_in(&range) && shared.epcm.map_absent(range, permissions) {
+            // The page tables allow nothing of pages that are not there, and already do not.
+            return Ok(());
+        }
         apply(shared, offset, len_bytes, |page| {
             Ok(shared.epcm.map(page, permissions).access())
         })

@@ -3,8 +3,17 @@
 //! It is a table of atomic words, because signal handlers of several threads read and change it.
 //! Each operation is the architectural one without its memory traffic; whoever calls it then
 //! applies [`Epcm::access`] to the page tables.
+//!
+//! An enclave has more addresses than pages. The table takes memory only where an entry was written,
+//! so what the page tables allow of a large range without pages is kept apart ([`Epcm::map_absent`]).
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    ops::Range,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
+};
 
 use abi::{PAGE_SIZE, PageType, Permissions, SecInfo, SgxError};
 
@@ -22,6 +31,8 @@ impl Entry {
     const MAPPED_SHIFT: u16 = 10;
     /// Holds code of the platform itself; the enclave can never have it.
     const RESERVED: u16 = 1 << 13;
+    /// Was written: an entry of zeros says nothing of its own.
+    const WRITTEN: u16 = 1 << 14;
 
     /// A page as EADD leaves it. The page tables allow nothing yet.
     fn added(secinfo: SecInfo) -> Self {
@@ -72,11 +83,6 @@ impl Entry {
         Self(cleared | u16::from(permissions.bits()) << Self::MAPPED_SHIFT)
     }
 
-    /// What the enclave itself allows on a regular page, whatever the page tables say.
-    pub(crate) fn own_permissions(self) -> Option<Permissions> {
-        (self.is_regular() && self.is_settled()).then(|| self.permissions())
-    }
-
     /// What an access may do: what both the enclave and the page tables allow.
     pub(crate) fn access(self) -> Permissions {
         if self.is_regular() && self.is_settled() {
@@ -117,16 +123,20 @@ pub(crate) enum LeafFault {
 /// The map of one enclave.
 pub(crate) struct Epcm {
     entries: Box<[AtomicU16]>,
+    /// What the page tables allow of pages in a range whose entries were never written.
+    absent: OnceLock<(Range<u64>, Permissions)>,
 }
 
 impl Epcm {
     /// The map of an enclave without pages.
     pub(crate) fn new(size_bytes: u64) -> Self {
-        let count = (size_bytes / PAGE_SIZE) as usize;
+        let zeros = vec![0_u16; (size_bytes / PAGE_SIZE) as usize].into_boxed_slice();
+        let raw = Box::into_raw(zeros) as *mut [AtomicU16];
         Self {
-            entries: std::iter::repeat_with(|| AtomicU16::new(0))
-                .take(count)
-                .collect(),
+            // SAFETY: the box was just given up, and an atomic word has the layout of its word.
+            // Zeros of this size are pages that the host gives when they are written.
+            entries: unsafe { Box::from_raw(raw) },
+            absent: OnceLock::new(),
         }
     }
 
@@ -141,8 +151,25 @@ impl Epcm {
 
     /// The entry of the page that holds this offset. Outside the enclave there is none.
     pub(crate) fn get(&self, offset: u64) -> Entry {
-        self.slot(offset)
-            .map_or(Entry::default(), |slot| Entry(slot.load(Ordering::SeqCst)))
+        self.slot(offset).map_or(Entry::default(), |slot| {
+            self.seen(offset, slot.load(Ordering::SeqCst))
+        })
+    }
+
+    /// What a word of the table means.
+    fn seen(&self, offset: u64, word: u16) -> Entry {
+        match self.absent.get() {
+            Some((range, mapped)) if word == 0 && range.contains(&offset) => {
+                Entry::default().with_mapped(*mapped)
+            }
+            _ => Entry(word & !Entry::WRITTEN),
+        }
+    }
+
+    /// Sets what the page tables allow of pages that come later, in a range that has none yet and
+    /// where nothing was set before. False if that was done already, for another range.
+    pub(crate) fn map_absent(&self, range: Range<u64>, permissions: Permissions) -> bool {
+        self.absent.set((range, permissions)).is_ok()
     }
 
     /// Changes an entry by one atomic step.
@@ -157,8 +184,9 @@ impl Epcm {
         };
         let mut current = slot.load(Ordering::SeqCst);
         loop {
-            let next = change(Entry(current))?;
-            match slot.compare_exchange(current, next.0, Ordering::SeqCst, Ordering::SeqCst) {
+            let next = change(self.seen(offset, current))?;
+            let word = next.0 | Entry::WRITTEN;
+            match slot.compare_exchange(current, word, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return Ok(next),
                 Err(found) => current = found,
             }
@@ -380,6 +408,22 @@ mod tests {
         assert!(epcm.accept(PAGE, trimmed).expect("no fault").0.is_ok());
         assert_eq!(epcm.remove(PAGE), Ok(()));
         assert!(!epcm.get(PAGE).is_valid());
+    }
+
+    #[test]
+    fn what_is_allowed_of_a_range_without_pages_holds_until_a_page_says_otherwise() {
+        let epcm = Epcm::new(1 << 36);
+        let far = 1 << 35;
+        assert!(epcm.map_absent(PAGE..(1 << 36), Permissions::RWX));
+        let fresh = SecInfo::regular(Permissions::RW).with_state(SecInfo::PENDING);
+        let (accepted, new) = epcm.accept(far, fresh).expect("no fault");
+        assert_eq!(
+            (accepted.map(Entry::access), new),
+            (Ok(Permissions::RW), true)
+        );
+        epcm.map(far + PAGE_SIZE, Permissions::NONE);
+        assert!(epcm.accept(far + PAGE_SIZE, fresh).is_err());
+        assert!(!epcm.map_absent(PAGE..(1 << 36), Permissions::RWX));
     }
 
     #[test]

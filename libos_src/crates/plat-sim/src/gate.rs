@@ -23,13 +23,7 @@ const CALL: u8 = 0xe8;
 
 /// Patches every site in the enclave's read-only code.
 pub(crate) fn install(enclave: &Shared) -> Result<()> {
-    let code: Vec<u64> = (0..enclave.epcm.size_bytes())
-        .step_by(PAGE_SIZE as usize)
-        .filter(|page| {
-            let page = enclave.epcm.get(*page);
-            page.own_permissions() == Some(Permissions::RX)
-        })
-        .collect();
+    let code: Vec<u64> = enclave.code_pages().collect();
     let Some(first) = code.first() else {
         return Ok(());
     };

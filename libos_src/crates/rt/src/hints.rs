@@ -95,7 +95,7 @@ impl Books {
 /// Called once, after the heap is there.
 pub(crate) fn init(boot: &BootInfo) {
     if boot.memory_model == BootInfo::MEMORY_SGX1 {
-        let count = (boot.user_size_bytes / PAGE_SIZE) as usize;
+        let count = (boot.user_added_bytes / PAGE_SIZE) as usize;
         let mut books = Books {
             start: boot.user_start,
             pages: vec![Hint::new(Permissions::NONE, Permissions::RWX); count].into_boxed_slice(),

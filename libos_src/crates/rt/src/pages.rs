@@ -4,7 +4,8 @@
 //! zero; permissions are the kernel's books and a hint to the host ([`hints`]). EDMM: a page is accepted when it is committed and
 //! trimmed when it is given back, with the permissions that the program asked for.
 
-use alloc::{boxed::Box, vec};
+use alloc::{boxed::Box, vec::Vec};
+use core::ops::Range;
 
 use abi::{BootInfo, PAGE_SIZE, PageType, Permissions, SecInfo};
 use hal::{NoMemory, Prot};
@@ -14,29 +15,82 @@ use crate::{enclu, hints, host, lock::Lock, thread::boot_info, user_memory};
 /// What the enclave knows about each of its dynamic pages. It never asks the host.
 static BOOKS: Lock<Option<Books>> = Lock::new(None);
 
-/// One byte a page: 0 if it is not there, else its permissions and [`Books::PRESENT`].
+/// One byte a page: 0 if it is not there, else its permissions and [`Books::PRESENT`]. Chunks of them
+/// come to be when a page of theirs does: programs have far more addresses than pages.
 struct Books {
-    pages: Box<[u8]>,
+    chunks: Box<[Option<Box<[u8; Books::CHUNK_PAGES]>>]>,
 }
 
 impl Books {
     const PRESENT: u8 = 0x80;
+    const CHUNK_PAGES: usize = 4096;
+    const CHUNK_BYTES: u64 = Self::CHUNK_PAGES as u64 * PAGE_SIZE;
 
-    /// The entries of a range. The kernel only asks for ranges in the user region.
-    fn range(&mut self, address: u64, size: u64) -> Option<(u64, &mut [u8])> {
-        let first = address.checked_sub(boot_info().user_start)? / PAGE_SIZE;
-        let end = first.checked_add(size.div_ceil(PAGE_SIZE))?;
-        let pages = self.pages.get_mut(first as usize..end as usize)?;
-        Some((address, pages))
+    /// The parts of a range that lie in one chunk each. The kernel only asks for ranges in the
+    /// user region; for any other there is no memory.
+    fn parts(
+        &self,
+        address: u64,
+        size: u64,
+    ) -> Result<impl Iterator<Item = Part> + use<>, NoMemory> {
+        let start = boot_info().user_start;
+        let first = address.checked_sub(start).ok_or(NoMemory)?;
+        let end = first.checked_add(size).ok_or(NoMemory)?;
+        if end > self.chunks.len() as u64 * Self::CHUNK_BYTES {
+            return Err(NoMemory);
+        }
+        let mut at = first;
+        Ok(core::iter::from_fn(move || {
+            let chunk = at / Self::CHUNK_BYTES;
+            let until = end.min((chunk + 1) * Self::CHUNK_BYTES);
+            let index = |offset: u64| ((offset - chunk * Self::CHUNK_BYTES) / PAGE_SIZE) as usize;
+            let part = (at < until).then(|| Part {
+                address: start + at,
+                chunk: chunk as usize,
+                pages: index(at)..index(until.next_multiple_of(PAGE_SIZE)),
+            });
+            at = until;
+            part
+        }))
     }
+
+    /// The entries of a part, if any of its chunk's pages was ever there.
+    fn known(&mut self, part: &Part) -> Option<&mut [u8]> {
+        let chunk = self.chunks.get_mut(part.chunk)?.as_deref_mut()?;
+        chunk.get_mut(part.pages.clone())
+    }
+
+    /// The entries of a part, whose pages are about to be there.
+    fn entries(&mut self, part: &Part) -> Result<&mut [u8], NoMemory> {
+        let chunk = self.chunks.get_mut(part.chunk).ok_or(NoMemory)?;
+        if chunk.is_none() {
+            let mut pages = Vec::new();
+            pages
+                .try_reserve_exact(Self::CHUNK_PAGES)
+                .map_err(|_| NoMemory)?;
+            pages.resize(Self::CHUNK_PAGES, 0);
+            *chunk = pages.into_boxed_slice().try_into().ok();
+        }
+        let pages = chunk.as_deref_mut().ok_or(NoMemory)?;
+        pages.get_mut(part.pages.clone()).ok_or(NoMemory)
+    }
+}
+
+/// Pages of one chunk.
+struct Part {
+    address: u64,
+    chunk: usize,
+    pages: Range<usize>,
 }
 
 /// Makes the books. Called once, after the heap is there.
 pub(crate) fn init(boot: &BootInfo) {
     if boot.memory_model == BootInfo::MEMORY_EDMM {
-        let count = (boot.user_size_bytes / PAGE_SIZE) as usize;
+        let count = boot.user_size_bytes.div_ceil(Books::CHUNK_BYTES);
+        let mut chunks = Vec::new();
+        chunks.resize_with(count as usize, || None);
         *BOOKS.lock() = Some(Books {
-            pages: vec![0; count].into_boxed_slice(),
+            chunks: chunks.into_boxed_slice(),
         });
     }
 }
@@ -52,19 +106,23 @@ pub(crate) fn commit(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory
         return zeroed.map_err(|_| NoMemory);
     };
     let wanted = permissions(prot);
-    let (mut at, pages) = books.range(address, size).ok_or(NoMemory)?;
-    for page in pages {
-        if *page == 0 {
-            accept_new(at)?;
-            *page = Books::PRESENT | Permissions::RW.bits();
-        } else {
-            extend(at, page, Permissions::RW);
-            user_memory::fill(at, PAGE_SIZE, 0).map_err(|_| NoMemory)?;
+    for part in books.parts(address, size)? {
+        let pages = books.entries(&part)?;
+        let mut at = part.address;
+        for page in &mut *pages {
+            if *page == 0 {
+                accept_new(at)?;
+                *page = Books::PRESENT | Permissions::RW.bits();
+            } else {
+                extend(at, page, Permissions::RW);
+                user_memory::fill(at, PAGE_SIZE, 0).map_err(|_| NoMemory)?;
+            }
+            extend(at, page, wanted);
+            at += PAGE_SIZE;
         }
-        extend(at, page, wanted);
-        at += PAGE_SIZE;
+        restrict(part.address, pages, wanted)?;
     }
-    restrict(books, address, size, wanted)
+    Ok(())
 }
 
 /// Commits pages for reading and writing whose content the kernel writes itself. Under SGX1 they hold
@@ -85,15 +143,19 @@ pub(crate) fn protect(address: u64, size: u64, prot: Prot) -> Result<(), NoMemor
         return Ok(());
     };
     let wanted = permissions(prot);
-    let (mut at, pages) = books.range(address, size).ok_or(NoMemory)?;
-    for page in pages {
-        if *page == 0 {
-            return Err(NoMemory);
+    for part in books.parts(address, size)? {
+        let pages = books.known(&part).ok_or(NoMemory)?;
+        let mut at = part.address;
+        for page in &mut *pages {
+            if *page == 0 {
+                return Err(NoMemory);
+            }
+            extend(at, page, wanted);
+            at += PAGE_SIZE;
         }
-        extend(at, page, wanted);
-        at += PAGE_SIZE;
+        restrict(part.address, pages, wanted)?;
     }
-    restrict(books, address, size, wanted)
+    Ok(())
 }
 
 pub(crate) fn decommit(address: u64, size: u64) {
@@ -102,17 +164,20 @@ pub(crate) fn decommit(address: u64, size: u64) {
         hints::want(address, size, Permissions::NONE);
         return;
     };
-    let Some((start, pages)) = books.range(address, size) else {
+    let Ok(parts) = books.parts(address, size) else {
         return;
     };
-    let mut run_start = start;
-    for run in pages.chunk_by_mut(|a, b| (*a == 0) == (*b == 0)) {
-        let run_size = run.len() as u64 * PAGE_SIZE;
-        if run.first().is_some_and(|page| *page != 0) {
-            trim(run_start, run_size);
-            run.fill(0);
+    for part in parts {
+        let mut run_start = part.address;
+        let pages = books.known(&part).unwrap_or_default();
+        for run in pages.chunk_by_mut(|a, b| (*a == 0) == (*b == 0)) {
+            let run_size = run.len() as u64 * PAGE_SIZE;
+            if run.first().is_some_and(|page| *page != 0) {
+                trim(run_start, run_size);
+                run.fill(0);
+            }
+            run_start += run_size;
         }
-        run_start += run_size;
     }
 }
 
@@ -149,13 +214,8 @@ fn extend(address: u64, page: &mut u8, wanted: Permissions) {
 }
 
 /// Takes from each page what it has beyond `wanted`, one request for each run of pages.
-fn restrict(
-    books: &mut Books,
-    address: u64,
-    size: u64,
-    wanted: Permissions,
-) -> Result<(), NoMemory> {
-    let (mut run_start, pages) = books.range(address, size).ok_or(NoMemory)?;
+fn restrict(address: u64, pages: &mut [u8], wanted: Permissions) -> Result<(), NoMemory> {
+    let mut run_start = address;
     let target = Books::PRESENT | wanted.bits();
     for run in pages.chunk_by_mut(|a, b| (*a == target) == (*b == target)) {
         let run_size = run.len() as u64 * PAGE_SIZE;

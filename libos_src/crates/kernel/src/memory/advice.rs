@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
+use super::area::Counted;
 use super::space::{AddressSpace, Books};
 
 /// The advice that changes something; all other known advice is accepted and ignored.
@@ -69,6 +70,11 @@ impl AddressSpace {
 
     fn forget(&self, books: &mut Books, range: &Range<u64>) -> Result<(), Errno> {
         self.release_pages(books, range);
+        let areas = books.areas.overlapping(range);
+        for (start, area) in areas.filter(|(_, area)| area.counted == Counted::Touched) {
+            self.region
+                .uncharge(&(start.max(range.start)..area.end.min(range.end)));
+        }
         self.settle(books, range).map_err(|_| Errno::ENOMEM)?;
         self.patch_text(books, range, false);
         Ok(())

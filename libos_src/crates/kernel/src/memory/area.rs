@@ -22,6 +22,19 @@ pub(crate) struct Area {
     pub(crate) backing: Backing,
     /// What it is for.
     pub(crate) purpose: Purpose,
+    /// What of it counts as memory.
+    pub(crate) counted: Counted,
+}
+
+/// What of an area counts as memory in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// All of it, so that no touch can fail.
+    Whole,
+    /// Nothing: it was never accessible. It is counted once it becomes so.
+    Nothing,
+    /// The pages that were touched: the program said that it takes the risk (`MAP_NORESERVE`).
+    Touched,
 }
 
 /// Where the first content of a page comes from.
@@ -81,6 +94,24 @@ impl Area {
         }
     }
 
+    /// The address behind its last page, which starts at `start`, that shows something: a file may
+    /// be shorter than its mapping.
+    pub(super) fn content_end(&self, start: u64) -> u64 {
+        let Backing::File(file) = &self.backing else {
+            return self.end;
+        };
+        // A file of which nothing is known will say at the read what is wrong.
+        let size_bytes = file.inode.metadata().map_or(u64::MAX, |is| is.size_bytes);
+        let pages = super::page_ceiling(size_bytes.saturating_sub(file.offset));
+        let end = pages.and_then(|len| start.checked_add(len));
+        end.map_or(self.end, |end| end.min(self.end))
+    }
+
+    /// Whether it counts for the limit of `mmap`.
+    pub(super) fn is_limited(&self) -> bool {
+        self.purpose == Purpose::Program && self.counted == Counted::Whole
+    }
+
     /// Gives the program other rights. A copy of a file may differ from the file from then on.
     pub(super) fn allow(&mut self, prot: Prot) {
         self.prot = prot;
@@ -118,7 +149,10 @@ impl Area {
             }
             _ => false,
         };
-        is_one && self.prot == other.prot && self.purpose == other.purpose
+        is_one
+            && self.prot == other.prot
+            && self.purpose == other.purpose
+            && self.counted == other.counted
     }
 }
 
@@ -267,6 +301,7 @@ mod tests {
             prot,
             backing: Backing::Zero,
             purpose: Purpose::Program,
+            counted: Counted::Whole,
         }
     }
 

@@ -5,7 +5,8 @@ use core::ops::Range;
 
 use hal::{NoMemory, PAGE_SIZE, Prot};
 
-use super::area::{Area, Backing, FileBacking};
+use super::area::{Area, Backing, Counted, FileBacking};
+use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
 
 /// Pages that one fault or kernel access brings in, around the page that was touched.
@@ -24,6 +25,8 @@ pub(crate) enum PageFault {
     Present,
     /// The program may not do that.
     Refused,
+    /// It may, and there is nothing: the file ends before the page, or there is no memory.
+    Absent,
 }
 
 impl AddressSpace {
@@ -35,7 +38,8 @@ impl AddressSpace {
         self.populate(books, range)
     }
 
-    /// Backs every accessible page of `range` that has no memory yet.
+    /// Backs every accessible page of `range` that has no memory yet, and content: pages behind the
+    /// end of a file stay away.
     pub(super) fn populate(&self, books: &mut Books, range: &Range<u64>) -> Result<(), NoMemory> {
         let Books {
             areas, committed, ..
@@ -49,7 +53,11 @@ impl AddressSpace {
                 pages.populate(&wanted)?;
                 continue;
             }
+            let wanted = wanted.start..wanted.end.min(area.content_end(start));
             for run in committed.missing(&wanted) {
+                if area.counted == Counted::Touched && !self.region.charge(&run) {
+                    return Err(NoMemory);
+                }
                 self.back(start, area, &run)?;
                 committed.insert(&run);
             }
@@ -73,16 +81,17 @@ impl AddressSpace {
         let floor = address & !(window - 1);
         let around = start.max(floor)..area.end.min(floor + window);
         let page = super::page_floor(address)..super::page_floor(address) + PAGE_SIZE;
-        let is_there = match area.shared() {
-            Some(pages) => pages.contains(&page),
-            None => books.committed.contains(&page),
-        };
-        if is_there {
+        let has = |books: &Books| books.are_present(&page);
+        if has(&books) {
             return PageFault::Present;
         }
         match self.populate(&mut books, &around) {
-            Ok(()) => PageFault::Served,
-            Err(NoMemory) => PageFault::Refused,
+            Ok(()) if has(&books) => PageFault::Served,
+            Ok(()) => PageFault::Absent,
+            Err(NoMemory) => {
+                self.report_shortage(&books, Knob::UserSpace, around.end - around.start);
+                PageFault::Absent
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use core::ops::Range;
 use hal::{Errno, PAGE_SIZE, Prot};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::space::{AddressSpace, Paging};
+use super::space::AddressSpace;
 
 impl AddressSpace {
     /// Copies program memory in. `EFAULT` when the program may not read all of it.
@@ -142,9 +142,7 @@ impl AddressSpace {
         action: impl FnOnce() -> Result<T, hal::Fault>,
     ) -> Result<T, Errno> {
         let end = address.checked_add(len as u64).ok_or(Errno::EFAULT)?;
-        if self.paging == Paging::OnDemand {
-            self.bring_in(&(address..end), prot)?;
-        }
+        self.bring_in(&(address..end), prot)?;
         // A thread that is about to end may come here when its turn is over.
         if !self.is_resident() {
             return Err(Errno::EFAULT);
@@ -163,11 +161,15 @@ impl AddressSpace {
         if !books.areas.allows(range, prot) {
             return Err(Errno::EFAULT);
         }
-        if books.committed.contains(&pages) {
+        if books.are_present(&pages) {
             return Ok(());
         }
         drop(books);
-        self.populate(&mut self.books.write(), &pages)
-            .map_err(|_| Errno::EFAULT)
+        let mut books = self.books.write();
+        let populated = self.populate(&mut books, &pages);
+        // Behind the end of a file there is nothing.
+        (populated.is_ok() && books.are_present(&pages))
+            .then_some(())
+            .ok_or(Errno::EFAULT)
     }
 }

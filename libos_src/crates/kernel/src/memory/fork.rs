@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
+use super::region::Use;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 use crate::threads::Thread;
@@ -35,15 +36,19 @@ impl AddressSpace {
             }
         }
         let child = self.sibling(books.twin());
+        // What has memory is counted already, and the store's pages are the room for the other copy.
+        let claim = |range: &Range<u64>| {
+            (self.region).claim_fixed(self.gang.id(), range, Use::Addresses);
+        };
         for (start, area) in books.areas.iter() {
             // All of it is this gang's already, but for what is everybody's.
             if area.shared().is_none() {
-                self.region.claim_fixed(self.gang.id(), &(start..area.end));
+                claim(&(start..area.end));
             }
         }
-        self.region.claim_fixed(self.gang.id(), books.heap.room());
+        claim(books.heap.room());
         for range in &books.reserved {
-            self.region.claim_fixed(self.gang.id(), range);
+            claim(range);
         }
         let ids = [self.id(), child.id()];
         let split = self

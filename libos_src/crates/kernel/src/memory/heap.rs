@@ -4,9 +4,10 @@ use core::ops::Range;
 
 use hal::Prot;
 
-use super::area::{Area, Backing, Purpose};
+use super::area::{Area, Backing, Counted, Purpose};
+use super::region::Use;
 use super::shortage::Knob;
-use super::space::{AddressSpace, Books};
+use super::space::{AddressSpace, Books, Paging};
 
 /// The `brk` heap: from `start` to `end`, which is where the program put it, not page aligned.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +43,12 @@ impl AddressSpace {
         books.heap = Heap { start, end, room };
     }
 
-    /// How much room the heap of a new program is given: all that it may use, unless many programs
-    /// have to share little memory.
+    /// How much room the heap of a new program is given: all that it may use, unless addresses are
+    /// memory and many programs have to share little of it.
     pub(super) fn heap_room(&self) -> u64 {
+        if self.paging == Paging::OnDemand {
+            return self.layout.heap_limit_bytes;
+        }
         let share = super::page_floor(self.region.free_bytes() / 4);
         self.layout.heap_limit_bytes.min(share)
     }
@@ -62,6 +66,7 @@ impl AddressSpace {
         };
         if new < old {
             self.discard(&mut books, &(new..old));
+            self.region.uncharge(&(new..old));
         }
         if new > old && !self.grow_heap(&mut books, old, new) {
             return heap.end;
@@ -80,7 +85,11 @@ impl AddressSpace {
             self.report_shortage(books, Knob::UserSpace, new - old);
             return false;
         }
-        if !books.areas.is_free(&range) || !self.region.claim_fixed(self.gang.id(), &range) {
+        if !books.areas.is_free(&range) {
+            return false;
+        }
+        if !(self.region).claim_fixed(self.gang.id(), &range, Use::Memory) {
+            self.report_shortage(books, Knob::UserSpace, new - old);
             return false;
         }
         let area = Area {
@@ -88,6 +97,7 @@ impl AddressSpace {
             prot: Prot::READ | Prot::WRITE,
             backing: Backing::Zero,
             purpose: Purpose::Heap,
+            counted: Counted::Whole,
         };
         books.put(old, area);
         if self.clear_way(&range).is_err() || self.settle(books, &range).is_err() {

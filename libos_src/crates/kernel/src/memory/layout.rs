@@ -1,4 +1,4 @@
-//! How much of the user region a process may use for what.
+//! How much memory there is, where it can be, and how much of it a process may use for what.
 
 use alloc::format;
 use alloc::string::String;
@@ -16,6 +16,10 @@ use super::page_ceiling;
 pub(crate) struct Layout {
     /// All addresses that programs may use.
     pub(crate) user: Range<u64>,
+    /// Those of them that can have memory.
+    pub(crate) backed: Range<u64>,
+    /// How much of them may have memory at a time.
+    pub(crate) memory_bytes: u64,
     /// The first thread's stack.
     pub(crate) stack_bytes: u64,
     /// The most that `brk` may reach from its start.
@@ -31,30 +35,33 @@ impl Layout {
     /// Takes the sizes of the sealed configuration, in bytes.
     ///
     /// # Errors
-    /// The message for the operator when stack and heap do not fit into `user`.
+    /// The message for the operator when stack and heap do not fit into the memory.
     pub(crate) fn divide(
         user: Range<u64>,
+        backed: Range<u64>,
+        memory_bytes: u64,
         stack_bytes: u64,
         heap_bytes: u64,
         mmap_bytes: u64,
     ) -> Result<Self, String> {
-        let size = user.end - user.start;
         let rounded = || {
             let (stack, heap) = (page_ceiling(stack_bytes)?, page_ceiling(heap_bytes)?);
             let sum = stack.checked_add(STACK_GUARD_BYTES)?.checked_add(heap)?;
-            (sum <= size).then_some((stack, heap))
+            (sum <= memory_bytes).then_some((stack, heap))
         };
         let (stack_bytes, heap_limit_bytes) = rounded().ok_or_else(|| {
             format!(
                 "stack ({stack_bytes} bytes) and heap ({heap_bytes} bytes) do not fit into \
-                 `resource_limits.user_space_size` ({size} bytes) of Occlum.yaml"
+                 `resource_limits.user_space_size` ({memory_bytes} bytes) of Occlum.yaml"
             )
         })?;
         Ok(Self {
             stack_bytes,
             heap_limit_bytes,
-            mmap_limit_bytes: mmap_bytes.min(size),
+            mmap_limit_bytes: mmap_bytes.min(memory_bytes),
             user,
+            backed,
+            memory_bytes,
         })
     }
 }
@@ -64,17 +71,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_whole_pages_and_no_larger_than_the_region() {
-        let layout = Layout::divide(0x10000..0x1000_0000, 0xf_f001, 0x10_0000, u64::MAX);
+    fn sizes_are_whole_pages_and_no_larger_than_the_memory() {
+        let user = 0x10000..0x1000_0000;
+        let memory_bytes = 0x800_0000;
+        let layout = Layout::divide(
+            user.clone(),
+            user,
+            memory_bytes,
+            0xf_f001,
+            0x10_0000,
+            u64::MAX,
+        );
 
         let layout = layout.expect("they fit");
         assert_eq!(layout.stack_bytes, 0x10_0000);
-        assert_eq!(layout.mmap_limit_bytes, 0xfff_0000);
+        assert_eq!(layout.mmap_limit_bytes, 0x800_0000);
     }
 
     #[test]
     fn parts_that_do_not_fit_are_refused_by_name() {
-        let refusal = Layout::divide(0x10000..0x20000, 0x8000, 0x8000, 0).expect_err("no");
+        let user = 0x10000..0x2000_0000;
+        let refusal = Layout::divide(user.clone(), user, 0x10000, 0x8000, 0x8000, 0);
+        let refusal = refusal.expect_err("no");
 
         assert!(
             refusal.contains("resource_limits.user_space_size"),

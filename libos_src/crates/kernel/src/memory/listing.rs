@@ -74,15 +74,25 @@ impl AddressSpace {
         text
     }
 
-    /// Bytes of the region that all processes share, and those of them that nobody uses.
+    /// Bytes of memory that all processes share, and those of them that nobody uses.
     pub(crate) fn region_sizes_bytes(&self) -> (u64, u64) {
-        let region = self.region.range();
-        (region.end - region.start, self.region.free_bytes())
+        (self.region.memory_bytes(), self.region.free_bytes())
     }
 
     /// Bytes that are kept for pages that are not in their place, and hold none now.
     pub(crate) fn spare_bytes(&self) -> u64 {
         self.store.free_bytes()
+    }
+
+    /// Bytes of private memory that may be written, the stack aside.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        let books = self.books.read();
+        let data = books.areas.iter().filter(|(_, area)| {
+            area.shared().is_none()
+                && area.purpose != Purpose::Stack
+                && area.prot.contains(Prot::WRITE)
+        });
+        data.map(|(start, area)| area.end - start).sum()
     }
 
     /// Bytes that are mapped, and bytes that have memory.

@@ -4,8 +4,9 @@ use core::ops::Range;
 
 use hal::{Errno, NoMemory, PAGE_SIZE, Prot};
 
-use super::area::{Area, Backing, Purpose};
+use super::area::{Area, Backing, Counted, Purpose};
 use super::layout::STACK_GUARD_BYTES;
+use super::region::Use;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
 
@@ -21,6 +22,15 @@ pub(crate) struct Mapping {
     pub(crate) backing: Backing,
     /// What it is for.
     pub(crate) purpose: Purpose,
+    /// Whether it is not to be counted before it is touched (`MAP_NORESERVE`).
+    pub(crate) is_unreserved: bool,
+}
+
+/// What a new mapping needs, of the region and of the process's limits.
+#[derive(Clone, Copy)]
+pub(super) struct Need {
+    pub(super) len: u64,
+    pub(super) counted: Counted,
 }
 
 /// Where a mapping goes.
@@ -36,8 +46,22 @@ pub(crate) enum Placement {
     Image { align: u64 },
     /// The highest free place, aligned so.
     MmapAligned { align: u64 },
+    /// The highest free place whose addresses have 31 bits (`MAP_32BIT`).
+    Low,
     /// The highest free place with a guard below it.
     Stack,
+}
+
+/// Where addresses of 31 bits end.
+const LOW_END: u64 = 1 << 31;
+
+impl Need {
+    pub(super) const fn purpose(self) -> Use {
+        match self.counted {
+            Counted::Whole => Use::Memory,
+            Counted::Nothing | Counted::Touched => Use::Addresses,
+        }
+    }
 }
 
 impl AddressSpace {
@@ -50,19 +74,25 @@ impl AddressSpace {
         if len == 0 {
             return Err(Errno::EINVAL);
         }
+        let counted = self.counted(mapping.prot, mapping.is_unreserved);
         let mut books = self.books.write();
-        let range = self.place(&mut books, mapping.placement, len, mapping.prot)?;
+        let need = Need { len, counted };
+        let range = self.place(&mut books, mapping.placement, need)?;
         if matches!(mapping.placement, Placement::Fixed(_)) {
             if self.shows(&books, &range, &mapping) {
                 return self.adopt(&mut books, &range, mapping.prot);
             }
             self.discard(&mut books, &range);
+            if counted != Counted::Whole {
+                self.region.uncharge(&range);
+            }
         }
         let mut area = Area {
             end: range.end,
             prot: mapping.prot,
             backing: mapping.backing,
             purpose: mapping.purpose,
+            counted,
         };
         area.allow(mapping.prot);
         if area.prot.is_empty() {
@@ -78,6 +108,15 @@ impl AddressSpace {
         books.areas.join(&range);
         self.tell_code(&books, &range);
         Ok(range.start)
+    }
+
+    /// What of a new mapping counts as memory.
+    fn counted(&self, prot: Prot, is_unreserved: bool) -> Counted {
+        match self.paging {
+            Paging::OnDemand if is_unreserved => Counted::Touched,
+            _ if prot.is_empty() => Counted::Nothing,
+            _ => Counted::Whole,
+        }
     }
 
     /// Whether `range` already shows what `mapping` would: a loader maps all of a library before it
@@ -122,25 +161,22 @@ impl AddressSpace {
         Ok(range.start)
     }
 
-    /// Chooses and claims the range of a new mapping. `prot` is what it will be for.
+    /// Chooses and claims the range of a new mapping.
     pub(super) fn place(
         &self,
         books: &mut Books,
         placement: Placement,
-        len: u64,
-        prot: Prot,
+        need: Need,
     ) -> Result<Range<u64>, Errno> {
-        let range = self.choose(books, placement, len, prot);
+        let range = self.choose(books, placement, need);
         let range = match range {
             // What the store does not need may be what is missing.
-            Err(Errno::ENOMEM) if self.store.shrink() => {
-                self.choose(books, placement, len, prot)?
-            }
+            Err(Errno::ENOMEM) if self.store.shrink() => self.choose(books, placement, need)?,
             range => range?,
         };
         if self.clear_way(&range).is_err() {
             self.region.release(&range);
-            return Err(self.no_room(books, len));
+            return Err(self.no_room(books, need.len));
         }
         Ok(range)
     }
@@ -158,13 +194,14 @@ impl AddressSpace {
         &self,
         books: &mut Books,
         placement: Placement,
-        len: u64,
-        prot: Prot,
+        need: Need,
     ) -> Result<Range<u64>, Errno> {
+        let (len, purpose) = (need.len, need.purpose());
+        let claim = |range: &Range<u64>| self.region.claim_fixed(self.gang.id(), range, purpose);
         match placement {
             Placement::Fixed(address) => {
                 let range = self.fixed(address, len)?;
-                if self.region.claim_fixed(self.gang.id(), &range) {
+                if claim(&range) {
                     Ok(range)
                 } else {
                     self.report_shortage(books, Knob::UserSpace, len);
@@ -173,7 +210,7 @@ impl AddressSpace {
             }
             Placement::FixedFree(address) => {
                 let range = self.fixed(address, len)?;
-                if books.areas.is_free(&range) && self.region.claim_fixed(self.gang.id(), &range) {
+                if books.areas.is_free(&range) && claim(&range) {
                     Ok(range)
                 } else {
                     Err(Errno::EEXIST)
@@ -182,12 +219,13 @@ impl AddressSpace {
             Placement::Hint(address) => {
                 let wish = self.fixed(super::page_floor(address), len).ok();
                 let wish = wish.filter(|range| address != 0 && books.areas.is_free(range));
-                match wish.filter(|range| self.region.claim_fixed(self.gang.id(), range)) {
+                match wish.filter(claim) {
                     Some(range) => Ok(range),
-                    None => self.claim_mmap(books, len, PAGE_SIZE, prot),
+                    None => self.claim_mmap(books, need, PAGE_SIZE, u64::MAX),
                 }
             }
-            Placement::MmapAligned { align } => self.claim_mmap(books, len, align, prot),
+            Placement::MmapAligned { align } => self.claim_mmap(books, need, align, u64::MAX),
+            Placement::Low => self.claim_mmap(books, need, PAGE_SIZE, LOW_END),
             Placement::Image { align } => {
                 let align = align.max(PAGE_SIZE);
                 let low = |room| {
@@ -202,10 +240,13 @@ impl AddressSpace {
             }
             Placement::Stack => {
                 let with_guard = len.checked_add(STACK_GUARD_BYTES).ok_or(Errno::ENOMEM)?;
-                let user = self.region.range();
-                let place = self
-                    .region
-                    .claim_high(self.gang.id(), with_guard, PAGE_SIZE, user);
+                let place = self.region.claim_high(
+                    self.gang.id(),
+                    with_guard,
+                    PAGE_SIZE,
+                    self.region.range(),
+                    Use::Memory,
+                );
                 let place = place.ok_or_else(|| self.no_room(books, len))?;
                 let stack = place.start + STACK_GUARD_BYTES..place.end;
                 let guard = place.start..stack.start;
@@ -225,20 +266,28 @@ impl AddressSpace {
     fn claim_mmap(
         &self,
         books: &Books,
-        len: u64,
+        need: Need,
         align: u64,
-        prot: Prot,
+        end: u64,
     ) -> Result<Range<u64>, Errno> {
-        let sum = books.mmapped_bytes.checked_add(len);
-        let is_within = sum.is_some_and(|sum| sum <= self.layout.mmap_limit_bytes);
-        let place = is_within.then(|| {
-            let align = align.max(PAGE_SIZE);
-            let user = self.region.range();
-            self.region.claim_high(self.gang.id(), len, align, user)
-        });
-        place.flatten().ok_or_else(|| {
+        let (len, purpose) = (need.len, need.purpose());
+        let align = align.max(PAGE_SIZE);
+        let is_within = purpose == Use::Addresses || self.may_map(books, len);
+        let claim = |within: &Range<u64>| {
+            let within = within.start..within.end.min(end);
+            (self.region).claim_high(self.gang.id(), len, align, &within, purpose)
+        };
+        let (all, backed) = (self.region.range(), self.region.backed());
+        let place = if !is_within {
+            None
+        } else if purpose == Use::Memory || self.may_lie_idle(len) {
+            claim(backed).or_else(|| claim(all))
+        } else {
+            claim(&(backed.end..all.end))
+        };
+        place.ok_or_else(|| {
             // A reservation is a question: allocators ask for a large one and do with less.
-            if !prot.is_empty() {
+            if purpose == Use::Memory {
                 let knob = if is_within {
                     Knob::UserSpace
                 } else {
@@ -248,6 +297,18 @@ impl AddressSpace {
             }
             Errno::ENOMEM
         })
+    }
+
+    /// Whether so much may be mapped in addition.
+    pub(super) fn may_map(&self, books: &Books, len: u64) -> bool {
+        let sum = books.mmapped_bytes.checked_add(len);
+        sum.is_some_and(|sum| sum <= self.layout.mmap_limit_bytes)
+    }
+
+    /// Whether a reservation of so much may have addresses that have memory, where not all have
+    /// some: it would be usable, and until then nobody else could use that.
+    fn may_lie_idle(&self, len: u64) -> bool {
+        self.region.backed() == self.region.range() || len <= self.region.free_bytes() / 2
     }
 
     fn fixed(&self, address: u64, len: u64) -> Result<Range<u64>, Errno> {

@@ -9,8 +9,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Fault, PAGE_SIZE, Prot};
 use patcher::{Placed, Plan};
 
-use super::area::{Area, Areas, Backing, FileBacking, Purpose};
+use super::area::{Area, Areas, Backing, Counted, FileBacking, Purpose};
 use super::plans::Key;
+use super::region::Use;
 use super::space::{AddressSpace, Books};
 
 /// Sites patched so far in this enclave: a figure for the operator.
@@ -192,7 +193,7 @@ impl AddressSpace {
         let near = text.end.saturating_sub(REACH_BYTES)..text.start.saturating_add(REACH_BYTES);
         let stubs = self
             .region
-            .claim_high(self.gang.id(), len, PAGE_SIZE, &near)?;
+            .claim_high(self.gang.id(), len, PAGE_SIZE, &near, Use::Memory)?;
         let writable = Prot::READ | Prot::WRITE;
         if self.commit(&stubs, writable).is_err() {
             self.region.release(&stubs);
@@ -204,6 +205,7 @@ impl AddressSpace {
             prot: Prot::READ | Prot::EXEC,
             backing: Backing::Zero,
             purpose: Purpose::Stubs(text.start),
+            counted: Counted::Whole,
         };
         books.put(stubs.start, area);
         Some(stubs)

@@ -1,10 +1,11 @@
 //! `mprotect`.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::Purpose;
+use super::area::{Counted, Purpose};
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
@@ -31,6 +32,7 @@ impl AddressSpace {
         {
             return Err(Errno::EACCES);
         }
+        self.count_accessible(&mut books, &range, prot)?;
         if self.change(&mut books, &range, prot).is_err() {
             self.report_shortage(&books, Knob::UserSpace, range.end - range.start);
             return Err(Errno::ENOMEM);
@@ -38,6 +40,58 @@ impl AddressSpace {
         self.patch_text(&mut books, &range, false);
         books.areas.join(&range);
         self.tell_code(&books, &range);
+        Ok(())
+    }
+
+    /// Counts the reservations of a range as memory, which they are to become.
+    fn count_accessible(
+        &self,
+        books: &mut Books,
+        range: &Range<u64>,
+        prot: Prot,
+    ) -> Result<(), Errno> {
+        if prot.is_empty() {
+            return Ok(());
+        }
+        let reserved = books.areas.overlapping(range);
+        let reserved = reserved.filter(|(_, area)| area.counted == Counted::Nothing);
+        let parts = reserved.map(|(start, area)| {
+            let limited = area.purpose == Purpose::Program;
+            (start.max(range.start)..area.end.min(range.end), limited)
+        });
+        let parts: Vec<(Range<u64>, bool)> = parts.collect();
+        let len = |range: &Range<u64>| range.end - range.start;
+        let limited = parts.iter().filter(|(_, is_limited)| *is_limited);
+        let limited: u64 = limited.map(|(part, _)| len(part)).sum();
+        if limited != 0 && !self.may_map(books, limited) {
+            self.report_shortage(books, Knob::Mmap, limited);
+            return Err(Errno::ENOMEM);
+        }
+        for (index, (part, _)) in parts.iter().enumerate() {
+            if self.region.charge(part) {
+                continue;
+            }
+            for (done, _) in &parts[..index] {
+                self.region.uncharge(done);
+            }
+            if part.end > self.region.backed().end {
+                self.report_idle_reservation(
+                    books
+                        .areas
+                        .find(part.start)
+                        .map_or(0, |(start, area)| area.end - start),
+                );
+            } else {
+                self.report_shortage(books, Knob::UserSpace, len(part));
+            }
+            return Err(Errno::ENOMEM);
+        }
+        books.mmapped_bytes += limited;
+        for (part, _) in parts {
+            for (_, area) in books.areas.isolate(&part) {
+                area.counted = Counted::Whole;
+            }
+        }
         Ok(())
     }
 

@@ -3,6 +3,9 @@
 //! All processes of an enclave live side by side in one region. Each address space claims the
 //! addresses of its mappings here, so that no two get the same ones unless they are of one gang:
 //! address spaces that hold the same addresses in turn.
+//!
+//! There are more addresses than memory. A claim is for addresses alone until it is *charged*: then
+//! its pages may get memory, all of which counts.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -19,16 +22,33 @@ use super::gang::Gang;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GangId(u64);
 
+/// What a claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Pages that may get memory.
+    Memory,
+    /// Addresses, which cost nothing.
+    Addresses,
+}
+
 /// The user region and all claims to its addresses.
 pub(crate) struct Region {
     range: Range<u64>,
+    /// Where pages can have memory.
+    backed: Range<u64>,
+    /// How many bytes may be charged.
+    memory_bytes: u64,
     claims: Mutex<Claims>,
     next_gang: AtomicU64,
     gangs: Mutex<BTreeMap<GangId, Weak<Gang>>>,
 }
 
 /// Claims, by their start; they do not overlap.
-struct Claims(BTreeMap<u64, Claim>);
+#[derive(Default)]
+struct Claims {
+    runs: BTreeMap<u64, Claim>,
+    charged_bytes: u64,
+}
 
 /// One run of addresses that a gang uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +57,18 @@ struct Claim {
     gang: GangId,
     /// How many claims of its members there are to each of these addresses.
     count: u32,
+    is_charged: bool,
 }
 
 impl Region {
-    /// A region of which nothing is in use.
-    pub(crate) fn new(range: Range<u64>) -> Arc<Self> {
+    /// A region of which nothing is in use. Memory can be in `backed`, which is part of it.
+    pub(crate) fn new(range: Range<u64>, backed: Range<u64>, memory_bytes: u64) -> Arc<Self> {
+        debug_assert!(range.start <= backed.start && backed.end <= range.end);
         Arc::new(Self {
             range,
-            claims: Mutex::new(Claims(BTreeMap::new())),
+            backed,
+            memory_bytes,
+            claims: Mutex::default(),
             next_gang: AtomicU64::new(1),
             gangs: Mutex::default(),
         })
@@ -53,6 +77,16 @@ impl Region {
     /// All its addresses.
     pub(crate) const fn range(&self) -> &Range<u64> {
         &self.range
+    }
+
+    /// Those that can have memory.
+    pub(crate) const fn backed(&self) -> &Range<u64> {
+        &self.backed
+    }
+
+    /// How much memory there is for all.
+    pub(crate) const fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// A gang that has no member yet.
@@ -87,54 +121,71 @@ impl Region {
         len: u64,
         align: u64,
         within: &Range<u64>,
+        purpose: Use,
     ) -> Option<Range<u64>> {
         let mut claims = self.claims.lock();
-        let start = claims.find_high(len, align, &self.clip(within))?;
-        claims.add(gang, &(start..start + len));
-        Some(start..start + len)
+        let start = claims.find_high(len, align, &self.clip(within, purpose))?;
+        self.add(&mut claims, gang, &(start..start + len), purpose)
+            .then(|| start..start + len)
     }
 
-    /// Claims the lowest free run of `len` bytes, aligned to `align`.
+    /// Claims the lowest free run of `len` addresses that can have memory, aligned to `align`.
     pub(crate) fn claim_low(&self, gang: GangId, len: u64, align: u64) -> Option<Range<u64>> {
         let mut claims = self.claims.lock();
-        let start = claims.find_low(len, align, &self.range)?;
-        claims.add(gang, &(start..start + len));
-        Some(start..start + len)
+        let start = claims.find_low(len, align, &self.backed)?;
+        self.add(&mut claims, gang, &(start..start + len), Use::Addresses)
+            .then(|| start..start + len)
     }
 
-    /// Claims exactly `range`; whether nobody but this gang uses a part of it.
-    pub(crate) fn claim_fixed(&self, gang: GangId, range: &Range<u64>) -> bool {
+    /// Claims exactly `range`; whether nobody but this gang uses a part of it, and there is memory
+    /// for it if it needs some.
+    pub(crate) fn claim_fixed(&self, gang: GangId, range: &Range<u64>, purpose: Use) -> bool {
         let mut claims = self.claims.lock();
         let is_ours = claims
             .overlapping(range)
             .all(|(_, claim)| claim.gang == gang);
-        if is_ours {
-            claims.add(gang, range);
-        }
-        is_ours
+        is_ours && self.add(&mut claims, gang, range, purpose)
     }
 
-    /// Claims exactly `range`, if nobody uses a part of it, this gang neither.
+    /// Claims exactly `range` for memory, if nobody uses a part of it, this gang neither.
     pub(crate) fn claim_unused(&self, gang: GangId, range: &Range<u64>) -> bool {
         let mut claims = self.claims.lock();
         let is_unused = claims.overlapping(range).next().is_none();
-        if is_unused {
-            claims.add(gang, range);
-        }
-        is_unused
+        is_unused && self.add(&mut claims, gang, range, Use::Memory)
     }
 
-    /// Claims what no other gang has from `start` on, up to `len` bytes, and returns it.
+    /// Claims what no other gang has from `start` on, up to `len` addresses that can have memory,
+    /// and returns it.
     pub(crate) fn claim_up_to(&self, gang: GangId, start: u64, len: u64) -> Range<u64> {
         let mut claims = self.claims.lock();
-        let end = start.saturating_add(len).min(self.range.end);
+        let end = start.saturating_add(len).min(self.backed.end);
         let end = claims
             .overlapping(&(start..end))
             .find(|(_, claim)| claim.gang != gang)
             .map_or(end, |(at, _)| at.max(start));
         let range = start..end.max(start);
-        claims.add(gang, &range);
+        self.add(&mut claims, gang, &range, Use::Addresses);
         range
+    }
+
+    /// Lets claimed pages have memory; whether there is enough, and it can be there.
+    pub(crate) fn charge(&self, range: &Range<u64>) -> bool {
+        let mut claims = self.claims.lock();
+        let can_be = self.can_charge(&claims, range);
+        if can_be {
+            claims.cut(range);
+            claims.charge(range);
+            claims.join(range);
+        }
+        can_be
+    }
+
+    /// The pages of a range have no memory and will have none soon, unless others claim them, too.
+    pub(crate) fn uncharge(&self, range: &Range<u64>) {
+        let mut claims = self.claims.lock();
+        claims.cut(range);
+        claims.uncharge(range);
+        claims.join(range);
     }
 
     /// Gives up one claim to each address of `range`.
@@ -142,38 +193,52 @@ impl Region {
         self.claims.lock().subtract(range);
     }
 
-    /// Whether nobody but this gang uses a part of `range`.
-    #[cfg(test)]
-    fn is_free_for(&self, gang: GangId, range: &Range<u64>) -> bool {
-        self.claims
-            .lock()
-            .overlapping(range)
-            .all(|(_, claim)| claim.gang == gang)
-    }
-
-    /// Bytes that nobody uses.
+    /// Bytes of memory that can still be given.
     pub(crate) fn free_bytes(&self) -> u64 {
         let claims = self.claims.lock();
         let used: u64 = claims
-            .0
-            .iter()
-            .map(|(start, claim)| claim.end - start)
+            .overlapping(&self.backed)
+            .map(|(start, claim)| claim.end.min(self.backed.end) - start.max(self.backed.start))
             .sum();
-        self.range.end - self.range.start - used
+        let addresses = self.backed.end - self.backed.start - used;
+        addresses.min(self.memory_bytes - claims.charged_bytes)
     }
 
-    fn clip(&self, within: &Range<u64>) -> Range<u64> {
-        within.start.max(self.range.start)..within.end.min(self.range.end)
+    fn add(&self, claims: &mut Claims, gang: GangId, range: &Range<u64>, purpose: Use) -> bool {
+        if purpose == Use::Memory && !self.can_charge(claims, range) {
+            return false;
+        }
+        claims.add(gang, range);
+        if purpose == Use::Memory {
+            claims.charge(range);
+        }
+        claims.join(range);
+        true
+    }
+
+    fn can_charge(&self, claims: &Claims, range: &Range<u64>) -> bool {
+        let lacking = range.end - range.start - claims.charged_in(range);
+        let is_backed = self.backed.start <= range.start && range.end <= self.backed.end;
+        let left = self.memory_bytes - claims.charged_bytes;
+        range.is_empty() || is_backed && lacking <= left
+    }
+
+    fn clip(&self, within: &Range<u64>, purpose: Use) -> Range<u64> {
+        let whole = match purpose {
+            Use::Memory => &self.backed,
+            Use::Addresses => &self.range,
+        };
+        within.start.max(whole.start)..within.end.min(whole.end)
     }
 }
 
 impl Claims {
     fn overlapping(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, &Claim)> {
-        let before = self.0.range(..range.start).next_back();
+        let before = self.runs.range(..range.start).next_back();
         let first = before
             .filter(|(_, claim)| claim.end > range.start)
             .map_or(range.start, |(&start, _)| start);
-        self.0
+        self.runs
             .range(first..range.end.max(first))
             .map(|(&start, claim)| (start, claim))
     }
@@ -184,7 +249,7 @@ impl Claims {
             (start >= floor).then_some(start)
         };
         let mut ceiling = within.end;
-        for (&start, claim) in self.0.range(..within.end).rev() {
+        for (&start, claim) in self.runs.range(..within.end).rev() {
             if let Some(found) = fit(ceiling, claim.end.max(within.start)) {
                 return Some(found);
             }
@@ -211,7 +276,7 @@ impl Claims {
         self.cut(range);
         let mut at = range.start;
         while at < range.end {
-            let next = self.0.range_mut(at..range.end).next();
+            let next = self.runs.range_mut(at..range.end).next();
             at = match next {
                 Some((&start, claim)) if start == at => {
                     claim.count += 1;
@@ -223,19 +288,52 @@ impl Claims {
                         end,
                         gang,
                         count: 1,
+                        is_charged: false,
                     };
-                    self.0.insert(at, claim);
+                    self.runs.insert(at, claim);
                     end
                 }
             };
         }
-        self.join(range);
+    }
+
+    /// Charges the claims of a range, which are cut at its ends.
+    fn charge(&mut self, range: &Range<u64>) {
+        for (start, claim) in self.runs.range_mut(range.clone()) {
+            if !claim.is_charged {
+                claim.is_charged = true;
+                self.charged_bytes += claim.end - start;
+            }
+        }
+    }
+
+    /// Takes that back where there is one claim.
+    fn uncharge(&mut self, range: &Range<u64>) {
+        for (start, claim) in self.runs.range_mut(range.clone()) {
+            if claim.is_charged && claim.count == 1 {
+                claim.is_charged = false;
+                self.charged_bytes -= claim.end - start;
+            }
+        }
+    }
+
+    fn charged_in(&self, range: &Range<u64>) -> u64 {
+        let charged = self
+            .overlapping(range)
+            .filter(|(_, claim)| claim.is_charged);
+        charged
+            .map(|(start, claim)| claim.end.min(range.end) - start.max(range.start))
+            .sum()
     }
 
     fn subtract(&mut self, range: &Range<u64>) {
         self.cut(range);
-        self.0.retain_in(range, |claim| {
+        let charged_bytes = &mut self.charged_bytes;
+        self.runs.retain_in(range, |start, claim| {
             claim.count -= 1;
+            if claim.count == 0 && claim.is_charged {
+                *charged_bytes -= claim.end - start;
+            }
             claim.count > 0
         });
         self.join(range);
@@ -245,34 +343,32 @@ impl Claims {
     fn cut(&mut self, range: &Range<u64>) {
         debug_assert!(range.start.is_multiple_of(PAGE_SIZE) && range.end.is_multiple_of(PAGE_SIZE));
         for at in [range.start, range.end] {
-            if let Some((_, claim)) = self.0.range_mut(..at).next_back()
+            if let Some((_, claim)) = self.runs.range_mut(..at).next_back()
                 && claim.end > at
             {
                 let rest = claim.clone();
                 claim.end = at;
-                self.0.insert(at, rest);
+                self.runs.insert(at, rest);
             }
         }
     }
 
     /// Joins equal neighbours in and around a range.
     fn join(&mut self, range: &Range<u64>) {
-        let before = self.0.range(..range.start).next_back();
+        let before = self.runs.range(..range.start).next_back();
         let mut lower = before.map_or(range.start, |(&start, _)| start);
         while lower < range.end {
-            let Some((&upper, _)) = self.0.range(lower + 1..=range.end).next() else {
+            let Some((&upper, _)) = self.runs.range(lower + 1..=range.end).next() else {
                 return;
             };
-            let joined = match (self.0.get(&lower), self.0.get(&upper)) {
-                (Some(a), Some(b)) if a.end == upper && (a.gang, a.count) == (b.gang, b.count) => {
-                    Some(b.end)
-                }
+            let joined = match (self.runs.get(&lower), self.runs.get(&upper)) {
+                (Some(a), Some(b)) if a.end == upper && a.is_like(b) => Some(b.end),
                 _ => None,
             };
-            match joined.zip(self.0.get_mut(&lower)) {
+            match joined.zip(self.runs.get_mut(&lower)) {
                 Some((end, claim)) => {
                     claim.end = end;
-                    self.0.remove(&upper);
+                    self.runs.remove(&upper);
                 }
                 None => lower = upper,
             }
@@ -280,17 +376,23 @@ impl Claims {
     }
 }
 
+impl Claim {
+    fn is_like(&self, other: &Self) -> bool {
+        (self.gang, self.count, self.is_charged) == (other.gang, other.count, other.is_charged)
+    }
+}
+
 /// `BTreeMap::retain` for a part of a map.
 trait RetainIn {
-    fn retain_in(&mut self, range: &Range<u64>, keep: impl FnMut(&mut Claim) -> bool);
+    fn retain_in(&mut self, range: &Range<u64>, keep: impl FnMut(u64, &mut Claim) -> bool);
 }
 
 impl RetainIn for BTreeMap<u64, Claim> {
-    fn retain_in(&mut self, range: &Range<u64>, mut keep: impl FnMut(&mut Claim) -> bool) {
+    fn retain_in(&mut self, range: &Range<u64>, mut keep: impl FnMut(u64, &mut Claim) -> bool) {
         let mut at = range.start;
         while let Some((&start, claim)) = self.range_mut(at..range.end).next() {
             at = claim.end;
-            if !keep(claim) {
+            if !keep(start, claim) {
                 self.remove(&start);
             }
         }
@@ -299,10 +401,14 @@ impl RetainIn for BTreeMap<u64, Claim> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    const ALL: Range<u64> = 0x1_0000..0x10_0000;
+
     fn region() -> Arc<Region> {
-        Region::new(0x1_0000..0x10_0000)
+        Region::new(ALL, ALL, 0xf_0000)
     }
 
     #[test]
@@ -310,8 +416,8 @@ mod tests {
         let region = region();
         let (one, other) = (region.new_gang(), region.new_gang());
 
-        let high = region.claim_high(one, 0x2000, 0x1000, region.range());
-        let next = region.claim_high(other, 0x1000, 0x1_0000, region.range());
+        let high = region.claim_high(one, 0x2000, 0x1000, region.range(), Use::Memory);
+        let next = region.claim_high(other, 0x1000, 0x1_0000, region.range(), Use::Memory);
         let low = region.claim_low(other, 0x1000, 0x1000);
 
         assert_eq!(high, Some(0xf_e000..0x10_0000));
@@ -326,13 +432,13 @@ mod tests {
         let region = region();
         let (one, other) = (region.new_gang(), region.new_gang());
 
-        assert!(region.claim_fixed(one, &(0x2_0000..0x4_0000)));
-        assert!(region.claim_fixed(one, &(0x3_0000..0x5_0000)));
-        assert!(!region.claim_fixed(other, &(0x4_f000..0x6_0000)));
+        assert!(region.claim_fixed(one, &(0x2_0000..0x4_0000), Use::Memory));
+        assert!(region.claim_fixed(one, &(0x3_0000..0x5_0000), Use::Memory));
+        assert!(!region.claim_fixed(other, &(0x4_f000..0x6_0000), Use::Memory));
 
         region.release(&(0x2_0000..0x4_0000));
-        assert!(!region.is_free_for(other, &(0x3_0000..0x3_1000)));
-        assert!(region.claim_fixed(other, &(0x2_0000..0x3_0000)));
+        assert!(!region.claim_unused(other, &(0x3_0000..0x3_1000)));
+        assert!(region.claim_fixed(other, &(0x2_0000..0x3_0000), Use::Memory));
         region.release(&(0x3_0000..0x5_0000));
         region.release(&(0x2_0000..0x3_0000));
         assert_eq!(region.free_bytes(), 0xf_0000);
@@ -342,7 +448,7 @@ mod tests {
     fn what_is_free_from_an_address_on_can_be_claimed() {
         let region = region();
         let (gang, other) = (region.new_gang(), region.new_gang());
-        assert!(region.claim_fixed(gang, &(0x3_0000..0x4_0000)));
+        assert!(region.claim_fixed(gang, &(0x3_0000..0x4_0000), Use::Addresses));
 
         assert_eq!(
             region.claim_up_to(other, 0x2_0000, 0x2_0000),
@@ -353,5 +459,89 @@ mod tests {
             region.claim_up_to(gang, 0xf_f000, 0x2_0000),
             0xf_f000..0x10_0000
         );
+    }
+
+    #[test]
+    fn addresses_cost_nothing_until_they_are_to_have_memory() {
+        let region = Region::new(ALL, ALL, 0x4000);
+        let gang = region.new_gang();
+        let large = 0x2_0000..0x8_0000;
+
+        assert!(region.claim_fixed(gang, &large, Use::Addresses));
+        assert_eq!(region.free_bytes(), 0x4000);
+        assert!(region.charge(&(0x3_0000..0x3_3000)));
+        assert!(region.charge(&(0x3_0000..0x3_2000)), "it is charged once");
+        assert_eq!(region.free_bytes(), 0x1000);
+        assert!(!region.charge(&(0x4_0000..0x4_2000)));
+        assert!(!region.claim_unused(gang, &(0x9_0000..0x9_2000)));
+        assert!(region.claim_unused(gang, &(0x9_0000..0x9_1000)));
+
+        region.uncharge(&(0x3_1000..0x3_2000));
+        assert_eq!(region.free_bytes(), 0x1000);
+        region.release(&large);
+        assert_eq!(region.free_bytes(), 0x3000);
+    }
+
+    #[test]
+    fn memory_is_only_where_it_can_be() {
+        let region = Region::new(ALL, 0x1_0000..0x2_0000, 0x1_0000);
+        let gang = region.new_gang();
+
+        let reserved = region.claim_high(gang, 0x1_0000, 0x1000, &ALL, Use::Addresses);
+        assert_eq!(reserved, Some(0xf_0000..0x10_0000));
+        assert!(!region.charge(&(0xf_0000..0xf_1000)));
+        let memory = region.claim_high(gang, 0x1000, 0x1000, &ALL, Use::Memory);
+        assert_eq!(memory, Some(0x1_f000..0x2_0000));
+        assert_eq!(region.free_bytes(), 0xf000);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_charged_is_what_a_table_of_pages_says(
+            steps in proptest::collection::vec((0..4_u8, 0..60_u64, 1..20_u64), 1..60),
+        ) {
+            const MEMORY_PAGES: u64 = 30;
+            let start = ALL.start / PAGE_SIZE;
+            let region = Region::new(ALL, ALL, MEMORY_PAGES * PAGE_SIZE);
+            let gang = region.new_gang();
+            // How many claims, and whether charged.
+            let mut pages = [(0_u32, false); 80];
+            for (step, first, count) in steps {
+                let range = (start + first) * PAGE_SIZE..(start + first + count) * PAGE_SIZE;
+                let part = first as usize..(first + count) as usize;
+                let all_claimed = pages[part.clone()].iter().all(|(claims, _)| *claims > 0);
+                let charged = |pages: &[(u32, bool)]| pages.iter().filter(|(_, is)| *is).count() as u64;
+                let lacking = count - charged(&pages[part.clone()]);
+                let fits = charged(&pages) + lacking <= MEMORY_PAGES;
+                let page = pages[part].iter_mut();
+                match step {
+                    0 => {
+                        prop_assert!(region.claim_fixed(gang, &range, Use::Addresses));
+                        page.for_each(|page| page.0 += 1);
+                    }
+                    1 => {
+                        prop_assert_eq!(region.claim_fixed(gang, &range, Use::Memory), fits);
+                        if fits {
+                            page.for_each(|page| *page = (page.0 + 1, true));
+                        }
+                    }
+                    2 if all_claimed => {
+                        prop_assert_eq!(region.charge(&range), fits);
+                        if fits {
+                            page.for_each(|page| page.1 = true);
+                        }
+                    }
+                    _ if all_claimed => {
+                        region.release(&range);
+                        page.for_each(|page| *page = (page.0 - 1, page.1 && page.0 > 1));
+                    }
+                    _ => {}
+                }
+                let left = MEMORY_PAGES - charged(&pages);
+                let unclaimed = pages.iter().filter(|(claims, _)| *claims == 0).count() as u64;
+                let addresses = (ALL.end / PAGE_SIZE - start) - (80 - unclaimed);
+                prop_assert_eq!(region.free_bytes(), left.min(addresses) * PAGE_SIZE);
+            }
+        }
     }
 }

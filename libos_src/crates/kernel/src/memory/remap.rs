@@ -6,7 +6,7 @@ use core::ops::Range;
 use hal::{Errno, PAGE_SIZE, Prot};
 
 use super::area::{Area, Purpose};
-use super::map::Placement;
+use super::map::{Need, Placement};
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
@@ -47,11 +47,15 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let ends_here = area.end == old.end;
+        let need = Need {
+            len: new_len,
+            counted: area.counted,
+        };
         if let Remapping::To(target) = remapping {
             if area.shared().is_some() {
                 return Err(Errno::ENOMEM);
             }
-            return self.move_to(&mut books, &old, target, new_len);
+            return self.move_to(&mut books, &old, target, need);
         }
         let old_len = old.end - old.start;
         if new_len <= old_len {
@@ -69,14 +73,14 @@ impl AddressSpace {
         let fits = growth.end <= self.layout.user.end
             && ends_here
             && books.areas.is_free(&growth)
-            && self.region.claim_fixed(self.gang.id(), &growth);
+            && (self.region).claim_fixed(self.gang.id(), &growth, need.purpose());
         if fits {
             return self.grow(&mut books, &old, growth.end).map(|()| address);
         }
         if remapping == Remapping::InPlace {
             return Err(Errno::ENOMEM);
         }
-        let target = self.place(&mut books, Placement::Hint(0), new_len, Prot::all())?;
+        let target = self.place(&mut books, Placement::Hint(0), need)?;
         self.transfer(&mut books, &old, &target)
     }
 
@@ -85,13 +89,13 @@ impl AddressSpace {
         books: &mut Books,
         old: &Range<u64>,
         target: u64,
-        new_len: u64,
+        need: Need,
     ) -> Result<u64, Errno> {
-        let target = self.checked_range(target, new_len)?;
+        let target = self.checked_range(target, need.len)?;
         if target.start < old.end && old.start < target.end {
             return Err(Errno::EINVAL);
         }
-        if !self.region.claim_fixed(self.gang.id(), &target) {
+        if !(self.region).claim_fixed(self.gang.id(), &target, need.purpose()) {
             return Err(Errno::ENOMEM);
         }
         self.discard(books, &target);
@@ -101,7 +105,7 @@ impl AddressSpace {
     fn grow(&self, books: &mut Books, old: &Range<u64>, end: u64) -> Result<(), Errno> {
         let mut counted = 0;
         for (_, area) in books.areas.isolate(old) {
-            if area.purpose == Purpose::Program {
+            if area.is_limited() {
                 counted = end - old.end;
             }
             area.end = end;
@@ -170,6 +174,10 @@ impl AddressSpace {
         for run in books.committed.present(&(old.start..old.start + len)) {
             let to = target.start + (run.start - old.start);
             let bytes = run.end - run.start;
+            // Pages that count when they are touched.
+            if !self.region.charge(&(to..to + bytes)) {
+                return Err(hal::NoMemory);
+            }
             self.commit(&(to..to + bytes), Prot::READ | Prot::WRITE)?;
             books.committed.insert(&(to..to + bytes));
             for done in (0..bytes).step_by(CHUNK_BYTES as usize) {

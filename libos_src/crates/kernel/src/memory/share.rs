@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::{Area, Backing, Purpose, SharedBacking};
+use super::area::{Area, Backing, Counted, Purpose, SharedBacking};
 use super::remap::Remapping;
 use super::shared::{FilePart, SharedPages};
 use super::shortage::Knob;
@@ -97,13 +97,16 @@ impl AddressSpace {
                 prot,
                 backing,
                 purpose: Purpose::Program,
+                counted: Counted::Whole,
             };
             if !part.is_empty() {
                 books.put(part.start, area);
             }
         };
         for (start, area) in replaced {
-            books.mmapped_bytes -= area.end - start;
+            if area.is_limited() {
+                books.mmapped_bytes -= area.end - start;
+            }
             put(books, at..start, prot, 1);
             let times = match area.backing {
                 Backing::Shared(shared) => shared.times + again,

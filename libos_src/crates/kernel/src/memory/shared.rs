@@ -21,7 +21,7 @@ use locks::Mutex;
 use vfs::{ContentObserver, FileId, Inode};
 
 use super::pages::PageSet;
-use super::region::{GangId, Region};
+use super::region::{GangId, Region, Use};
 
 /// What is moved at a time through the kernel's heap.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -159,7 +159,8 @@ impl SharedMemory {
     fn claim(&self, len: u64, room: u64, fixed: Option<u64>) -> Result<Range<u64>, Errno> {
         let high = |len| {
             let region = self.region.range();
-            self.region.claim_high(self.owner, len, PAGE_SIZE, region)
+            self.region
+                .claim_high(self.owner, len, PAGE_SIZE, region, Use::Memory)
         };
         let claimed = match fixed {
             Some(start) => {
@@ -263,11 +264,13 @@ impl SharedPages {
         self.state.lock().committed.contains(range)
     }
 
-    /// Gives the pages of a range memory and their content.
+    /// Gives the pages of a range memory and their content, but for those behind the end of the
+    /// file.
     pub(super) fn populate(&self, range: &Range<u64>) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
         let writable = Prot::READ | Prot::WRITE;
-        for run in state.committed.missing(range) {
+        let range = range.start..range.end.min(self.content_end());
+        for run in state.committed.missing(&range) {
             let len = run.end - run.start;
             self.machine.commit(run.start, len, writable)?;
             let filled = self.fill(&run);
@@ -474,15 +477,34 @@ impl SharedPages {
         }
     }
 
-    /// Zeroes what lies behind the end of the file.
+    /// The address behind the last page that shows something of the file.
+    fn content_end(&self) -> u64 {
+        let Some(file) = &self.file else {
+            return u64::MAX;
+        };
+        // A file of which nothing is known will say at the read what is wrong.
+        let size_bytes = file.inode.metadata().map_or(u64::MAX, |is| is.size_bytes);
+        let pages = super::page_ceiling(size_bytes.saturating_sub(file.offset));
+        let end = pages.and_then(|len| self.start.checked_add(len));
+        end.unwrap_or(u64::MAX)
+    }
+
+    /// Takes the pages behind the end of the file away, and zeroes the rest of its last one.
     fn cut(&self, size_bytes: u64) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let gone = self.addresses(&(size_bytes..u64::MAX), state.end);
-        let pages = super::page_floor(gone.start)..state.end;
-        for run in state.committed.present(&pages) {
-            let run = run.start.max(gone.start)..run.end;
-            let _ = self.zero(&run, state.prot);
+        let first_gone = super::page_ceiling(gone.start).unwrap_or(state.end);
+        if state
+            .committed
+            .contains(&(super::page_floor(gone.start)..first_gone))
+        {
+            let _ = self.zero(&(gone.start..first_gone), state.prot);
         }
+        let pages = first_gone..state.end.max(first_gone);
+        for run in state.committed.present(&pages) {
+            self.machine.decommit(run.start, run.end - run.start);
+        }
+        state.committed.remove(&pages);
     }
 
     fn zero(&self, range: &Range<u64>, prot: Prot) -> Result<(), Errno> {

@@ -17,6 +17,8 @@ pub(crate) enum Knob {
     Heap,
     /// Where `mmap` puts things.
     Mmap,
+    /// A reservation at addresses that have no memory.
+    Reservation,
 }
 
 /// Which knobs were already named: one line for each is enough.
@@ -26,16 +28,15 @@ pub(crate) struct Shortages(AtomicU8);
 impl AddressSpace {
     /// Logs, once for each knob, what ran out and a value that would have done.
     pub(super) fn report_shortage(&self, books: &Books, knob: Knob, wanted_bytes: u64) {
-        let bit = 1 << knob as u8;
-        if self.shortages.0.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+        if !self.is_news(knob) {
             return;
         }
-        let user = &self.layout.user;
+        let memory_bytes = self.region.memory_bytes();
         let (name, limit, used) = match knob {
-            Knob::UserSpace => (
+            Knob::UserSpace | Knob::Reservation => (
                 "resource_limits.user_space_size",
-                user.end - user.start,
-                user.end - user.start - self.region.free_bytes(),
+                memory_bytes,
+                memory_bytes - self.region.free_bytes(),
             ),
             Knob::Heap => (
                 "process.default_heap_size",
@@ -52,6 +53,34 @@ impl AddressSpace {
             LogLevel::Warning,
             &shortage_line(name, limit, used, wanted_bytes),
         );
+    }
+}
+
+impl AddressSpace {
+    /// Logs, once, that a reservation of `len` bytes is to be used, which was put where there is no
+    /// memory, and what would have helped.
+    pub(super) fn report_idle_reservation(&self, len: u64) {
+        if !self.is_news(Knob::Reservation) {
+            return;
+        }
+        // A reservation gets memory if it takes no more than half of what is free.
+        let enough = self
+            .region
+            .memory_bytes()
+            .saturating_add(len.saturating_mul(2));
+        let line = format!(
+            "out of memory: the program wants to use a part of {} that it reserved, and with \
+             `memory_model: sgx1` there is no memory at these addresses; \
+             `resource_limits.user_space_size: {}` in Occlum.yaml would do, or `memory_model: edmm`",
+            mebibytes(len),
+            mebibytes(enough)
+        );
+        self.machine.log(LogLevel::Warning, &line);
+    }
+
+    fn is_news(&self, knob: Knob) -> bool {
+        let bit = 1 << knob as u8;
+        self.shortages.0.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 }
 

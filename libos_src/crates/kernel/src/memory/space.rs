@@ -9,7 +9,7 @@ use hal::{Errno, Machine, NoMemory, Prot};
 use locks::RwLock;
 
 use super::Layout;
-use super::area::{Area, Areas, Purpose};
+use super::area::{Area, Areas};
 use super::gang::Gang;
 use super::heap::Heap;
 use super::pages::PageSet;
@@ -92,7 +92,8 @@ pub(super) struct Books {
 impl Foundation {
     /// The beginnings of address spaces on `machine`.
     pub(crate) fn new(machine: &'static dyn Machine, layout: Layout, paging: Paging) -> Self {
-        let region = Region::new(layout.user.clone());
+        let (user, backed) = (layout.user.clone(), layout.backed.clone());
+        let region = Region::new(user, backed, layout.memory_bytes);
         Self {
             machine,
             store: Store::new(machine, region.clone()),
@@ -424,9 +425,23 @@ impl Books {
         }
     }
 
+    /// Whether all pages of a range have memory. All of it is mapped.
+    pub(super) fn are_present(&self, range: &Range<u64>) -> bool {
+        if self.committed.contains(range) {
+            return true;
+        }
+        self.areas.overlapping(range).all(|(start, area)| {
+            let part = start.max(range.start)..area.end.min(range.end);
+            match area.shared() {
+                Some(pages) => pages.contains(&part),
+                None => self.committed.contains(&part),
+            }
+        })
+    }
+
     /// Puts an area where there is none; its addresses are claimed already.
     pub(super) fn put(&mut self, start: u64, area: Area) {
-        if area.purpose == Purpose::Program {
+        if area.is_limited() {
             self.mmapped_bytes += area.end - start;
         }
         self.has_shared |= area.shared().is_some();
@@ -437,7 +452,7 @@ impl Books {
     fn take(&mut self, range: &Range<u64>) -> Vec<Range<u64>> {
         let removed = self.areas.remove(range);
         for (start, area) in &removed {
-            if area.purpose == Purpose::Program {
+            if area.is_limited() {
                 self.mmapped_bytes -= area.end - start;
             }
         }

@@ -8,7 +8,7 @@ use hal::{Machine, NoMemory, PAGE_SIZE};
 use locks::Mutex;
 
 use super::pages::PageSet;
-use super::region::{GangId, Region};
+use super::region::{GangId, Region, Use};
 
 /// Pages of the user region that no address space has.
 pub(crate) struct Store {
@@ -80,7 +80,8 @@ impl Store {
     fn grow(&self, lacking: u64) -> Result<Range<u64>, NoMemory> {
         let claim = |len| {
             let user = self.region.range();
-            self.region.claim_high(self.gang, len, PAGE_SIZE, user)
+            self.region
+                .claim_high(self.gang, len, PAGE_SIZE, user, Use::Memory)
         };
         let range = claim(lacking.max(GROWTH_BYTES)).or_else(|| claim(lacking));
         let range = range.ok_or(NoMemory)?;

@@ -34,6 +34,14 @@ impl Limits {
     pub(crate) const PROCESSES: u32 = 6;
     pub(crate) const DESCRIPTORS: u32 = 7;
     pub(crate) const ADDRESS_SPACE: u32 = 9;
+    /// Those that a program may lower with the effect that Linux gives them, and that of core
+    /// files, of which there are none.
+    pub(crate) const HELD: [u32; 4] = [
+        Self::DATA,
+        Self::CORE,
+        Self::DESCRIPTORS,
+        Self::ADDRESS_SPACE,
+    ];
     const COUNT: u32 = 16;
 
     /// No limits but those given.

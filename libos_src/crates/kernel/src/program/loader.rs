@@ -191,6 +191,7 @@ fn map_image(
             prot: Prot::empty(),
             backing: Backing::Zero,
             purpose,
+            is_unreserved: false,
         })
         .map_err(failed)?;
     space.expect_content(place, span.end - span.start);
@@ -236,6 +237,7 @@ fn map_segment(
             prot: segment.prot,
             backing: Backing::Zero,
             purpose,
+            is_unreserved: false,
         })?;
     }
     if segment.file_bytes == 0 {
@@ -258,6 +260,7 @@ fn map_segment(
             is_untouched: true,
         }),
         purpose,
+        is_unreserved: false,
     })?;
     if !has_tail {
         return Ok(());
@@ -273,7 +276,7 @@ fn map_segment(
 fn no_room(space: &AddressSpace, file: &Executable, image: &Image, errno: Errno) -> String {
     let path = file.path.escape_ascii();
     let span = image.span();
-    let user = &space.layout().user;
+    let user = &space.layout().backed;
     if image.is_relocatable || (user.start <= span.start && span.end <= user.end) {
         return format!("cannot load `{path}`: {errno}");
     }

@@ -49,6 +49,7 @@ impl Libos {
             prot,
             backing: Backing::Zero,
             purpose: Purpose::Stack,
+            is_unreserved: false,
         })?;
         push_stack(memory, self.machine, plan)
     }

@@ -6,11 +6,12 @@ use alloc::sync::Arc;
 use hal::{ExceptionInfo, LogLevel, UserRegs, Vector};
 use vfs::Readiness;
 
-use super::exception::{access_of, signal_of};
+use super::exception::{absent_page, access_of, signal_of};
 use super::frame::{self, FramePlan};
 use super::{Action, DefaultAction, Signal, SignalInfo, SignalSet};
 use crate::Libos;
 use crate::libos::{Task, Then};
+use crate::memory::PageFault;
 use crate::processes::{EndStatus, Process};
 use crate::threads::{Deadline, Thread};
 use crate::tracing;
@@ -103,13 +104,19 @@ impl Libos {
             thread,
             memory,
         } = task;
+        let mut is_absent = false;
         if info.vector == Vector::PAGE_FAULT {
             let fault = memory.fault_in(info.address, access_of(info.error));
             if thread.may_try_again(fault, info.address) {
                 return Then::Return;
             }
+            is_absent = fault == PageFault::Absent;
         }
-        let (signal, signal_info) = signal_of(memory, self.machine, regs, &info);
+        let (signal, signal_info) = if is_absent {
+            absent_page(info.address)
+        } else {
+            signal_of(memory, self.machine, regs, &info)
+        };
         if info.vector == Vector::BREAKPOINT {
             // A trap, not a fault: the program goes on after the one-byte instruction.
             regs.rip = regs.rip.wrapping_add(1);

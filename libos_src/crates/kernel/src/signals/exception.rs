@@ -23,6 +23,7 @@ const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
 const SEGV_BNDERR: i32 = 3;
 const BUS_ADRALN: i32 = 1;
+const BUS_ADRERR: i32 = 2;
 const TRAP_TRACE: i32 = 2;
 
 /// What kind of access a page fault was.
@@ -34,6 +35,14 @@ pub(super) fn access_of(error: u32) -> Prot {
     } else {
         Prot::READ
     }
+}
+
+/// The signal for an access to a page that the program may use and that has nothing to show.
+pub(super) fn absent_page(address: u64) -> (Signal, SignalInfo) {
+    (
+        Signal::BUS,
+        SignalInfo::from_fault(Signal::BUS, BUS_ADRERR, address),
+    )
 }
 
 /// The signal that Linux sends for an exception, and what it tells about it.

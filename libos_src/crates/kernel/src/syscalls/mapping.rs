@@ -8,6 +8,7 @@ use crate::files::{MemoryFile, Seals};
 use crate::memory::{
     Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, SharedMapping,
 };
+use crate::processes::Limits;
 
 const MAP_SHARED: u32 = 1;
 const MAP_PRIVATE: u32 = 2;
@@ -15,6 +16,8 @@ const MAP_SHARED_VALIDATE: u32 = 3;
 const MAP_TYPE: u32 = 0xf;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
+const MAP_32BIT: u32 = 0x40;
+const MAP_NORESERVE: u32 = 0x4000;
 const MAP_HUGETLB: u32 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 
@@ -38,10 +41,13 @@ pub(super) fn mmap(
         return Err(Errno::EINVAL.into());
     }
     let prot = Prot::from_bits_truncate(prot);
+    check_limits(call, len, prot, flags & MAP_TYPE == MAP_PRIVATE)?;
     let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
         Placement::FixedFree(address)
     } else if flags & MAP_FIXED != 0 {
         Placement::Fixed(address)
+    } else if flags & MAP_32BIT != 0 {
+        Placement::Low
     } else {
         Placement::Hint(address)
     };
@@ -82,8 +88,26 @@ pub(super) fn mmap(
         prot,
         backing,
         purpose: Purpose::Program,
+        is_unreserved: flags & MAP_NORESERVE != 0,
     };
     Ok(call.memory().map(mapping)?)
+}
+
+/// Whether so much may be mapped in addition, as far as the program's own limits say
+/// (`RLIMIT_AS`, and `RLIMIT_DATA` for private memory that it may write).
+fn check_limits(call: &Call<'_>, len: u64, prot: Prot, is_private: bool) -> Result<(), Errno> {
+    let limits = call.process.limits.lock();
+    let soft = |resource| limits.get(resource).map_or(u64::MAX, |limit| limit.soft);
+    let (all, data) = (soft(Limits::ADDRESS_SPACE), soft(Limits::DATA));
+    drop(limits);
+    let exceeds = |used: u64, limit| used.checked_add(len).is_none_or(|sum| sum > limit);
+    let is_data = is_private && prot.contains(Prot::WRITE);
+    if all != u64::MAX && exceeds(call.memory().sizes_bytes().0, all)
+        || is_data && data != u64::MAX && exceeds(call.memory().data_bytes(), data)
+    {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(())
 }
 
 /// Checks that a file may be mapped so.
@@ -186,7 +210,13 @@ pub(super) fn munmap(call: &mut Call<'_>, address: u64, len: u64) -> Outcome {
 
 /// `brk(2)`: the end of the heap, moved if that was possible.
 pub(super) fn brk(call: &mut Call<'_>, end: u64) -> Outcome {
-    Ok(call.memory().set_heap_end(end))
+    let memory = call.memory();
+    let now = memory.set_heap_end(0);
+    let grows = end.saturating_sub(now);
+    if grows != 0 && check_limits(call, grows, Prot::WRITE, true).is_err() {
+        return Ok(now);
+    }
+    Ok(memory.set_heap_end(end))
 }
 
 /// `mremap(2)`.
@@ -206,6 +236,10 @@ pub(super) fn mremap(
         flags if flags == MREMAP_MAYMOVE | MREMAP_FIXED => Remapping::To(target),
         _ => return Err(Errno::EINVAL.into()),
     };
+    let grows = new_len.saturating_sub(old_len);
+    if grows != 0 {
+        check_limits(call, grows, Prot::empty(), false)?;
+    }
     Ok(call.memory().remap(address, old_len, new_len, remapping)?)
 }
 

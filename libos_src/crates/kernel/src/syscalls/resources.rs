@@ -34,7 +34,7 @@ pub(super) fn prlimit64(
         process.limits.lock().set(resource, Limit { soft, hard })?;
         if resource == Limits::DESCRIPTORS {
             process.descriptors.write().set_limit(soft);
-        } else if resource != Limits::CORE && before != (Limit { soft, hard }) {
+        } else if !Limits::HELD.contains(&resource) && before != (Limit { soft, hard }) {
             let reason = "limits are set in Occlum.yaml; the new one has no effect";
             call.libos.report_once(call.regs.rax, reason);
         }

@@ -84,6 +84,97 @@ fn a_reservation_costs_no_memory_until_it_becomes_accessible() {
 }
 
 #[test]
+fn a_reservation_is_no_part_of_the_memory_until_it_becomes_accessible() {
+    const NORESERVE: u64 = 0x4000;
+    let machine = TestMachine::new(4096);
+    let mut world = World::on(machine, machine.user_range(), Paging::OnDemand, 4 << 20);
+    let free = |world: &World| world.process.memory().region_sizes_bytes().1;
+    let before = free(&world);
+
+    let reserved = mmap(&mut world, 0, 12 << 20, NONE, ANONYMOUS).expect("addresses");
+    let lazy = mmap(&mut world, 0, 8 << 20, READ_WRITE, ANONYMOUS | NORESERVE).expect("addresses");
+    assert_eq!(free(&world), before);
+    world
+        .call(MPROTECT, &[reserved + (8 << 20), 1 << 20, READ_WRITE])
+        .expect("memory");
+    assert_eq!(free(&world), before - (1 << 20));
+    let memory = world.process.memory();
+    memory.write(lazy + (4 << 20), &7u64).expect("memory");
+    assert_eq!(free(&world), before - (1 << 20) - 0x1000);
+    assert_eq!(
+        world.call(MPROTECT, &[reserved, (3 << 20) - 0x1000, READ_WRITE]),
+        Err(Errno::ENOMEM)
+    );
+    assert_eq!(free(&world), before - (1 << 20) - 0x1000);
+    assert!(world.log().contains("user_space_size"), "{}", world.log());
+
+    let again = mmap(&mut world, reserved, 12 << 20, NONE, ANONYMOUS | FIXED);
+    assert_eq!(again, Ok(reserved));
+    world.call(MADVISE, &[lazy, 8 << 20, 4]).expect("mapped");
+    assert_eq!(free(&world), before);
+}
+
+#[test]
+fn a_reservation_where_there_is_no_memory_says_what_would_do_when_it_is_to_be_used() {
+    let machine = TestMachine::new(4096);
+    let user = machine.user_range();
+    let backed = user.start..user.start + (8 << 20);
+    let mut world = World::on(machine, backed.clone(), Paging::Eager, 8 << 20);
+
+    let small = mmap(&mut world, 0, 1 << 20, NONE, ANONYMOUS).expect("addresses");
+    let large = mmap(&mut world, 0, 12 << 20, NONE, ANONYMOUS).expect("addresses");
+    assert!(small < backed.end && backed.end <= large);
+    world
+        .call(MPROTECT, &[small, 1 << 20, READ_WRITE])
+        .expect("memory");
+    assert_eq!(
+        world.call(MPROTECT, &[large, 0x1000, READ_WRITE]),
+        Err(Errno::ENOMEM)
+    );
+    let fixed = mmap(&mut world, large, 0x1000, READ_WRITE, ANONYMOUS | FIXED);
+    assert_eq!(fixed, Err(Errno::ENOMEM));
+
+    let log = world.log();
+    assert!(
+        log.contains("12MB that it reserved")
+            && log.contains("`resource_limits.user_space_size: 32MB`"),
+        "{log}"
+    );
+}
+
+#[test]
+fn behind_the_end_of_a_file_there_is_nothing_until_it_grows() {
+    const FTRUNCATE: u64 = 77;
+    let touch = |address| hal::ExceptionInfo {
+        vector: Vector::PAGE_FAULT,
+        error: 4,
+        address,
+    };
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        for flags in [1, 2] {
+            let mut world = World::with(paging, 4096);
+            let fd = text_file(&mut world);
+            let map = [0, 0x3000, READ_WRITE, flags, fd, 0];
+            let start = world.call(MMAP, &map).expect("room");
+            let memory = world.process.memory();
+            assert_eq!(world.get::<1>(start + 0xfff), [0]);
+            assert_eq!(memory.read::<u8>(start + 0x1000), Err(Errno::EFAULT));
+
+            world.call(FTRUNCATE, &[fd, 0x1001]).expect("room");
+            assert_eq!(memory.read::<u8>(start + 0x1fff), Ok(0));
+            if flags == 1 {
+                world.call(FTRUNCATE, &[fd, 0x1000]).expect("room");
+                assert_eq!(memory.read::<u8>(start + 0x1000), Err(Errno::EFAULT));
+            }
+            let end = world
+                .libos
+                .exception(&mut world.regs, touch(start + 0x2000));
+            assert_eq!(end, Next::ExitProcess(128 + 7), "SIGBUS");
+        }
+    }
+}
+
+#[test]
 fn a_system_call_respects_what_the_program_may_do() {
     let mut world = World::new();
     let read_only = mmap(&mut world, 0, 0x1000, READ, ANONYMOUS).expect("room");
@@ -385,6 +476,7 @@ impl Library {
                 is_untouched: true,
             }),
             purpose: Purpose::Program,
+            is_unreserved: false,
         });
         mapped.expect("room")
     }

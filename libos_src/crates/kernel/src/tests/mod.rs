@@ -16,6 +16,7 @@ mod terminals;
 mod timers;
 mod waiting;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use config::Config;
@@ -64,13 +65,26 @@ impl World {
 
     fn with(paging: Paging, pages: usize) -> Self {
         let machine = TestMachine::new(pages);
+        let user = machine.user_range();
+        let memory_bytes = user.end - user.start;
+        Self::on(machine, user, paging, memory_bytes)
+    }
+
+    /// A world whose programs have so much memory, at the addresses in `backed`.
+    fn on(
+        machine: &'static TestMachine,
+        backed: Range<u64>,
+        paging: Paging,
+        memory_bytes: u64,
+    ) -> Self {
         let config = Config::parse(config::EXAMPLE.as_bytes()).expect("the example is valid");
         let threads = config.threads.max;
         let mut libos = Libos::new(machine, config);
         // An enclave thread that has nothing to do leaves, so that a test can join it.
         libos.scheduler = Scheduler::new(threads, 0);
         let libos: &'static Libos = Box::leak(Box::new(libos));
-        let layout = Layout::divide(machine.user_range(), 1 << 20, 1 << 20, 16 << 20);
+        let user = machine.user_range();
+        let layout = Layout::divide(user, backed, memory_bytes, 1 << 20, 1 << 20, 16 << 20);
         let foundation = Foundation::new(machine, layout.expect("it fits"), paging);
         let memory = AddressSpace::new(&foundation);
         libos.foundation.call_once(|| foundation);
@@ -122,6 +136,7 @@ impl World {
             prot: Prot::READ | Prot::WRITE,
             backing: Backing::Zero,
             purpose: Purpose::Program,
+            is_unreserved: false,
         });
         Self {
             libos,

@@ -132,9 +132,9 @@ impl Thread {
         *stuck = match fault {
             PageFault::Present if before == address => (address, times + 1),
             PageFault::Present => (address, 1),
-            PageFault::Served | PageFault::Refused => (0, 0),
+            PageFault::Served | PageFault::Refused | PageFault::Absent => (0, 0),
         };
-        fault != PageFault::Refused && stuck.1 <= PATIENCE
+        matches!(fault, PageFault::Served | PageFault::Present) && stuck.1 <= PATIENCE
     }
 
     /// It runs now, on this enclave thread; returns how it goes on.

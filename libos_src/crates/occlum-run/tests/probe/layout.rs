@@ -102,6 +102,7 @@ fn boot_info(entry_address: u64, model: Model) -> Vec<u8> {
         kernel_stack_size_bytes: KERNEL_STACK_SIZE,
         exception_stack_size_bytes: EXCEPTION_STACK_SIZE,
         entry_address,
+        user_added_bytes: if model == Model::Sgx1 { USER_SIZE } else { 0 },
     };
     boot.to_bytes().to_vec()
 }
