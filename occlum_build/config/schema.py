@@ -64,8 +64,9 @@ class ResourceLimits(BaseModel):
     user_space_size: PageSize = Field(
         default="300MB",
         validate_default=True,
-        description="Memory of the programs, all processes together. With `memory_model: sgx1` "
-        "all of it is added before the enclave starts.",
+        description="Memory of the programs, all processes together; addresses that are reserved "
+        "without access do not count. With `memory_model: sgx1` all of it is added before the "
+        "enclave starts.",
     )
     user_space_max_size: PageSize | None = Field(
         default=None,
@@ -134,8 +135,8 @@ class Process(BaseModel):
     )
     default_mmap_size: PageSize | None = Field(
         default=None,
-        description="How much memory a process may map. Left out: what stack and heap leave of "
-        "`user_space_size`.",
+        description="How much memory a process may map, reservations aside. Left out: what stack "
+        "and heap leave of `user_space_size`.",
     )
 
 
