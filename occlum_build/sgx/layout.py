@@ -5,7 +5,7 @@
     LIBOS         text, read-only data, data
     CONFIG        BootInfo page, sealed configuration
     THREADS       one block a thread: TCS, SSA frames, TLS page, two stacks
-    HEAP          memory of the LibOS, up to the end of the enclave
+    HEAP          memory of the LibOS
 
 The enclave's base is address 0, so an offset is an address, programs that are
 linked to a fixed low address work, and a null pointer stays inside the enclave
@@ -34,7 +34,6 @@ from occlum_build.sgx.tcs import Tcs
 
 USER_START: Final = 0x10000
 GUARD_BYTES: Final = 0x10000
-LIBOS_ALIGNMENT: Final = 2 << 20
 SSA_FRAMES: Final = 3
 SSA_FRAME_PAGES: Final = 1
 SSA_OFFSET: Final = PAGE_BYTES
@@ -47,6 +46,9 @@ MAX_ENCLAVE_BYTES: Final = 1 << 46
 
 MIN_ENCLAVE_BYTES: Final = 1 << 36
 """As large as every CPU with SGX allows: programs reserve more addresses than they use."""
+
+MIN_LIBOS_WINDOW_BYTES: Final = 1 << 30
+"""The end of an enclave, for the LibOS: a size that changes moves only what follows it."""
 
 MAX_ADDED_BYTES: Final = 1 << 40
 """More EPC than any machine has: two sockets of 512 GiB."""
@@ -108,10 +110,11 @@ def place(libos_size_bytes: int, entry: int, sealed: SealedConfig) -> BootInfo:
     config_offset = libos_size_bytes + GUARD_BYTES
     threads_offset = config_offset + config_bytes + GUARD_BYTES
     heap_offset = threads_offset + threads * stride + GUARD_BYTES
-    libos_and_rest = align_up(heap_offset + sealed.kernel_heap_bytes, LIBOS_ALIGNMENT)
-    least = align_up(USER_START + sealed.user_space_bytes + GUARD_BYTES, LIBOS_ALIGNMENT)
-    enclave_bytes = max(MIN_ENCLAVE_BYTES, next_power_of_two(least + libos_and_rest))
-    libos_start = enclave_bytes - libos_and_rest
+    libos_and_rest = heap_offset + sealed.kernel_heap_bytes
+    window = max(MIN_LIBOS_WINDOW_BYTES, next_power_of_two(libos_and_rest))
+    least = USER_START + sealed.user_space_bytes + GUARD_BYTES
+    enclave_bytes = max(MIN_ENCLAVE_BYTES, next_power_of_two(least + window))
+    libos_start = enclave_bytes - window
     is_added = sealed.memory_model is MemoryModel.SGX1
     return BootInfo(
         enclave_size_bytes=enclave_bytes,
@@ -135,8 +138,9 @@ def place(libos_size_bytes: int, entry: int, sealed: SealedConfig) -> BootInfo:
 
 
 def _refuse_too_large(libos: LibOs, sealed: SealedConfig, boot: BootInfo) -> None:
-    added = boot.enclave_size_bytes - boot.libos_start + boot.user_added_bytes
-    needed = boot.enclave_size_bytes - boot.libos_start + USER_START + sealed.user_space_bytes
+    libos_and_rest = boot.heap_start + boot.heap_size_bytes - boot.libos_start
+    added = libos_and_rest + boot.user_added_bytes
+    needed = libos_and_rest + USER_START + sealed.user_space_bytes
     limit, subject, taken = (
         (MAX_ENCLAVE_BYTES, "the address range of an enclave", needed)
         if boot.enclave_size_bytes > MAX_ENCLAVE_BYTES
