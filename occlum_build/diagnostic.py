@@ -76,6 +76,11 @@ class Diagnostic:
         """The same problem, placed at `span` unless it has a place of its own."""
         return self if self.span is not None else replace(self, span=span)
 
+    def noting(self, notes: Iterable[str]) -> Self:
+        """The same problem with further notes, as far as it has not told them yet."""
+        new = tuple(one for one in notes if one not in self.notes)
+        return replace(self, notes=(*self.notes, *new)) if new else self
+
     def as_json(self) -> dict[str, object]:
         """The same facts for programs; keys are stable."""
         span = self.span

@@ -58,7 +58,8 @@ def analyze(roots: Iterable[Label], loader: Loader, key_ring: KeyRing) -> Analys
         try:
             analyzed = _analyzed(target, analysis, key_ring)
         except DiagnosticError as problem:
-            loader.report(problem)
+            made_by = target.call.made_by
+            loader.report(DiagnosticError([one.noting(made_by) for one in problem.diagnostics]))
             continue
         if analyzed is not None:
             analysis.targets[target.label] = analyzed

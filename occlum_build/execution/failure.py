@@ -52,6 +52,7 @@ def _failure(analysis: Analysis, plan: Plan, step: Step, message: str) -> Diagno
         notes.append(f"all of it is in `{log}`")
     else:
         notes.append("it said nothing")
+    notes += target.target.call.made_by if target is not None else ()
     return error(
         "OB0401",
         f"`{action.mnemonic}` of `{action.owner}` failed: {message}",

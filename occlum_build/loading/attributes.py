@@ -88,7 +88,7 @@ def _explained(call: TargetCall, problem: Mapping[str, Any]) -> Diagnostic:
     attribute = str(location[0]) if location else ""
     known = list(call.rule_class.rule.attrs.model_fields)
     rule = call.rule_class.name
-    notes = _made_by_macro(call)
+    notes = call.made_by
     if _is_unknown(problem):
         guess = _meant(call, attribute)
         listed = ", ".join(f"`{one}`" for one in known)
@@ -153,7 +153,3 @@ def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
     limit = 60
     return f"`{text}`" if len(text) <= limit else f"`{text[:limit]}…`"
-
-
-def _made_by_macro(call: TargetCall) -> tuple[str, ...]:
-    return tuple(f"made by a macro that is called at {span}" for span in call.callers)

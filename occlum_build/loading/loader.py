@@ -1,6 +1,7 @@
 """The loader: labels in, checked targets and source files out."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from occlum_build.attribute import Validated
@@ -74,8 +75,22 @@ class Loader:
                     self.report(problem)
         return self._targets[label]
 
-    def find(self, label: Label, span: Span | None = None) -> Target | Label | None:
-        """What `label` names: a target, or a source file (its label); None is reported."""
+    def find(
+        self, label: Label, span: Span | None = None, notes: Iterable[str] = ()
+    ) -> Target | Label | None:
+        """What `label` names: a target, or a source file (its label); None is reported.
+
+        Whoever names it does so at `span`, of which `notes` say more.
+        """
+        known = len(self.problems)
+        found = self._find(label, span)
+        new = self.problems[known:]
+        del self.problems[known:]
+        for one in new:
+            self.report(one.noting(notes) if one.span == span else one)
+        return found
+
+    def _find(self, label: Label, span: Span | None) -> Target | Label | None:
         try:
             package = self.package(label, span)
             if package is None:

@@ -36,6 +36,11 @@ class TargetCall:
         """Where a reader of BUILD files sees the target: the outermost call."""
         return self.callers[-1] if self.callers else self.site.span
 
+    @property
+    def made_by(self) -> tuple[str, ...]:
+        """For a problem in the call: which macros it lies in, and where they were called."""
+        return tuple(f"made by a macro that is called at {span}" for span in self.callers)
+
 
 @dataclass(frozen=True)
 class Target:

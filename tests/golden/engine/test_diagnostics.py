@@ -252,6 +252,11 @@ CASES: dict[str, dict[str, str]] = {
         for name, attrs, body in RULES
     },
     "no_tests": {"app/BUILD": 'write(name = "a", text = "")\n', "arguments": "test //..."},
+    "missing_file_in_a_macro": {
+        "app/m.bzl": 'load("//tools:shell.py", "shell")\n\ndef m(name, src):\n'
+        '    shell(name = name, cmd = "", outs = ["o"], srcs = [src])\n',
+        "app/BUILD": 'load(":m.bzl", "m")\n\nm(name = "a", src = "gone.txt")\n',
+    },
     "query_that_is_none": {"arguments": "query deps(//app:a"},
     "value_that_no_memory_holds": {"app/BUILD": "x = [0] * 1000000000\n"},
     "build_file_that_is_a_directory": {"app/BUILD/x": "", "arguments": "build //app:all"},
