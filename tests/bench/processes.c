@@ -1,5 +1,5 @@
-// Times of making processes, in nanoseconds each. Runs on the host and in an enclave; the argument
-// is the path of this program.
+// Times of making processes. Runs on the host and in an enclave; the arguments are the path of this
+// program and that of a dynamic one which does nothing.
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdio.h>
@@ -72,7 +72,7 @@ static void measure(const char *name, void (*action)(void), int count) {
         double each = (now() - start) / count;
         if (each < best) best = each;
     }
-    printf("%s %.0f\n", name, best);
+    printf("%s, us: %.2f\n", name, best / 1000);
     fflush(stdout);
 }
 
@@ -81,17 +81,15 @@ int main(int argc, char **argv) {
     must(argc > 2, "usage: processes SELF DYNAMIC");
     self = argv[1];
     dynamic_program = argv[2];
-    if (argc > 3 && atoi(argv[3]) == 0) return 0;
-    if (argc > 3) { measure("spawn_static", spawn_static, atoi(argv[3])); return 0; }
-    measure("spawn_static", spawn_static, 100);
-    measure("spawn_dynamic", spawn_dynamic, 20);
-    measure("fork_exit", fork_exit, 100);
-    measure("fork_exec", fork_exec, 100);
+    measure("spawn, static", spawn_static, 100);
+    measure("spawn, dynamic", spawn_dynamic, 20);
+    measure("fork and exit", fork_exit, 100);
+    measure("fork and exec", fork_exec, 100);
     volatile char *block = malloc(4 << 20);
     for (int at = 0; at < 1 << 20; at++) block[at] = 1;
-    measure("fork_exec_1m", fork_exec, 50);
+    measure("fork and exec, 1 of 4 MiB written", fork_exec, 50);
     for (int at = 0; at < 4 << 20; at++) block[at] = 2;
-    measure("fork_exec_4m", fork_exec, 50);
+    measure("fork and exec, 4 MiB written", fork_exec, 50);
     must(pipe(ends[0]) == 0 && pipe(ends[1]) == 0, "pipe");
     pid_t pid = fork();
     if (pid == 0) {
@@ -99,7 +97,7 @@ int main(int argc, char **argv) {
         while (read(ends[0][0], &byte, 1) == 1) must(write(ends[1][1], &byte, 1) == 1, "pipe");
         _exit(0);
     }
-    measure("fork_ping_pong_4m", ping_pong, 50);
+    measure("parent and child of 4 MiB by turns", ping_pong, 50);
     close(ends[0][1]);
     wait_for(pid);
     return 0;
