@@ -49,7 +49,8 @@ class ResourceLimits(BaseModel):
     kernel_space_heap_size: PageSize = Field(
         default="32MB",
         validate_default=True,
-        description="Heap of the LibOS: its tables, its caches and every `tmpfs`.",
+        description="Heap of the LibOS: its tables, every `tmpfs`, and a quarter for verified "
+        "blocks of images; what does not fit is read and hashed again when it is next needed.",
     )
     kernel_space_heap_max_size: PageSize | None = Field(
         default=None,

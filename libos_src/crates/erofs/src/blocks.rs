@@ -31,25 +31,29 @@ impl Blocks {
         self.source.block_count()
     }
 
-    /// Fills `buffer` from the byte `offset` on. Blocks up to `limit` belong to the same thing and
-    /// may be read ahead.
-    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8], limit: u64) -> Result<()> {
-        let mut position = offset;
-        let mut rest = buffer;
-        while !rest.is_empty() {
+    /// Gives `take` the `length` bytes from the byte `offset` on, block by block. Blocks up to
+    /// `limit` belong to the same thing and may be read ahead.
+    pub(crate) fn read(
+        &self,
+        offset: u64,
+        length: usize,
+        limit: u64,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut done = 0;
+        while done < length {
+            let position = offset + done as u64;
             let (number, within) = (position / BLOCK, (position % BLOCK) as usize);
-            let length = (BLOCK_SIZE_BYTES - within).min(rest.len());
+            let part = (BLOCK_SIZE_BYTES - within).min(length - done);
             let block = match self.cache.get(number) {
                 Some(block) => block,
                 None => {
-                    let wanted = (within + rest.len()).div_ceil(BLOCK_SIZE_BYTES) as u64;
+                    let wanted = (within + length - done).div_ceil(BLOCK_SIZE_BYTES) as u64;
                     self.read_cluster(number, wanted, limit)?
                 }
             };
-            let (part, after) = rest.split_at_mut(length);
-            part.copy_from_slice(&block[within..within + length]);
-            rest = after;
-            position += length as u64;
+            take(&block[within..within + part])?;
+            done += part;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 
 use verity::{BLOCK_SIZE_BYTES, BlockSource, Reporter};
-use vfs::{ContentId, Errno, FileSystem, FileType, Inode, Result, Statistics};
+use vfs::{ContentId, Errno, FileSystem, FileType, Inode, Result, Sink, Statistics};
 
 use crate::blocks::Blocks;
 use crate::inode::ErofsInode;
@@ -69,13 +69,23 @@ impl Shared {
     }
 
     /// Reads metadata, wherever it is.
-    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+    pub(crate) fn read(&self, offset: u64, mut buffer: &mut [u8]) -> Result<()> {
+        self.read_parts(offset, buffer.len(), |part| buffer.put(part))
+    }
+
+    /// As [`read`](Self::read), part by part.
+    pub(crate) fn read_parts(
+        &self,
+        offset: u64,
+        length: usize,
+        take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let image_size = self.block_count() * BLOCK_SIZE_BYTES as u64;
-        let end = offset.checked_add(buffer.len() as u64);
+        let end = offset.checked_add(length as u64);
         if end.is_none_or(|end| end > image_size) {
             return Err(Errno::EIO);
         }
-        self.blocks.read(offset, buffer, self.block_count())
+        self.blocks.read(offset, length, self.block_count(), take)
     }
 
     pub(crate) fn report_damage(&self, inode: u64) {

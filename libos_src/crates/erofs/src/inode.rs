@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use verity::BLOCK_SIZE_BYTES;
 use vfs::{
     ContentId, DeviceNumber, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name,
-    OpenFlags, PATH_MAX_BYTES, Result, Timestamp,
+    OpenFlags, PATH_MAX_BYTES, Result, Sink, Timestamp,
 };
 
 use crate::directory;
@@ -151,25 +151,47 @@ impl ErofsInode {
     }
 
     /// Fills `buffer` from `offset` of the content; all of it must be inside.
-    pub(crate) fn read_exact(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+    pub(crate) fn read_exact(&self, offset: u64, mut buffer: &mut [u8]) -> Result<()> {
+        self.read_parts(offset, buffer.len(), |part| buffer.put(part))
+    }
+
+    /// Gives `take` the `length` bytes from `offset` of the content on; all must be inside.
+    fn read_parts(
+        &self,
+        offset: u64,
+        length: usize,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let Content {
             blocks_offset,
             blocks_size,
             tail_offset,
         } = self.content;
-        let in_blocks = blocks_size.saturating_sub(offset).min(buffer.len() as u64);
-        let (from_blocks, from_tail) = buffer.split_at_mut(in_blocks as usize);
-        if !from_blocks.is_empty() {
+        let in_blocks = blocks_size.saturating_sub(offset).min(length as u64);
+        let in_tail = length - in_blocks as usize;
+        if in_blocks > 0 {
             let limit = (blocks_offset + blocks_size).div_ceil(BLOCK);
+            let position = blocks_offset + offset;
             self.shared
                 .blocks
-                .read(blocks_offset + offset, from_blocks, limit)?;
+                .read(position, in_blocks as usize, limit, &mut take)?;
         }
-        if !from_tail.is_empty() {
+        if in_tail > 0 {
             let tail = tail_offset + (offset + in_blocks - blocks_size);
-            self.shared.read(tail, from_tail)?;
+            self.shared.read_parts(tail, in_tail, take)?;
         }
         Ok(())
+    }
+
+    /// How much of `wanted` bytes there is at `offset`, if it can be read.
+    fn readable(&self, offset: u64, wanted: usize) -> Result<usize> {
+        match self.metadata.kind {
+            FileType::Regular => {}
+            FileType::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+        let left = self.size_bytes().saturating_sub(offset);
+        Ok(wanted.min(usize::try_from(left).unwrap_or(usize::MAX)))
     }
 
     fn as_directory(&self) -> Result<&Self> {
@@ -267,17 +289,23 @@ impl Inode for ErofsInode {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        match self.metadata.kind {
-            FileType::Regular => {}
-            FileType::Directory => return Err(Errno::EISDIR),
-            _ => return Err(Errno::EINVAL),
-        }
-        let left = self.size_bytes().saturating_sub(offset);
-        let length = buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let length = self.readable(offset, buffer.len())?;
         self.read_exact(offset, &mut buffer[..length])?;
         Ok(length)
+    }
+
+    fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        let length = self.readable(offset, sink.room_bytes())?;
+        let mut done = 0;
+        let outcome = self.read_parts(offset, length, |part| {
+            sink.put(part)?;
+            done += part.len();
+            Ok(())
+        });
+        match outcome {
+            Err(error) if done == 0 => Err(error),
+            _ => Ok(done),
+        }
     }
 
     fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {

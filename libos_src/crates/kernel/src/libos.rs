@@ -216,9 +216,14 @@ impl Libos {
 
     /// The size of a file system in memory that nobody gave one: a quarter of the kernel's heap.
     pub(crate) fn default_tmpfs_bytes(&self) -> u64 {
+        self.heap_bytes() / 4
+    }
+
+    /// The size of the kernel's heap.
+    pub(crate) fn heap_bytes(&self) -> u64 {
         const UNKNOWN_HEAP_BYTES: u64 = 32 << 20;
         let heap = self.config.memory.kernel_heap_size_bytes;
-        heap.unwrap_or(UNKNOWN_HEAP_BYTES) / 4
+        heap.unwrap_or(UNKNOWN_HEAP_BYTES)
     }
 
     /// Logs a line about system call `number`, once for each number.

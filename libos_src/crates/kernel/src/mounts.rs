@@ -22,8 +22,6 @@ use crate::files::{Fifos, HostStream};
 use crate::processes::ProcessFiles;
 use crate::terminals::{ConsoleNode, ControllingTerminal, DevPts};
 
-/// Verified blocks of each image that are kept, in bytes.
-const BLOCK_CACHE_BYTES: usize = 4 << 20;
 /// Nodes of each image's hash tree that are kept, in bytes.
 const NODE_CACHE_BYTES: usize = 512 << 10;
 
@@ -128,8 +126,17 @@ impl Libos {
         let report = || reporter(self.machine, &image.name);
         let blocks = Verified::new(source, &parameters, NODE_CACHE_BYTES, report());
         let blocks = blocks.map_err(|error| error.to_string())?;
-        Erofs::mount(Box::new(blocks), BLOCK_CACHE_BYTES, report())
+        Erofs::mount(Box::new(blocks), self.block_cache_bytes(), report())
             .map_err(|error| error.to_string())
+    }
+
+    /// How much of each image is kept in verified blocks: a quarter of the kernel's heap for all. What
+    /// is not kept is read from the host and hashed again whenever a program starts.
+    fn block_cache_bytes(&self) -> usize {
+        let has_image =
+            |mount: &&Mount| matches!(mount, Mount::Erofs { .. } | Mount::Unionfs { .. });
+        let images = self.config.mounts.iter().filter(has_image).count().max(1);
+        self.heap_bytes() as usize / 4 / images
     }
 }
 

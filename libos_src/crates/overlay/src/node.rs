@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use locks::{Mutex, MutexGuard};
 use vfs::{
     Allocation, AttributeChange, AttributeSet, DirectorySink, Errno, FileType, Inode, Metadata,
-    Name, NewNode, OpenFlags, RenameFlags, Result,
+    Name, NewNode, OpenFlags, RenameFlags, Result, Sink,
 };
 
 use crate::{Shared, UPPER_NUMBERS, marks};
@@ -332,6 +332,10 @@ impl Inode for Node {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         self.content()?.read_at(offset, buffer)
+    }
+
+    fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        self.content()?.read_to(offset, sink)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {

@@ -53,6 +53,37 @@ fn a_write_beyond_the_limit_is_cut_and_then_refused() {
     assert_eq!(file.write_at(0, b"x"), Ok(1));
 }
 
+/// Takes some bytes and then no more.
+struct Refusing(usize);
+
+impl vfs::Sink for Refusing {
+    fn room_bytes(&self) -> usize {
+        usize::MAX
+    }
+
+    fn check(&self) -> vfs::Result<()> {
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> vfs::Result<()> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(Errno::EFAULT)?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_keeps_what_it_had_before_it_faulted() {
+    let root = file_system(1 << 20).root();
+    let file = root
+        .create(name("file"), &node(FileType::Regular))
+        .expect("file");
+    assert_eq!(file.write_at(0, &[1; 20_000]), Ok(20_000));
+    assert_eq!(file.read_to(96, &mut Refusing(0)), Err(Errno::EFAULT));
+    assert_eq!(file.read_to(96, &mut Refusing(10_000)), Ok(8096));
+    assert_eq!(file.read_to(96, &mut Refusing(30_000)), Ok(19_904));
+    assert_eq!(file.read_to(20_000, &mut Refusing(0)), Ok(0));
+}
+
 #[test]
 fn names_and_empty_files_count() {
     let tmpfs = file_system(1 << 20);
@@ -241,6 +272,9 @@ proptest! {
             }
             let mut content = vec![0; model.len() + 1];
             prop_assert_eq!(file.read_at(0, &mut content), Ok(model.len()));
+            let mut same = vec![0; content.len()];
+            prop_assert_eq!(file.read_to(0, &mut same.as_mut_slice()), Ok(model.len()));
+            prop_assert_eq!(&same, &content);
             prop_assert!(content[..model.len()] == model[..]);
         }
         root.unlink(name("file")).expect("unlink");

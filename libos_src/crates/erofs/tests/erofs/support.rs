@@ -102,12 +102,16 @@ pub(crate) fn list(directory: &Arc<dyn Inode>) -> vfs::Result<Vec<(Vec<u8>, File
     Ok(entries)
 }
 
-/// Reads a whole file, in pieces of `step` bytes.
+/// Reads a whole file, in pieces of `step` bytes: each in both ways, which must agree.
 pub(crate) fn read(file: &Arc<dyn Inode>, step: usize) -> vfs::Result<Vec<u8>> {
     let mut content = Vec::new();
-    let mut piece = vec![0; step];
+    let (mut piece, mut same) = (vec![0; step], vec![0; step]);
     loop {
-        match file.read_at(content.len() as u64, &mut piece)? {
+        let offset = content.len() as u64;
+        let length = file.read_at(offset, &mut piece)?;
+        assert_eq!(file.read_to(offset, &mut same.as_mut_slice())?, length);
+        assert_eq!(same[..length], piece[..length]);
+        match length {
             0 => return Ok(content),
             length => content.extend_from_slice(&piece[..length]),
         }

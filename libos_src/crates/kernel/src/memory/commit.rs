@@ -1,9 +1,9 @@
 //! Giving pages memory and their first content.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
-use hal::{NoMemory, PAGE_SIZE, Prot};
+use hal::{Errno, Machine, NoMemory, PAGE_SIZE, Prot};
+use vfs::Sink;
 
 use super::area::{Area, Backing, Counted, FileBacking};
 use super::shortage::Knob;
@@ -11,9 +11,6 @@ use super::space::{AddressSpace, Books, Paging};
 
 /// Pages that one fault or kernel access brings in, around the page that was touched.
 const FAULT_AROUND_PAGES: u64 = 16;
-
-/// How much of a file is moved at a time through the kernel's heap.
-const CHUNK_BYTES: u64 = 64 * 1024;
 
 /// What became of a page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,32 +112,47 @@ impl AddressSpace {
 
     /// Copies a file's bytes to committed pages; what lies behind the end of the file is zeroed.
     fn load(&self, file: &FileBacking, offset: u64, run: &Range<u64>) -> Result<(), NoMemory> {
-        let mut chunk = Vec::new();
-        let chunk_len = CHUNK_BYTES.min(run.end - run.start) as usize;
-        chunk.try_reserve_exact(chunk_len).map_err(|_| NoMemory)?;
-        chunk.resize(chunk_len, 0u8);
-        let mut done = 0;
-        while done < run.end - run.start {
-            let wanted = CHUNK_BYTES.min(run.end - run.start - done) as usize;
-            let chunk = &mut chunk[..wanted];
-            let got = file
-                .inode
-                .read_at(offset + done, chunk)
-                .map_err(|_| NoMemory)?;
-            if got == 0 {
+        let mut pages = Pages {
+            machine: self.machine,
+            left: run.clone(),
+        };
+        while !pages.left.is_empty() {
+            let done = pages.left.start - run.start;
+            let got = file.inode.read_to(offset + done, &mut pages);
+            if got.map_err(|_| NoMemory)? == 0 {
                 break;
             }
-            self.machine
-                .copy_out(run.start + done, &chunk[..got])
-                .map_err(|_| NoMemory)?;
-            done += got as u64;
         }
-        let rest = run.end - run.start - done;
+        let rest = pages.left.end - pages.left.start;
         if rest == 0 {
             return Ok(());
         }
         self.machine
-            .fill(run.start + done, rest, 0)
+            .fill(pages.left.start, rest, 0)
             .map_err(|_| NoMemory)
+    }
+}
+
+/// Committed pages that a file is read to.
+struct Pages {
+    machine: &'static dyn Machine,
+    left: Range<u64>,
+}
+
+impl Sink for Pages {
+    fn room_bytes(&self) -> usize {
+        (self.left.end - self.left.start) as usize
+    }
+
+    fn check(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        self.machine
+            .copy_out(self.left.start, bytes)
+            .map_err(|_| Errno::EFAULT)?;
+        self.left.start += bytes.len() as u64;
+        Ok(())
     }
 }
