@@ -141,6 +141,34 @@ static void waits(void) {
     handler_ends("and a futex with a time", futex_wait);
 }
 
+// A signal that is ignored comes all the same for who waits for it.
+static void awaited(void) {
+    sigset_t set, old;
+    siginfo_t info;
+    struct timespec time = {.tv_sec = 5};
+    sigemptyset(&set);
+    sigaddset(&set, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    pid_t child = fork();
+    if (child == 0) usleep(60000), kill(getppid(), SIGWINCH), _exit(0);
+    check(sigtimedwait(&set, &info, &time) == SIGWINCH && info.si_pid == child,
+          "what is ignored can be waited for");
+    waitpid(child, NULL, 0);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+
+    struct timeval left = {.tv_usec = 20000};
+    int ends[2];
+    fd_set ready;
+    check(select(0, NULL, NULL, NULL, &left) == 0 && left.tv_usec == 0, "no time is left of select");
+    if (pipe(ends) != 0 || write(ends[1], "x", 1) != 1) exit(1);
+    FD_ZERO(&ready);
+    FD_SET(ends[0], &ready);
+    left.tv_sec = 100;
+    check(select(ends[0] + 1, &ready, NULL, NULL, &left) == 1 && left.tv_sec >= 90 &&
+              left.tv_sec < 100,
+          "or some");
+}
+
 static int file;
 static void *reads_own(void *unused) {
     (void)unused;
@@ -289,6 +317,7 @@ static void files(void) {
 int main(void) {
     alarm(60);
     waits();
+    awaited();
     signal_files();
     files();
     return 0;

@@ -147,6 +147,14 @@ static void raw(void) {
     check(ready(slave, POLLIN) == 0, "fewer than VMIN are not enough");
     if (write(master, "c", 1) != 1) exit(1);
     check(read(slave, buffer, sizeof buffer) == 3, "VMIN are");
+    unsigned speeds[11];
+    check(ioctl(slave, 0x802c542a, speeds) == 0 && speeds[9] == 38400 && speeds[10] == 38400,
+          "it has a speed");
+    speeds[2] = (speeds[2] & ~010017) | 010000;
+    speeds[9] = speeds[10] = 12345;
+    check(ioctl(slave, 0x402c542b, speeds) == 0, "which can be any");
+    memset(speeds, 0, sizeof speeds);
+    check(ioctl(slave, 0x802c542a, speeds) == 0 && speeds[9] == 12345, "and is kept");
     settings.c_cc[VMIN] = 0;
     settings.c_cc[VTIME] = 1;
     tcsetattr(slave, TCSANOW, &settings);

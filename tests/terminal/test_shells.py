@@ -32,6 +32,19 @@ def test_a_program_learns_the_size_of_the_window() -> None:
         person.expect("33 101")
 
 
+def test_the_terminal_has_a_name_and_is_that_of_the_session() -> None:
+    with at(BASH) as person:
+        person.expect(PROMPT)
+        person.type("tty\r")
+        person.expect("/dev/console\r\n")
+        person.type("echo through it > /dev/tty; echo $?\r")
+        person.expect("\nthrough it\r\n0\r\n")
+        person.type("stty tostop; (sleep 1; echo late) &\r")
+        person.expect(PROMPT)
+        person.type("sleep 2; jobs\r")
+        person.expect("Stopped ")
+
+
 def test_control_c_ends_the_program_in_the_foreground_and_not_the_shell() -> None:
     for shell in (BASH, ("/usr/bin/busybox", "sh", "-i")):
         with at(shell) as person:

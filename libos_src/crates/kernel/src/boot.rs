@@ -12,7 +12,9 @@ use crate::Libos;
 use crate::files::{DESCRIPTORS_MAX, Descriptor, Descriptors, HostStream};
 use crate::libos::Task;
 use crate::memory::{AddressSpace, Foundation, Layout, Paging};
-use crate::processes::{Limits, NewProcess, Process, ProcessFiles, ProgramRecord, Standing};
+use crate::processes::{
+    FIRST_PID, Limits, NewProcess, Process, ProcessFiles, ProgramRecord, Standing,
+};
 use crate::program::{Executable, Invocation};
 use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::Thread;
@@ -33,6 +35,10 @@ impl Libos {
             .map_err(|error| error.to_string())?;
         let env = self.config.variables(&host.env);
         let stdin = Arc::new(HostStream::new(self.machine, 0));
+        if !stdin.is_terminal() {
+            // Then the first process takes another one, as a leader without a terminal does.
+            self.terminals.console.release(FIRST_PID);
+        }
         let process_files = ProcessFiles::new(
             self.machine,
             self.processes.clone(),

@@ -10,8 +10,9 @@ use crate::input::Typing;
 use crate::output::{Screen, is_continuation, is_control, is_of_word, to_lower};
 use crate::settings::{Characters, Input, Local, Settings};
 
-/// Bytes that the terminal emulator can send before anybody looks at them.
-const ARRIVING_MAX_BYTES: usize = 8192;
+/// Bytes that the terminal emulator can send before anybody looks at them: Linux's limit, and the
+/// buffer that it gives before it finds that this is reached.
+const ARRIVING_MAX_BYTES: usize = 8192 + 256;
 /// Linux's `__DISABLED_CHAR`: no character, and the mark of an end of file.
 const NONE: u8 = 0;
 

@@ -140,6 +140,16 @@ pub struct Size {
 const CONTROL_OF_METAL: u32 = 0o60 | 0o400;
 const CS8_AND_CREAD: u32 = 0o60 | 0o200;
 const B38400: u32 = 0o17;
+/// `CBAUD`.
+const SPEED: u32 = 0o10017;
+/// `BOTHER`; with more bits it names a speed, too.
+const CUSTOM_SPEED: u32 = 0o10000;
+/// The speeds that have names, in their order.
+const SPEEDS: [u32; 31] = [
+    0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400, 57600,
+    115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000,
+    2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
+];
 
 impl Default for Settings {
     /// Those of a new pseudo-terminal.
@@ -199,6 +209,18 @@ impl Settings {
     #[must_use]
     pub const fn local(&self) -> Local {
         Local::from_bits_retain(self.local)
+    }
+
+    /// The speeds in bits a second, in and out, as `struct termios2` has them: those that `c_cflag`
+    /// names, or else the custom ones.
+    #[must_use]
+    pub fn speeds(&self, custom: [u32; 2]) -> [u32; 2] {
+        let named = self.control & SPEED;
+        if named == CUSTOM_SPEED {
+            return custom;
+        }
+        let at = (named & 0o17) as usize + if named & CUSTOM_SPEED == 0 { 0 } else { 15 };
+        [SPEEDS[at]; 2]
     }
 
     /// The same with other flags.

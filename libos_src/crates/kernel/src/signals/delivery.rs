@@ -211,8 +211,8 @@ impl Libos {
         info: SignalInfo,
     ) -> Result<(), hal::Errno> {
         self.before_sending(process, signal);
-        let is_blocked = thread.signals.lock().mask.contains(signal);
-        if process.signals.lock().action(signal).ignores(signal) && !is_blocked {
+        let is_kept = thread.signals.lock().keeps(signal);
+        if process.signals.lock().action(signal).ignores(signal) && !is_kept {
             return Ok(());
         }
         if !thread.signals.lock().pending.add(signal, info) {
@@ -253,9 +253,11 @@ impl Libos {
         let threads = process.threads();
         let takes = |thread: &Arc<Thread>| !thread.signals.lock().mask.contains(signal);
         // What is ignored and blocked may be waited for, or read.
-        let is_blocked = !threads.iter().any(takes);
+        let is_kept = threads
+            .iter()
+            .all(|thread| thread.signals.lock().keeps(signal));
         let mut signals = process.signals.lock();
-        if signals.action(signal).ignores(signal) && !is_blocked {
+        if signals.action(signal).ignores(signal) && !is_kept {
             return Ok(());
         }
         if !signals.pending.add(signal, info) {
@@ -291,6 +293,8 @@ pub(crate) struct ThreadSignals {
     pub(crate) alternate_stack: super::AlternateStack,
     /// The mask to go back to after a call that replaced it while it waited.
     suspended_mask: Option<SignalSet>,
+    /// What was blocked and is waited for (`sigwaitinfo`).
+    pub(crate) awaited: SignalSet,
 }
 
 impl ThreadSignals {
@@ -300,6 +304,11 @@ impl ThreadSignals {
             mask,
             ..Self::default()
         }
+    }
+
+    /// Whether a signal that is ignored stays pending all the same: it is blocked, or waited for.
+    fn keeps(&self, signal: Signal) -> bool {
+        self.mask.contains(signal) || self.awaited.contains(signal)
     }
 
     /// Replaces the mask until the system call at hand is over and its signals are delivered.

@@ -27,10 +27,10 @@ const POLLNVAL: i16 = 32;
 
 /// `poll(2)`.
 pub(super) fn poll(call: &mut Call<'_>, records: Address, count: u32, timeout_ms: i32) -> Outcome {
-    let deadline = match u64::try_from(timeout_ms) {
+    let deadline = call.deadline(match u64::try_from(timeout_ms) {
         Ok(ms) => Deadline::after(call.libos.machine, Duration::from_millis(ms)),
         Err(_) => Deadline::NEVER,
-    };
+    });
     poll_records(call, records, count, deadline)
 }
 
@@ -45,7 +45,10 @@ pub(super) fn ppoll(
 ) -> Outcome {
     let deadline = read_deadline(call, timeout, 1)?;
     suspend_mask(call, mask, set_bytes)?;
-    poll_records(call, records, count, deadline)
+    let deadline = call.deadline(deadline);
+    let outcome = poll_records(call, records, count, deadline);
+    write_left(call, timeout, deadline, 1);
+    outcome
 }
 
 fn poll_records(call: &Call<'_>, records: Address, count: u32, deadline: Deadline) -> Outcome {
@@ -60,7 +63,7 @@ fn poll_records(call: &Call<'_>, records: Address, count: u32, deadline: Deadlin
     Ok(ready)
 }
 
-/// `select(2)`. The time that is left is not written back.
+/// `select(2)`.
 pub(super) fn select(
     call: &mut Call<'_>,
     count: i32,
@@ -69,8 +72,10 @@ pub(super) fn select(
     except: Address,
     timeout: Address,
 ) -> Outcome {
-    let deadline = read_deadline(call, timeout, 1000)?;
-    select_until(call, count, [read, write, except], deadline)
+    let deadline = call.deadline(read_deadline(call, timeout, 1000)?);
+    let outcome = select_until(call, count, [read, write, except], deadline);
+    write_left(call, timeout, deadline, 1000);
+    outcome
 }
 
 /// `pselect6(2)`.
@@ -88,7 +93,10 @@ pub(super) fn pselect6(
         let [set, set_bytes]: [u64; 2] = call.memory().read(address.0)?;
         suspend_mask(call, Address(set), set_bytes)?;
     }
-    select_until(call, count, [read, write, except], deadline)
+    let deadline = call.deadline(deadline);
+    let outcome = select_until(call, count, [read, write, except], deadline);
+    write_left(call, timeout, deadline, 1);
+    outcome
 }
 
 /// What each of `select`'s sets asks, and which answers count for it (select(2)).
@@ -148,7 +156,6 @@ fn has(bits: &[u8], fd: usize) -> bool {
 
 /// Waits until a record is ready, and fills in all that are.
 fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Outcome {
-    let deadline = call.deadline(deadline);
     let files: Vec<Option<Arc<OpenFile>>> = asked
         .iter()
         .map(|record| call.file(record.fd).ok())
@@ -231,6 +238,19 @@ pub(super) fn read_deadline(
     let nanoseconds = time.fraction.checked_mul(unit_ns).ok_or(Errno::EINVAL)?;
     let time = duration_of(time.seconds, nanoseconds)?;
     Ok(Deadline::after(call.libos.machine, time))
+}
+
+/// Writes what is left of a timeout, in the units that it was read in. Where it cannot be written it
+/// stays as it is, which is no error.
+fn write_left(call: &Call<'_>, timeout: Address, deadline: Deadline, unit_ns: u32) {
+    let left = deadline.remaining(call.libos.machine);
+    if let (Some(address), Some(left)) = (timeout.non_null(), left) {
+        let time = Time {
+            seconds: left.as_secs().cast_signed(),
+            fraction: (left.subsec_nanos() / unit_ns).into(),
+        };
+        let _ = call.memory().write(address.0, &time);
+    }
 }
 
 pub(super) fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Errno> {

@@ -34,6 +34,10 @@ const TIOCPKT: u32 = 0x5420;
 const TCSBRKP: u32 = 0x5425;
 const TIOCSPTLCK: u32 = 0x4004_5431;
 const TIOCSIG: u32 = 0x4004_5436;
+const TCGETS2: u32 = 0x802c_542a;
+const TCSETS2: u32 = 0x402c_542b;
+const TCSETSW2: u32 = 0x402c_542c;
+const TCSETSF2: u32 = 0x402c_542d;
 const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCGPKT: u32 = 0x8004_5438;
 const TIOCGPTLCK: u32 = 0x8004_5439;
@@ -65,6 +69,23 @@ pub(super) fn control(
             call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
             let settings = Settings::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
             terminal.set_settings(settings, request == TCSETSF);
+        }
+        TCGETS2 => {
+            let settings = terminal.settings();
+            let speeds = settings.speeds(terminal.custom_speeds());
+            call.memory().copy_out(argument, settings.as_bytes())?;
+            let behind = argument.wrapping_add(size_of::<Settings>() as u64);
+            call.memory().write(behind, &speeds)?;
+        }
+        TCSETS2 | TCSETSW2 | TCSETSF2 => {
+            let mut bytes = [0; size_of::<Settings>()];
+            call.memory().copy_in(argument, &mut bytes)?;
+            let behind = argument.wrapping_add(bytes.len() as u64);
+            let speeds: [u32; 2] = call.memory().read(behind)?;
+            call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
+            let settings = Settings::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+            terminal.set_custom_speeds(speeds);
+            terminal.set_settings(settings, request == TCSETSF2);
         }
         // Output has arrived as soon as it is written, and nobody knows of breaks.
         TCSBRK | TCSBRKP => call.must_be_in_foreground(&terminal.control, Signal::TTOU)?,
@@ -154,6 +175,10 @@ fn open_peer(call: &Call<'_>, end: &End, flags: u64) -> Outcome {
     let viewpoint = call.process.viewpoint.read().clone();
     let mode = Mode::from_low_bits(0);
     let file = viewpoint.open(Some(directory), name, flags, mode)?;
+    if flags.is_readable() && !flags.contains(OpenFlags::NO_CONTROLLING_TERMINAL) {
+        let control = &end.terminal().control;
+        call.libos.take_terminal(control, call.process.pid);
+    }
     let descriptor = Descriptor {
         file,
         is_closed_on_exec: flags.contains(OpenFlags::CLOSE_ON_EXEC),

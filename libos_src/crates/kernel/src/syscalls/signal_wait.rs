@@ -45,10 +45,10 @@ pub(super) fn rt_sigtimedwait(
     let others = SignalSet::from_bits(!wanted.bits());
     // What is waited for must wake the thread, although it is blocked.
     let blocked = call.thread.signals.lock().mask;
-    call.thread
-        .signals
-        .lock()
-        .suspend_mask(blocked.difference(wanted));
+    let mut signals = call.thread.signals.lock();
+    signals.suspend_mask(blocked.difference(wanted));
+    signals.awaited = blocked;
+    drop(signals);
     let taken = loop {
         if let Some(taken) = call.process.take_signal(call.thread, others) {
             break Ok(taken);
@@ -60,7 +60,10 @@ pub(super) fn rt_sigtimedwait(
             Wake::Signal => break Err(Errno::EINTR),
         }
     };
-    call.thread.signals.lock().restore_suspended_mask();
+    let mut signals = call.thread.signals.lock();
+    signals.restore_suspended_mask();
+    signals.awaited = SignalSet::default();
+    drop(signals);
     call.thread.look_at_signals();
     let (signal, taken) = taken?;
     if let Some(address) = info.non_null() {

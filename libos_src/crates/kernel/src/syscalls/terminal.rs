@@ -75,7 +75,7 @@ pub(super) fn control(
                 return Err(Errno::EPERM.into());
             }
         }
-        TIOCNOTTY if is_own => {
+        TIOCNOTTY if is_own && !is_master => {
             if pid == session {
                 libos.terminals.leave(control, session);
             }

@@ -43,6 +43,8 @@ struct State {
     /// Whether the slave has ever been open.
     was_opened: bool,
     is_locked: bool,
+    /// Speeds that have no name, for in and out. Nothing is slower because of them.
+    custom_speeds: [u32; 2],
 }
 
 /// An open end. The terminal hangs up when the last one of a side is gone.
@@ -178,6 +180,16 @@ impl Pseudo {
             }
             line.set_settings(settings);
         });
+    }
+
+    /// The speeds that were set by number.
+    pub(crate) fn custom_speeds(&self) -> [u32; 2] {
+        self.state.lock().custom_speeds
+    }
+
+    /// Sets them.
+    pub(crate) fn set_custom_speeds(&self, speeds: [u32; 2]) {
+        self.state.lock().custom_speeds = speeds;
     }
 
     /// The size of the window.
