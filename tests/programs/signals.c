@@ -156,15 +156,16 @@ static void awaited(void) {
     waitpid(child, NULL, 0);
     sigprocmask(SIG_SETMASK, &old, NULL);
 
+    // By number: not every libc passes on what is left.
     struct timeval left = {.tv_usec = 20000};
     int ends[2];
     fd_set ready;
-    check(select(0, NULL, NULL, NULL, &left) == 0 && left.tv_usec == 0, "no time is left of select");
+    check(syscall(SYS_select, 0, NULL, NULL, NULL, &left) == 0 && left.tv_usec == 0, "no time is left of select");
     if (pipe(ends) != 0 || write(ends[1], "x", 1) != 1) exit(1);
     FD_ZERO(&ready);
     FD_SET(ends[0], &ready);
     left.tv_sec = 100;
-    check(select(ends[0] + 1, &ready, NULL, NULL, &left) == 1 && left.tv_sec >= 90 &&
+    check(syscall(SYS_select, ends[0] + 1, &ready, NULL, NULL, &left) == 1 && left.tv_sec >= 90 &&
               left.tv_sec < 100,
           "or some");
 }
