@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -44,6 +45,27 @@ int main(void) {
     struct shmid_ds segment;
     CHECK(shmctl(memory, IPC_STAT, &segment) == 0);
     CHECK(segment.shm_segsz == 5000 && segment.shm_nattch == 1);
+
+    // What there is, as ipcs asks for it.
+    struct shm_info segments;
+    int last = shmctl(0, SHM_INFO, (struct shmid_ds *)&segments);
+    CHECK(last >= 0 && segments.used_ids == last + 1 && segments.shm_tot == 2);
+    CHECK(shmctl(last, SHM_STAT, &segment) == memory && segment.shm_segsz == 5000);
+    struct seminfo sets;
+    last = semctl(0, 0, SEM_INFO, &sets);
+    CHECK(last >= 0 && sets.semusz == last + 1 && sets.semaem == 2);
+    struct semid_ds set;
+    CHECK(semctl(last, 0, SEM_STAT, &set) == semaphores && set.sem_nsems == 2);
+    struct msginfo queues;
+    last = msgctl(0, MSG_INFO, (struct msqid_ds *)&queues);
+    struct msqid_ds one;
+    CHECK(last >= 0 && queues.msgpool == last + 1 && msgctl(last, MSG_STAT, &one) == queue);
+    FAILS(msgctl(last + 1, MSG_STAT, &one), EINVAL);
+
+    // An address that is taken stays as it is.
+    int *taken = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *taken = 42;
+    CHECK(shmat(memory, taken, 0) == (void *)-1 && errno == EINVAL && *taken == 42);
 
     // A semaphore as a lock around a counter in shared memory.
     pid_t children[3];

@@ -8,7 +8,9 @@ use locks::Mutex;
 use vfs::{Access, Readiness, Watchers};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{PermissionRecord, Permissions, Registry, access_of, now};
+use super::registry::{
+    IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
+};
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
 use crate::threads::Deadline;
@@ -225,12 +227,56 @@ fn not_restarted<T>(outcome: Result<T, Stop>) -> Result<T, Stop> {
     }
 }
 
+const MSG_STAT: u32 = 11;
+const MSG_INFO: u32 = 12;
+const MSG_STAT_ANY: u32 = 13;
+
+/// `struct msginfo`, of which `MSG_INFO` uses `msgpool`, `msgmap` and `msgtql` for what there is.
+fn limits(queues: &Queues, command: u32) -> [u32; 8] {
+    const QUEUES_MAX: u32 = OBJECTS_MAX as u32;
+    const BYTES: u32 = QUEUE_BYTES as u32;
+    const SEGMENT_BYTES: u32 = 16;
+    const SEGMENTS: u32 = 0xffff;
+    let (pool, map, headers) = if command == MSG_INFO {
+        let all = queues.all();
+        let (messages, bytes) = all.iter().fold((0, 0), |(messages, bytes), (_, queue)| {
+            let state = queue.state.lock();
+            (
+                messages + state.messages.len() as u32,
+                bytes + state.bytes as u32,
+            )
+        });
+        (all.len() as u32, messages, bytes)
+    } else {
+        (QUEUES_MAX * (BYTES / 1024), BYTES, BYTES)
+    };
+    let message = MESSAGE_MAX_BYTES as u32;
+    [
+        pool,
+        map,
+        message,
+        BYTES,
+        QUEUES_MAX,
+        SEGMENT_BYTES,
+        headers,
+        SEGMENTS,
+    ]
+}
+
 /// `msgctl(2)`.
 pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address) -> Outcome {
     const IPC_RMID: u32 = 0;
     const IPC_SET: u32 = 1;
     const IPC_STAT: u32 = 2;
-    let queue = call.libos.system_v.queues.find(id)?;
+    let queues = &call.libos.system_v.queues;
+    let (id, queue) = match command {
+        IPC_INFO | MSG_INFO => {
+            call.memory().write(buffer.0, &limits(queues, command))?;
+            return Ok(queues.last_place());
+        }
+        MSG_STAT | MSG_STAT_ANY => queues.at(id)?,
+        _ => (id, queues.find(id)?),
+    };
     let credentials = call.process.viewpoint.read().credentials.clone();
     let new = match command {
         IPC_SET => Some(call.memory().read::<QueueRecord>(buffer.0)?),
@@ -238,8 +284,10 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
     };
     let mut state = queue.state.lock();
     match (command, new) {
-        (IPC_STAT, _) => {
-            state.permissions.check(&credentials, Access::READ)?;
+        (IPC_STAT | MSG_STAT | MSG_STAT_ANY, _) => {
+            if command != MSG_STAT_ANY {
+                state.permissions.check(&credentials, Access::READ)?;
+            }
             let record = QueueRecord {
                 permissions: state.permissions.record(id),
                 sent_at: state.sent_at,
@@ -254,6 +302,7 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
             };
             drop(state);
             call.memory().write(buffer.0, &record)?;
+            return Ok(if command == IPC_STAT { 0 } else { id as u64 });
         }
         (IPC_SET, Some(new)) => {
             state.permissions.check_owner(&credentials)?;

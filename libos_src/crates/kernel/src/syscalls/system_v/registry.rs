@@ -9,12 +9,14 @@ use locks::Mutex;
 use vfs::{Access, Credentials};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// The command of `shmctl(2)` and its relatives that asks for the limits.
+pub(crate) const IPC_INFO: u32 = 3;
 /// A key that no object is found by.
 pub(crate) const IPC_PRIVATE: i32 = 0;
 const IPC_CREAT: u32 = 0o1000;
 const IPC_EXCL: u32 = 0o2000;
 /// Objects of one kind at a time.
-const OBJECTS_MAX: usize = 4096;
+pub(crate) const OBJECTS_MAX: usize = 4096;
 
 /// Who may use an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +190,24 @@ impl<T> Registry<T> {
             .get(&id)
             .cloned()
             .ok_or(Errno::EINVAL)
+    }
+
+    /// The object at a place among all, by which `SHM_STAT` and its relatives look, and its id.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub(crate) fn at(&self, place: i32) -> Result<(i32, Arc<T>), Errno> {
+        let place = usize::try_from(place).map_err(|_| Errno::EINVAL)?;
+        let objects = self.objects.lock();
+        let found = objects.by_id.iter().nth(place);
+        found
+            .map(|(id, object)| (*id, object.clone()))
+            .ok_or(Errno::EINVAL)
+    }
+
+    /// The place of the last object, or 0.
+    pub(crate) fn last_place(&self) -> u64 {
+        self.objects.lock().by_id.len().saturating_sub(1) as u64
     }
 
     /// Removes an object, so that nobody finds it any more.

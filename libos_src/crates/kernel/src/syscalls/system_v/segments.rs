@@ -7,7 +7,9 @@ use locks::Mutex;
 use vfs::Access;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{PermissionRecord, Permissions, Registry, access_of, now};
+use super::registry::{
+    IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
+};
 use crate::memory::{SharedMapping, SharedPages};
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome};
@@ -92,6 +94,7 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
 pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> Outcome {
     const SHM_RDONLY: u32 = 0o10000;
     const SHM_RND: u32 = 0o20000;
+    const SHM_REMAP: u32 = 0o40000;
     let segment = call.libos.system_v.segments.find(id)?;
     let credentials = call.process.viewpoint.read().credentials.clone();
     let (access, prot) = if flags & SHM_RDONLY != 0 {
@@ -110,6 +113,13 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
         state.permissions.check(&credentials, access)?;
         state.pages.clone()
     };
+    if let Some(start) = fixed.filter(|_| flags & SHM_REMAP == 0)
+        && !call.memory().is_free(start, segment.size_bytes)?
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    // It can be nowhere but there, where it counts once more.
+    let fixed = fixed.filter(|start| *start != pages.start());
     let mapping = SharedMapping::Pages(pages);
     let at = call
         .memory()
@@ -136,26 +146,52 @@ pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
     Ok(0)
 }
 
+/// `struct shminfo64`: largest and smallest segment, how many, how many of them in a process, and
+/// pages in all.
+const LIMITS: [u64; 9] = {
+    let count = OBJECTS_MAX as u64;
+    [u64::MAX >> 24, 1, count, count, u64::MAX >> 24, 0, 0, 0, 0]
+};
+
+/// `struct shm_info`: how many segments there are, pages of them in all, in memory and swapped out.
+fn in_use(segments: &Segments) -> [u64; 6] {
+    let all = segments.all();
+    let pages = |(_, segment): &(i32, Arc<Segment>)| segment.size_bytes.div_ceil(PAGE_SIZE);
+    let pages = all.iter().map(pages).sum();
+    [all.len() as u64, pages, pages, 0, 0, 0]
+}
+
+const SHM_STAT: u32 = 13;
+const SHM_INFO: u32 = 14;
+const SHM_STAT_ANY: u32 = 15;
+
 /// `shmctl(2)`.
 pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address) -> Outcome {
     const IPC_RMID: u32 = 0;
     const IPC_SET: u32 = 1;
     const IPC_STAT: u32 = 2;
-    const IPC_INFO: u32 = 3;
     const SHM_LOCK: u32 = 11;
     const SHM_UNLOCK: u32 = 12;
-    if command == IPC_INFO {
-        // Largest and smallest segment, how many, how many of them in a process, and pages in all.
-        let limits = [u64::MAX >> 24, 1, 4096, 4096, u64::MAX >> 24];
-        call.memory().write(buffer.0, &limits)?;
-        return Ok(0);
-    }
-    let segment = call.libos.system_v.segments.find(id)?;
+    let segments = &call.libos.system_v.segments;
+    let (id, segment) = match command {
+        IPC_INFO => {
+            call.memory().write(buffer.0, &LIMITS)?;
+            return Ok(segments.last_place());
+        }
+        SHM_INFO => {
+            call.memory().write(buffer.0, &in_use(segments))?;
+            return Ok(segments.last_place());
+        }
+        SHM_STAT | SHM_STAT_ANY => segments.at(id)?,
+        _ => (id, segments.find(id)?),
+    };
     let credentials = call.process.viewpoint.read().credentials.clone();
     let mut state = segment.state.lock();
     match command {
-        IPC_STAT => {
-            state.permissions.check(&credentials, Access::READ)?;
+        IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
+            if command != SHM_STAT_ANY {
+                state.permissions.check(&credentials, Access::READ)?;
+            }
             let mut permissions = state.permissions.record(id);
             if state.is_removed {
                 permissions.mode |= SHM_DEST;
@@ -174,6 +210,7 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
             };
             drop(state);
             call.memory().write(buffer.0, &record)?;
+            return Ok(if command == IPC_STAT { 0 } else { id as u64 });
         }
         IPC_SET => {
             state.permissions.check_owner(&credentials)?;

@@ -9,7 +9,9 @@ use locks::Mutex;
 use vfs::{Access, Readiness, Watchers};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{PermissionRecord, Permissions, Registry, access_of, now};
+use super::registry::{
+    IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
+};
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
 use crate::threads::{Deadline, duration_of};
@@ -249,6 +251,28 @@ const GETNCNT: u32 = 14;
 const GETZCNT: u32 = 15;
 const SETVAL: u32 = 16;
 const SETALL: u32 = 17;
+const SEM_STAT: u32 = 18;
+const SEM_INFO: u32 = 19;
+const SEM_STAT_ANY: u32 = 20;
+
+/// `struct seminfo`, of which `SEM_INFO` uses `semusz` and `semaem` for what there is.
+fn limits(semaphores: &Semaphores, command: u32) -> [i32; 10] {
+    const SETS_MAX: i32 = OBJECTS_MAX as i32;
+    const ALL_MAX: i32 = SETS_MAX * SET_MAX;
+    const OPERATIONS: i32 = OPERATIONS_MAX as i32;
+    const UNDO_BYTES: i32 = 20;
+    let (sets, values) = if command == SEM_INFO {
+        let all = semaphores.all();
+        let values = all.iter().map(|(_, set)| set.state.lock().values.len());
+        (all.len() as i32, values.sum::<usize>() as i32)
+    } else {
+        (UNDO_BYTES, VALUE_MAX)
+    };
+    [
+        ALL_MAX, SETS_MAX, ALL_MAX, ALL_MAX, SET_MAX, OPERATIONS, OPERATIONS, sets, VALUE_MAX,
+        values,
+    ]
+}
 
 /// `semctl(2)`.
 pub(crate) fn semctl(
@@ -258,7 +282,16 @@ pub(crate) fn semctl(
     command: u32,
     argument: u64,
 ) -> Outcome {
-    let set = call.libos.system_v.semaphores.find(id)?;
+    let semaphores = &call.libos.system_v.semaphores;
+    let (id, set) = match command {
+        IPC_INFO | SEM_INFO => {
+            let limits = limits(semaphores, command);
+            call.memory().write(argument, &limits)?;
+            return Ok(semaphores.last_place());
+        }
+        SEM_STAT | SEM_STAT_ANY => semaphores.at(id)?,
+        _ => (id, semaphores.find(id)?),
+    };
     let credentials = call.process.viewpoint.read().credentials.clone();
     let count = set.state.lock().values.len();
     let index = usize::try_from(number).ok().filter(|index| *index < count);
@@ -272,6 +305,7 @@ pub(crate) fn semctl(
     match command {
         IPC_RMID | IPC_SET => state.permissions.check_owner(&credentials)?,
         SETVAL | SETALL => state.permissions.check(&credentials, Access::WRITE)?,
+        SEM_STAT_ANY => {}
         _ => state.permissions.check(&credentials, Access::READ)?,
     }
     let mut output = Vec::new();
@@ -286,6 +320,10 @@ pub(crate) fn semctl(
                 state.permissions.set(&record.permissions);
             }
             state.changed_at = now(call.libos.machine);
+        }
+        SEM_STAT | SEM_STAT_ANY => {
+            output.extend_from_slice(state.record(id).as_bytes());
+            value = id as u64;
         }
         IPC_STAT => output.extend_from_slice(state.record(id).as_bytes()),
         GETALL => {
