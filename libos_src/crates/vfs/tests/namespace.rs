@@ -452,6 +452,8 @@ fn devices_do_what_they_are_there_for() {
     assert_eq!(open(b"/dev/zero").read(&mut buffer), Ok(4));
     assert_eq!(buffer, [0; 4]);
     assert_eq!(open(b"/dev/full").write(b"x"), Err(Errno::ENOSPC));
+    let far = SeekFrom::Current(-5);
+    assert_eq!(open(b"/dev/full").seek(far), Ok(0));
     assert_eq!(open(b"/dev/urandom").read(&mut buffer), Ok(4));
     assert_eq!(buffer, [7; 4]);
     let terminal = open(b"/dev/tty");

@@ -247,6 +247,12 @@ impl ProcessFiles {
         for cpu in 0..self.machine.cpu_count() {
             let _ = writeln!(text, "cpu{cpu} {ticks} 0 0 0 0 0 0 0 0 0");
         }
+        let now = self.machine.clock(Clock::Realtime).seconds;
+        let started = now.saturating_sub(ticks / TICKS_PER_SECOND);
+        let _ = write!(
+            text,
+            "intr 0\nctxt 0\nbtime {started}\nprocs_running 1\nprocs_blocked 0\n"
+        );
         text
     }
 

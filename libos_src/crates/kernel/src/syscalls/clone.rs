@@ -320,6 +320,7 @@ fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> 
         thread.signals.lock().alternate_stack = signals.alternate_stack;
     }
     *thread.timer_slack.lock() = call.thread.timer_slack.lock().of_child();
+    *thread.affinity.lock() = call.thread.affinity.lock().clone();
     Arc::new(thread)
 }
 

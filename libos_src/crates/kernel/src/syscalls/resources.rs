@@ -1,6 +1,8 @@
 //! Limits, usage and processors.
 
+use alloc::sync::Arc;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use hal::Errno;
 
@@ -8,6 +10,7 @@ use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::process::usage_record;
 use crate::processes::{Limit, Limits};
+use crate::threads::Thread;
 
 /// `prlimit64(2)`. The limits of memory come from the configuration; lower ones are remembered and
 /// inherited, but only that of descriptors is kept.
@@ -79,30 +82,52 @@ pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcom
     Ok(0)
 }
 
-/// `sched_getaffinity(2)`: all processors that there are.
+/// `sched_getaffinity(2)`: the processors that were chosen, or all that there are.
 pub(super) fn sched_getaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
-    check_thread(call, tid)?;
-    let count = call.libos.machine.cpu_count().max(1) as usize;
-    let bytes = count.div_ceil(64) * 8;
-    if len < bytes as u64 || !len.is_multiple_of(8) {
+    let thread = thread_of(call, tid)?;
+    let all = all_processors(call);
+    if len < all.len() as u64 || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
-    let mut set = vec![0u8; bytes];
+    let chosen = thread.affinity.lock().clone();
+    let set = if chosen.is_empty() { all } else { chosen };
+    call.memory().copy_out(mask.0, &set)?;
+    Ok(set.len() as u64)
+}
+
+/// `sched_setaffinity(2)`: the host decides where threads run, so the choice is only remembered.
+pub(super) fn sched_setaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
+    let thread = thread_of(call, tid)?;
+    let mut set = all_processors(call);
+    let bytes = call.memory().read_bytes(mask.0, len.min(128) as usize)?;
+    for (at, allowed) in set.iter_mut().enumerate() {
+        *allowed &= bytes.get(at).copied().unwrap_or(0);
+    }
+    if set.iter().all(|&byte| byte == 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    *thread.affinity.lock() = set;
+    Ok(0)
+}
+
+/// A bit for each processor, in whole words.
+fn all_processors(call: &Call<'_>) -> Vec<u8> {
+    let count = call.libos.machine.cpu_count().max(1) as usize;
+    let mut set = vec![0u8; count.div_ceil(64) * 8];
     for cpu in 0..count {
         set[cpu / 8] |= 1 << (cpu % 8);
     }
-    call.memory().copy_out(mask.0, &set)?;
-    Ok(bytes as u64)
+    set
 }
 
-/// `sched_setaffinity(2)`: the host decides where threads run, so any choice is accepted.
-pub(super) fn sched_setaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
-    check_thread(call, tid)?;
-    let bytes = call.memory().read_bytes(mask.0, len.min(128) as usize)?;
-    if bytes.iter().all(|&byte| byte == 0) {
-        return Err(Errno::EINVAL.into());
-    }
-    Ok(0)
+/// A thread by its id, 0 for the one that asks.
+fn thread_of(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
+    let tid = match u32::try_from(tid).map_err(|_| Errno::ESRCH)? {
+        0 => return Ok(call.thread.clone()),
+        tid => tid,
+    };
+    let process = call.libos.processes.of_thread(tid).ok_or(Errno::ESRCH)?;
+    process.thread(tid).ok_or(Errno::ESRCH)
 }
 
 /// `sched_getscheduler(2)`: `SCHED_OTHER`.

@@ -141,8 +141,9 @@ pub(super) fn prctl(call: &mut Call<'_>, option: i32, argument: u64) -> Outcome 
         PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS => Ok(0),
         PR_GET_NO_NEW_PRIVS => Ok(1),
         PR_CAPBSET_READ if argument <= CAPABILITY_MAX => Ok(1),
-        // Names for anonymous memory are a kernel option that programs do without.
-        PR_SET_VMA => Err(Errno::EINVAL.into()),
+        // libcap asks until there is no more. Names for anonymous memory are a kernel option that
+        // programs do without.
+        PR_CAPBSET_READ | PR_SET_VMA => Err(Errno::EINVAL.into()),
         _ => {
             call.libos
                 .report_once(call.regs.rax, "this option does not exist; EINVAL");

@@ -188,6 +188,8 @@ table! {
     150 munlock => scheduling::mlock, (u64, u64);
     151 mlockall => scheduling::mlockall, (u32);
     152 munlockall => scheduling::munlockall, ();
+    153 vhangup => refused::privileged, ();
+    155 pivot_root => refused::privileged, ();
     157 prctl => system::prctl, (i32, u64);
     158 arch_prctl => thread::arch_prctl, (u32, u64);
     159 adjtimex => refused::privileged, ();
@@ -201,6 +203,8 @@ table! {
     167 swapon => refused::privileged, ();
     168 swapoff => refused::privileged, ();
     169 reboot => refused::privileged, ();
+    170 sethostname => refused::privileged, ();
+    171 setdomainname => refused::privileged, ();
     172 iopl => refused::privileged, ();
     173 ioperm => refused::privileged, ();
     175 init_module => refused::privileged, ();
@@ -235,6 +239,7 @@ table! {
     224 timer_gettime => timers::timer_gettime, (i32, Address);
     225 timer_getoverrun => timers::timer_getoverrun, (i32);
     226 timer_delete => timers::timer_delete, (i32);
+    227 clock_settime => refused::privileged, ();
     228 clock_gettime => time::clock_gettime, (i32, Address);
     229 clock_getres => time::clock_getres, (i32, Address);
     230 clock_nanosleep => time::clock_nanosleep, (i32, u32, Address, Address);

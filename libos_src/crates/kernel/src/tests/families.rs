@@ -400,3 +400,21 @@ fn a_child_has_the_timer_slack_of_its_parent_and_goes_back_to_it() {
     assert_eq!(world.call(PRCTL, &[PR_SET_TIMERSLACK, 0]), Ok(0));
     assert_eq!(world.call(PRCTL, &[PR_GET_TIMERSLACK]), Ok(50_000));
 }
+
+#[test]
+fn a_thread_has_the_processors_that_it_chose() {
+    const SETAFFINITY: u64 = 203;
+    const GETAFFINITY: u64 = 204;
+    let mut world = World::new();
+    let place = world.put(0x80, &[0; 8]);
+
+    assert_eq!(world.call(GETAFFINITY, &[0, 8, place]), Ok(8));
+    let all = u64::from_le_bytes(world.get(place));
+    let first = world.put(0x90, &1u64.to_le_bytes());
+    assert_eq!(world.call(SETAFFINITY, &[0, 8, first]), Ok(0));
+    assert_eq!(world.call(GETAFFINITY, &[0, 8, place]), Ok(8));
+    assert_eq!(u64::from_le_bytes(world.get(place)), 1);
+    let none = world.put(0xa0, &(!all).to_le_bytes());
+    assert_eq!(world.call(SETAFFINITY, &[0, 8, none]), Err(Errno::EINVAL));
+    assert_eq!(world.call(SETAFFINITY, &[99, 8, first]), Err(Errno::ESRCH));
+}

@@ -1,6 +1,7 @@
 //! One thread of a program.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hal::UserRegs;
@@ -22,6 +23,9 @@ pub(crate) struct Thread {
     pub(crate) processor_time: Mutex<ProcessorTime>,
     /// By how much its waits may be late; nothing here makes use of it.
     pub(crate) timer_slack: Mutex<TimerSlack>,
+    /// The processors that it chose, a bit for each; empty for all. The host schedules as it likes;
+    /// this is kept for who asks.
+    pub(crate) affinity: Mutex<Vec<u8>>,
     /// Its signals.
     pub(crate) signals: Mutex<ThreadSignals>,
     tid: AtomicU32,
@@ -66,6 +70,7 @@ impl Thread {
             name: Mutex::new(name),
             processor_time: Mutex::default(),
             timer_slack: Mutex::default(),
+            affinity: Mutex::default(),
             signals: Mutex::new(signals),
             context: Mutex::new(Some(Box::new(Context::beginning(start)))),
             number: AtomicU32::new(NO_NUMBER),
