@@ -37,6 +37,15 @@ class EnclaveTestAttrs(Attrs):
         default=None, description="A file that its standard output must equal, byte for byte."
     )
     exit_status: int = Field(default=0, description="How the program must end.", ge=0, le=255)
+    host_files: dict[str, Annotated[Label, Source()]] = Field(
+        default={},
+        description="Name to the file that has it in the fresh directory where relative sources"
+        " of `hostfs` mounts start.",
+    )
+    host_results: dict[str, Annotated[Label, Source()]] = Field(
+        default={},
+        description="Name to the file that what has it there in the end must equal.",
+    )
     enclu: Literal["patched", "trap"] = Field(
         default="patched",
         description="How software SGX sees ENCLU: by a patched gate, which is fast, or by the"
@@ -54,16 +63,23 @@ def analyze(ctx: RuleContext[EnclaveTestAttrs]) -> Sequence[Provider]:
     attrs = ctx.attrs
     bundle = ctx.dep(attrs.bundle, BundleInfo)
     stdin, stdout = ctx.files(attrs.stdin), ctx.files(attrs.stdout)
+    host_files = {name: ctx.file(one) for name, one in sorted(attrs.host_files.items())}
+    host_results = {name: ctx.file(one) for name, one in sorted(attrs.host_results.items())}
     checker = ctx.dep(attrs.checker, ScriptInfo).tool
     test = TestInfo(
         argv=(
             checker,
             *(word for one in stdin for word in ("--stdin", one)),
             *(word for one in stdout for word in ("--stdout", one)),
+            *(w for name, one in host_files.items() for w in ("--host-file", name, one)),
+            *(w for name, one in host_results.items() for w in ("--host-result", name, one)),
             *("--status", str(attrs.exit_status), "--contained", "--"),
             *(bundle.runner, "--enclu", attrs.enclu, bundle.directory, "--", *attrs.args),
         ),
-        inputs=(bundle.runner, bundle.directory, *stdin, *stdout),
+        inputs=(
+            *(bundle.runner, bundle.directory, *stdin, *stdout),
+            *dict.fromkeys((*host_files.values(), *host_results.values())),
+        ),
         env=attrs.env,
         timeout_seconds=attrs.timeout_seconds,
     )

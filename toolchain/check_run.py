@@ -21,17 +21,33 @@ def main() -> int:
         action="store_true",
         help="the command is `occlum-run`, and no system call of the program may reach the host",
     )
+    for option, help_text in (
+        ("--host-file", "a file of the directory that the command gets as `--host-root`"),
+        ("--host-result", "what a file there must be in the end"),
+    ):
+        names = ("NAME", "FILE")
+        parser.add_argument(
+            option, nargs=2, action="append", default=[], metavar=names, help=help_text
+        )
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     with TemporaryDirectory() as directory:
         counted = Path(directory) / "counted.json"
         runner, *words = options.command
+        if options.contained:
+            words = ["--stats", str(counted), *words]
+        host = Path(directory) / "host"
+        if options.host_file or options.host_result:
+            _put(options.host_file, host)
+            words = ["--host-root", str(host), *words]
         done = subprocess.run(  # noqa: PLW1510  # its status is compared below
-            [runner, *(("--stats", counted) if options.contained else ()), *words],
+            [runner, *words],
             input=options.stdin.read_bytes() if options.stdin else b"",
             stdout=subprocess.PIPE,
         )
         problems = _escapes(counted) if options.contained else []
+        for name, expected in options.host_result:
+            problems += _changed(host / name, Path(expected))
     if done.returncode != options.status:
         problems.append(f"it ended with status {done.returncode}, not {options.status}")
     if options.stdout and done.stdout != options.stdout.read_bytes():
@@ -42,6 +58,25 @@ def main() -> int:
     for problem in problems:
         say(problem)
     return BUILD_FAILED if problems else 0
+
+
+def _put(files: list[list[str]], directory: Path) -> None:
+    """Copy files into a new directory; not their permissions, which inputs of tests lack."""
+    directory.mkdir()
+    for name, source in files:
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Path(source).read_bytes())
+
+
+def _changed(path: Path, expected: Path) -> list[str]:
+    """How a file on the host is not what it should be."""
+    if not path.is_file():
+        return [f"there is no `{path.name}` on the host"]
+    found = path.read_bytes()
+    if found == expected.read_bytes():
+        return []
+    return [f"`{path.name}` on the host is not what it should be:", *_difference(expected, found)]
 
 
 def _escapes(counted: Path) -> list[str]:

@@ -80,3 +80,19 @@ def test_a_run_that_counts_nothing_fails(program: Program) -> None:
 
     assert ended.status == 1
     assert "before anything was counted" in ended.stderr
+
+
+@pytest.mark.parametrize(("written", "status"), [("seen", 0), ("other", 1)])
+def test_what_a_program_leaves_on_the_host_is_compared(
+    tmp_path: Path, program: Program, written: str, status: int
+) -> None:
+    (tmp_path / "given").write_text("seen", encoding="utf-8")
+    runner = tmp_path / "runner"
+    runner.write_text(f'#!/bin/sh -e\ncat "$2/in/a"\nprintf {written} > "$2/out"\n')
+    runner.chmod(0o755)
+    files = ("--host-file", "in/a", "given", "--host-result", "out", "given")
+
+    ended = program("check_run.py", *files, "--stdout", "given", "--", "./runner", "bundle")
+
+    assert ended.status == status
+    assert ("`out` on the host is not what it should be" in ended.stderr) == bool(status)
