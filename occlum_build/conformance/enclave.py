@@ -1,13 +1,16 @@
 """The enclave that a suite runs in, made by the same command that everybody types."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from occlum_build.conformance.outcome import Outcome, run
 from occlum_build.conformance.suite import Suite
 from occlum_build.diagnostic import DiagnosticError, error
 
@@ -88,11 +91,28 @@ class Enclave:
     """Whether a shell starts the programs. The first program of an enclave is process 1, and what
     a suite starts takes a parent with that number for the end of its real one."""
 
-    def argv(self, words: Sequence[str]) -> list[str]:
-        """The command that runs a program of the suite with its arguments."""
+    def run(
+        self, words: Sequence[str], *, directory: Path, env: Mapping[str, str], seconds: float
+    ) -> Outcome:
+        """Run a program of the suite with its arguments, and count what escapes."""
+        with TemporaryDirectory() as scratch:
+            counted = Path(scratch) / "counted.json"
+            ended = run(self._argv(words, counted), directory=directory, env=env, seconds=seconds)
+            return replace(ended, escapes=_escapes(counted))
+
+    def _argv(self, words: Sequence[str], counted: Path) -> list[str]:
         runner = self.bundle / "bin/occlum-run"
+        options = ["--enclu", self.enclu, "--stats", str(counted)]
         parent = (SHELL, "-c", '"$@"; exit', SHELL) if self.has_parent else ()
-        return [str(runner), "--enclu", self.enclu, str(self.bundle), "--", *parent, *words]
+        return [str(runner), *options, str(self.bundle), "--", *parent, *words]
+
+
+def _escapes(counted: Path) -> int | None:
+    """What the platform counted, which the runner writes at the very end."""
+    try:
+        return int(json.loads(counted.read_bytes())["host_syscalls_from_enclave"])
+    except FileNotFoundError:
+        return None
 
 
 def configuration(suite: Suite, env: Mapping[str, str], memory_model: str) -> str:

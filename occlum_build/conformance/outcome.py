@@ -25,7 +25,8 @@ _DURATION: Final = re.compile(rb" \(\d+ ms(?: total)?\)")
 class Outcome:
     """How one run of one program ended.
 
-    `status` is as a shell tells it: 128 + n after signal n.
+    `status` is as a shell tells it: 128 + n after signal n. `escapes` is for runs in an enclave:
+    how many system calls of it reached the host's kernel; None where nobody counted to the end.
     """
 
     status: int
@@ -33,6 +34,7 @@ class Outcome:
     stderr: bytes
     seconds: float
     timed_out: bool = False
+    escapes: int | None = None
 
     @property
     def cases(self) -> dict[str, str]:

@@ -63,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         names = known | set(ratchet.gained)
         head = pass_list.head_of(options.pass_list)
         replace_file(options.pass_list, pass_list.text(head, names))
+    if any(one.verdict is Verdict.ESCAPED for one in cases):
+        return _FAILED
     if options.pass_list:
         return _FAILED if ratchet.lost or gone else _DONE
     return _FAILED if any(one.verdict is Verdict.FAILED for one in cases) else _DONE
@@ -102,8 +104,8 @@ def _cases(
     def one(name: str) -> tuple[Case, ...]:
         words = [str(root / name), *options.argument]
         host = outcome.run(words, directory=root, env=env, seconds=options.timeout)
-        inside = outcome.run(
-            enclave.argv(words),
+        inside = enclave.run(
+            words,
             directory=root,
             env=ENVIRONMENT,
             seconds=options.timeout * options.patience,
@@ -137,7 +139,10 @@ def _report(
     count = {one: sum(case.verdict is one for case in cases) for one in Verdict}
     unjudged = count[Verdict.NO_JUDGE]
     skipped = f", {unjudged} skipped" if unjudged else ""
-    sys.stdout.write(f"{count[Verdict.PASSED]} passed, {count[Verdict.FAILED]} failed{skipped}\n")
+    escaped = count[Verdict.ESCAPED]
+    loud = f", {escaped} ESCAPED to the host's kernel" if escaped else ""
+    passed, failed = count[Verdict.PASSED], count[Verdict.FAILED]
+    sys.stdout.write(f"{passed} passed, {failed} failed{skipped}{loud}\n")
 
 
 def _write_json(path: Path, cases: Sequence[Case]) -> None:
@@ -154,7 +159,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the verb takes."""
     parser.epilog = (
         "Programs that are GoogleTests are compared case by case. Exit codes: 0 nothing failed"
-        " (with a pass list: nothing of it was lost), 1 otherwise, 2 wrong input."
+        " (with a pass list: nothing of it was lost), 1 otherwise, 2 wrong input. A system call of"
+        " a program that reaches the host's kernel is a failure, whatever a pass list says."
     )
     add = parser.add_argument
     add("directory", type=Path, metavar="DIRECTORY", help="the programs and what they read")

@@ -16,6 +16,8 @@ class Verdict(StrEnum):
 
     PASSED = "passed"
     FAILED = "failed"
+    ESCAPED = "escaped"
+    """A system call of the program reached the host's kernel, or nobody can tell."""
     NO_JUDGE = "no judge"
     """The host gives no answer to compare with: it timed out, or differs from run to run."""
 
@@ -39,6 +41,13 @@ class Criteria:
 
 def judge(name: str, host: Outcome, enclave: Outcome, criteria: Criteria) -> tuple[Case, ...]:
     """The cases of one program: its own where it is a GoogleTest, else one."""
+    if enclave.escapes:
+        calls = f"{enclave.escapes} system calls of the program reached the host's kernel"
+        return (Case(name, Verdict.ESCAPED, calls),)
+    if enclave.escapes is None and not enclave.timed_out:
+        ended = f"status {enclave.status}{_last_words(enclave)}"
+        why = f"the enclave ended before its system calls were counted: {ended}"
+        return (Case(name, Verdict.ESCAPED, why),)
     if host.timed_out:
         return (Case(name, Verdict.NO_JUDGE, "it does not end on the host in time"),)
     if host.cases:

@@ -21,8 +21,15 @@ GOOGLE = b"""\
 """
 
 
-def ended(status: int = 0, stdout: bytes = b"", stderr: bytes = b"", **more: bool) -> Outcome:
-    return Outcome(status, stdout, stderr, 0.1, **more)
+def ended(
+    status: int = 0,
+    stdout: bytes = b"",
+    stderr: bytes = b"",
+    *,
+    timed_out: bool = False,
+    escapes: int | None = 0,
+) -> Outcome:
+    return Outcome(status, stdout, stderr, 0.1, timed_out, escapes)
 
 
 def one(host: Outcome, enclave: Outcome, criteria: Criteria = Criteria()) -> tuple[Verdict, str]:  # noqa: B008  # frozen
@@ -47,6 +54,26 @@ def test_the_same_status_and_output_pass_whatever_standard_error_says() -> None:
 )  # fmt: skip
 def test_a_difference_fails_and_says_where(host: Outcome, enclave: Outcome, why: str) -> None:
     assert one(host, enclave) == (Verdict.FAILED, why)
+
+
+def test_a_system_call_that_reaches_the_host_fails_whatever_else_agrees() -> None:
+    verdict, why = one(ended(), ended(escapes=2))
+
+    assert verdict is Verdict.ESCAPED
+    assert why == "2 system calls of the program reached the host's kernel"
+
+
+def test_a_run_that_did_not_count_its_system_calls_does_not_pass() -> None:
+    verdict, why = one(ended(139), ended(139, stderr=b"gone\n", escapes=None))
+
+    assert verdict is Verdict.ESCAPED
+    assert why == "the enclave ended before its system calls were counted: status 139: gone"
+
+
+def test_escapes_fail_all_cases_of_a_google_test_at_once() -> None:
+    verdict, _ = one(ended(1, GOOGLE), ended(1, GOOGLE, escapes=1))
+
+    assert verdict is Verdict.ESCAPED
 
 
 def test_without_output_the_status_alone_counts() -> None:
