@@ -7,7 +7,7 @@ from occlum_build.debugging.image_files import ImageFiles
 from occlum_build.debugging.symbols import demangled
 from occlum_build.enclave_file.elf_file import ElfFile
 
-_FRAME: Final = re.compile(rb"#(\d+) +(?:0x[0-9a-f]+ )?(\S+)\+0x([0-9a-f]{1,16})$")
+_FRAME: Final = re.compile(rb"(?:#(\d+)|at) +(?:0x[0-9a-f]+ )?(\S+)\+0x([0-9a-f]{1,16})$")
 _LIBOS: Final = "libos"
 _PT_LOAD: Final = 1
 _PAGE: Final = 0xFFF
@@ -29,7 +29,8 @@ class CrashReport:
         if frame is None:
             return line
         # A return address may be the first of the next function, if the call does not come back.
-        behind_call = 0 if frame[1] == b"0" and frame[2] != _LIBOS.encode() else 1
+        is_exact = frame[1] is None or (frame[1] == b"0" and frame[2] != _LIBOS.encode())
+        behind_call = 0 if is_exact else 1
         function = self._function(
             frame[2].decode(errors="replace"), int(frame[3], 16) - behind_call
         )

@@ -8,7 +8,7 @@ use hal::{
 };
 use rt::{Boot, EnclaveMachine, Program};
 
-use crate::programs;
+use crate::{defects, programs};
 
 const SYS_READ: u64 = 0;
 const SYS_WRITE: u64 = 1;
@@ -23,6 +23,11 @@ const SYS_FUTEX: u64 = 202;
 const SYS_CLOCK_GETTIME: u64 = 228;
 const SYS_EXIT_GROUP: u64 = 231;
 const SYS_GETRANDOM: u64 = 318;
+/// Linux has no such call: the kernel meets a defect of its own, to see what is told of it.
+const SYS_DEFECT: u64 = 9999;
+
+/// What a thread begins with that is there to meet a defect.
+const DEFECTIVE: u64 = 1;
 
 /// Enough for each program, its data and its stacks.
 const MEMORY_SIZE: u64 = 0x2_0000;
@@ -108,6 +113,19 @@ impl Probe {
         done.map_or((-12_i64) as u64, |()| 0)
     }
 
+    fn defect(&self, kind: u64) -> ! {
+        match kind {
+            0 => panic!("a defect that was asked for"),
+            1 => defects::fault(),
+            2 => panic!("a defect that is {}", defects::Untold),
+            3 => defects::exhaust(0),
+            _ => {
+                let _ = self.machine.spawn_thread(DEFECTIVE);
+                panic!("a defect of the first thread")
+            }
+        }
+    }
+
     /// Futex of one waiter: thread 0 waits, any thread wakes it.
     fn futex(&self, regs: &UserRegs) -> u64 {
         if regs.rsi == 0 {
@@ -153,6 +171,7 @@ impl Kernel for Probe {
     }
 
     fn thread(&self, token: u64, regs: &mut UserRegs) -> Next {
+        assert!(token != DEFECTIVE, "a defect of the second thread");
         *regs = UserRegs {
             rip: token,
             rsp: self.stack_top(u64::from(self.machine.this_thread())),
@@ -181,6 +200,7 @@ impl Kernel for Probe {
             SYS_CLOCK_GETTIME => {
                 Duration::from(self.machine.clock(Clock::Monotonic)).as_nanos() as u64
             }
+            SYS_DEFECT => self.defect(regs.rdi),
             SYS_EXIT => return Next::ExitThread,
             SYS_EXIT_GROUP => return Next::ExitProcess(regs.rdi as i32),
             _ => (-38_i64) as u64,

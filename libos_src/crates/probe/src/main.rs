@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod defects;
 mod kernel;
 mod programs;
 

@@ -546,3 +546,13 @@ probe_interrupts:
     syscall
     .globl probe_interrupts_end
 probe_interrupts_end:
+
+// Has the kernel meet the defect RSI.
+    .globl probe_defect
+probe_defect:
+    mov eax, 9999
+    mov rdi, rsi
+    syscall
+    ud2
+    .globl probe_defect_end
+probe_defect_end:

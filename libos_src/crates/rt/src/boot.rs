@@ -18,9 +18,9 @@ use hal::{HostStart, Kernel, LogLevel, Next, StartError, UserRegs};
 use crate::{
     EnclaveMachine, cpuid,
     entry::{self, VECTORS_SIZE},
-    heap, hints, host,
+    heap, hints,
     lock::Lock,
-    mailbox::Mailbox,
+    mailbox::{HOST, Mailbox},
     pages,
     thread::{ThreadPage, boot_info},
     untrusted::HostRange,
@@ -99,13 +99,13 @@ fn start(block: u64, info_address: u64) -> Refusal {
     heap::init(boot);
     pages::init(boot);
     hints::init(boot);
-    locks::yield_by(host::yield_now);
+    locks::yield_by(|| HOST.yield_now());
     let Some(host_start) = take_start_info(info_address, xfrm) else {
         return Refusal::WrongArgument;
     };
     let mut frame = Frame::new();
     frame.registers = boot_kernel(host_start).unwrap_or_else(|error| {
-        host::log(LogLevel::Error, &error.message);
+        HOST.log(LogLevel::Error, &error.message);
         end_process(START_FAILED)
     });
     run(&mut frame)
@@ -198,7 +198,7 @@ fn reserve_thread() -> Result<(), Errno> {
         if reserved.is_ok() {
             return Ok(());
         }
-        host::park(Some(LEAVING_WAIT));
+        HOST.park(Some(LEAVING_WAIT));
     }
     Err(Errno::EAGAIN)
 }
@@ -207,7 +207,7 @@ fn reserve_thread() -> Result<(), Errno> {
 pub(crate) fn spawn(token: u64) -> Result<(), Errno> {
     reserve_thread()?;
     ARRIVALS.lock().push_back(token);
-    host::spawn_thread().inspect_err(|_| {
+    HOST.spawn_thread().inspect_err(|_| {
         ARRIVALS.lock().retain(|waiting| *waiting != token);
         THREADS.fetch_sub(1, Ordering::SeqCst);
     })
@@ -228,7 +228,7 @@ pub(crate) fn end_thread() -> ! {
 pub(crate) fn end_process(status: i32) -> ! {
     OVER.store(true, Ordering::SeqCst);
     report();
-    host::exit_process(status)
+    HOST.exit_process(status)
 }
 
 /// How many threads are in the enclave, or on their way.
@@ -403,5 +403,5 @@ fn report() {
             counted.ocalls += thread.get(page::OCALLS);
         }
     }
-    host::statistics(&counted);
+    HOST.statistics(&counted);
 }

@@ -16,7 +16,7 @@ use core::{
 
 use abi::{BootInfo, PAGE_SIZE, Permissions};
 
-use crate::{host, lock::Lock};
+use crate::{lock::Lock, mailbox::HOST};
 
 /// Nothing under EDMM, where pages have permissions of their own.
 static BOOKS: Lock<Option<Books>> = Lock::new(None);
@@ -83,7 +83,7 @@ impl Books {
             let wanted = run.first().map_or(Permissions::NONE, |page| page.wanted());
             let asked = wanted.union(extra);
             if !run.iter().all(|page| is_known(*page, asked)) {
-                host::map_pages(at, size, asked.bits());
+                HOST.map_pages(at, size, asked.bits());
                 run.fill(Hint::new(wanted, asked));
             }
             at += size;

@@ -28,8 +28,6 @@ mod entry;
 mod exception;
 mod heap;
 mod hints;
-mod host;
-mod host_files;
 mod intrinsics;
 mod lock;
 mod machine;

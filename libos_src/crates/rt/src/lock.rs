@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::host;
+use crate::mailbox::HOST;
 
 /// Spins before a waiter lets the host run somebody else: the holder may be descheduled.
 const SPINS: u32 = 200;
@@ -39,7 +39,7 @@ impl<T> Lock<T> {
         {
             spins += 1;
             if spins % SPINS == 0 {
-                host::yield_now();
+                HOST.yield_now();
             } else {
                 spin_loop();
             }

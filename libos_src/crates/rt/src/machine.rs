@@ -14,7 +14,7 @@ use hal::{
 };
 
 use crate::{
-    boot, cpuid, entry, exception, heap, hints, host, host_files, pages, parking, random,
+    boot, cpuid, entry, exception, heap, hints, mailbox::HOST, pages, parking, random,
     thread::ThreadPage, user_memory, xstate,
 };
 
@@ -130,7 +130,7 @@ fn follow(next: Next, registers: &mut UserRegs) {
 
 /// Nanoseconds of a clock that never goes back, whatever the host says.
 fn monotonic() -> u64 {
-    let now = host::clock(Clock::Monotonic);
+    let now = HOST.clock(Clock::Monotonic);
     LATEST.fetch_max(now, Ordering::SeqCst).max(now)
 }
 
@@ -196,28 +196,28 @@ impl Machine for EnclaveMachine {
     }
 
     fn host_read(&self, fd: u32, buf: &mut [u8]) -> Result<usize, Errno> {
-        host::read(fd, buf)
+        HOST.read(fd, buf)
     }
 
     fn host_write(&self, fd: u32, buf: &[u8]) -> Result<usize, Errno> {
-        host::write(fd, buf)
+        HOST.write(fd, buf)
     }
 
     fn host_poll(&self, fds: &mut [HostPoll], timeout: Option<Duration>) -> Result<usize, Errno> {
         if timeout == Some(Duration::ZERO) {
-            return host::poll(fds, timeout);
+            return HOST.poll(fds, timeout);
         }
         let mut found = Ok(0);
-        parking::park(|| found = host::poll(fds, timeout));
+        parking::park(|| found = HOST.poll(fds, timeout));
         found
     }
 
     fn host_tty_size(&self, fd: u32) -> Result<WindowSize, Errno> {
-        host::terminal_size(fd)
+        HOST.terminal_size(fd)
     }
 
     fn host_tty_settings(&self, fd: u32) -> Result<TerminalSettings, Errno> {
-        host::terminal_settings(fd)
+        HOST.terminal_settings(fd)
     }
 
     fn set_host_tty_settings(
@@ -226,7 +226,7 @@ impl Machine for EnclaveMachine {
         settings: &TerminalSettings,
         when: SettingsTime,
     ) -> Result<(), Errno> {
-        host::set_terminal_settings(fd, settings, when)
+        HOST.set_terminal_settings(fd, settings, when)
     }
 
     fn host_tty_request(
@@ -235,27 +235,27 @@ impl Machine for EnclaveMachine {
         request: TerminalRequest,
         argument: u32,
     ) -> Result<u32, Errno> {
-        host::terminal_request(fd, request, argument)
+        HOST.terminal_request(fd, request, argument)
     }
 
     fn read_image(&self, index: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
-        host::read_image(index, offset, buf)
+        HOST.read_image(index, offset, buf)
     }
 
     fn host_files(&self) -> &'static dyn HostFiles {
-        &host_files::Files
+        &HOST
     }
 
     fn clock(&self, clock: Clock) -> Timespec {
         let nanoseconds = match clock {
-            Clock::Realtime => host::clock(clock),
+            Clock::Realtime => HOST.clock(clock),
             Clock::Monotonic => monotonic(),
         };
         Duration::from_nanos(nanoseconds).into()
     }
 
     fn processor_time(&self, thread: u32) -> Duration {
-        Duration::from_nanos(host::processor_time(thread).min(monotonic()))
+        Duration::from_nanos(HOST.processor_time(thread).min(monotonic()))
     }
 
     fn random(&self, out: &mut [u8]) {
@@ -275,20 +275,20 @@ impl Machine for EnclaveMachine {
     }
 
     fn spawn_keeper(&self) -> Result<(), Errno> {
-        host::spawn_keeper()
+        HOST.spawn_keeper()
     }
 
     fn keep_host_signals(&self, set: u64) {
         KEPT_SIGNALS.store(set, Ordering::SeqCst);
-        host::keep_signals(set);
+        HOST.keep_signals(set);
     }
 
     fn take_host_signals(&self) -> u64 {
-        host::take_signals(KEPT_SIGNALS.load(Ordering::SeqCst))
+        HOST.take_signals(KEPT_SIGNALS.load(Ordering::SeqCst))
     }
 
     fn stop(&self) {
-        host::stop();
+        HOST.stop();
     }
 
     fn this_thread(&self) -> u32 {
@@ -298,7 +298,7 @@ impl Machine for EnclaveMachine {
     fn park(&self, deadline: Option<Duration>) {
         if !parking::spin() {
             let left = || deadline.map(|at| at.saturating_sub(Duration::from_nanos(monotonic())));
-            parking::park(|| host::park(left()));
+            parking::park(|| HOST.park(left()));
         }
     }
 
@@ -314,7 +314,7 @@ impl Machine for EnclaveMachine {
         // One that slept looks on its way from the kernel to the program.
         let slept = parking::unpark(thread);
         if !slept && thread != self.this_thread() {
-            host::interrupt(thread);
+            HOST.interrupt(thread);
         }
     }
 
@@ -348,7 +348,7 @@ impl Machine for EnclaveMachine {
 
     fn log(&self, level: LogLevel, line: &str) {
         if self.listens(level) {
-            host::log(level, line);
+            HOST.log(level, line);
         }
     }
 

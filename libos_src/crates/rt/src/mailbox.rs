@@ -3,10 +3,10 @@
 use core::mem::offset_of;
 
 use abi::{
-    Errno,
     ocall::{Ocall, OcallBlock},
     thread::page,
 };
+use ocalls::{Host, Post};
 
 use crate::{entry, thread::ThreadPage, untrusted::HostRange};
 
@@ -35,7 +35,7 @@ impl Mailbox {
     }
 
     /// That of the calling thread, if it has been opened.
-    pub(crate) fn current() -> Option<Self> {
+    fn current() -> Option<Self> {
         let thread = ThreadPage::current();
         let block_address = thread.get(page::OCALL_BLOCK);
         if block_address == 0 {
@@ -49,52 +49,42 @@ impl Mailbox {
             )?,
         })
     }
+}
 
-    /// The most bytes that one request or reply can carry.
-    pub(crate) fn capacity_bytes(&self) -> usize {
-        self.buffer.size_bytes() as usize
+/// The way to the host of whichever thread asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Mailboxes;
+
+/// The host of this enclave, behind checks.
+pub(crate) static HOST: Host<Mailboxes> = Host::new(Mailboxes);
+
+impl Post for Mailboxes {
+    fn capacity_bytes(&self) -> usize {
+        Mailbox::current().map_or(0, |mailbox| mailbox.buffer.size_bytes() as usize)
     }
 
-    /// Puts a request's bytes into the buffer.
-    pub(crate) fn put(&self, bytes: &[u8]) {
-        self.buffer.write(bytes);
+    fn put(&self, bytes: &[u8]) {
+        if let Some(mailbox) = Mailbox::current() {
+            mailbox.buffer.write(bytes);
+        }
     }
 
-    /// Takes a reply's bytes from the buffer: one copy, which the caller then judges.
-    pub(crate) fn take(&self, out: &mut [u8]) {
-        self.buffer.read(out);
+    fn take(&self, out: &mut [u8]) {
+        if let Some(mailbox) = Mailbox::current() {
+            mailbox.buffer.read(out);
+        }
     }
 
-    /// Asks, and judges the reply: at most `max`, or one of the errors in `allowed`. Everything
-    /// else, however the host came to it, is `EIO`.
-    pub(crate) fn call(
-        &self,
-        call: Ocall,
-        arguments: &[u64],
-        max: u64,
-        allowed: &[Errno],
-    ) -> Result<u64, Errno> {
-        self.block
-            .write_word(offset_of!(OcallBlock, number) as u64, call as u64);
-        for index in 0..6 {
-            let value = arguments.get(index).copied().unwrap_or(0);
+    fn send(&self, call: Ocall, arguments: &[u64; 6]) -> Option<i64> {
+        let block = Mailbox::current()?.block;
+        block.write_word(offset_of!(OcallBlock, number) as u64, call as u64);
+        for (index, value) in arguments.iter().enumerate() {
             let offset = offset_of!(OcallBlock, arguments) + index * 8;
-            self.block.write_word(offset as u64, value);
+            block.write_word(offset as u64, *value);
         }
         // SAFETY: the mailbox is open, so the host's stack and return address are in the thread
         // page; the entry code brings the thread back with all callee-saved state.
         unsafe { entry::enclave_ocall() };
-        let reply = self.block.read_word(offset_of!(OcallBlock, reply) as u64) as i64;
-        if let Ok(value) = u64::try_from(reply) {
-            return if value <= max {
-                Ok(value)
-            } else {
-                Err(Errno::EIO)
-            };
-        }
-        match Errno::from_code(reply.saturating_neg()) {
-            Some(errno) if allowed.contains(&errno) => Err(errno),
-            _ => Err(Errno::EIO),
-        }
+        Some(block.read_word(offset_of!(OcallBlock, reply) as u64) as i64)
     }
 }

@@ -10,7 +10,7 @@ use core::ops::Range;
 use abi::{BootInfo, PAGE_SIZE, PageType, Permissions, SecInfo};
 use hal::{NoMemory, Prot};
 
-use crate::{enclu, hints, host, lock::Lock, thread::boot_info, user_memory};
+use crate::{enclu, hints, lock::Lock, mailbox::HOST, thread::boot_info, user_memory};
 
 /// What the enclave knows about each of its dynamic pages. It never asks the host.
 static BOOKS: Lock<Option<Books>> = Lock::new(None);
@@ -220,7 +220,8 @@ fn restrict(address: u64, pages: &mut [u8], wanted: Permissions) -> Result<(), N
     for run in pages.chunk_by_mut(|a, b| (*a == target) == (*b == target)) {
         let run_size = run.len() as u64 * PAGE_SIZE;
         if run.first().is_some_and(|page| *page != target) {
-            host::restrict_permissions(run_start, run_size, wanted.bits()).map_err(|_| NoMemory)?;
+            HOST.restrict_permissions(run_start, run_size, wanted.bits())
+                .map_err(|_| NoMemory)?;
             let restricted = SecInfo::regular(wanted).with_state(SecInfo::PERMISSIONS_RESTRICTED);
             accept_run(run_start, run_size, &restricted);
             run.fill(target);
@@ -232,10 +233,10 @@ fn restrict(address: u64, pages: &mut [u8], wanted: Permissions) -> Result<(), N
 
 fn trim(address: u64, size: u64) {
     let trimmed = SecInfo::new(PageType::Trimmed, Permissions::NONE).with_state(SecInfo::MODIFIED);
-    if host::trim_pages(address, size).is_ok() {
+    if HOST.trim_pages(address, size).is_ok() {
         accept_run(address, size, &trimmed);
         // A host that keeps the pages only harms itself: they are no longer ours.
-        let _ = host::remove_pages(address, size);
+        let _ = HOST.remove_pages(address, size);
     } else {
         panic!("the host did not trim pages at {address:#x}");
     }

@@ -2,90 +2,161 @@
 
 use core::{
     fmt::{self, Write},
+    hint::spin_loop,
     panic::PanicInfo,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 
-use abi::thread::page;
+use abi::{
+    ssa::{self, GprSgx},
+    thread::{SSA_OFFSET, page},
+};
 use hal::{CALL_MAX, ends_with_call};
 
 use crate::{
-    boot, host,
+    boot,
+    mailbox::HOST,
     thread::{ThreadPage, boot_info},
 };
 
-/// Return addresses that are told.
+/// Return addresses that are told of one stack.
 const FRAMES: usize = 24;
 
 /// Room for the message and for all frames.
-const MESSAGE_SIZE: usize = 1536;
+const REPORT_SIZE: usize = 2048;
 
-/// A message on the stack: the heap may be what is broken.
-pub(crate) struct Message {
-    bytes: [u8; MESSAGE_SIZE],
-    len: usize,
+/// What is told. It is not on the heap and not on a stack: either may be what is broken, and a
+/// defect on the way to the host must not lose what was said before.
+static REPORT: Report = Report {
+    bytes: [const { AtomicU8::new(0) }; REPORT_SIZE],
+    len: AtomicUsize::new(0),
+};
+
+/// A text that is cut, never refused. One thread writes it.
+struct Report {
+    bytes: [AtomicU8; REPORT_SIZE],
+    len: AtomicUsize,
 }
 
-impl Message {
-    pub(crate) const fn new() -> Self {
-        Self {
-            bytes: [0; MESSAGE_SIZE],
-            len: 0,
-        }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&[])
-    }
-}
-
-impl Write for Message {
+impl Write for &Report {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            let Some(slot) = self.bytes.get_mut(self.len) else {
+            let at = self.len.load(Ordering::Relaxed);
+            let Some(slot) = self.bytes.get(at) else {
                 break;
             };
-            *slot = byte;
-            self.len += 1;
+            slot.store(byte, Ordering::Relaxed);
+            self.len.store(at + 1, Ordering::Relaxed);
         }
         Ok(())
     }
 }
 
-#[cfg_attr(enclave, panic_handler)]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    static PANICKED: AtomicBool = AtomicBool::new(false);
-    let mut message = Message::new();
-    if !PANICKED.swap(true, Ordering::SeqCst) {
-        // The message is cut, never refused.
-        let _ = write!(message, "{info}");
-        if boot::may_tell() {
-            tell_stack(&mut message);
+impl Report {
+    /// Ends the enclave with what was written.
+    fn send(&self) -> ! {
+        let mut bytes = [0; REPORT_SIZE];
+        for (to, from) in bytes.iter_mut().zip(&self.bytes) {
+            *to = from.load(Ordering::Relaxed);
         }
+        let len = self.len.load(Ordering::Relaxed);
+        HOST.abort(bytes.get(..len).unwrap_or(&bytes))
     }
-    host::abort(&message)
 }
 
-/// Adds what may be return addresses on the thread's own stack, as places in the LibOS's ELF file.
-/// Some may be left from calls that are over.
-fn tell_stack(message: &mut Message) {
+/// Tells the first defect, and the one that its telling meets. Other threads wait for the end: what
+/// they find broken is often only what the first left behind.
+#[cfg_attr(enclave, panic_handler)]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    static TELLER: AtomicU64 = AtomicU64::new(0);
+    static DEFECTS: AtomicUsize = AtomicUsize::new(0);
+    let this = ThreadPage::current().get(page::INDEX) + 1;
+    let order = Ordering::SeqCst;
+    while let Err(teller) = TELLER.compare_exchange(0, this, order, order) {
+        if teller == this {
+            break;
+        }
+        HOST.yield_now();
+        spin_loop();
+    }
+    // Writing to the report cannot fail.
+    match DEFECTS.fetch_add(1, order) {
+        0 => {
+            let _ = write!(&REPORT, "{info}");
+            if boot::may_tell() {
+                tell_stacks();
+            }
+        }
+        1 => _ = write!(&REPORT, "\nand while that was told: {info}"),
+        _ => {}
+    }
+    REPORT.send()
+}
+
+/// Adds where the calling thread is, and how it came there, as places in the LibOS's ELF file: on the
+/// exception stack, if it is there, and on its kernel stack.
+fn tell_stacks() {
+    let here = 0_u64;
+    let here = &raw const here as u64;
     let boot = boot_info();
     let thread = ThreadPage::current();
-    let here = (&raw const *message as u64).next_multiple_of(8);
-    let stacks = [
-        (page::KERNEL_STACK_TOP, boot.kernel_stack_size_bytes),
-        (page::EXCEPTION_STACK_TOP, boot.exception_stack_size_bytes),
-    ];
-    let top = stacks
-        .into_iter()
-        .map(|(top, size)| (thread.get(top), size))
-        .find(|(top, size)| here < *top && *top - here <= *size);
-    let Some((top, _)) = top else { return };
+    let kernel_stack = Stack {
+        top: thread.get(page::KERNEL_STACK_TOP),
+        size: boot.kernel_stack_size_bytes,
+    };
+    let exception_stack = Stack {
+        top: thread.get(page::EXCEPTION_STACK_TOP),
+        size: boot.exception_stack_size_bytes,
+    };
+    if !exception_stack.contains(here) {
+        return tell_stack(kernel_stack.from(here));
+    }
+    let frame = thread.get(page::TCS) + SSA_OFFSET + ssa::GPRSGX_OFFSET;
+    // SAFETY: on the exception stack CSSA is 1, so the first SSA frame is complete.
+    let (rip, rsp) = unsafe {
+        let registers = &*(frame as *const GprSgx);
+        (registers.rip, registers.rsp)
+    };
+    let _ = write!(
+        &REPORT,
+        "\n  at  libos+{:#x}",
+        rip.wrapping_sub(boot.libos_start)
+    );
+    // Below the stack is a page that faults: what has used up the stack is there.
+    tell_stack(kernel_stack.from(rsp.max(kernel_stack.top - kernel_stack.size)));
+}
+
+/// One stack of a thread.
+#[derive(Clone, Copy)]
+struct Stack {
+    top: u64,
+    size: u64,
+}
+
+impl Stack {
+    fn contains(self, address: u64) -> bool {
+        self.top.wrapping_sub(address).wrapping_sub(1) < self.size
+    }
+
+    /// The words from an address to the top; none if it is not on the stack.
+    fn from(self, address: u64) -> core::ops::Range<u64> {
+        if self.contains(address) {
+            address.next_multiple_of(8)..self.top
+        } else {
+            self.top..self.top
+        }
+    }
+}
+
+/// Adds what may be return addresses among words of a stack of this thread. Some may be left from calls
+/// that are over.
+fn tell_stack(words: core::ops::Range<u64>) {
+    let boot = boot_info();
     let code = boot.libos_start + CALL_MAX as u64..boot.libos_start + boot.libos_size_bytes;
-    (here..top)
+    words
         .step_by(8)
-        // SAFETY: an aligned word between a live value on this thread's stack and the stack's top.
-        // Volatile: what the compiler keeps there is not known to it as a `u64`.
+        // SAFETY: an aligned word on this thread's stack, which is mapped to its top. Volatile: what
+        // the compiler keeps there is not known to it as a `u64`.
         .map(|word| unsafe { (word as *const u64).read_volatile() })
         .filter(|address| code.contains(address))
         .filter(|address| {
@@ -97,9 +168,8 @@ fn tell_stack(message: &mut Message) {
         .take(FRAMES)
         .enumerate()
         .for_each(|(number, address)| {
-            // The message is cut, never refused.
             let _ = write!(
-                message,
+                &REPORT,
                 "\n  #{number:<2} libos+{:#x}",
                 address - boot.libos_start
             );

@@ -7,7 +7,7 @@ use core::{
 
 use abi::thread::page;
 
-use crate::{boot, host, thread::ThreadPage};
+use crate::{boot, mailbox::HOST, thread::ThreadPage};
 
 /// Parking word: the thread runs, was unparked before it parked, or is parked.
 const RUNNING: u32 = 0;
@@ -83,7 +83,7 @@ pub(crate) fn unpark(thread: u32) -> bool {
     let slept = ThreadPage::of(thread)
         .is_some_and(|page| page.parking().swap(UNPARKED, Ordering::SeqCst) == PARKED);
     if slept {
-        host::unpark(thread);
+        HOST.unpark(thread);
     }
     slept
 }

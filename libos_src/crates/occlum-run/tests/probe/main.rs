@@ -3,6 +3,7 @@
 //! Nothing of the project's builder is used: [`layout`] lays out, measures and signs the probe by
 //! itself, so that builder and platform cannot share a mistake.
 
+mod defects;
 mod elf;
 mod image;
 mod layout;
