@@ -5,7 +5,9 @@ use alloc::vec;
 use core::fmt::Write;
 
 use crate::Memory;
-use crate::names::{self, Names, push_flags, push_one, push_signal};
+use crate::flags;
+use crate::names::{self, Names, push_flags, push_one, push_set, push_signal};
+use crate::records::Record;
 
 /// Most bytes of a string or a buffer that are shown, as `strace` has it.
 const SHOWN_BYTES: usize = 32;
@@ -67,6 +69,39 @@ pub(crate) enum Argument {
     Named(Names),
     /// Bits with names; those of the mask are one number.
     Flags(Names, u64),
+    /// Bits with names below permissions in octal.
+    FlagsAndMode(Names),
+    /// A structure that the call reads.
+    Record(&'static Record),
+    /// A structure that the call writes.
+    OutputRecord(&'static Record),
+    /// Structures that the call reads; an argument says how many.
+    Records(&'static Record, Count),
+    /// Structures that the call writes; its result says how many.
+    OutputRecords(&'static Record),
+    /// `struct iovec`s that the call fills; the next argument says how many.
+    OutputVectors,
+    /// A `struct sockaddr` that the call writes; the next argument points to its length.
+    OutputAddress,
+    /// A set of descriptors; the first argument says how many bits.
+    Descriptors,
+    /// A set of processors that the call reads; the argument before says how many bytes.
+    Processors,
+    /// A set of processors that the call writes; its result says how many bytes.
+    OutputProcessors,
+    /// An option of a socket; the argument before is its level.
+    SocketOption,
+    /// What belongs to a command of `fcntl`, which is the argument before.
+    FileControl,
+}
+
+/// Where a number comes from that belongs to an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// The argument before.
+    Previous,
+    /// The argument behind.
+    Next,
 }
 
 impl Argument {
@@ -138,7 +173,34 @@ impl Argument {
                 | Self::Pair
                 | Self::Status
                 | Self::Polls
+                | Self::OutputRecord(_)
+                | Self::OutputRecords(_)
+                | Self::OutputVectors
+                | Self::OutputAddress
+                | Self::Descriptors
+                | Self::OutputProcessors
         )
+    }
+
+    /// Where the number comes from that belongs to it; nothing if it is the result.
+    pub(crate) fn size(self, index: usize, arguments: &[u64; 6]) -> Option<u64> {
+        let from = match self {
+            Self::Records(_, Count::Previous)
+            | Self::Processors
+            | Self::SocketOption
+            | Self::FileControl => index.checked_sub(1)?,
+            Self::Descriptors => 0,
+            _ if self.is_output()
+                && !matches!(
+                    self,
+                    Self::Polls | Self::OutputVectors | Self::OutputAddress
+                ) =>
+            {
+                return None;
+            }
+            _ => index + 1,
+        };
+        Some(arguments.get(from).copied().unwrap_or(0))
     }
 
     /// Adds it to a line. `size` is the length that belongs to it: the next argument, or the result.
@@ -162,6 +224,28 @@ impl Argument {
             }
             Self::Flags(names, mask) => {
                 push_flags(text, names, mask, value & u64::from(u32::MAX));
+                Ok(())
+            }
+            Self::FlagsAndMode(names) => {
+                let value = value & u64::from(u32::MAX);
+                if value & !flags::IPC_MODE != 0 {
+                    push_flags(text, names, 0, value & !flags::IPC_MODE);
+                    text.push('|');
+                }
+                write!(text, "{:#o}", value & flags::IPC_MODE).map(|()| octal(text))
+            }
+            Self::SocketOption => {
+                const SOL_SOCKET: u64 = 1;
+                let names = if size == SOL_SOCKET {
+                    flags::SOCKET_OPTION
+                } else {
+                    &[]
+                };
+                push_one(text, names, value & u64::from(u32::MAX));
+                Ok(())
+            }
+            Self::FileControl => {
+                push_file_control(text, size, value, memory);
                 Ok(())
             }
             _ if value == 0 => write!(text, "NULL"),
@@ -206,6 +290,24 @@ impl Argument {
                 let (first, second) = ([a0, a1, a2, a3], [b0, b1, b2, b3]);
                 let (first, second) = (i32::from_le_bytes(first), i32::from_le_bytes(second));
                 let _ = write!(text, "[{first}, {second}]");
+            }
+            Self::Record(record) | Self::OutputRecord(record) => {
+                record.push(&mut text, memory, address)?;
+            }
+            Self::Records(record, _) | Self::OutputRecords(record) => {
+                let bytes = record.size_bytes as u64;
+                push_records(&mut text, address, bytes, size, |text, at| {
+                    record.push(text, memory, at)
+                })?;
+            }
+            Self::OutputVectors => push_vectors(&mut text, memory, address, size)?,
+            Self::OutputAddress => {
+                let length = u32::from_le_bytes(read(memory, size)?);
+                push_socket_address(&mut text, memory, address, length.into())?;
+            }
+            Self::Descriptors => push_bits(&mut text, memory, address, size)?,
+            Self::Processors | Self::OutputProcessors => {
+                push_bits(&mut text, memory, address, size.checked_mul(8)?)?;
             }
             Self::Status => push_status(&mut text, u32::from_le_bytes(read(memory, address)?)),
             _ => return None,
@@ -329,26 +431,41 @@ fn push_polls(text: &mut String, memory: &impl Memory, list: u64, count: u64) ->
     })
 }
 
-fn push_set(text: &mut String, set: u64) {
-    // A set with nearly all signals is shown by what is missing.
-    let (set, sign) = if set.count_ones() > 32 {
-        (!set, "~")
-    } else {
-        (set, "")
+/// The numbers of the bits that are set among the first `count`.
+fn push_bits(text: &mut String, memory: &impl Memory, address: u64, count: u64) -> Option<()> {
+    const BITS_MAX: u64 = 1024;
+    let count = count.min(BITS_MAX);
+    let mut bytes = vec![0; count.div_ceil(64) as usize * 8];
+    if !memory.read(address, &mut bytes) {
+        return None;
+    }
+    let is_set = |bit: &u64| {
+        let byte = bytes.get((bit / 8) as usize);
+        byte.is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
     };
-    text.push_str(sign);
     text.push('[');
-    for number in (1..=64).filter(|number| set & (1 << (number - 1)) != 0) {
-        if !text.ends_with('[') {
-            text.push(' ');
-        }
-        let start = text.len();
-        push_signal(text, number);
-        if text[start..].starts_with("SIG") {
-            text.replace_range(start..start + 3, "");
-        }
+    for (index, bit) in (0..count).filter(is_set).enumerate() {
+        let separator = if index == 0 { "" } else { " " };
+        let _ = write!(text, "{separator}{bit}");
     }
     text.push(']');
+    Some(())
+}
+
+/// The argument of a command of `fcntl` (`linux/fcntl.h`).
+fn push_file_control(text: &mut String, command: u64, value: u64, memory: &impl Memory) {
+    const F_SETFD: u64 = 2;
+    const F_SETFL: u64 = 4;
+    const LOCKS: [u64; 6] = [5, 6, 7, 36, 37, 38];
+    match command {
+        F_SETFD => push_flags(text, flags::DESCRIPTOR, 0, value),
+        F_SETFL => push_flags(text, names::OPEN, names::ACCESS_MODE, value),
+        _ if LOCKS.contains(&command) => {
+            let lock = Argument::Record(&crate::records::FILE_LOCK);
+            lock.push(text, value, 0, memory);
+        }
+        _ => _ = write!(text, "{value}"),
+    }
 }
 
 fn push_socket_address(

@@ -13,8 +13,11 @@ extern crate alloc;
 
 mod argument;
 mod calls;
+mod details;
+mod flags;
 mod line;
 mod names;
+mod records;
 
 pub use calls::name_of;
 pub use line::Line;

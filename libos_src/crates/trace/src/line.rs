@@ -10,6 +10,7 @@ use abi::errno::Errno;
 use crate::Memory;
 use crate::argument::Argument;
 use crate::calls::signature;
+use crate::details::detail;
 
 /// A call that has begun.
 #[derive(Clone, Debug)]
@@ -42,21 +43,19 @@ impl Line {
         };
         let mut shown = Vec::new();
         for (index, letter) in letters.chars().enumerate().take(arguments.len()) {
-            let kind = Argument::from_letter(letter).unwrap_or(Argument::Hex);
+            let kind = detail(&name, index)
+                .or_else(|| Argument::from_letter(letter))
+                .unwrap_or(Argument::Hex);
             let value = arguments[index];
             if kind == Argument::Mode && !needs_mode(letters, index, &arguments) {
                 continue;
             }
-            let next = arguments.get(index + 1).copied().unwrap_or(0);
+            let size = kind.size(index, &arguments);
             shown.push(if kind.is_output() {
-                let size = match kind {
-                    Argument::Polls => Size::Is(next),
-                    _ => Size::Result,
-                };
-                Shown::Later(kind, value, size)
+                Shown::Later(kind, value, size.map_or(Size::Result, Size::Is))
             } else {
                 let mut text = String::new();
-                kind.push(&mut text, value, next, memory);
+                kind.push(&mut text, value, size.unwrap_or(0), memory);
                 Shown::Text(text)
             });
         }
@@ -252,6 +251,162 @@ mod tests {
             line(&memory, 7, [0x1040, 1, 0, 0, 0, 0], 1),
             "poll([{0, POLLIN => POLLIN}], 1, 0) = 1"
         );
+    }
+
+    #[test]
+    fn structures_and_the_flags_of_single_calls_are_in_words() {
+        let mut action = alloc::vec![0; 32];
+        action[..8].copy_from_slice(&0x4000_u64.to_le_bytes());
+        action[8..16].copy_from_slice(&0x1000_0004_u64.to_le_bytes());
+        action[24] = 2;
+        let mut stat = alloc::vec![0; 144];
+        stat[8] = 7;
+        stat[16] = 1;
+        stat[24..28].copy_from_slice(&0o100_644_u32.to_le_bytes());
+        stat[48] = 35;
+        let mut name = alloc::vec![0; 390];
+        name[..5].copy_from_slice(b"Linux");
+        let memory = memory(&[
+            (0, &action),
+            (0x40, &[1, 0, 0, 0x80, 4, 0, 0, 0, 0, 0, 0, 0]),
+            (0x50, &[1, 0, 0, 0]),
+            (0x60, &[1, 0, 0, 0, 0, 0, 0, 0, 9]),
+            (0x80, &[3, 0, 0, 0, 0, 0, 0, 0, 5]),
+            (0x100, &stat),
+            (0x200, &name),
+            (0x400, &[1, 0, b'/', b's', 0]),
+            (0x420, &[5, 0, 0, 0]),
+            (0x440, &[0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]),
+            (0x460, &[0, 0, 0xff, 0xff, 0, 0x10]),
+            (0x480, &[0x60, 0x10, 0, 0, 0, 0, 0, 0, 2]),
+            (0x4a0, &[1, 0]),
+            (0x4b0, &[7, 0, 0, 0, 8, 0, 0, 0]),
+        ]);
+
+        for (number, arguments, result, expected) in [
+            (
+                13,
+                [2, 0x1000, 0, 8, 0, 0],
+                0,
+                "rt_sigaction(SIGINT, {sa_handler=0x4000, sa_mask=[INT], sa_flags=SA_SIGINFO|SA_RESTART}, NULL, 8) = 0",
+            ),
+            (
+                233,
+                [3, 1, 4, 0x1040, 0, 0],
+                0,
+                "epoll_ctl(3, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLET, data=0x4}) = 0",
+            ),
+            (
+                232,
+                [3, 0x1040, 8, 0, 0, 0],
+                1,
+                "epoll_wait(3, [{events=EPOLLIN|EPOLLET, data=0x4}], 8, 0) = 1",
+            ),
+            (
+                54,
+                [3, 1, 2, 0x1050, 4, 0],
+                0,
+                "setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0",
+            ),
+            (
+                302,
+                [0, 7, 0x1060, 0, 0, 0],
+                0,
+                "prlimit64(0, RLIMIT_NOFILE, {rlim_cur=1, rlim_max=9}, NULL) = 0",
+            ),
+            (
+                72,
+                [3, 4, 0o4_000, 0, 0, 0],
+                0,
+                "fcntl(3, F_SETFL, O_RDONLY|O_NONBLOCK) = 0",
+            ),
+            (
+                72,
+                [3, 2, 1, 0, 0, 0],
+                0,
+                "fcntl(3, F_SETFD, FD_CLOEXEC) = 0",
+            ),
+            (
+                5,
+                [3, 0x1100, 0, 0, 0, 0],
+                0,
+                "fstat(3, {st_mode=S_IFREG|0644, st_size=35, st_ino=7, st_nlink=1}) = 0",
+            ),
+            (
+                51,
+                [3, 0x1400, 0x1420, 0, 0, 0],
+                0,
+                r#"getsockname(3, AF_UNIX:"/s", [5]) = 0"#,
+            ),
+            (
+                38,
+                [0, 0x1430, 0, 0, 0, 0],
+                0,
+                "setitimer(ITIMER_REAL, {it_interval={0, 0}, it_value={0, 9}}, NULL) = 0",
+            ),
+            (
+                65,
+                [1, 0x1460, 1, 0, 0, 0],
+                0,
+                "semop(1, [{sem_num=0, sem_op=-1, sem_flg=SEM_UNDO}], 1) = 0",
+            ),
+            (
+                19,
+                [3, 0x1480, 1, 0, 0, 0],
+                2,
+                r#"readv(3, ["\x01\x00"], 1) = 2"#,
+            ),
+            (
+                204,
+                [0, 8, 0x1080, 0, 0, 0],
+                8,
+                "sched_getaffinity(0, 8, [0 1]) = 8",
+            ),
+            (
+                29,
+                [0, 4096, 0o1_600, 0, 0, 0],
+                5,
+                "shmget(NULL, 4096, IPC_CREAT|0600) = 5",
+            ),
+            (
+                118,
+                [0x14b0, 0x14b4, 0x14b0, 0, 0, 0],
+                0,
+                "getresuid([7], [8], [7]) = 0",
+            ),
+            (
+                23,
+                [1, 0x14a0, 0, 0, 0, 0],
+                1,
+                "select(1, [0], NULL, NULL, NULL) = 1",
+            ),
+            (
+                165,
+                [0, 0, 0, 0x1001, 0, 0],
+                -1,
+                "mount(NULL, NULL, NULL, MS_RDONLY|MS_BIND, NULL) = -1 EPERM (operation not permitted)",
+            ),
+        ] {
+            assert_eq!(line(&memory, number, arguments, result), expected);
+        }
+        let uname = line(&memory, 63, [0x1200, 0, 0, 0, 0, 0], 0);
+        assert!(
+            uname.starts_with(r#"uname({sysname="Linux", nodename="""#),
+            "{uname}"
+        );
+    }
+
+    #[test]
+    fn no_call_with_any_arguments_is_too_long_or_panics() {
+        let memory = Bytes((0..0x2000).map(|at| (at * 7) as u8).collect());
+        for number in 0..500 {
+            for value in [0, 1, 8, 0x1000, 0x1007, 0x2ff0, u64::MAX, 1 << 63] {
+                for result in [0, 1, 64, -4, i64::MAX, i64::MIN] {
+                    let text = line(&memory, number, [value; 6], result);
+                    assert!(text.len() < 8192, "{number}: {} bytes", text.len());
+                }
+            }
+        }
     }
 
     #[test]

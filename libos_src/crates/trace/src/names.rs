@@ -60,6 +60,29 @@ pub(crate) fn push_signal(text: &mut String, number: u64) {
     }
 }
 
+/// Adds a set of signals.
+pub(crate) fn push_set(text: &mut String, set: u64) {
+    // A set with nearly all signals is shown by what is missing.
+    let (set, sign) = if set.count_ones() > 32 {
+        (!set, "~")
+    } else {
+        (set, "")
+    };
+    text.push_str(sign);
+    text.push('[');
+    for number in (1..=64).filter(|number| set & (1 << (number - 1)) != 0) {
+        if !text.ends_with('[') {
+            text.push(' ');
+        }
+        let start = text.len();
+        push_signal(text, number);
+        if text[start..].starts_with("SIG") {
+            text.replace_range(start..start + 3, "");
+        }
+    }
+    text.push(']');
+}
+
 const SIGNALS: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
     "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",

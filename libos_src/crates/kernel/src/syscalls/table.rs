@@ -336,3 +336,17 @@ table! {
     444 landlock_create_ruleset => refused::quietly, ();
     452 fchmodat2 => metadata::fchmodat2, (i32, Address, u32, u32);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn a_trace_calls_every_call_by_its_name() {
+        for number in 0..1000 {
+            if let Some(name) = name_of(number) {
+                assert_eq!(trace::name_of(number), Some(name), "{number}");
+            }
+        }
+    }
+}
