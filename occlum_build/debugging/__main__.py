@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
                     directory=directory,
                 ),
             )
-        report = CrashReport(libos, files) if arguments.symbolize and not arguments.gdb else None
+        report = CrashReport(libos, files) if arguments.symbolize else None
         process, status = _wait(argv, report)
         if arguments.perf_map and mappings.exists():
             mapped = read_mapped(mappings.read_text(encoding="utf-8"))

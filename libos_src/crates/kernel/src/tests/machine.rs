@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::liars::Liar;
 use hal::{
     Clock, Errno, Fault, HostPoll, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot, SettingsTime,
     TerminalRequest, TerminalSettings, Timespec, WindowSize,
@@ -43,6 +44,8 @@ pub(super) struct TestMachine {
     pub(super) stops: AtomicUsize,
     /// Signals that came to the host.
     pub(super) host_signals: AtomicU64,
+    /// Who answers for the host, if it is not honest.
+    pub(super) liar: Mutex<Option<Liar>>,
     /// What is left of the kernel's heap.
     pub(super) heap_left: AtomicUsize,
     permits: [(Mutex<bool>, Condvar); THREADS as usize],
@@ -73,10 +76,16 @@ impl TestMachine {
             keepers: AtomicUsize::new(0),
             stops: AtomicUsize::new(0),
             host_signals: AtomicU64::new(0),
+            liar: Mutex::default(),
             heap_left: AtomicUsize::new(usize::MAX),
             permits: Default::default(),
             start: Instant::now(),
         }))
+    }
+
+    /// What the liar says, if there is one.
+    fn lie<T>(&self, tell: impl FnOnce(&mut Liar) -> T) -> Option<T> {
+        self.liar.lock().expect("not poisoned").as_mut().map(tell)
     }
 
     /// How many pages are committed.
@@ -216,6 +225,9 @@ impl Machine for TestMachine {
     }
 
     fn host_read(&self, _fd: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        if let Some(lie) = self.lie(|liar| liar.read(buf)) {
+            return lie;
+        }
         let mut input = self.input.lock().expect("not poisoned");
         let count = buf.len().min(input.len());
         for (to, from) in buf.iter_mut().zip(input.drain(..count)) {
@@ -226,12 +238,18 @@ impl Machine for TestMachine {
 
     /// Takes at most three bytes at a time, as a slow pipe might.
     fn host_write(&self, _fd: u32, buf: &[u8]) -> Result<usize, Errno> {
+        if let Some(lie) = self.lie(|liar| liar.length(buf.len())) {
+            return lie;
+        }
         let taken = &buf[..buf.len().min(3)];
         self.output.lock().expect("not poisoned").extend(taken);
         Ok(taken.len())
     }
 
     fn host_poll(&self, fds: &mut [HostPoll], _timeout: Option<Duration>) -> Result<usize, Errno> {
+        if let Some(lie) = self.lie(|liar| liar.poll(fds)) {
+            return lie;
+        }
         for fd in fds.iter_mut() {
             fd.ready = fd.events;
         }
@@ -239,7 +257,7 @@ impl Machine for TestMachine {
     }
 
     fn host_tty_size(&self, _fd: u32) -> Result<WindowSize, Errno> {
-        Err(Errno::ENOTTY)
+        self.lie(Liar::window_size).unwrap_or(Err(Errno::ENOTTY))
     }
 
     fn host_files(&self) -> &'static dyn hal::HostFiles {
@@ -247,7 +265,7 @@ impl Machine for TestMachine {
     }
 
     fn host_tty_settings(&self, _fd: u32) -> Result<TerminalSettings, Errno> {
-        Err(Errno::ENOTTY)
+        self.lie(Liar::settings).unwrap_or(Err(Errno::ENOTTY))
     }
 
     fn set_host_tty_settings(
@@ -256,27 +274,35 @@ impl Machine for TestMachine {
         _settings: &TerminalSettings,
         _when: SettingsTime,
     ) -> Result<(), Errno> {
-        Err(Errno::ENOTTY)
+        self.lie(|liar| liar.length(0).map(drop))
+            .unwrap_or(Err(Errno::ENOTTY))
     }
 
     fn host_tty_request(
         &self,
         _fd: u32,
-        _request: TerminalRequest,
+        request: TerminalRequest,
         _argument: u32,
     ) -> Result<u32, Errno> {
-        Err(Errno::ENOTTY)
+        self.lie(|liar| liar.request(request))
+            .unwrap_or(Err(Errno::ENOTTY))
     }
 
     fn read_image(&self, _index: u32, _offset: u64, _buf: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::EIO)
     }
 
-    fn clock(&self, _clock: Clock) -> Timespec {
+    fn clock(&self, clock: Clock) -> Timespec {
+        if let Some(lie) = self.lie(|liar| liar.clock(clock)) {
+            return lie.into();
+        }
         (Duration::from_secs(1000) + self.start.elapsed()).into()
     }
 
     fn processor_time(&self, _thread: u32) -> Duration {
+        if let Some(lie) = self.lie(Liar::processor_time) {
+            return lie;
+        }
         self.start.elapsed()
     }
 
@@ -305,6 +331,9 @@ impl Machine for TestMachine {
     fn keep_host_signals(&self, _set: u64) {}
 
     fn take_host_signals(&self) -> u64 {
+        if let Some(lie) = self.lie(Liar::number) {
+            return lie;
+        }
         self.host_signals.swap(0, Ordering::Relaxed)
     }
 
@@ -317,6 +346,9 @@ impl Machine for TestMachine {
     }
 
     fn park(&self, deadline: Option<Duration>) {
+        if self.lie(|_| ()).is_some() {
+            return;
+        }
         let (permit, condition) = &self.permits[self.this_thread() as usize];
         let mut permit = permit.lock().expect("not poisoned");
         while !*permit {

@@ -5,6 +5,7 @@ mod files;
 mod futexes;
 mod images;
 mod job_control;
+mod liars;
 mod machine;
 mod mappings;
 mod pipes;

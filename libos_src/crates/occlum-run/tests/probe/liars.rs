@@ -51,6 +51,7 @@ struct Liar {
     lie: Lie,
     state: AtomicU64,
     entries: AtomicU64,
+    resumes: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +70,13 @@ enum Lie {
     Entries,
     /// Every thread is interrupted all the time, unasked, and entered before it is resumed.
     Interrupts,
+    /// Every thread is entered three times before it is resumed.
+    Reentry,
     /// No thread is interrupted when the enclave asks for it.
     NoInterrupts,
 }
 
-const LIES: [Lie; 8] = [
+const LIES: [Lie; 9] = [
     Lie::Replies,
     Lie::NoPageTables,
     Lie::NoPages,
@@ -81,6 +84,7 @@ const LIES: [Lie; 8] = [
     Lie::Structures,
     Lie::Entries,
     Lie::Interrupts,
+    Lie::Reentry,
     Lie::NoInterrupts,
 ];
 
@@ -165,6 +169,12 @@ impl Meddler for Liar {
             Lie::Interrupts if leaf == EnterLeaf::Resume && self.one_in(2) => {
                 return (EnterLeaf::Enter, changed);
             }
+            Lie::Reentry if leaf == EnterLeaf::Resume => {
+                let turn = self.resumes.fetch_add(1, Ordering::SeqCst);
+                if !turn.is_multiple_of(4) {
+                    return (EnterLeaf::Enter, changed);
+                }
+            }
             _ => {}
         }
         (leaf, changed)
@@ -230,6 +240,7 @@ fn liar() {
         lie,
         state: AtomicU64::new(seed),
         entries: AtomicU64::new(0),
+        resumes: AtomicU64::new(1),
     };
     testing::install(Box::new(liar()));
     if lie == Lie::Interrupts {
@@ -341,6 +352,14 @@ fn interruptions_that_nobody_asked_for_change_nothing() {
     endure(Model::Edmm, Lie::Interrupts, "pages 100", 2, &[0]);
     endure(Model::Sgx1, Lie::Interrupts, "faults", 10, &[0]);
     endure(Model::Sgx1, Lie::Interrupts, "threads 50", 10, &[0]);
+}
+
+#[test]
+fn the_exception_entry_survives_being_entered_again_and_again() {
+    for program in ["faults", "trap 300", "pages 50", "ocall 100", "threads 20"] {
+        endure(Model::Sgx1, Lie::Reentry, program, 1, &[0]);
+        endure(Model::Edmm, Lie::Reentry, program, 1, &[0]);
+    }
 }
 
 #[test]
