@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::Counted;
+use super::area::{Area, Backing, Counted, OnFork};
 use super::space::{AddressSpace, Books};
 
 /// The advice that changes something; all other known advice is accepted and ignored.
@@ -16,6 +16,8 @@ pub(crate) enum Advice {
     Remove,
     /// Back the pages now.
     Populate(Prot),
+    /// What children have of it.
+    OnFork(OnFork),
     /// Nothing that we act on.
     Ignored,
 }
@@ -26,11 +28,14 @@ impl Advice {
         match argument {
             4 => Some(Self::DontNeed),
             9 => Some(Self::Remove),
+            10 => Some(Self::OnFork(OnFork::Leave)),
+            18 => Some(Self::OnFork(OnFork::Wipe)),
+            11 | 19 => Some(Self::OnFork(OnFork::Copy)),
             22 => Some(Self::Populate(Prot::READ)),
             23 => Some(Self::Populate(Prot::WRITE)),
-            // NORMAL RANDOM SEQUENTIAL WILLNEED FREE DONTFORK DOFORK MERGEABLE UNMERGEABLE
-            // HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT
-            0..=3 | 8 | 10..=21 => Some(Self::Ignored),
+            // NORMAL RANDOM SEQUENTIAL WILLNEED FREE MERGEABLE UNMERGEABLE HUGEPAGE NOHUGEPAGE
+            // DONTDUMP DODUMP COLD PAGEOUT
+            0..=3 | 8 | 12..=17 | 20 | 21 => Some(Self::Ignored),
             _ => None,
         }
     }
@@ -59,6 +64,7 @@ impl AddressSpace {
                 self.populate(&mut books, &range)
                     .map_err(|_| Errno::ENOMEM)?;
             }
+            Advice::OnFork(on_fork) => set_on_fork(&mut books, &range, on_fork)?,
             Advice::Ignored => {}
         }
         if books.areas.allows(&range, Prot::empty()) {
@@ -79,6 +85,19 @@ impl AddressSpace {
         self.patch_text(books, range, false);
         Ok(())
     }
+}
+
+/// Notes what children will have. Only private memory without a file can be wiped.
+fn set_on_fork(books: &mut Books, range: &Range<u64>, on_fork: OnFork) -> Result<(), Errno> {
+    let can_be = |area: &Area| on_fork != OnFork::Wipe || matches!(area.backing, Backing::Zero);
+    if !books.areas.overlapping(range).all(|(_, area)| can_be(area)) {
+        return Err(Errno::EINVAL);
+    }
+    for (_, area) in books.areas.isolate(range) {
+        area.on_fork = on_fork;
+    }
+    books.areas.join(range);
+    Ok(())
 }
 
 /// Makes holes in shared memory, which must be all of `range`.

@@ -24,6 +24,20 @@ pub(crate) struct Area {
     pub(crate) purpose: Purpose,
     /// What of it counts as memory.
     pub(crate) counted: Counted,
+    /// What a child has of it.
+    pub(crate) on_fork: OnFork,
+}
+
+/// What `fork` does with an area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OnFork {
+    /// The child has it, too.
+    #[default]
+    Copy,
+    /// The child has nothing there (`MADV_DONTFORK`).
+    Leave,
+    /// The child has zeros there (`MADV_WIPEONFORK`).
+    Wipe,
 }
 
 /// What of an area counts as memory in use.
@@ -153,6 +167,7 @@ impl Area {
             && self.prot == other.prot
             && self.purpose == other.purpose
             && self.counted == other.counted
+            && self.on_fork == other.on_fork
     }
 }
 
@@ -302,6 +317,7 @@ mod tests {
             backing: Backing::Zero,
             purpose: Purpose::Program,
             counted: Counted::Whole,
+            on_fork: OnFork::Copy,
         }
     }
 

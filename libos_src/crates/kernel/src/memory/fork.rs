@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
+use super::area::OnFork;
 use super::region::Use;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
@@ -60,7 +61,29 @@ impl AddressSpace {
             child.books.write().committed = super::pages::PageSet::default();
             return Err(no_memory(error));
         }
+        child.leave_out(&mut child.books.write());
         Ok(child)
+    }
+
+    /// Takes away what the parent said that its children are not to have.
+    fn leave_out(&self, books: &mut Books) {
+        let areas = books.areas.iter();
+        let special = areas.filter(|(_, area)| area.on_fork != OnFork::Copy);
+        let special: Vec<(Range<u64>, OnFork)> = special
+            .map(|(start, area)| (start..area.end, area.on_fork))
+            .collect();
+        for (range, on_fork) in special {
+            match on_fork {
+                OnFork::Copy => {}
+                OnFork::Leave => self.discard(books, &range),
+                OnFork::Wipe => {
+                    self.release_pages(books, &range);
+                    // The child gets the pages that the parent's copy just gave room for; if even
+                    // so there is none, a touch says it.
+                    let _ = self.settle(books, &range);
+                }
+            }
+        }
     }
 }
 

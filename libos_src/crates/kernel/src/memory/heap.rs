@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use hal::Prot;
 
-use super::area::{Area, Backing, Counted, Purpose};
+use super::area::{Area, Backing, Counted, OnFork, Purpose};
 use super::region::Use;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
@@ -98,6 +98,7 @@ impl AddressSpace {
             backing: Backing::Zero,
             purpose: Purpose::Heap,
             counted: Counted::Whole,
+            on_fork: OnFork::Copy,
         };
         books.put(old, area);
         if self.clear_way(&range).is_err() || self.settle(books, &range).is_err() {

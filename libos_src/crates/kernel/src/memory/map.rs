@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use hal::{Errno, NoMemory, PAGE_SIZE, Prot};
 
-use super::area::{Area, Backing, Counted, Purpose};
+use super::area::{Area, Backing, Counted, OnFork, Purpose};
 use super::layout::STACK_GUARD_BYTES;
 use super::region::Use;
 use super::shortage::Knob;
@@ -93,6 +93,7 @@ impl AddressSpace {
             backing: mapping.backing,
             purpose: mapping.purpose,
             counted,
+            on_fork: OnFork::Copy,
         };
         area.allow(mapping.prot);
         if area.prot.is_empty() {

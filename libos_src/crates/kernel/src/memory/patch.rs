@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Fault, PAGE_SIZE, Prot};
 use patcher::{Placed, Plan};
 
-use super::area::{Area, Areas, Backing, Counted, FileBacking, Purpose};
+use super::area::{Area, Areas, Backing, Counted, FileBacking, OnFork, Purpose};
 use super::plans::Key;
 use super::region::Use;
 use super::space::{AddressSpace, Books};
@@ -206,6 +206,7 @@ impl AddressSpace {
             backing: Backing::Zero,
             purpose: Purpose::Stubs(text.start),
             counted: Counted::Whole,
+            on_fork: OnFork::Copy,
         };
         books.put(stubs.start, area);
         Some(stubs)

@@ -19,28 +19,47 @@ pub(crate) enum Remapping {
     MayMove,
     /// Move to this address, replacing what is there.
     To(u64),
+    /// Move in any case (`MREMAP_DONTUNMAP`).
+    Away,
+}
+
+impl Remapping {
+    /// Whether it stays where it is if it can.
+    fn is_here(self) -> bool {
+        matches!(self, Self::InPlace | Self::MayMove)
+    }
 }
 
 /// Bytes moved at a time through the kernel's heap.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
 impl AddressSpace {
-    /// Resizes or moves the mapping at `address`, and returns where it is.
+    /// Resizes or moves the mapping at `address`, and returns where it is. One that `keeps_old` is
+    /// empty at its old place from then on.
     pub(crate) fn remap(
         &self,
         address: u64,
         old_len: u64,
         new_len: u64,
         remapping: Remapping,
+        keeps_old: bool,
     ) -> Result<u64, Errno> {
         let old = self.checked_range(address, old_len)?;
         let new_len = super::page_ceiling(new_len)
             .filter(|&len| len != 0)
             .ok_or(Errno::EINVAL)?;
         let mut books = self.books.write();
+        if remapping.is_here() && new_len <= old.end - old.start {
+            books.areas.find(address).ok_or(Errno::EFAULT)?;
+            self.discard(&mut books, &(address + new_len..old.end));
+            return Ok(address);
+        }
         let (_, area) = books.areas.find(address).ok_or(Errno::EFAULT)?;
         if area.end < old.end || matches!(area.purpose, Purpose::Stubs(_)) {
             return Err(Errno::EFAULT);
+        }
+        if keeps_old && area.shared().is_some() {
+            return Err(Errno::EINVAL);
         }
         if books.patches.covers(&old) {
             // Its jumps lead to stubs that belong to this place.
@@ -55,12 +74,7 @@ impl AddressSpace {
             if area.shared().is_some() {
                 return Err(Errno::ENOMEM);
             }
-            return self.move_to(&mut books, &old, target, need);
-        }
-        let old_len = old.end - old.start;
-        if new_len <= old_len {
-            self.discard(&mut books, &(address + new_len..old.end));
-            return Ok(address);
+            return self.move_to(&mut books, &old, target, need, keeps_old);
         }
         if books
             .areas
@@ -68,6 +82,10 @@ impl AddressSpace {
             .is_some_and(|(_, area)| area.shared().is_some())
         {
             return self.remap_shared(&mut books, &old, new_len, remapping);
+        }
+        if keeps_old {
+            let target = self.place(&mut books, Placement::Hint(0), need)?;
+            return self.transfer(&mut books, &old, &target, keeps_old);
         }
         let growth = old.end..address.checked_add(new_len).ok_or(Errno::ENOMEM)?;
         let fits = growth.end <= self.layout.user.end
@@ -81,7 +99,7 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let target = self.place(&mut books, Placement::Hint(0), need)?;
-        self.transfer(&mut books, &old, &target)
+        self.transfer(&mut books, &old, &target, false)
     }
 
     fn move_to(
@@ -90,6 +108,7 @@ impl AddressSpace {
         old: &Range<u64>,
         target: u64,
         need: Need,
+        keeps_old: bool,
     ) -> Result<u64, Errno> {
         let target = self.checked_range(target, need.len)?;
         if target.start < old.end && old.start < target.end {
@@ -99,7 +118,7 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         self.discard(books, &target);
-        self.transfer(books, old, &target)
+        self.transfer(books, old, &target, keeps_old)
     }
 
     fn grow(&self, books: &mut Books, old: &Range<u64>, end: u64) -> Result<(), Errno> {
@@ -126,6 +145,7 @@ impl AddressSpace {
         books: &mut Books,
         old: &Range<u64>,
         target: &Range<u64>,
+        keeps_old: bool,
     ) -> Result<u64, Errno> {
         let writable = Prot::READ | Prot::WRITE;
         let mut area: Area = books
@@ -152,7 +172,12 @@ impl AddressSpace {
                 changed.map_err(|_| Errno::ENOMEM)?;
             }
         }
-        self.discard(books, old);
+        if keeps_old {
+            self.release_pages(books, old);
+            self.settle(books, old).map_err(|_| Errno::ENOMEM)?;
+        } else {
+            self.discard(books, old);
+        }
         self.settle(books, target).map_err(|_| Errno::ENOMEM)?;
         Ok(target.start)
     }

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::{Area, Backing, Counted, Purpose, SharedBacking};
+use super::area::{Area, Backing, Counted, OnFork, Purpose, SharedBacking};
 use super::remap::Remapping;
 use super::shared::{FilePart, SharedPages};
 use super::shortage::Knob;
@@ -98,6 +98,7 @@ impl AddressSpace {
                 backing,
                 purpose: Purpose::Program,
                 counted: Counted::Whole,
+                on_fork: OnFork::Copy,
             };
             if !part.is_empty() {
                 books.put(part.start, area);

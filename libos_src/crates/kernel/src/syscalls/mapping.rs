@@ -1,7 +1,7 @@
 //! Memory calls.
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{FileType, MountFlags, OpenFile, OpenFlags};
+use vfs::{DeviceNumber, FileType, MountFlags, OpenFile, OpenFlags};
 
 use super::call::{Call, Outcome};
 use crate::files::{MemoryFile, Seals};
@@ -18,6 +18,7 @@ const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
 const MAP_32BIT: u32 = 0x40;
 const MAP_NORESERVE: u32 = 0x4000;
+const MAP_POPULATE: u32 = 0x8000;
 const MAP_HUGETLB: u32 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 
@@ -29,6 +30,24 @@ const PROT_IGNORED: u32 = 8;
 
 /// `mmap(2)`.
 pub(super) fn mmap(
+    call: &mut Call<'_>,
+    address: u64,
+    len: u64,
+    prot: u32,
+    flags: u32,
+    fd: i32,
+    offset: u64,
+) -> Outcome {
+    let mapped = map(call, address, len, prot, flags, fd, offset)?;
+    if flags & MAP_POPULATE != 0 {
+        let prot = Prot::from_bits_truncate(prot);
+        // As on Linux, a page that cannot be had now is looked for again when it is touched.
+        let _ = call.memory().advise(mapped, len, Advice::Populate(prot));
+    }
+    Ok(mapped)
+}
+
+fn map(
     call: &mut Call<'_>,
     address: u64,
     len: u64,
@@ -57,7 +76,8 @@ pub(super) fn mmap(
         return Err(Errno::EINVAL.into());
     }
     let kind = flags & MAP_TYPE;
-    let backing = if flags & MAP_ANONYMOUS != 0 {
+    let is_zeros = flags & MAP_ANONYMOUS != 0 || is_zero_device(call, fd, kind, prot)?;
+    let backing = if is_zeros {
         match kind {
             MAP_PRIVATE => Backing::Zero,
             MAP_SHARED => {
@@ -108,6 +128,21 @@ fn check_limits(call: &Call<'_>, len: u64, prot: Prot, is_private: bool) -> Resu
         return Err(Errno::ENOMEM);
     }
     Ok(())
+}
+
+/// Whether a file is `/dev/zero`, of which each mapping is zeros of its own.
+fn is_zero_device(call: &Call<'_>, fd: i32, kind: u32, prot: Prot) -> Result<bool, Errno> {
+    let file = call.file(fd)?;
+    if file.object().kind() != FileType::CharacterDevice {
+        return Ok(false);
+    }
+    let is_zero = file.object().metadata()?.represents == DeviceNumber::new(1, 5);
+    let is_stored_to = kind != MAP_PRIVATE && prot.contains(Prot::WRITE);
+    let is_allowed = file.flags().is_readable() && (!is_stored_to || file.flags().is_writable());
+    match is_zero {
+        true if !is_allowed => Err(Errno::EACCES),
+        is_zero => Ok(is_zero),
+    }
 }
 
 /// Checks that a file may be mapped so.
@@ -230,7 +265,13 @@ pub(super) fn mremap(
 ) -> Outcome {
     const MREMAP_MAYMOVE: u32 = 1;
     const MREMAP_FIXED: u32 = 2;
-    let remapping = match flags {
+    const MREMAP_DONTUNMAP: u32 = 4;
+    let keeps_old = flags & MREMAP_DONTUNMAP != 0;
+    if keeps_old && (flags & MREMAP_MAYMOVE == 0 || old_len != new_len) {
+        return Err(Errno::EINVAL.into());
+    }
+    let remapping = match flags & !MREMAP_DONTUNMAP {
+        MREMAP_MAYMOVE if keeps_old => Remapping::Away,
         0 => Remapping::InPlace,
         MREMAP_MAYMOVE => Remapping::MayMove,
         flags if flags == MREMAP_MAYMOVE | MREMAP_FIXED => Remapping::To(target),
@@ -240,7 +281,9 @@ pub(super) fn mremap(
     if grows != 0 {
         check_limits(call, grows, Prot::empty(), false)?;
     }
-    Ok(call.memory().remap(address, old_len, new_len, remapping)?)
+    Ok(call
+        .memory()
+        .remap(address, old_len, new_len, remapping, keeps_old)?)
 }
 
 /// `madvise(2)`.

@@ -12,8 +12,8 @@ use super::process::usage_record;
 use crate::processes::{Limit, Limits};
 use crate::threads::Thread;
 
-/// `prlimit64(2)`. The limits of memory come from the configuration; lower ones are remembered and
-/// inherited, but only that of descriptors is kept.
+/// `prlimit64(2)`. All limits are remembered and inherited; those of descriptors, of addresses and of
+/// data are kept.
 pub(super) fn prlimit64(
     call: &mut Call<'_>,
     pid: i32,
