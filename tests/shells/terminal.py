@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 PATIENCE_S = 30
 
@@ -18,7 +19,7 @@ PATIENCE_S = 30
 class Person:
     """A child on a terminal of its own, and what it has shown."""
 
-    def __init__(self, *words):
+    def __init__(self, *words: str) -> None:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ["PS1"] = "PROMPT "
@@ -26,10 +27,12 @@ class Person:
             os.execv(words[0], words)
         self.shown = ""
 
-    def type(self, text):
+    def type(self, text: str) -> None:
+        """Types these characters."""
         os.write(self.master, text.encode())
 
-    def expect(self, pattern):
+    def expect(self, pattern: str) -> None:
+        """Waits until this has been shown, and forgets all up to its end."""
         end = time.monotonic() + PATIENCE_S
         while not (match := re.search(pattern, self.shown)):
             if not select.select([self.master], [], [], max(0, end - time.monotonic()))[0]:
@@ -39,36 +42,43 @@ class Person:
             except OSError:
                 sys.exit(f"hung up before {pattern!r} in {self.shown!r}")
         self.shown = self.shown[match.end() :]
-        return match
 
-    def end(self):
-        """Waits until nobody has the terminal any more."""
+    def end(self) -> int:
+        """Waits until nobody has the terminal any more; how the child ended."""
         try:
             while os.read(self.master, 4096):
                 pass
         except OSError:
-            return self.hang_up()
+            pass
+        return self.hang_up()
 
-    def hang_up(self):
+    def hang_up(self) -> int:
+        """Closes the terminal; how the child ended then."""
         os.close(self.master)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def names():
+def names() -> None:
     master, slave = os.openpty()
     name = os.ttyname(slave)
-    print("a name", name == os.readlink(f"/proc/self/fd/{slave}"), name.startswith("/dev/pts/"))
-    print("listed", name.rpartition("/")[2] in os.listdir("/dev/pts"))
+    print(
+        "a name",
+        name == str(Path(f"/proc/self/fd/{slave}").readlink()),
+        name.startswith("/dev/pts/"),
+    )
+    print("listed", Path(name) in Path("/dev/pts").iterdir())
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 12, 34, 0, 0))
     print("size", os.get_terminal_size(slave))
     out = subprocess.run(["tty"], stdin=slave, capture_output=True, text=True, check=True)
     print("tty", out.stdout == name + "\n")
-    print("no tty", subprocess.run(["tty", "-s"], stdin=subprocess.DEVNULL, check=False).returncode)
+    print(
+        "no tty", subprocess.run(["tty", "-s"], stdin=subprocess.DEVNULL, check=False).returncode
+    )
     os.close(master)
     os.close(slave)
 
 
-def shell():
+def shell() -> None:
     bash = Person("/bin/bash", "--norc", "--noediting", "-i")
     bash.expect("PROMPT ")
     bash.type("echo one $((1 + 1))X\177 three\r")
@@ -118,8 +128,10 @@ def shell():
     print("it left", bash.end())
 
 
-def hang_up():
-    bash = Person("/bin/bash", "--norc", "--noediting", "-c", "trap 'exit 5' HUP; echo ready; read")
+def hang_up() -> None:
+    bash = Person(
+        "/bin/bash", "--norc", "--noediting", "-c", "trap 'exit 5' HUP; echo ready; read"
+    )
     bash.expect("ready")
     print("a trap of SIGHUP", bash.hang_up())
     cat = Person("/bin/cat")
@@ -128,7 +140,7 @@ def hang_up():
     print("death by SIGHUP", cat.hang_up() == -signal.SIGHUP)
 
 
-def programs():
+def programs() -> None:
     line = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
     inner = "test -t 0 && test -t 1 && stty -a | grep -c 'isig icanon'; tty | cut -c 1-9; exit 3"
     done = subprocess.run(
