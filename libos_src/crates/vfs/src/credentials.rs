@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use abi::errno::Errno;
 use bitflags::bitflags;
 
-use crate::{FileType, Metadata, Mode, Result};
+use crate::{Capabilities, FileType, Metadata, Mode, Result};
 
 /// The user and groups on whose behalf a file is accessed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Credentials {
     pub group: u32,
     /// Supplementary groups.
     pub groups: Arc<Vec<u32>>,
+    /// What they may do beyond permission bits.
+    pub capabilities: Capabilities,
 }
 
 bitflags! {
@@ -40,25 +42,43 @@ impl Credentials {
             user: 0,
             group: 0,
             groups: Arc::default(),
+            capabilities: Capabilities::ALL,
         }
     }
 
-    /// Whether permission bits do not bind them (`CAP_DAC_OVERRIDE`).
+    /// A user with groups and nothing beyond.
     #[must_use]
-    pub const fn is_superuser(&self) -> bool {
-        self.user == 0
+    pub fn of(user: u32, group: u32, groups: Vec<u32>) -> Self {
+        Self {
+            user,
+            group,
+            groups: Arc::new(groups),
+            capabilities: Capabilities::empty(),
+        }
     }
 
-    /// Checks that they may do what only the superuser may.
+    /// Whether they have a capability.
+    #[must_use]
+    pub const fn can(&self, capability: Capabilities) -> bool {
+        self.capabilities.contains(capability)
+    }
+
+    /// Checks that they have a capability.
     ///
     /// # Errors
     /// `EPERM`.
-    pub const fn check_superuser(&self) -> Result<()> {
-        if self.is_superuser() {
+    pub const fn require(&self, capability: Capabilities) -> Result<()> {
+        if self.can(capability) {
             Ok(())
         } else {
             Err(Errno::EPERM)
         }
+    }
+
+    /// Whether they are the owner of a file, or as good as.
+    #[must_use]
+    pub const fn owns(&self, metadata: &Metadata) -> bool {
+        self.user == metadata.user || self.can(Capabilities::OWN_FILES)
     }
 
     /// Whether they are in a group.
@@ -70,14 +90,10 @@ impl Credentials {
     /// Checks that they have `access` to a file.
     ///
     /// # Errors
-    /// `EACCES`. The superuser is refused only the execution of a file that nobody may execute.
+    /// `EACCES`. Who passes over permission bits is refused only the execution of a file that nobody
+    /// may execute.
     pub fn check(&self, metadata: &Metadata, access: Access) -> Result<()> {
         let bits = metadata.mode.bits();
-        if self.is_superuser() {
-            let executable = metadata.kind == FileType::Directory || bits & 0o111 != 0;
-            let refused = access.contains(Access::EXECUTE) && !executable;
-            return if refused { Err(Errno::EACCES) } else { Ok(()) };
-        }
         let granted = if self.user == metadata.user {
             bits >> 6
         } else if self.is_member(metadata.group) {
@@ -85,11 +101,25 @@ impl Credentials {
         } else {
             bits
         };
-        if access.bits() & !granted == 0 {
+        if access.bits() & !granted == 0 || self.passes_over(metadata, access) {
             Ok(())
         } else {
             Err(Errno::EACCES)
         }
+    }
+
+    /// Whether they have `access` to a file in spite of its permission bits.
+    fn passes_over(&self, metadata: &Metadata, access: Access) -> bool {
+        let is_directory = metadata.kind == FileType::Directory;
+        let is_executable = is_directory || metadata.mode.bits() & 0o111 != 0;
+        if self.can(Capabilities::OVERRIDE_ACCESS)
+            && (is_executable || !access.contains(Access::EXECUTE))
+        {
+            return true;
+        }
+        let mut looks = Access::READ;
+        looks.set(Access::EXECUTE, is_directory);
+        self.can(Capabilities::READ_AND_SEARCH) && looks.contains(access)
     }
 
     /// Checks that they may remove or rename an entry of `directory` that is `victim`: write and
@@ -99,7 +129,7 @@ impl Credentials {
     /// `EACCES` or, for the sticky bit, `EPERM`.
     pub fn check_remove(&self, directory: &Metadata, victim: &Metadata) -> Result<()> {
         self.check(directory, Access::WRITE | Access::EXECUTE)?;
-        let owner = self.is_superuser() || [directory.user, victim.user].contains(&self.user);
+        let owner = self.owns(victim) || self.user == directory.user;
         if directory.mode.contains(Mode::STICKY) && !owner {
             return Err(Errno::EPERM);
         }

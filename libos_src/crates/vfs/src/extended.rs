@@ -85,7 +85,7 @@ impl Viewpoint {
         if !can_have(&metadata) {
             return Err(Errno::EPERM);
         }
-        let is_owner = self.credentials.is_superuser() || self.credentials.user == metadata.user;
+        let is_owner = self.credentials.owns(&metadata);
         if metadata.kind == FileType::Directory && metadata.mode.contains(Mode::STICKY) && !is_owner
         {
             return Err(Errno::EPERM);

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod anonymous;
+mod capabilities;
 mod content;
 mod credentials;
 mod dentry;
@@ -35,6 +36,7 @@ mod walk;
 mod watch;
 
 pub use abi::errno::Errno;
+pub use capabilities::Capabilities;
 pub use content::ContentId;
 pub use credentials::{Access, Credentials};
 pub use extended::{ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES};

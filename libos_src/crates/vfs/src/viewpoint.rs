@@ -6,7 +6,7 @@ use abi::errno::Errno;
 
 use crate::walk::{Creates, Destination};
 use crate::{
-    Access, AttributeChange, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
+    Access, AttributeChange, Capabilities, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
     Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile, OpenFlags, PATH_MAX_BYTES,
     Parent, Restrictions, Result,
 };
@@ -63,14 +63,14 @@ impl Viewpoint {
     /// Makes a directory the root.
     ///
     /// # Errors
-    /// `ENOTDIR`, `EACCES`; `EPERM` for all but the superuser.
+    /// `ENOTDIR`, `EACCES`; `EPERM` without the capability.
     pub fn change_root(&mut self, location: &Location) -> Result<()> {
         if location.kind() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
         self.credentials
             .check(&location.metadata()?, Access::EXECUTE)?;
-        self.credentials.check_superuser()?;
+        self.credentials.require(Capabilities::CHANGE_ROOT)?;
         self.root = location.clone();
         Ok(())
     }
@@ -230,6 +230,10 @@ impl Viewpoint {
         if matches!(kind, FileType::Directory | FileType::Symlink) {
             return Err(Errno::EPERM);
         }
+        let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
+        if is_device {
+            self.credentials.require(Capabilities::MAKE_DEVICES)?;
+        }
         let parent = self.parent_for_creation(base, path)?;
         refuse_slash(&parent)?;
         self.create_at(
@@ -353,34 +357,54 @@ impl Viewpoint {
         Ok(())
     }
 
-    /// Changes attributes: only the owner may, and only the superuser gives files away.
+    /// Changes attributes: only the owner may, and gives files away to nobody but a group of theirs.
+    /// Capabilities allow more.
     ///
     /// # Errors
     /// `EROFS`, `EPERM`.
     pub fn set_attributes(&self, location: &Location, change: &AttributeChange) -> Result<()> {
         location.mount().check_writable()?;
         let metadata = location.metadata()?;
-        if !self.credentials.is_superuser() {
+        let who = &self.credentials;
+        let changes_owner = change.user.is_some() || change.group.is_some();
+        if changes_owner && !who.can(Capabilities::CHANGE_OWNER) {
             let gives_away = change.user.is_some_and(|user| user != metadata.user)
-                || change
-                    .group
-                    .is_some_and(|group| !self.credentials.is_member(group));
-            if self.credentials.user != metadata.user || gives_away {
+                || change.group.is_some_and(|group| {
+                    group != metadata.group && !who.is_member(group)
+                });
+            if who.user != metadata.user || gives_away {
                 return Err(Errno::EPERM);
             }
         }
+        let is_owners =
+            change.mode.is_some() || change.accessed.is_some() || change.modified.is_some();
+        if is_owners && !who.owns(&metadata) {
+            return Err(Errno::EPERM);
+        }
         let mut change = *change;
-        let changes_owner = change.user.is_some() || change.group.is_some();
         if changes_owner && metadata.kind != FileType::Directory && change.mode.is_none() {
             // Who made it so did not mean the new owner.
             change.mode = Some(metadata.mode.without_set_id());
         } else if let Some(mode) = &mut change.mode
-            && !self.credentials.is_superuser()
-            && !self.credentials.is_member(metadata.group)
+            && !who.can(Capabilities::SET_ID_BITS)
+            && !who.is_member(metadata.group)
         {
             mode.remove(Mode::SET_GROUP);
         }
         location.inode().set_attributes(&change)
+    }
+
+    /// Sets the dates of a file to the present, which who may write to it may do, too.
+    ///
+    /// # Errors
+    /// `EROFS`, `EACCES`.
+    pub fn touch(&self, location: &Location, change: &AttributeChange) -> Result<()> {
+        location.mount().check_writable()?;
+        let metadata = location.metadata()?;
+        if !self.credentials.owns(&metadata) {
+            self.credentials.check(&metadata, Access::WRITE)?;
+        }
+        location.inode().set_attributes(change)
     }
 
     fn new_node(&self, kind: FileType, mode: Mode) -> NewNode<'static> {
@@ -405,7 +429,7 @@ impl Viewpoint {
         if node.kind == FileType::Directory {
             node.mode |= Mode::SET_GROUP;
         } else if node.mode.contains(Mode::GROUP_EXECUTE)
-            && !self.credentials.is_superuser()
+            && !self.credentials.can(Capabilities::SET_ID_BITS)
             && !self.credentials.is_member(above.group)
         {
             node.mode.remove(Mode::SET_GROUP);

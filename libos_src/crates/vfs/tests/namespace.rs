@@ -8,7 +8,7 @@ use devfs::{DevFs, Random};
 use procfs::{ProcFs, ProcessPlace, ProcessText, Source, SystemText};
 use tmpfs::TmpFs;
 use vfs::{
-    Access, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow, Inode, Location,
+    Access, Capabilities, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow, Inode, Location,
     Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, Restrictions, SeekFrom,
     SinkState, Timestamp, Viewpoint,
 };
@@ -306,11 +306,7 @@ fn rights_bind_all_but_the_superuser() {
             .expect(path);
     }
     let mut user = superuser.clone();
-    user.credentials = Credentials {
-        user: 1000,
-        group: 1000,
-        groups: Arc::new(vec![50]),
-    };
+    user.credentials = Credentials::of(1000, 1000, vec![50]);
     assert_eq!(error(&user, "/closed/file"), Errno::EACCES);
     assert_eq!(
         user.make_directory(None, b"/new", mode(0o777)).err(),
@@ -340,6 +336,46 @@ fn rights_bind_all_but_the_superuser() {
         Err(Errno::EACCES)
     );
     assert_eq!(superuser.check_access(&own, Access::WRITE), Ok(()));
+}
+
+#[test]
+fn each_capability_lifts_what_it_is_about() {
+    let superuser = view();
+    make_directories(&superuser, &["/closed"]);
+    make_file(&superuser, "/closed/file", b"secret");
+    let closed = place(&superuser, "/closed");
+    let file = place(&superuser, "/closed/file");
+    let shut = vfs::AttributeChange {
+        mode: Some(mode(0)),
+        ..Default::default()
+    };
+    superuser.set_attributes(&closed, &shut).expect("closed");
+    superuser.set_attributes(&file, &shut).expect("file");
+    let mut user = superuser.clone();
+    user.credentials = Credentials::of(1000, 1000, Vec::new());
+    let check = |user: &Viewpoint, at, access| user.check_access(at, access).is_ok();
+
+    user.credentials.capabilities = Capabilities::READ_AND_SEARCH;
+    assert!(check(&user, &closed, Access::READ | Access::EXECUTE));
+    assert!(check(&user, &file, Access::READ));
+    assert!(!check(&user, &file, Access::WRITE));
+    assert!(!check(&user, &file, Access::EXECUTE));
+    assert_eq!(user.set_attributes(&file, &shut), Err(Errno::EPERM));
+
+    user.credentials.capabilities = Capabilities::OVERRIDE_ACCESS;
+    assert!(check(&user, &file, Access::READ | Access::WRITE));
+    assert!(!check(&user, &file, Access::EXECUTE));
+    assert!(user.clone().change_root(&closed).is_err());
+
+    user.credentials.capabilities = Capabilities::OWN_FILES;
+    assert_eq!(user.set_attributes(&file, &shut), Ok(()));
+    let give = vfs::AttributeChange {
+        user: Some(1000),
+        ..Default::default()
+    };
+    assert_eq!(user.set_attributes(&file, &give), Err(Errno::EPERM));
+    user.credentials.capabilities = Capabilities::CHANGE_OWNER;
+    assert_eq!(user.set_attributes(&file, &give), Ok(()));
 }
 
 #[test]
