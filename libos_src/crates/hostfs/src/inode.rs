@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hal::{HostChange, HostSizes, HostStatus};
+use locks::Mutex;
 use vfs::{
     AttributeChange, DirectoryEntry, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name,
     NewNode, OpenFlags, RenameFlags, Result, SinkState, Timestamp,
@@ -20,6 +21,7 @@ pub(crate) struct HostInode {
     handle: u32,
     kind: FileType,
     number: u64,
+    writing: Mutex<()>,
 }
 
 impl HostInode {
@@ -32,6 +34,7 @@ impl HostInode {
             handle,
             kind: metadata.kind,
             number: metadata.inode,
+            writing: Mutex::new(()),
         }))
     }
 
@@ -68,6 +71,10 @@ impl Drop for HostInode {
 }
 
 impl Inode for HostInode {
+    fn writing(&self) -> Option<&Mutex<()>> {
+        Some(&self.writing)
+    }
+
     fn kind(&self) -> FileType {
         self.kind
     }

@@ -13,7 +13,7 @@ use crate::files::{DESCRIPTORS_MAX, Descriptor, Descriptors, HostStream};
 use crate::libos::Task;
 use crate::memory::{AddressSpace, Foundation, Layout, Paging};
 use crate::processes::{
-    FIRST_PID, Limits, NewProcess, Process, ProcessFiles, ProgramRecord, Standing,
+    FIRST_PID, Limits, NewProcess, Places, Process, ProcessFiles, ProgramRecord, Standing,
 };
 use crate::program::{Executable, Invocation};
 use crate::signals::{ProcessSignals, SignalSet};
@@ -72,8 +72,7 @@ impl Libos {
             Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: memory.clone(),
-                descriptors,
-                viewpoint,
+                places: Places::new(descriptors, viewpoint),
                 signals: ProcessSignals::default(),
                 limits,
                 standing: Standing::default(),
@@ -86,11 +85,7 @@ impl Libos {
         process.add_thread(thread.clone());
         self.scheduler.admit().map_err(|errno| errno.to_string())?;
         self.listen_to_host();
-        Ok(Task {
-            process,
-            thread,
-            memory,
-        })
+        Ok(Task::new(process, thread))
     }
 
     /// The limits of the first process, which others inherit: those of the configuration.
@@ -98,6 +93,8 @@ impl Libos {
         Limits::new(&[
             (Limits::STACK, layout.stack_bytes),
             (Limits::CORE, 0),
+            (Limits::NICE, 0),
+            (Limits::REAL_TIME_PRIORITY, 0),
             (Limits::PROCESSES, self.config.threads.max.into()),
             (Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64),
         ])

@@ -18,7 +18,7 @@ use vfs::Watchers;
 
 use crate::files::FileLocks;
 use crate::memory::{AddressSpace, Foundation};
-use crate::processes::{Process, ProcessTable};
+use crate::processes::{Places, Process, ProcessTable};
 use crate::signals::{self, Outbox};
 use crate::sockets::Sockets;
 use crate::syscalls::{self, Call, SystemV};
@@ -57,12 +57,13 @@ pub struct Libos {
 /// Who runs on each enclave thread.
 pub(crate) struct Slots(Box<[RwLock<Option<Task>>]>);
 
-/// A thread, the process that it belongs to, and the memory that it runs in.
+/// A thread, the process that it belongs to, the memory that it runs in and what it has open.
 #[derive(Clone)]
 pub(crate) struct Task {
     pub(crate) process: Arc<Process>,
     pub(crate) thread: Arc<Thread>,
     pub(crate) memory: Arc<AddressSpace>,
+    pub(crate) places: Places,
 }
 
 /// What an enclave thread does after it has served a thread of a program.
@@ -80,6 +81,8 @@ pub(crate) enum Then {
     Lend(Task, Resume),
     /// The thread runs another program, in this memory.
     Replace(Arc<AddressSpace>),
+    /// The thread goes on with other descriptors, or in another place.
+    Move,
 }
 
 /// What an enclave thread is to do for the thread that it has.
@@ -92,6 +95,22 @@ enum Work {
 
 /// Above all numbers of Linux's system calls.
 const NUMBERS_END: u64 = 1024;
+
+impl Task {
+    /// A thread of a process.
+    pub(crate) fn new(process: Arc<Process>, thread: Arc<Thread>) -> Self {
+        Self {
+            memory: process.memory(),
+            places: places_of(&process, &thread),
+            process,
+            thread,
+        }
+    }
+}
+
+fn places_of(process: &Process, thread: &Thread) -> Places {
+    thread.own_places().unwrap_or_else(|| process.places())
+}
 
 impl Slots {
     fn new(count: u32) -> Arc<Self> {
@@ -187,12 +206,7 @@ impl Libos {
         if !thread.notify() {
             tell(thread.number());
         } else if let Some(process) = self.processes.of_thread(thread.tid()) {
-            let memory = process.memory();
-            let task = Task {
-                process,
-                thread: thread.clone(),
-                memory,
-            };
+            let task = Task::new(process, thread.clone());
             self.scheduler.make_ready(self.machine, task);
         }
     }
@@ -298,8 +312,15 @@ impl Libos {
                 Then::Replace(memory) => {
                     if let Some(task) = self.slot().write().as_mut() {
                         task.memory = memory;
+                        task.places = places_of(&task.process, &task.thread);
                     }
                     self.load_extended(None);
+                    Work::Resume(Resume::Return)
+                }
+                Then::Move => {
+                    if let Some(task) = self.slot().write().as_mut() {
+                        task.places = places_of(&task.process, &task.thread);
+                    }
                     Work::Resume(Resume::Return)
                 }
             };

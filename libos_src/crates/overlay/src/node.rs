@@ -21,6 +21,7 @@ pub(crate) struct Node {
     /// What it began as; `None` for what was made since.
     pub(crate) lower: Option<Lower>,
     state: Mutex<State>,
+    writing: Mutex<()>,
 }
 
 /// A file of the lower file system.
@@ -60,6 +61,7 @@ impl Node {
             kind,
             lower,
             state: Mutex::new(state),
+            writing: Mutex::new(()),
         })
     }
 
@@ -295,6 +297,10 @@ pub(crate) fn unless_missing<T>(found: Result<T>) -> Result<Option<T>> {
 }
 
 impl Inode for Node {
+    fn writing(&self) -> Option<&Mutex<()>> {
+        Some(&self.writing)
+    }
+
     fn kind(&self) -> FileType {
         self.kind
     }

@@ -24,6 +24,7 @@ pub(crate) struct Node {
     kind: FileType,
     represents: DeviceNumber,
     state: Mutex<State>,
+    writing: Mutex<()>,
 }
 
 /// What can change. Two states are locked together only by a rename, which holds the tree lock.
@@ -83,6 +84,7 @@ impl Node {
             kind: node.kind,
             represents: node.represents,
             state: Mutex::new(state),
+            writing: Mutex::new(()),
         }))
     }
 
@@ -188,6 +190,10 @@ impl State {
 }
 
 impl Inode for Node {
+    fn writing(&self) -> Option<&Mutex<()>> {
+        Some(&self.writing)
+    }
+
     fn kind(&self) -> FileType {
         self.kind
     }

@@ -6,6 +6,7 @@ use core::any::Any;
 
 use abi::errno::Errno;
 use bitflags::bitflags;
+use locks::Mutex;
 
 use crate::{
     AttributeChange, ContentId, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags,
@@ -66,6 +67,12 @@ pub trait Inode: Any + Send + Sync {
     /// Writes `data` at the end of the file as one step, and returns the offset after it.
     fn append(&self, _data: &[u8]) -> Result<(u64, usize)> {
         Err(wrong_kind(self.kind()))
+    }
+
+    /// Held during each write and change of size through an open file, so that a write that is made
+    /// of many pieces is one step for other writers. `None` where a write is one piece anyway.
+    fn writing(&self) -> Option<&Mutex<()>> {
+        None
     }
 
     /// As [`read_at`](Self::read_at) with the room of `sink`. What is not more than a copy away goes

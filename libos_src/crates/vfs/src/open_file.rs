@@ -196,6 +196,7 @@ impl OpenFile {
             return self.object.write_from(0, source);
         }
         let mut offset = self.offset.lock();
+        let _writing = self.object.writing().map(Mutex::lock);
         if self.flags().contains(OpenFlags::APPEND) {
             let (end, length) = self.append_all(source)?;
             *offset = end;
@@ -222,6 +223,7 @@ impl OpenFile {
         self.check_seekable()?;
         self.check_writable()?;
         check_offset(offset)?;
+        let _writing = self.object.writing().map(Mutex::lock);
         if self.flags().contains(OpenFlags::APPEND) {
             return self.append_all(source).map(|(_, length)| length);
         }
@@ -374,6 +376,7 @@ impl OpenFile {
         if size_bytes > OFFSET_MAX {
             return Err(Errno::EFBIG);
         }
+        let _writing = self.object.writing().map(Mutex::lock);
         self.object.truncate(size_bytes)?;
         self.location.after_truncate(size_bytes);
         Ok(())

@@ -6,9 +6,9 @@ use abi::errno::Errno;
 
 use crate::walk::{Creates, Destination};
 use crate::{
-    Access, AttributeChange, Capabilities, Credentials, DeviceNumber, FileType, Follow, LastComponent, Location,
-    Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile, OpenFlags, PATH_MAX_BYTES,
-    Parent, Restrictions, Result,
+    Access, AttributeChange, Capabilities, Credentials, DeviceNumber, FileType, Follow,
+    LastComponent, Location, Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile,
+    OpenFlags, PATH_MAX_BYTES, Parent, Restrictions, Result,
 };
 
 /// Where a process stands in a namespace, and with what rights.
@@ -369,9 +369,9 @@ impl Viewpoint {
         let changes_owner = change.user.is_some() || change.group.is_some();
         if changes_owner && !who.can(Capabilities::CHANGE_OWNER) {
             let gives_away = change.user.is_some_and(|user| user != metadata.user)
-                || change.group.is_some_and(|group| {
-                    group != metadata.group && !who.is_member(group)
-                });
+                || change
+                    .group
+                    .is_some_and(|group| group != metadata.group && !who.is_member(group));
             if who.user != metadata.user || gives_away {
                 return Err(Errno::EPERM);
             }

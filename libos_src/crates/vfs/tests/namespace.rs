@@ -8,9 +8,9 @@ use devfs::{DevFs, Random};
 use procfs::{ProcFs, ProcessPlace, ProcessText, Source, SystemText};
 use tmpfs::TmpFs;
 use vfs::{
-    Access, Capabilities, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow, Inode, Location,
-    Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, Restrictions, SeekFrom,
-    SinkState, Timestamp, Viewpoint,
+    Access, Capabilities, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow,
+    Inode, Location, Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, Restrictions,
+    SeekFrom, SinkState, Timestamp, Viewpoint,
 };
 
 struct Stopped;

@@ -16,9 +16,10 @@ pub(crate) struct Descriptor {
 }
 
 /// The descriptors of a process, by number.
-#[derive(Clone)]
 pub(crate) struct Descriptors {
     slots: Vec<Option<Descriptor>>,
+    /// How many processes have them, and threads that share them with no other thread of their own.
+    pub(crate) user_count: u32,
     /// No new number is as high as this.
     limit: usize,
 }
@@ -30,12 +31,22 @@ impl Default for Descriptors {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
+            user_count: 1,
             limit: DESCRIPTORS_MAX,
         }
     }
 }
 
 impl Descriptors {
+    /// The same descriptors for one more user, who shares them with nobody.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            slots: self.slots.clone(),
+            user_count: 1,
+            limit: self.limit,
+        }
+    }
+
     /// Sets the limit of new numbers.
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = usize::try_from(limit).map_or(DESCRIPTORS_MAX, |new| new.min(DESCRIPTORS_MAX));
@@ -85,6 +96,11 @@ impl Descriptors {
         }
         self.put(index, Some(descriptor));
         Ok(index as i32)
+    }
+
+    /// Whether a number is free.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.len() < self.limit || self.slots.iter().any(Option::is_none)
     }
 
     /// Puts a descriptor at a number; returns what was there, which the caller drops unlocked.

@@ -110,6 +110,10 @@ impl Inode for MemoryFile {
         self.content.append(data)
     }
 
+    fn writing(&self) -> Option<&Mutex<()>> {
+        self.content.writing()
+    }
+
     fn truncate(&self, size_bytes: u64) -> Result<(), Errno> {
         let now = self.content.metadata()?.size_bytes;
         if size_bytes < now {

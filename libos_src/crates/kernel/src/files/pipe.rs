@@ -29,6 +29,8 @@ pub(crate) struct Pipe {
     number: u64,
     is_named: bool,
     watchers: Watchers,
+    /// Held by whoever takes bytes out, while they are on their way.
+    reading: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -66,6 +68,7 @@ impl Pipe {
             number,
             is_named,
             watchers: Watchers::new(),
+            reading: Mutex::new(()),
             state: Mutex::new(State {
                 ring: Ring::new(machine, CAPACITY_BYTES),
                 readers: Side::default(),
@@ -184,7 +187,55 @@ impl End {
         state.ring.peek(0, usize::MAX, sink)
     }
 
+    /// Gives bytes to `take`, as many as `buffer` has room for, and keeps those that it does not take.
+    /// `None` if there are none yet; an end is an empty slice's worth, 0.
+    ///
+    /// # Errors
+    /// What `take` says, and then all bytes stay.
+    pub(crate) fn offer(
+        &self,
+        buffer: &mut [u8],
+        take: impl FnOnce(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<Option<usize>, Errno> {
+        let reading = self.pipe.reading.lock();
+        let state = self.pipe.state.lock();
+        if state.ring.len() == 0 {
+            return Ok((state.writers.now == 0).then_some(0));
+        }
+        let count = state.ring.peek(0, buffer.len(), &mut &mut buffer[..])?;
+        drop(state);
+        let taken = take(&buffer[..count])?;
+        let mut state = self.pipe.state.lock();
+        state.ring.skip(taken);
+        let has_room = state.ring.room() >= ATOMIC_BYTES;
+        drop(state);
+        drop(reading);
+        if taken > 0 && has_room {
+            self.pipe.watchers.notify(Readiness::WRITABLE);
+        }
+        Ok(Some(taken))
+    }
+
+    /// Adds as many of `bytes` as there is room for, however few they are (`splice`).
+    pub(crate) fn push_some(&self, mut bytes: &[u8]) -> Result<usize, Errno> {
+        let mut state = self.pipe.state.lock();
+        if state.readers.now == 0 {
+            return Err(Errno::EPIPE);
+        }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let count = state.ring.push(bytes.len(), &mut bytes)?;
+        drop(state);
+        if count == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        self.pipe.watchers.notify(Readiness::READABLE);
+        Ok(count)
+    }
+
     fn pull_piece(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        let _reading = self.pipe.reading.lock();
         let mut state = self.pipe.state.lock();
         if state.ring.len() == 0 && state.writers.now > 0 {
             return Err(Errno::EAGAIN);

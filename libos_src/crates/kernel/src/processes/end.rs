@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use locks::Mutex;
+use vfs::Readiness;
 
 use super::{FIRST_PID, Process};
 use crate::Libos;
@@ -118,6 +119,7 @@ impl Libos {
             process,
             thread,
             memory,
+            ..
         } = task;
         let tid = thread.tid();
         let robust_list = thread.robust_list.load(Ordering::Relaxed);
@@ -126,6 +128,10 @@ impl Libos {
         }
         self.owned_futexes.release_all(memory, self.machine, tid);
         let status = process.survivors.status().unwrap_or(status);
+        if let Some(own) = thread.take_own_places() {
+            own.leave_files();
+            self.sockets.collect_after_close();
+        }
         *process.ended_threads_time.lock() += self.thread_time(thread);
         let last = process.remove_thread(tid, status);
         self.processes.remove_thread(tid);
@@ -155,10 +161,9 @@ impl Libos {
     /// Gives back what a process had, and tells its parent.
     fn finish_process(&self, process: &Arc<Process>, status: EndStatus) {
         process.interval_timers.stop(self);
+        process.processor_limit.stop(self);
         process.timers.clear(self);
-        // Closing files may take long, so it is done without the lock.
-        let descriptors = core::mem::take(&mut *process.descriptors.write());
-        drop(descriptors);
+        process.places().leave_files();
         self.end_session_of(process.pid);
         self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
@@ -170,6 +175,8 @@ impl Libos {
         let ended = self
             .processes
             .end(process, status, self.processor_time(process));
+        process.has_ended.store(true, Ordering::Release);
+        process.end_watchers.notify(Readiness::READABLE);
         for (orphan, signal) in ended.death_signals {
             let info = SignalInfo::from_kill(signal, process.pid, 0);
             // A queue that is full loses real-time signals, as on Linux.

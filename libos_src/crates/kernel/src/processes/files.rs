@@ -12,7 +12,7 @@ use hal::{Clock, Errno, Machine};
 use procfs::{ProcessPlace, ProcessText, Source, SystemText};
 use vfs::Location;
 
-use super::{Process, ProcessTable, Standing};
+use super::{Principal, Process, ProcessTable, Standing};
 use crate::libos::Slots;
 use crate::terminals::Terminals;
 
@@ -56,7 +56,7 @@ impl ProcessFiles {
     }
 
     fn mounts(process: &Process) -> String {
-        let viewpoint = process.viewpoint.read().clone();
+        let viewpoint = process.places().view.read().clone();
         let mut text = String::new();
         for mount in viewpoint.namespace.mounts() {
             let kind = mount.file_system().type_name();
@@ -77,7 +77,7 @@ impl ProcessFiles {
 
     /// As proc(5) has it: ids, device, root, point, options, type, source, options.
     fn mount_info(process: &Process) -> String {
-        let viewpoint = process.viewpoint.read().clone();
+        let viewpoint = process.places().view.read().clone();
         let mut text = String::new();
         for mount in viewpoint.namespace.mounts() {
             let kind = mount.file_system().type_name();
@@ -186,7 +186,7 @@ impl ProcessFiles {
     fn status(&self, process: &Process) -> String {
         let (mapped, resident) = process.memory().sizes_bytes();
         let pid = process.pid;
-        let mask = process.viewpoint.read().creation_mask.bits();
+        let mask = process.places().view.read().creation_mask.bits();
         format!(
             "Name:\t{}\nUmask:\t{mask:04o}\nState:\t{}\nTgid:\t{pid}\nPid:\t{pid}\n\
              PPid:\t{}\n{}VmSize:\t{} kB\nVmRSS:\t{} kB\n\
@@ -336,12 +336,13 @@ impl Source for ProcessFiles {
         match place {
             ProcessPlace::Executable => Ok(process.program().executable.clone()),
             ProcessPlace::WorkingDirectory => {
-                Ok(process.viewpoint.read().working_directory.clone())
+                Ok(process.places().view.read().working_directory.clone())
             }
-            ProcessPlace::Root => Ok(process.viewpoint.read().root.clone()),
+            ProcessPlace::Root => Ok(process.places().view.read().root.clone()),
             ProcessPlace::Descriptor(number) => {
                 let number = i32::try_from(number).map_err(|_| Errno::ENOENT)?;
-                let descriptors = process.descriptors.read();
+                let places = process.places();
+                let descriptors = places.files.read();
                 let file = descriptors.file(number).map_err(|_| Errno::ENOENT)?;
                 Ok(file.location().clone())
             }
@@ -350,7 +351,8 @@ impl Source for ProcessFiles {
 
     fn descriptors(&self, process: u32) -> Result<Vec<u32>, Errno> {
         let process = self.process(process)?;
-        let descriptors = process.descriptors.read();
+        let places = process.places();
+        let descriptors = places.files.read();
         Ok(descriptors.numbers().map(i32::cast_unsigned).collect())
     }
 
@@ -368,7 +370,8 @@ impl Source for ProcessFiles {
     fn descriptor_text(&self, process: u32, descriptor: u32) -> Result<Vec<u8>, Errno> {
         let process = self.process(process)?;
         let number = i32::try_from(descriptor).map_err(|_| Errno::ENOENT)?;
-        let descriptors = process.descriptors.read();
+        let places = process.places();
+        let descriptors = places.files.read();
         let file = descriptors.file(number).map_err(|_| Errno::ENOENT)?.clone();
         let is_closed_on_exec = descriptors.get(number)?.is_closed_on_exec;
         drop(descriptors);
@@ -387,7 +390,7 @@ impl Source for ProcessFiles {
 
     fn text_of_place(&self, place: &Location) -> Vec<u8> {
         match self.caller() {
-            Some(process) => process.viewpoint.read().path_of(place),
+            Some(process) => process.places().view.read().path_of(place),
             None => Vec::new(),
         }
     }
@@ -421,8 +424,11 @@ fn ticks_of(time: Duration) -> u64 {
 
 /// The lines of `status` about users and groups.
 fn owners(process: &Process) -> String {
-    let Standing { user, group, .. } = *process.standing.lock();
-    let credentials = process.viewpoint.read().credentials.clone();
+    let Principal {
+        standing,
+        credentials,
+    } = process.principal();
+    let Standing { user, group, .. } = standing;
     let mut text = String::new();
     for (label, ids, for_files) in [
         ("Uid", user, credentials.user),
@@ -437,6 +443,17 @@ fn owners(process: &Process) -> String {
         let _ = write!(text, "{group} ");
     }
     text.push('\n');
+    let sets = standing.capabilities;
+    for (label, set) in [
+        ("CapInh", sets.inheritable),
+        ("CapPrm", sets.permitted),
+        ("CapEff", sets.effective),
+        ("CapBnd", sets.bounding),
+        ("CapAmb", sets.ambient),
+    ] {
+        let _ = writeln!(text, "{label}:\t{:016x}", set.bits());
+    }
+    let _ = writeln!(text, "NoNewPrivs:\t{}", u8::from(standing.gains_nothing));
     text
 }
 

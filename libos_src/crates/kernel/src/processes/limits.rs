@@ -28,19 +28,28 @@ impl Limit {
 }
 
 impl Limits {
+    pub(crate) const CPU: u32 = 0;
+    pub(crate) const FILE_SIZE: u32 = 1;
     pub(crate) const DATA: u32 = 2;
     pub(crate) const STACK: u32 = 3;
     pub(crate) const CORE: u32 = 4;
     pub(crate) const PROCESSES: u32 = 6;
     pub(crate) const DESCRIPTORS: u32 = 7;
     pub(crate) const ADDRESS_SPACE: u32 = 9;
+    pub(crate) const NICE: u32 = 13;
+    pub(crate) const REAL_TIME_PRIORITY: u32 = 14;
     /// Those that a program may lower with the effect that Linux gives them, and that of core
     /// files, of which there are none.
-    pub(crate) const HELD: [u32; 4] = [
+    pub(crate) const HELD: [u32; 9] = [
+        Self::CPU,
+        Self::FILE_SIZE,
         Self::DATA,
         Self::CORE,
+        Self::PROCESSES,
         Self::DESCRIPTORS,
         Self::ADDRESS_SPACE,
+        Self::NICE,
+        Self::REAL_TIME_PRIORITY,
     ];
     const COUNT: u32 = 16;
 
@@ -58,13 +67,25 @@ impl Limits {
         self.0.get(resource as usize).copied().ok_or(Errno::EINVAL)
     }
 
-    /// Changes a limit. `EPERM` for a hard limit that is raised: it is the configuration's.
-    pub(crate) fn set(&mut self, resource: u32, new: Limit) -> Result<(), Errno> {
+    /// What counts of a limit.
+    pub(crate) const fn soft(&self, resource: u32) -> u64 {
+        self.0[resource as usize].soft
+    }
+
+    /// Changes a limit. `EPERM` for a hard limit that is raised without the right to, or above what
+    /// the configuration gives of memory and what there is of descriptors.
+    pub(crate) fn set(&mut self, resource: u32, new: Limit, may_raise: bool) -> Result<(), Errno> {
+        const GIVEN: [u32; 4] = [
+            Limits::DATA,
+            Limits::STACK,
+            Limits::DESCRIPTORS,
+            Limits::ADDRESS_SPACE,
+        ];
         let limit = self.0.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
         }
-        if new.hard > limit.hard {
+        if new.hard > limit.hard && (!may_raise || GIVEN.contains(&resource)) {
             return Err(Errno::EPERM);
         }
         *limit = new;

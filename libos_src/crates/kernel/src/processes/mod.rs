@@ -3,6 +3,7 @@
 mod end;
 mod files;
 mod limits;
+mod places;
 mod process;
 mod standing;
 mod stop;
@@ -12,8 +13,9 @@ mod wait;
 pub(crate) use end::{EndStatus, Survivors};
 pub(crate) use files::ProcessFiles;
 pub(crate) use limits::{Limit, Limits};
+pub(crate) use places::Places;
 pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
-pub(crate) use standing::{Ids, Standing};
+pub(crate) use standing::{CapabilitySets, Ids, Principal, SECURE_KEEP_CAPABILITIES, Standing};
 pub(crate) use stop::Stop;
 pub(crate) use table::{FIRST_PID, ProcessTable, Target};
 pub(crate) use wait::{Change, Children, WaitFor, Waited};

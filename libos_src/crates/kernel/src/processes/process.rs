@@ -7,27 +7,24 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use core::time::Duration;
 
 use locks::{Mutex, RwLock};
-use vfs::{Location, Viewpoint};
+use vfs::{Location, Watchers};
 
-use super::{EndStatus, Limits, Standing, Stop, Survivors};
-use crate::files::Descriptors;
+use super::{EndStatus, Limits, Places, Principal, Standing, Stop, Survivors};
 use crate::memory::AddressSpace;
 use crate::signals::{ProcessSignals, Signal, SignalInfo, SignalSet};
 use crate::threads::Thread;
-use crate::timers::{IntervalTimers, PosixTimers};
+use crate::timers::{IntervalTimers, PosixTimers, ProcessorLimit};
 
 /// A process: memory, files, signals and threads.
 pub(crate) struct Process {
     /// Its id.
     pub(crate) pid: u32,
-    /// Its descriptors.
-    pub(crate) descriptors: RwLock<Descriptors>,
-    /// Where it stands in the file systems.
-    pub(crate) viewpoint: RwLock<Viewpoint>,
     /// Its signals.
     pub(crate) signals: Mutex<ProcessSignals>,
     /// Its three timers of `setitimer`.
     pub(crate) interval_timers: IntervalTimers,
+    /// Who watches what it uses of processors.
+    pub(crate) processor_limit: ProcessorLimit,
     /// Its timers of `timer_create`.
     pub(crate) timers: PosixTimers,
     /// Whether job control has stopped it.
@@ -36,7 +33,7 @@ pub(crate) struct Process {
     pub(crate) ended_threads_time: Mutex<Duration>,
     /// Its limits.
     pub(crate) limits: Mutex<Limits>,
-    /// Whose it is.
+    /// Whose it is, as far as its threads have no identity of their own.
     pub(crate) standing: Mutex<Standing>,
     /// `oom_score_adj`, which children inherit.
     pub(crate) score_adjustment: AtomicI32,
@@ -48,8 +45,15 @@ pub(crate) struct Process {
     pub(crate) began: Duration,
     /// The times of the children that it has waited for.
     pub(crate) children_time: Mutex<Duration>,
+    /// Whether all its threads have ended.
+    pub(crate) has_ended: AtomicBool,
+    /// Who waits for its end by a descriptor.
+    pub(crate) end_watchers: Watchers,
+    /// Whether others of the same user may look into it (`PR_SET_DUMPABLE`).
+    pub(crate) is_dumpable: AtomicBool,
     /// Its memory; `execve` replaces it.
     memory: RwLock<Arc<AddressSpace>>,
+    places: RwLock<Places>,
     program: RwLock<Arc<ProgramRecord>>,
     /// Who waits until this process leaves the memory that it borrowed.
     vfork: Mutex<Option<Arc<Vfork>>>,
@@ -86,8 +90,7 @@ struct Threads {
 pub(crate) struct NewProcess {
     pub(crate) pid: u32,
     pub(crate) memory: Arc<AddressSpace>,
-    pub(crate) descriptors: Descriptors,
-    pub(crate) viewpoint: Viewpoint,
+    pub(crate) places: Places,
     pub(crate) signals: ProcessSignals,
     pub(crate) limits: Limits,
     pub(crate) standing: Standing,
@@ -100,10 +103,9 @@ impl Process {
     pub(crate) fn new(new: NewProcess) -> Self {
         Self {
             pid: new.pid,
-            descriptors: RwLock::new(new.descriptors),
-            viewpoint: RwLock::new(new.viewpoint),
             signals: Mutex::new(new.signals),
             interval_timers: IntervalTimers::default(),
+            processor_limit: ProcessorLimit::default(),
             timers: PosixTimers::default(),
             stop: Stop::default(),
             ended_threads_time: Mutex::default(),
@@ -114,7 +116,11 @@ impl Process {
             waiting_for_children: Mutex::default(),
             began: new.began,
             children_time: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+            end_watchers: Watchers::new(),
+            is_dumpable: AtomicBool::new(true),
             memory: RwLock::new(new.memory),
+            places: RwLock::new(new.places),
             program: RwLock::new(new.program),
             vfork: Mutex::default(),
             threads: Mutex::new(Threads {
@@ -127,6 +133,34 @@ impl Process {
     /// Its memory.
     pub(crate) fn memory(&self) -> Arc<AddressSpace> {
         self.memory.read().clone()
+    }
+
+    /// What it has open, and where it stands.
+    pub(crate) fn places(&self) -> Places {
+        self.places.read().clone()
+    }
+
+    /// It has other descriptors, or stands elsewhere, from now on.
+    pub(crate) fn set_places(&self, places: Places) {
+        *self.places.write() = places;
+    }
+
+    /// Whose it is, as its first thread has it.
+    pub(crate) fn standing(&self) -> Standing {
+        let own = self.thread(self.pid).and_then(|first| first.principal());
+        own.map_or_else(|| *self.standing.lock(), |own| own.standing)
+    }
+
+    /// Who it acts as, as its first thread has it.
+    pub(crate) fn principal(&self) -> Principal {
+        let own = self.thread(self.pid).and_then(|first| first.principal());
+        own.map_or_else(
+            || Principal {
+                standing: *self.standing.lock(),
+                credentials: self.places().view.read().credentials.clone(),
+            },
+            |own| *own,
+        )
     }
 
     /// Its program.

@@ -3,6 +3,7 @@
 //! The user and group for files are in the process's [`vfs::Viewpoint`]; here is the rest.
 
 use hal::Errno;
+use vfs::{Capabilities, Credentials};
 
 /// Whose a process is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,9 +12,194 @@ pub(crate) struct Standing {
     pub(crate) user: Ids,
     /// Its group.
     pub(crate) group: Ids,
-    /// Its nice value, from -20 to 19. The host schedules as it likes; the value is kept for who
-    /// asks.
-    pub(crate) nice: i8,
+    /// What it may do besides.
+    pub(crate) capabilities: CapabilitySets,
+    /// Whether `execve` never gives it more (`PR_SET_NO_NEW_PRIVS`).
+    pub(crate) gains_nothing: bool,
+    /// `PR_SET_SECUREBITS`.
+    pub(crate) secure_bits: u32,
+}
+
+/// Who a thread acts as.
+#[derive(Clone, Debug)]
+pub(crate) struct Principal {
+    /// Its ids and capabilities.
+    pub(crate) standing: Standing,
+    /// The user, groups and capabilities for files.
+    pub(crate) credentials: Credentials,
+}
+
+/// The capabilities of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CapabilitySets {
+    /// What it may do now.
+    pub(crate) effective: Capabilities,
+    /// What it may make effective.
+    pub(crate) permitted: Capabilities,
+    /// What programs may take over that ask for it.
+    pub(crate) inheritable: Capabilities,
+    /// What programs take over that do not.
+    pub(crate) ambient: Capabilities,
+    /// What programs may get at all.
+    pub(crate) bounding: Capabilities,
+}
+
+impl Default for CapabilitySets {
+    /// Those of the superuser.
+    fn default() -> Self {
+        Self {
+            effective: Capabilities::ALL,
+            permitted: Capabilities::ALL,
+            inheritable: Capabilities::empty(),
+            ambient: Capabilities::empty(),
+            bounding: Capabilities::ALL,
+        }
+    }
+}
+
+/// `SECBIT_NOROOT`: the superuser's id gives programs no capabilities.
+pub(crate) const SECURE_NO_ROOT: u32 = 1;
+/// `SECBIT_NO_SETUID_FIXUP`: a change of ids changes no capabilities.
+const SECURE_NO_FIX_UP: u32 = 4;
+/// `SECBIT_KEEP_CAPS`: who stops being the superuser keeps what is permitted.
+pub(crate) const SECURE_KEEP_CAPABILITIES: u32 = 16;
+
+impl Principal {
+    /// Whether it has a capability.
+    pub(crate) const fn can(&self, capability: Capabilities) -> bool {
+        self.standing.can(capability)
+    }
+
+    /// It has other user ids from now on.
+    pub(crate) fn set_user(&mut self, user: Ids) {
+        let before = core::mem::replace(&mut self.standing.user, user);
+        self.credentials.user = user.effective;
+        if self.standing.secure_bits & SECURE_NO_FIX_UP == 0 {
+            let keeps = self.standing.secure_bits & SECURE_KEEP_CAPABILITIES != 0;
+            self.standing.capabilities.follow(before, user, keeps);
+        }
+        self.credentials.capabilities = self.standing.capabilities.effective;
+    }
+
+    /// It has other group ids from now on.
+    pub(crate) const fn set_group(&mut self, group: Ids) {
+        self.standing.group = group;
+        self.credentials.group = group.effective;
+    }
+
+    /// It has other capabilities from now on.
+    pub(crate) const fn set_capabilities(&mut self, sets: CapabilitySets) {
+        self.standing.capabilities = sets;
+        self.credentials.capabilities = sets.effective;
+    }
+
+    /// It is another user for files (`setfsuid`).
+    pub(crate) fn set_file_user(&mut self, user: u32) {
+        let before = core::mem::replace(&mut self.credentials.user, user);
+        let sets = &mut self.standing.capabilities;
+        if before == 0 && user != 0 {
+            sets.effective.remove(Capabilities::OF_FILES);
+        } else if before != 0 && user == 0 {
+            sets.effective |= sets.permitted & Capabilities::OF_FILES;
+        }
+        self.credentials.capabilities = sets.effective;
+    }
+
+    /// It runs another program, whose file belongs to `user` and `group` as far as these are given:
+    /// those of its set-id bits. Returns whether the program must not trust its environment.
+    pub(crate) fn start_program(&mut self, user: Option<u32>, group: Option<u32>) -> bool {
+        let before = self.standing;
+        let (user, group) = if before.gains_nothing {
+            (None, None)
+        } else {
+            (user, group)
+        };
+        let of_program = |ids: Ids, id: Option<u32>| {
+            let effective = id.unwrap_or(ids.effective);
+            Ids {
+                effective,
+                saved: effective,
+                ..ids
+            }
+        };
+        let standing = &mut self.standing;
+        standing.user = of_program(before.user, user);
+        standing.group = of_program(before.group, group);
+        let gains_ids = before.user.effective != standing.user.effective
+            || before.group.effective != standing.group.effective;
+        standing.secure_bits &= !SECURE_KEEP_CAPABILITIES;
+        let sets = &mut standing.capabilities;
+        if gains_ids {
+            sets.ambient = Capabilities::empty();
+        }
+        let is_root = standing.secure_bits & SECURE_NO_ROOT == 0;
+        let ids = standing.user;
+        (sets.permitted, sets.effective) = if is_root && (ids.real == 0 || ids.effective == 0) {
+            let all = sets.inheritable | sets.bounding;
+            let now = if ids.effective == 0 {
+                all
+            } else {
+                sets.ambient
+            };
+            (all, now)
+        } else {
+            (sets.ambient, sets.ambient)
+        };
+        let gains = ids.real != 0 && !sets.ambient.contains(sets.permitted);
+        self.credentials.user = ids.effective;
+        self.credentials.group = self.standing.group.effective;
+        self.credentials.capabilities = self.standing.capabilities.effective;
+        let is_other =
+            ids.real != ids.effective || self.standing.group.real != self.standing.group.effective;
+        (gains_ids && is_other) || gains
+    }
+}
+
+impl CapabilitySets {
+    /// What happens to them when user ids change (capabilities(7)).
+    fn follow(&mut self, before: Ids, now: Ids, keeps: bool) {
+        if before.has(0) && !now.has(0) {
+            if !keeps {
+                self.permitted = Capabilities::empty();
+                self.effective = Capabilities::empty();
+            }
+            self.ambient = Capabilities::empty();
+        }
+        if before.effective == 0 && now.effective != 0 {
+            self.effective = Capabilities::empty();
+        } else if before.effective != 0 && now.effective == 0 {
+            self.effective = self.permitted;
+        }
+    }
+}
+
+impl Standing {
+    /// Whether it has a capability.
+    pub(crate) const fn can(&self, capability: Capabilities) -> bool {
+        self.capabilities.effective.contains(capability)
+    }
+
+    /// Whether it may send signals to a process of `target`, not knowing of sessions.
+    pub(crate) const fn may_signal(&self, target: &Self) -> bool {
+        let (own, their) = (self.user, target.user);
+        own.effective == their.real
+            || own.effective == their.saved
+            || own.real == their.real
+            || own.real == their.saved
+            || self.can(Capabilities::KILL)
+    }
+
+    /// Whether it may look into a process of `target` (`ptrace(2)`) or set its limits.
+    pub(crate) fn may_look_into(&self, target: &Self) -> bool {
+        let is_same = |own: Ids, their: Ids| {
+            [their.real, their.effective, their.saved]
+                .iter()
+                .all(|&id| id == own.real)
+        };
+        let is_theirs = is_same(self.user, target.user) && is_same(self.group, target.group);
+        let has_more = !(self.capabilities.permitted).contains(target.capabilities.permitted);
+        (is_theirs && !has_more) || self.can(Capabilities::TRACE)
+    }
 }
 
 /// The ids of one sort.
@@ -27,20 +213,13 @@ pub(crate) struct Ids {
     pub(crate) saved: u32,
 }
 
-impl Standing {
-    /// Whether it may become whoever it likes (`CAP_SETUID`, `CAP_SETGID`).
-    pub(crate) const fn is_superuser(&self) -> bool {
-        self.user.effective == 0
-    }
-}
-
 impl Ids {
     /// As `setuid(2)`.
     ///
     /// # Errors
     /// `EPERM`.
-    pub(crate) fn set(self, id: u32, is_superuser: bool) -> Result<Self, Errno> {
-        if is_superuser {
+    pub(crate) fn set(self, id: u32, may_be_anybody: bool) -> Result<Self, Errno> {
+        if may_be_anybody {
             return Ok(Self {
                 real: id,
                 effective: id,
@@ -64,11 +243,11 @@ impl Ids {
         self,
         real: Option<u32>,
         effective: Option<u32>,
-        is_superuser: bool,
+        may_be_anybody: bool,
     ) -> Result<Self, Errno> {
         let may_be_real = real.is_none_or(|id| [self.real, self.effective].contains(&id));
         let may_be_effective = effective.is_none_or(|id| self.has(id));
-        if !(is_superuser || (may_be_real && may_be_effective)) {
+        if !(may_be_anybody || (may_be_real && may_be_effective)) {
             return Err(Errno::EPERM);
         }
         let new = effective.unwrap_or(self.effective);
@@ -87,10 +266,10 @@ impl Ids {
     pub(crate) fn set_three(
         self,
         [real, effective, saved]: [Option<u32>; 3],
-        is_superuser: bool,
+        may_be_anybody: bool,
     ) -> Result<Self, Errno> {
         let all = [real, effective, saved];
-        if !is_superuser && !all.iter().flatten().all(|&id| self.has(id)) {
+        if !may_be_anybody && !all.iter().flatten().all(|&id| self.has(id)) {
             return Err(Errno::EPERM);
         }
         Ok(Self {
@@ -140,5 +319,61 @@ mod tests {
         let gone = MIXED.set(7, true).expect("it may");
         assert_eq!(gone.set(1, false), Err(Errno::EPERM));
         assert!(!gone.has(1));
+    }
+
+    fn root() -> Principal {
+        Principal {
+            standing: Standing::default(),
+            credentials: Credentials::superuser(),
+        }
+    }
+
+    #[test]
+    fn who_stops_being_the_superuser_has_no_capabilities() {
+        let mut who = root();
+        let user = who.standing.user.set(7, true).expect("it may");
+
+        who.set_user(user);
+
+        assert_eq!(who.standing.capabilities.permitted, Capabilities::empty());
+        assert_eq!(who.credentials.capabilities, Capabilities::empty());
+    }
+
+    #[test]
+    fn who_may_come_back_has_them_permitted() {
+        let mut who = root();
+        let all = [None, Some(7), None];
+        who.set_user(who.standing.user.set_three(all, true).expect("it may"));
+        assert!(!who.can(Capabilities::KILL));
+        assert_eq!(who.standing.capabilities.permitted, Capabilities::ALL);
+
+        let all = [None, Some(0), None];
+        who.set_user(who.standing.user.set_three(all, false).expect("saved"));
+
+        assert!(who.can(Capabilities::KILL));
+    }
+
+    #[test]
+    fn a_program_with_the_superusers_set_user_id_bit_has_all() {
+        let mut who = root();
+        who.set_user(who.standing.user.set(7, true).expect("it may"));
+
+        assert!(who.start_program(Some(0), None));
+
+        assert_eq!(who.credentials.user, 0);
+        assert!(who.can(Capabilities::CHANGE_OWNER));
+        assert_eq!(who.standing.user.real, 7);
+    }
+
+    #[test]
+    fn who_gains_nothing_starts_it_as_any_program() {
+        let mut who = root();
+        who.set_user(who.standing.user.set(7, true).expect("it may"));
+        who.standing.gains_nothing = true;
+
+        assert!(!who.start_program(Some(0), Some(0)));
+
+        assert_eq!(who.standing.user.effective, 7);
+        assert_eq!(who.credentials.capabilities, Capabilities::empty());
     }
 }

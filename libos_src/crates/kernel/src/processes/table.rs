@@ -242,6 +242,19 @@ impl ProcessTable {
         (members.by_pid.len(), members.by_tid.len())
     }
 
+    /// How many threads the processes of a user have.
+    pub(crate) fn threads_of(&self, user: u32) -> u64 {
+        let members = self.0.lock();
+        let live: Vec<_> = (members.live())
+            .map(|member| member.process.clone())
+            .collect();
+        drop(members);
+        let own = live
+            .iter()
+            .filter(|process| process.standing().user.real == user);
+        own.map(|process| process.thread_count() as u64).sum()
+    }
+
     /// The parent's id; 0 for the first process.
     pub(crate) fn parent(&self, pid: u32) -> u32 {
         (self.0.lock().by_pid.get(&pid)).map_or(0, |member| member.parent)

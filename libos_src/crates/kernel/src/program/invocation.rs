@@ -9,6 +9,7 @@ use vfs::Viewpoint;
 
 use super::image::{Image, Source};
 use super::loader::{Executable, LoadError};
+use crate::processes::Ids;
 
 /// A program that is ready to be loaded: nothing about its files is left to be refused.
 pub(crate) struct Invocation {
@@ -22,6 +23,19 @@ pub(crate) struct Invocation {
     pub(crate) env: Vec<Vec<u8>>,
     /// The path that was asked for (`AT_EXECFN`).
     pub(crate) path: Vec<u8>,
+    /// Who runs it.
+    pub(crate) run_as: RunAs,
+}
+
+/// Who a program is run by, as its auxiliary vector tells it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RunAs {
+    /// Its user.
+    pub(crate) user: Ids,
+    /// Its group.
+    pub(crate) group: Ids,
+    /// Whether it must not trust its environment (`AT_SECURE`).
+    pub(crate) is_secure: bool,
 }
 
 /// An ELF file and what it asks for.
@@ -94,6 +108,7 @@ impl Invocation {
             argv,
             env,
             path: path.to_vec(),
+            run_as: RunAs::default(),
         })
     }
 

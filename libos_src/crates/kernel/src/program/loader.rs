@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{Access, FileType, Follow, Location, MountFlags, Viewpoint};
+use vfs::{Access, FileType, Follow, Location, Mode, MountFlags, Viewpoint};
 
 use super::image::{BadImage, Image, Segment, Source};
 use super::invocation::{Binary, Invocation};
@@ -74,6 +74,19 @@ impl Executable {
             len_bytes: metadata.size_bytes,
             location,
         })
+    }
+
+    /// Whose rights a program of it has (`S_ISUID`, `S_ISGID`), where that is not the caller's.
+    pub(crate) fn set_ids(&self) -> Result<[Option<u32>; 2], Errno> {
+        if (self.location.mount().flags()).contains(MountFlags::NO_SET_USER) {
+            return Ok([None; 2]);
+        }
+        let metadata = self.location.metadata()?;
+        let mode = metadata.mode;
+        let user = mode.contains(Mode::SET_USER).then_some(metadata.user);
+        // Without group execution the bit means something else.
+        let group = mode.contains(Mode::SET_GROUP | Mode::GROUP_EXECUTE);
+        Ok([user, group.then_some(metadata.group)])
     }
 
     /// Where it is.

@@ -8,6 +8,6 @@ mod start;
 
 #[cfg(test)]
 pub(crate) use image::{BadImage, Image, Source};
-pub(crate) use invocation::Invocation;
+pub(crate) use invocation::{Invocation, RunAs};
 use loader::load;
 pub(crate) use loader::{Executable, LoadError};

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use hal::{Errno, Machine, PAGE_SIZE};
 
+use super::invocation::RunAs;
 use super::loader::Loaded;
 use crate::memory::AddressSpace;
 
@@ -20,6 +21,8 @@ pub(crate) struct StackPlan<'a> {
     pub(crate) env: &'a [Vec<u8>],
     /// The path it was started by.
     pub(crate) path: &'a [u8],
+    /// Who runs it.
+    pub(crate) run_as: &'a RunAs,
 }
 
 const AT_PHDR: u64 = 3;
@@ -85,7 +88,7 @@ fn words(
     env: &[u64],
     [path, platform, random]: [u64; 3],
 ) -> Vec<u64> {
-    let loaded = plan.loaded;
+    let (loaded, run_as) = (plan.loaded, plan.run_as);
     let mut words = Vec::from([argv.len() as u64]);
     words.extend(argv);
     words.push(0);
@@ -101,11 +104,11 @@ fn words(
         (AT_BASE, loaded.interpreter_base),
         (AT_FLAGS, 0),
         (AT_ENTRY, loaded.entry),
-        (AT_UID, 0),
-        (AT_EUID, 0),
-        (AT_GID, 0),
-        (AT_EGID, 0),
-        (AT_SECURE, 0),
+        (AT_UID, run_as.user.real.into()),
+        (AT_EUID, run_as.user.effective.into()),
+        (AT_GID, run_as.group.real.into()),
+        (AT_EGID, run_as.group.effective.into()),
+        (AT_SECURE, run_as.is_secure.into()),
         (AT_RANDOM, random),
         (AT_HWCAP2, HWCAP2_FSGSBASE),
         (AT_EXECFN, path),

@@ -27,6 +27,7 @@ impl Libos {
             argv: &invocation.argv,
             env: &invocation.env,
             path: &invocation.path,
+            run_as: &invocation.run_as,
         };
         let rsp = self.make_stack(memory, &plan).map_err(|errno| LoadError {
             errno,

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 
 use hal::{ExceptionInfo, LogLevel, UserRegs, Vector};
+use locks::Mutex;
 use vfs::Readiness;
 
 use super::exception::{absent_page, access_of, signal_of};
@@ -103,6 +104,7 @@ impl Libos {
             process,
             thread,
             memory,
+            ..
         } = task;
         let mut is_absent = false;
         if info.vector == Vector::PAGE_FAULT {
@@ -336,7 +338,8 @@ impl ThreadSignals {
 /// The signals of a process.
 #[derive(Debug, Default)]
 pub(crate) struct ProcessSignals {
-    actions: super::Actions,
+    /// What is to be done with each, which processes can share (`CLONE_SIGHAND`).
+    actions: Arc<Mutex<super::Actions>>,
     /// What was sent to the process as a whole.
     pub(crate) pending: super::Pending,
 }
@@ -345,6 +348,14 @@ impl ProcessSignals {
     /// Those that a child of this process begins with: the same actions, nothing pending.
     pub(crate) fn of_child(&self) -> Self {
         Self {
+            actions: Arc::new(Mutex::new(self.actions.lock().clone())),
+            pending: super::Pending::default(),
+        }
+    }
+
+    /// Those of a child that has the very same actions.
+    pub(crate) fn shared(&self) -> Self {
+        Self {
             actions: self.actions.clone(),
             pending: super::Pending::default(),
         }
@@ -352,23 +363,25 @@ impl ProcessSignals {
 
     /// The process runs another program: what was handled is no more, what was ignored still is.
     pub(crate) fn forget_handlers(&mut self) {
-        self.actions.forget_handlers();
+        let mut actions = self.actions.lock().clone();
+        actions.forget_handlers();
+        self.actions = Arc::new(Mutex::new(actions));
     }
 
     /// Whether only the ends of children are of interest (`SA_NOCLDSTOP`).
-    pub(crate) const fn ignores_stops_of_children(&self) -> bool {
-        self.actions.get(Signal::CHLD).ignores_stops()
+    pub(crate) fn ignores_stops_of_children(&self) -> bool {
+        self.actions.lock().get(Signal::CHLD).ignores_stops()
     }
 
     /// Whether the ends of children are of no interest (`SIG_IGN` or `SA_NOCLDWAIT`).
-    pub(crate) const fn forgets_children(&self) -> bool {
-        let action = self.actions.get(Signal::CHLD);
+    pub(crate) fn forgets_children(&self) -> bool {
+        let action = self.actions.lock().get(Signal::CHLD);
         action.handler == Action::IGNORE || action.forgets_children()
     }
 
     /// What is to be done with a signal.
-    pub(crate) const fn action(&self, signal: Signal) -> Action {
-        self.actions.get(signal)
+    pub(crate) fn action(&self, signal: Signal) -> Action {
+        self.actions.lock().get(signal)
     }
 
     /// Changes what is to be done with a signal, and returns what was.
@@ -376,14 +389,15 @@ impl ProcessSignals {
         if action.ignores(signal) {
             self.pending.forget(signal);
         }
-        self.actions.replace(signal, action)
+        self.actions.lock().replace(signal, action)
     }
 
     /// The action for a delivery that happens now: a one-shot handler is gone afterwards.
     fn take_action(&mut self, signal: Signal) -> Action {
-        let action = self.actions.get(signal);
+        let mut actions = self.actions.lock();
+        let action = actions.get(signal);
         if action.has_handler() && action.is_one_shot() {
-            self.actions.replace(signal, Action::default());
+            actions.replace(signal, Action::default());
         }
         action
     }

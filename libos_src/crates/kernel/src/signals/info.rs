@@ -114,6 +114,16 @@ impl SignalInfo {
             .then(|| (self.fields[0] as u32, self.fields[1] as i32))
     }
 
+    /// Its number, as the sender has it.
+    pub(crate) const fn number(&self) -> i32 {
+        self.number
+    }
+
+    /// Whether it says that the kernel sent it, or `tkill`, which others must not say.
+    pub(crate) const fn is_from_kernel(&self) -> bool {
+        self.code >= 0 || self.code == SI_TKILL
+    }
+
     /// Why it was sent: positive by the kernel, negative or zero by a process.
     pub(crate) const fn code(&self) -> i32 {
         self.code

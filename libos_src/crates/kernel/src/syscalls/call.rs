@@ -176,7 +176,7 @@ impl Call<'_> {
         if directory == AT_WORKING_DIRECTORY || path.first() == Some(&b'/') {
             return Ok(None);
         }
-        let descriptors = self.process.descriptors.read();
+        let descriptors = self.task.places.files.read();
         Ok(Some(descriptors.file(directory)?.location().clone()))
     }
 }

@@ -1,9 +1,12 @@
 //! Making threads and processes.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::{Errno, UserRegs};
+use locks::RwLock;
+use vfs::{Capabilities, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
@@ -11,7 +14,7 @@ use super::records::CloneArguments;
 use super::thread::is_thread_pointer;
 use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
-use crate::processes::{NewProcess, Process, Vfork};
+use crate::processes::{Limits, NewProcess, Places, Principal, Process, Vfork};
 use crate::signals::Signal;
 use crate::threads::{Resume, Thread};
 
@@ -20,6 +23,7 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_FS: u64 = 0x200;
 const CLONE_FILES: u64 = 0x400;
 const CLONE_SIGHAND: u64 = 0x800;
+const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_PARENT: u64 = 0x8000;
 const CLONE_THREAD: u64 = 0x1_0000;
@@ -28,7 +32,9 @@ const CLONE_SETTLS: u64 = 0x8_0000;
 const CLONE_PARENT_SETTID: u64 = 0x10_0000;
 const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
 const CLONE_DETACHED: u64 = 0x40_0000;
+const CLONE_UNTRACED: u64 = 0x80_0000;
 const CLONE_CHILD_SETTID: u64 = 0x100_0000;
+const CLONE_IO: u64 = 0x8000_0000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// What every thread shares with the others.
@@ -39,9 +45,17 @@ const FOR_BOTH: u64 = CLONE_VM
     | CLONE_PARENT_SETTID
     | CLONE_CHILD_CLEARTID
     | CLONE_DETACHED
+    | CLONE_UNTRACED
+    | CLONE_IO
+    | CLONE_FS
+    | CLONE_FILES
+    | CLONE_SIGHAND
     | CLONE_CHILD_SETTID;
-const FOR_THREADS: u64 = FOR_BOTH | SHARED_BY_THREADS | CLONE_FS | CLONE_FILES;
-const FOR_PROCESSES: u64 = FOR_BOTH | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND;
+const FOR_THREADS: u64 = FOR_BOTH | SHARED_BY_THREADS;
+const FOR_PROCESSES: u64 =
+    FOR_BOTH | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_PIDFD;
+/// New name spaces: users, mounts and the like.
+const NAME_SPACES: u64 = 0x80 | 0x2_0000 | 0x7e00_0000;
 
 /// A thread or process as both forms of the call describe it.
 struct NewTask {
@@ -53,6 +67,8 @@ struct NewTask {
     thread_pointer: u64,
     /// What the parent gets when a process ends, or 0.
     exit_signal: u64,
+    /// Where the descriptor of a new process is told (`CLONE_PIDFD`).
+    pidfd: Address,
 }
 
 /// `fork(2)`.
@@ -74,6 +90,10 @@ pub(super) fn clone(
     child_tid: Address,
     thread_pointer: u64,
 ) -> Outcome {
+    const CLONE_BOTH_TIDS: u64 = CLONE_PIDFD | CLONE_PARENT_SETTID;
+    if flags & CLONE_BOTH_TIDS == CLONE_BOTH_TIDS || flags & CLONE_PIDFD & CLONE_DETACHED != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     new_task(
         call,
         &NewTask {
@@ -84,6 +104,8 @@ pub(super) fn clone(
             child_tid,
             thread_pointer,
             exit_signal: flags & CSIGNAL,
+            // One word has room for one of them.
+            pidfd: parent_tid,
         },
     )
 }
@@ -119,7 +141,11 @@ pub(super) fn clone3(call: &mut Call<'_>, arguments: Address, size: u64) -> Outc
         child_tid: Address(new.child_tid),
         thread_pointer: new.tls,
         exit_signal: new.exit_signal,
+        pidfd: Address(new.pidfd),
     };
+    if new.flags & (CLONE_DETACHED | CSIGNAL) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     new_task(call, &new)
 }
 
@@ -132,6 +158,7 @@ impl NewTask {
             child_tid: Address(0),
             thread_pointer: 0,
             exit_signal: Signal::CHLD.number() as u64,
+            pidfd: Address(0),
         }
     }
 
@@ -141,6 +168,14 @@ impl NewTask {
 }
 
 fn new_task(call: &mut Call<'_>, new: &NewTask) -> Outcome {
+    if new.has(CLONE_SIGHAND) && (!new.has(CLONE_VM) || new.has(CLONE_CLEAR_SIGHAND)) {
+        return Err(Errno::EINVAL.into());
+    }
+    if new.flags & NAME_SPACES != 0 {
+        let reason = "there is one name space of each sort; EPERM";
+        call.libos.report_once(call.regs.rax, reason);
+        return Err(Errno::EPERM.into());
+    }
     if new.has(CLONE_THREAD) {
         new_thread(call, new)
     } else {
@@ -152,8 +187,8 @@ fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
     if new.flags & SHARED_BY_THREADS != SHARED_BY_THREADS || new.has(CLONE_VFORK) {
         return Err(Errno::EINVAL.into());
     }
-    if new.flags & !FOR_THREADS != 0 || !(new.has(CLONE_FS) && new.has(CLONE_FILES)) {
-        let reason = "threads share files and directories; these flags are not understood; EINVAL";
+    if new.flags & !FOR_THREADS != 0 {
+        let reason = "a thread with these flags is not understood; EINVAL";
         call.libos.report_once(call.regs.rax, reason);
         return Err(Errno::EINVAL.into());
     }
@@ -166,7 +201,17 @@ fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         .add_thread(call.process.pid)
         .and_then(|tid| {
             let thread = copy_of_thread(call, new, tid, start);
-            set_words(call, new, &thread).inspect_err(|_| libos.processes.remove_thread(tid))?;
+            thread.set_principal(call.thread.principal());
+            let has_both = new.has(CLONE_FS) && new.has(CLONE_FILES);
+            if !has_both || call.thread.own_places().is_some() {
+                thread.set_own_places(places_of(call, new));
+            }
+            set_words(call, new, &thread).inspect_err(|_| {
+                if let Some(own) = thread.take_own_places() {
+                    own.leave_files();
+                }
+                libos.processes.remove_thread(tid);
+            })?;
             Ok(thread)
         });
     let thread = made.inspect_err(|_| libos.scheduler.dismiss())?;
@@ -176,18 +221,14 @@ fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         thread.look_at_signals();
     }
     let tid = thread.tid();
-    let task = Task {
-        thread,
-        ..call.task.clone()
-    };
+    let task = Task::new(call.process.clone(), thread);
     libos.scheduler.make_ready(libos.machine, task);
     Ok(tid.into())
 }
 
 fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
     if new.flags & !FOR_PROCESSES != 0 {
-        let reason = "processes cannot share files, directories or handlers; these flags are not \
-                      understood; EINVAL";
+        let reason = "a process with these flags is not understood; EINVAL";
         call.libos.report_once(call.regs.rax, reason);
         return Err(Errno::EINVAL.into());
     }
@@ -213,18 +254,18 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
     });
     let child = child.inspect_err(|_| libos.scheduler.dismiss())?;
     let thread = copy_of_thread(call, new, child.pid, start);
-    if let Err(errno) = set_words(call, new, &thread) {
+    thread.set_principal(own_principal(call, new));
+    let told = set_words(call, new, &thread).and_then(|()| tell_pidfd(call, new, &child));
+    if let Err(errno) = told {
+        child.places().leave_files();
         libos.processes.remove_process(child.pid);
         libos.wake_next(child.memory().leave());
         libos.scheduler.dismiss();
         return Err(errno.into());
     }
     child.add_thread(thread.clone());
-    let task = Task {
-        memory: child.memory(),
-        process: child.clone(),
-        thread,
-    };
+    child.processor_limit.start(libos, &child);
+    let task = Task::new(child.clone(), thread);
     if !new.has(CLONE_VFORK) {
         libos.scheduler.make_ready(libos.machine, task);
         return Ok(child.pid.into());
@@ -256,6 +297,10 @@ fn fork_process(
         libos.scheduler.dismiss();
         return Err(Stop::Restart);
     }
+    check_pidfd(call, new).inspect_err(|_| {
+        libos.scheduler.dismiss();
+        libos.let_others_run(call.task);
+    })?;
     let thread = copy_of_thread(call, new, 0, start);
     let child = libos.processes.add_process(parent, exit_signal, |pid| {
         thread.set_tid(pid);
@@ -270,6 +315,9 @@ fn fork_process(
         libos.scheduler.dismiss();
         libos.let_others_run(call.task);
     })?;
+    thread.set_principal(own_principal(call, new));
+    // There was room for it, and all other threads of this process are stopped.
+    let _ = tell_pidfd(call, new, &child);
     call.thread.set_holds_memory(false);
     thread.set_holds_memory(true);
     let memory = child.memory();
@@ -280,36 +328,95 @@ fn fork_process(
         thread.clear_tid.store(new.child_tid.0, Ordering::Relaxed);
     }
     child.add_thread(thread.clone());
+    child.processor_limit.start(libos, &child);
     call.regs.rax = child.pid.into();
-    let task = Task {
-        process: child,
-        thread,
-        memory,
-    };
+    let task = Task::new(child, thread);
     Err(call.leave(Then::Lend(task, Resume::Return)))
 }
 
 /// A process that begins as the caller is, in `memory`.
 fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<AddressSpace>) -> Process {
     let parent = call.process;
-    let mut signals = parent.signals.lock().of_child();
+    let signals = parent.signals.lock();
+    let mut signals = if new.has(CLONE_SIGHAND) {
+        signals.shared()
+    } else {
+        signals.of_child()
+    };
     if new.has(CLONE_CLEAR_SIGHAND) {
         signals.forget_handlers();
     }
     let child = Process::new(NewProcess {
         pid,
         memory,
-        descriptors: parent.descriptors.read().clone(),
-        viewpoint: parent.viewpoint.read().clone(),
+        places: places_of(call, new),
         signals,
         limits: parent.limits.lock().clone(),
-        standing: *parent.standing.lock(),
+        standing: call.standing(),
         program: parent.program(),
         began: call.libos.now(),
     });
     let adjustment = parent.score_adjustment.load(Ordering::Relaxed);
     child.score_adjustment.store(adjustment, Ordering::Relaxed);
     child
+}
+
+/// What a new thread or process has open, and where it stands.
+fn places_of(call: &Call<'_>, new: &NewTask) -> Places {
+    let mut places = call.task.places.clone();
+    if new.has(CLONE_FILES) {
+        places.files.write().user_count += 1;
+    } else {
+        let files = places.files.read().copy();
+        places.files = Arc::new(RwLock::new(files));
+    }
+    if !new.has(CLONE_FS) {
+        places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
+    }
+    places
+}
+
+/// Who the first thread of a new process is, if not who its process is. Two processes that stand in
+/// one place may come to be different people, so there each thread is somebody of its own.
+fn own_principal(call: &Call<'_>, new: &NewTask) -> Option<Box<Principal>> {
+    if !new.has(CLONE_FS) {
+        return None;
+    }
+    let principal = Box::new(call.principal());
+    for thread in call.process.threads() {
+        if thread.principal().is_none() {
+            thread.set_principal(Some(principal.clone()));
+        }
+    }
+    Some(principal)
+}
+
+/// Checks that a new process can be opened for its parent.
+fn check_pidfd(call: &Call<'_>, new: &NewTask) -> Result<(), Errno> {
+    if !new.has(CLONE_PIDFD) {
+        return Ok(());
+    }
+    call.memory()
+        .check_writable(new.pidfd.0, size_of::<i32>() as u64)?;
+    if call.task.places.files.read().has_room() {
+        Ok(())
+    } else {
+        Err(Errno::EMFILE)
+    }
+}
+
+/// Opens a new process for its parent, and tells it the descriptor.
+fn tell_pidfd(call: &Call<'_>, new: &NewTask, child: &Arc<Process>) -> Result<(), Errno> {
+    if !new.has(CLONE_PIDFD) {
+        return Ok(());
+    }
+    let fd = call.open_process(child, OpenFlags::empty())?;
+    let told = call.memory().write(new.pidfd.0, &fd);
+    if told.is_err() {
+        let closed = call.task.places.files.write().remove(fd);
+        drop(closed);
+    }
+    told
 }
 
 fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> Arc<Thread> {
@@ -319,6 +426,7 @@ fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> 
         // Two that run in the same memory at the same time cannot both have it.
         thread.signals.lock().alternate_stack = signals.alternate_stack;
     }
+    *thread.scheduling.lock() = call.thread.scheduling.lock().of_child();
     *thread.timer_slack.lock() = call.thread.timer_slack.lock().of_child();
     *thread.affinity.lock() = call.thread.affinity.lock().clone();
     Arc::new(thread)
@@ -353,6 +461,7 @@ fn set_words(call: &Call<'_>, new: &NewTask, thread: &Thread) -> Result<(), Errn
 
 /// Counts one more thread, of this process or another.
 fn admit(call: &Call<'_>) -> Result<(), Errno> {
+    call.check_process_limit()?;
     call.libos.scheduler.admit().inspect_err(|_| {
         let limit = call.libos.config.threads.max;
         call.libos.report_once(
@@ -363,4 +472,69 @@ fn admit(call: &Call<'_>) -> Result<(), Errno> {
             ),
         );
     })
+}
+
+/// `unshare(2)`: of what threads and processes can share, not of name spaces.
+pub(super) fn unshare(call: &mut Call<'_>, flags: u64) -> Outcome {
+    const KNOWN: u64 =
+        CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+    if flags & NAME_SPACES != 0 {
+        let reason = "there is one name space of each sort; EPERM";
+        call.libos.report_once(call.regs.rax, reason);
+        return Err(Errno::EPERM.into());
+    }
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let is_alone = call.process.thread_count() == 1;
+    if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) != 0 && !is_alone {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut places = call.task.places.clone();
+    if flags & CLONE_FS != 0 {
+        places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
+    }
+    if flags & CLONE_FILES != 0
+        && let Some(own) = call.own_files()
+    {
+        places.files = own.files;
+    }
+    Err(call.move_to(places))
+}
+
+impl Call<'_> {
+    /// The descriptors of the calling thread without those who share them; `None` if nobody does.
+    pub(super) fn own_files(&self) -> Option<Places> {
+        let places = &self.task.places;
+        if self.process.thread_count() > 1 && self.thread.own_places().is_none() {
+            places.files.write().user_count += 1;
+        }
+        places.own_files()
+    }
+
+    /// The call gives 0, and the thread has other places then; if it is the only one, its process.
+    pub(super) fn move_to(&mut self, places: Places) -> Stop {
+        if self.process.thread_count() > 1 || self.thread.own_places().is_some() {
+            self.thread.set_own_places(places);
+        } else {
+            self.process.set_places(places);
+        }
+        self.regs.rax = 0;
+        self.leave(Then::Move)
+    }
+
+    /// Refuses another thread to a user who has as many as `RLIMIT_NPROC` says. It does not bind the
+    /// superuser.
+    fn check_process_limit(&self) -> Result<(), Errno> {
+        let limit = self.process.limits.lock().soft(Limits::PROCESSES);
+        let standing = self.standing();
+        let is_free = standing.user.real == 0
+            || standing.can(Capabilities::OVERRIDE_LIMITS)
+            || standing.can(Capabilities::ADMINISTER);
+        if is_free || self.libos.processes.threads_of(standing.user.real) < limit {
+            Ok(())
+        } else {
+            Err(Errno::EAGAIN)
+        }
+    }
 }

@@ -18,7 +18,7 @@ const CLOSE_RANGE_CLOEXEC: u32 = 4;
 
 /// `close(2)`.
 pub(super) fn close(call: &mut Call<'_>, fd: i32) -> Outcome {
-    let closed = call.process.descriptors.write().remove(fd)?;
+    let closed = call.task.places.files.write().remove(fd)?;
     call.after_close(&closed.file);
     drop(closed);
     call.libos.sockets.collect_after_close();
@@ -30,7 +30,7 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
     if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let mut descriptors = call.process.descriptors.write();
+    let mut descriptors = call.task.places.files.write();
     let in_range = |fd: &i32| (first..=last).contains(&fd.cast_unsigned());
     let numbers: Vec<i32> = descriptors.numbers().filter(in_range).collect();
     let mut closed = Vec::new();
@@ -74,7 +74,7 @@ pub(super) fn dup3(call: &mut Call<'_>, old: i32, new: i32, flags: u32) -> Outco
         file,
         is_closed_on_exec: flags != 0,
     };
-    let replaced = call.process.descriptors.write().replace(new, descriptor)?;
+    let replaced = call.task.places.files.write().replace(new, descriptor)?;
     if let Some(replaced) = &replaced {
         call.after_close(&replaced.file);
     }
@@ -106,11 +106,11 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
         F_DUPFD => duplicate(call, fd, floor, false),
         F_DUPFD_CLOEXEC => duplicate(call, fd, floor, true),
         F_GETFD => {
-            let descriptors = call.process.descriptors.read();
+            let descriptors = call.task.places.files.read();
             Ok(u64::from(descriptors.get(fd)?.is_closed_on_exec))
         }
         F_SETFD => {
-            let mut descriptors = call.process.descriptors.write();
+            let mut descriptors = call.task.places.files.write();
             descriptors.get_mut(fd)?.is_closed_on_exec = argument & FD_CLOEXEC != 0;
             Ok(0)
         }
@@ -166,5 +166,5 @@ fn duplicate(call: &Call<'_>, fd: i32, floor: i32, is_closed_on_exec: bool) -> O
         file,
         is_closed_on_exec,
     };
-    Ok(call.process.descriptors.write().add(floor, descriptor)? as u64)
+    Ok(call.task.places.files.write().add(floor, descriptor)? as u64)
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::{Errno, PAGE_SIZE};
-use vfs::{DirectoryEntry, Follow, Mode, SinkState};
+use vfs::{DirectoryEntry, Follow, Location, Mode, SinkState};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -20,9 +20,7 @@ pub(super) fn mkdirat(call: &mut Call<'_>, directory: i32, path: Address, mode: 
     let base = call.base(directory, &path)?;
     // As Linux: of the special bits only the sticky one counts.
     let mode = Mode::from_low_bits(mode & 0o1777);
-    call.process
-        .viewpoint
-        .read()
+    call.viewpoint()
         .make_directory(base.as_ref(), &path, mode)?;
     Ok(0)
 }
@@ -35,16 +33,13 @@ pub(super) fn mkdir(call: &mut Call<'_>, path: Address, mode: u32) -> Outcome {
 /// `rmdir(2)`.
 pub(super) fn rmdir(call: &mut Call<'_>, path: Address) -> Outcome {
     let path = call.path(path)?;
-    call.process
-        .viewpoint
-        .read()
-        .remove_directory(None, &path)?;
+    call.viewpoint().remove_directory(None, &path)?;
     Ok(0)
 }
 
 /// `getcwd(2)`.
 pub(super) fn getcwd(call: &mut Call<'_>, buffer: Address, len: u64) -> Outcome {
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     if viewpoint.working_directory.is_deleted() {
         return Err(Errno::ENOENT.into());
     }
@@ -61,29 +56,27 @@ pub(super) fn getcwd(call: &mut Call<'_>, buffer: Address, len: u64) -> Outcome 
 pub(super) fn chdir(call: &mut Call<'_>, path: Address) -> Outcome {
     let path = call.path(path)?;
     // Resolving may ask `/proc` for the working directory, so it must not hold the lock.
-    let location = call
-        .process
-        .viewpoint
-        .read()
-        .resolve(None, &path, Follow::Yes)?;
-    call.process.viewpoint.write().change_directory(&location)?;
-    Ok(0)
+    let location = call.viewpoint().resolve(None, &path, Follow::Yes)?;
+    enter(call, &location)
 }
 
 /// `fchdir(2)`.
 pub(super) fn fchdir(call: &mut Call<'_>, fd: i32) -> Outcome {
     let file = call.file(fd)?;
-    call.process
-        .viewpoint
-        .write()
-        .change_directory(file.location())?;
+    enter(call, file.location())
+}
+
+/// Makes a directory the working directory.
+fn enter(call: &Call<'_>, location: &Location) -> Outcome {
+    call.viewpoint().clone().change_directory(location)?;
+    call.task.places.view.write().working_directory = location.clone();
     Ok(0)
 }
 
 /// `umask(2)`.
 pub(super) fn umask(call: &mut Call<'_>, mask: u32) -> Outcome {
     let mask = Mode::from_low_bits(mask & 0o777);
-    let old = core::mem::replace(&mut call.process.viewpoint.write().creation_mask, mask);
+    let old = core::mem::replace(&mut call.task.places.view.write().creation_mask, mask);
     Ok(old.bits().into())
 }
 

@@ -12,8 +12,8 @@ use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use crate::libos::Then;
 use crate::memory::AddressSpace;
-use crate::processes::{EndStatus, ProgramRecord};
-use crate::program::{Executable, Invocation};
+use crate::processes::{EndStatus, Places, Principal, ProgramRecord};
+use crate::program::{Executable, Invocation, RunAs};
 use crate::signals::{AlternateStack, Signal};
 
 /// The longest single string (`MAX_ARG_STRLEN`).
@@ -26,7 +26,7 @@ const STRINGS_MAX: usize = 1 << 16;
 /// `execve(2)`.
 pub(super) fn execve(call: &mut Call<'_>, path: Address, argv: Address, env: Address) -> Outcome {
     let path = call.path(path)?;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     let file = Executable::open(&viewpoint, &path).map_err(|error| error.errno)?;
     exec(call, file, &path, argv, env)
 }
@@ -48,7 +48,7 @@ pub(super) fn execveat(
     let path = call
         .memory()
         .read_string(path.0, PATH_MAX_BYTES, Errno::ENAMETOOLONG)?;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     let (location, name) = if path.is_empty() {
         if flags & AT_EMPTY_PATH == 0 {
             return Err(Errno::ENOENT.into());
@@ -101,9 +101,10 @@ fn exec(
         // As Linux: programs rely on their name being there.
         argv.push(Vec::new());
     }
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     let invocation = Invocation::new(&viewpoint, file, path, argv, env);
-    let invocation = invocation.map_err(|error| error.errno)?;
+    let mut invocation = invocation.map_err(|error| error.errno)?;
+    let principal = principal_of(call, &mut invocation)?;
     let (memory, regs) = if call.memory().is_shared() {
         let loaded = load_aside(call, &invocation)?;
         end_other_threads(call)?;
@@ -112,7 +113,7 @@ fn exec(
         end_other_threads(call)?;
         load_in_place(call, &invocation)?
     };
-    become_program(call, regs, memory, invocation);
+    become_program(call, regs, memory, invocation, principal);
     let memory = call.process.memory();
     Err(call.leave(Then::Replace(memory)))
 }
@@ -206,9 +207,17 @@ fn become_program(
     regs: UserRegs,
     memory: Arc<AddressSpace>,
     invocation: Invocation,
+    principal: Principal,
 ) {
     let (libos, process, thread) = (call.libos, call.process, call.thread);
     let name = invocation.thread_name();
+    let before = call.principal();
+    let is_other = before.credentials.user != principal.credentials.user
+        || before.credentials.group != principal.credentials.group;
+    if is_other || invocation.run_as.is_secure {
+        libos.processes.set_death_signal(process.pid, None);
+    }
+    process.is_dumpable.store(!is_other, Ordering::Relaxed);
     let program = ProgramRecord {
         executable: invocation.program.file.location().clone(),
         arguments: invocation.argv,
@@ -224,10 +233,16 @@ fn become_program(
     thread.clear_tid.store(0, Ordering::Relaxed);
     thread.robust_list.store(0, Ordering::Relaxed);
     *thread.name.lock() = name;
+    // It always succeeds: nothing is asked.
+    let _ = call.change_principal(|who| {
+        *who = principal;
+        Ok(())
+    });
     thread.signals.lock().alternate_stack = AlternateStack::default();
     process.timers.clear(libos);
     process.signals.lock().forget_handlers();
-    let closed = process.descriptors.write().take_closed_on_exec();
+    let places = own_places(call);
+    let closed = places.files.write().take_closed_on_exec();
     for descriptor in closed {
         libos.after_close(process.pid, &descriptor.file);
     }
@@ -235,6 +250,34 @@ fn become_program(
     if let Some(parent) = process.return_memory() {
         libos.wake(&parent);
     }
+}
+
+/// Who the program will be: the caller, or whom its file names.
+fn principal_of(call: &Call<'_>, invocation: &mut Invocation) -> Result<Principal, Errno> {
+    let mut principal = call.principal();
+    let [user, group] = invocation.program.file.set_ids()?;
+    let is_secure = principal.start_program(user, group);
+    invocation.run_as = RunAs {
+        user: principal.standing.user,
+        group: principal.standing.group,
+        is_secure,
+    };
+    Ok(principal)
+}
+
+/// What the program has open, which nobody shares any more, and where it stands.
+fn own_places(call: &Call<'_>) -> Places {
+    let (process, thread) = (call.process, call.thread);
+    if let Some(own) = thread.take_own_places() {
+        process.places().leave_files();
+        process.set_places(own);
+    }
+    let places = process.places();
+    let Some(own) = places.own_files() else {
+        return places;
+    };
+    process.set_places(own.clone());
+    own
 }
 
 /// Reads an array of strings that a null pointer ends. `E2BIG` when there are too many.

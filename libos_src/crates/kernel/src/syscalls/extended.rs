@@ -144,25 +144,25 @@ fn set(
         .filter(|&len| len <= ATTRIBUTE_VALUE_MAX_BYTES)
         .ok_or(Errno::E2BIG)?;
     let value = call.memory().read_bytes(value.0, len)?;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     viewpoint.set_extended_attribute(place, &name, &value, set)?;
     Ok(0)
 }
 
 fn get(call: &Call<'_>, place: &Location, name: Address, to: Address, len: u64) -> Outcome {
     let name = name_at(call, name)?;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     give(call, &viewpoint.extended_attribute(place, &name)?, to, len)
 }
 
 fn list_names(call: &Call<'_>, place: &Location, to: Address, len: u64) -> Outcome {
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     give(call, &viewpoint.extended_attributes(place)?, to, len)
 }
 
 fn remove(call: &Call<'_>, place: &Location, name: Address) -> Outcome {
     let name = name_at(call, name)?;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     viewpoint.remove_extended_attribute(place, &name)?;
     Ok(0)
 }

@@ -9,6 +9,7 @@ use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
 use super::argument::Address;
 use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
+use super::file_size::Limited;
 use super::records::Vector;
 use super::room;
 use crate::files::{HostStream, poll_events};
@@ -75,7 +76,7 @@ pub(super) fn fsync(call: &mut Call<'_>, fd: i32) -> Outcome {
 impl Call<'_> {
     /// The open file behind a descriptor.
     pub(super) fn file(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.process.descriptors.read().file(fd).cloned()
+        self.task.places.files.read().file(fd).cloned()
     }
 
     /// Reads a file into program memory, at `offset` or where the file is.
@@ -121,6 +122,17 @@ impl Call<'_> {
     ) -> Outcome {
         self.check_room_of(file)?;
         let mut buffers = Buffers::new(self.memory(), vectors);
+        if file.flags().is_writable()
+            && buffers.left() > 0
+            && let Some(room) = self.room_in_file(file, offset)?
+        {
+            let mut limited = Limited::new(&mut buffers, room);
+            let count = match offset {
+                Some(offset) => file.write_from_at(offset, &mut limited),
+                None => file.write_from(&mut limited),
+            };
+            return Ok(count? as u64);
+        }
         let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
         let mut done = 0;
         loop {

@@ -30,7 +30,7 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
     let file = call.file(fd)?;
     match request {
         FIOCLEX | FIONCLEX => {
-            let mut descriptors = call.process.descriptors.write();
+            let mut descriptors = call.task.places.files.write();
             descriptors.get_mut(fd)?.is_closed_on_exec = request == FIOCLEX;
             return Ok(0);
         }

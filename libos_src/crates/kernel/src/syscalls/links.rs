@@ -18,7 +18,7 @@ pub(super) fn unlinkat(call: &mut Call<'_>, directory: i32, path: Address, flags
     }
     let path = call.path(path)?;
     let base = call.base(directory, &path)?;
-    let viewpoint = call.process.viewpoint.read();
+    let viewpoint = call.viewpoint();
     if flags & AT_REMOVEDIR != 0 {
         viewpoint.remove_directory(base.as_ref(), &path)?;
     } else {
@@ -45,7 +45,7 @@ pub(super) fn renameat2(
     let (from, to) = (call.path(from)?, call.path(to)?);
     let from_base = call.base(from_directory, &from)?;
     let to_base = call.base(to_directory, &to)?;
-    let viewpoint = call.process.viewpoint.read();
+    let viewpoint = call.viewpoint();
     viewpoint.rename(from_base.as_ref(), &from, to_base.as_ref(), &to, flags)?;
     Ok(0)
 }
@@ -88,7 +88,7 @@ pub(super) fn linkat(
     let (from, to) = (call.path(from)?, call.path(to)?);
     let from_base = call.base(from_directory, &from)?;
     let to_base = call.base(to_directory, &to)?;
-    let viewpoint = call.process.viewpoint.read();
+    let viewpoint = call.viewpoint();
     let follow = if flags & AT_SYMLINK_FOLLOW != 0 {
         Follow::Yes
     } else {
@@ -123,9 +123,7 @@ pub(super) fn symlinkat(
 ) -> Outcome {
     let (target, path) = (call.path(target)?, call.path(path)?);
     let base = call.base(directory, &path)?;
-    call.process
-        .viewpoint
-        .read()
+    call.viewpoint()
         .make_symlink(&target, base.as_ref(), &path)?;
     Ok(0)
 }
@@ -151,11 +149,7 @@ pub(super) fn readlinkat(
     let base = call.base(directory, &path)?;
     let location = match base {
         Some(base) if path.is_empty() => base,
-        base => call
-            .process
-            .viewpoint
-            .read()
-            .resolve(base.as_ref(), &path, Follow::No)?,
+        base => call.viewpoint().resolve(base.as_ref(), &path, Follow::No)?,
     };
     let target = location.inode().read_link()?;
     let given = &target[..target.len().min(len)];
@@ -183,7 +177,7 @@ pub(super) fn mknodat(
         0 => FileType::Regular,
         _ => FileType::from_mode_bits(mode).ok_or(Errno::EINVAL)?,
     };
-    call.process.viewpoint.read().make_node(
+    call.viewpoint().make_node(
         base.as_ref(),
         &path,
         kind,

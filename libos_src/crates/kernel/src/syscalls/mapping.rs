@@ -186,7 +186,7 @@ fn check_file(file: &OpenFile, offset: u64, len: u64, prot: Prot, kind: u32) -> 
 }
 
 fn file_backing(call: &Call<'_>, file: &OpenFile, offset: u64) -> FileBacking {
-    let path = call.process.viewpoint.read().path_of(file.location());
+    let path = call.viewpoint().path_of(file.location());
     FileBacking {
         inode: file.object().clone(),
         path: path.into(),

@@ -25,7 +25,7 @@ pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Ou
         .memory()
         .read_string(name.0, NAME_LIMIT_BYTES, Errno::EINVAL)?;
     let is_executable = flags & MFD_NOEXEC_SEAL == 0;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     let node = NewNode {
         kind: FileType::Regular,
         mode: Mode::from_low_bits(if is_executable { 0o777 } else { 0o666 }),
@@ -47,7 +47,7 @@ pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Ou
         file: OpenFile::new(place, OpenFlags::READ_WRITE | OpenFlags::LARGE_FILE)?,
         is_closed_on_exec: flags & MFD_CLOEXEC != 0,
     };
-    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+    Ok(call.task.places.files.write().add(0, descriptor)? as u64)
 }
 
 /// `F_ADD_SEALS` of `fcntl(2)`.

@@ -125,10 +125,7 @@ pub(super) fn faccessat2(
     let mode = u16::try_from(mode).map_err(|_| Errno::EINVAL)?;
     let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
     let location = call.locate(directory, path, flags)?;
-    call.process
-        .viewpoint
-        .read()
-        .check_access(&location, access)?;
+    call.viewpoint().check_access(&location, access)?;
     Ok(0)
 }
 
@@ -219,14 +216,19 @@ pub(super) fn fchown(call: &mut Call<'_>, fd: i32, user: u32, group: u32) -> Out
 pub(super) fn truncate(call: &mut Call<'_>, path: Address, size: i64) -> Outcome {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let location = call.locate(AT_WORKING_DIRECTORY, path, 0)?;
-    call.process.viewpoint.read().truncate(&location, size)?;
+    call.check_file_size(size, location.metadata()?.size_bytes)?;
+    call.viewpoint().truncate(&location, size)?;
     Ok(0)
 }
 
 /// `ftruncate(2)`.
 pub(super) fn ftruncate(call: &mut Call<'_>, fd: i32, size: i64) -> Outcome {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
-    call.file(fd)?.truncate(size)?;
+    let file = call.file(fd)?;
+    if file.flags().is_writable() && file.location().kind() == FileType::Regular {
+        call.check_file_size(size, file.metadata()?.size_bytes)?;
+    }
+    file.truncate(size)?;
     Ok(0)
 }
 
@@ -344,10 +346,7 @@ fn owner_change(user: u32, group: u32) -> AttributeChange {
 }
 
 fn change(call: &Call<'_>, location: &Location, change: &AttributeChange) -> Outcome {
-    call.process
-        .viewpoint
-        .read()
-        .set_attributes(location, change)?;
+    call.viewpoint().set_attributes(location, change)?;
     Ok(0)
 }
 
@@ -374,7 +373,7 @@ impl Call<'_> {
             Err(Errno::EFAULT) if path.is_null() && flags & AT_EMPTY_PATH != 0 => Vec::new(),
             path => path?,
         };
-        let viewpoint = self.process.viewpoint.read();
+        let viewpoint = self.viewpoint();
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
             if directory == AT_WORKING_DIRECTORY {
                 return Ok(viewpoint.working_directory.clone());

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::Errno;
-use vfs::{FileType, Follow, MountFlags};
+use vfs::{Capabilities, FileType, Follow, MountFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -27,10 +27,10 @@ const OPTIONS_MAX_BYTES: usize = 4096;
 /// `chroot(2)`.
 pub(super) fn chroot(call: &mut Call<'_>, path: Address) -> Outcome {
     let path = call.path(path)?;
-    let mut viewpoint = call.process.viewpoint.read().clone();
+    let mut viewpoint = call.viewpoint().clone();
     let root = viewpoint.resolve(None, &path, Follow::Yes)?;
     viewpoint.change_root(&root)?;
-    call.process.viewpoint.write().root = root;
+    call.task.places.view.write().root = root;
     Ok(0)
 }
 
@@ -49,8 +49,8 @@ pub(super) fn mount(
         flags
     };
     let target = call.path(target)?;
-    let viewpoint = call.process.viewpoint.read().clone();
-    viewpoint.credentials.check_superuser()?;
+    let viewpoint = call.viewpoint().clone();
+    viewpoint.credentials.require(Capabilities::ADMINISTER)?;
     let point = viewpoint.resolve(None, &target, Follow::Yes)?;
     if flags & MS_PROPAGATION != 0 {
         return Ok(0);
@@ -112,8 +112,8 @@ pub(super) fn umount2(call: &mut Call<'_>, target: Address, flags: u32) -> Outco
         return Err(Errno::EINVAL.into());
     }
     let target = call.path(target)?;
-    let viewpoint = call.process.viewpoint.read().clone();
-    viewpoint.credentials.check_superuser()?;
+    let viewpoint = call.viewpoint().clone();
+    viewpoint.credentials.require(Capabilities::ADMINISTER)?;
     let follow = if flags & UMOUNT_NOFOLLOW != 0 {
         Follow::No
     } else {

@@ -21,7 +21,7 @@ pub(super) fn openat(
     let path = call.path(path)?;
     let base = call.base(directory, &path)?;
     let flags = OpenFlags::from_argument(flags);
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     open_from(call, &viewpoint, base.as_ref(), &path, flags, mode)
 }
 
@@ -62,7 +62,7 @@ pub(super) fn openat2(
         return Err(Errno::EINVAL.into());
     }
     let path = call.path(path)?;
-    let mut viewpoint = call.process.viewpoint.read().clone();
+    let mut viewpoint = call.viewpoint().clone();
     // An absolute path starts at the descriptor, too, if that is to be the root.
     let base = if restrictions.intersects(both) {
         call.base(directory, b"")?
@@ -111,7 +111,7 @@ fn open_from(
         file,
         is_closed_on_exec,
     };
-    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+    Ok(call.task.places.files.write().add(0, descriptor)? as u64)
 }
 
 /// `open(2)`.

@@ -58,13 +58,13 @@ impl Call<'_> {
         flags: OpenFlags,
     ) -> Outcome {
         let descriptor = self.open_anonymous(inode, name, flags)?;
-        Ok(self.process.descriptors.write().add(0, descriptor)? as u64)
+        Ok(self.task.places.files.write().add(0, descriptor)? as u64)
     }
 
     /// Gives two descriptors their numbers, and writes these to the program's `int [2]`.
     pub(super) fn add_pair(&self, pair: [Descriptor; 2], place: Address) -> Outcome {
         let [first, second] = pair;
-        let mut descriptors = self.process.descriptors.write();
+        let mut descriptors = self.task.places.files.write();
         let first = descriptors.add(0, first)?;
         let second = descriptors.add(0, second);
         let undone = second.is_err().then(|| descriptors.remove(first));
@@ -73,7 +73,7 @@ impl Call<'_> {
         let numbers = [first, second?];
         if let Err(errno) = self.memory().write(place.0, &numbers) {
             for number in numbers {
-                let closed = self.process.descriptors.write().remove(number);
+                let closed = self.task.places.files.write().remove(number);
                 drop(closed);
             }
             return Err(errno.into());
@@ -88,7 +88,7 @@ impl Call<'_> {
         name: &[u8],
         flags: OpenFlags,
     ) -> Result<Descriptor, Errno> {
-        let namespace = self.process.viewpoint.read().namespace.clone();
+        let namespace = self.viewpoint().namespace.clone();
         let location = namespace.anonymous(inode, name);
         Ok(Descriptor {
             file: OpenFile::new(location, flags)?,

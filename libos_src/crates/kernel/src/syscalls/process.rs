@@ -3,10 +3,12 @@
 use core::time::Duration;
 
 use hal::Errno;
+use vfs::OpenFlags;
 use zerocopy::IntoBytes;
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
+use crate::files::ProcessFile;
 use crate::processes::{Change, Children, EndStatus, WaitFor, Waited};
 use crate::signals::{Signal, SignalInfo};
 
@@ -85,13 +87,21 @@ pub(super) fn waitid(
     const P_ALL: u32 = 0;
     const P_PID: u32 = 1;
     const P_PGID: u32 = 2;
+    const P_PIDFD: u32 = 3;
     let what = options & (WEXITED | WUNTRACED | WCONTINUED);
     if options & !(WNOHANG | WNOWAIT | what | WAIT_KINDS) != 0 || what == 0 {
         return Err(Errno::EINVAL.into());
     }
+    let mut is_patient = true;
     let children = match (kind, id) {
         (P_ALL, _) => Children::Any,
         (P_PID, 1..) => Children::Pid(id.cast_unsigned()),
+        (P_PIDFD, 0..) => {
+            let file = call.file(id)?;
+            is_patient = !file.flags().contains(OpenFlags::NON_BLOCKING);
+            let opened = ProcessFile::behind(&file).ok_or(Errno::EBADF)?;
+            Children::Pid(opened.0.pid)
+        }
         (P_PGID, 0) => Children::Group(own_group(call)?),
         (P_PGID, 1..) => Children::Group(id.cast_unsigned()),
         _ => return Err(Errno::EINVAL.into()),
@@ -103,7 +113,15 @@ pub(super) fn waitid(
         continued: options & WCONTINUED != 0,
         keeps: options & WNOWAIT != 0,
     };
-    let waited = wait_for(call, &wait, options, WAITID)?;
+    let waited = if is_patient {
+        wait_for(call, &wait, options, WAITID)?
+    } else {
+        let waited = wait_for(call, &wait, options | WNOHANG, WAITID)?;
+        if waited.is_none() && options & WNOHANG == 0 {
+            return Err(Errno::EAGAIN.into());
+        }
+        waited
+    };
     if let Some(address) = info.non_null() {
         // As Linux, only the fields that it fills: siginfo_t is longer.
         const FIELDS_BYTES: usize = 28;

@@ -172,7 +172,7 @@ fn open_peer(call: &Call<'_>, end: &End, flags: u64) -> Outcome {
     let mut name = [0; 10];
     let name = decimal(end.terminal().number(), &mut name);
     let directory = call.libos.terminals.directory.get().ok_or(Errno::EIO)?;
-    let viewpoint = call.process.viewpoint.read().clone();
+    let viewpoint = call.viewpoint().clone();
     let mode = Mode::from_low_bits(0);
     let file = viewpoint.open(Some(directory), name, flags, mode)?;
     if flags.is_readable() && !flags.contains(OpenFlags::NO_CONTROLLING_TERMINAL) {
@@ -183,7 +183,7 @@ fn open_peer(call: &Call<'_>, end: &End, flags: u64) -> Outcome {
         file,
         is_closed_on_exec: flags.contains(OpenFlags::CLOSE_ON_EXEC),
     };
-    Ok(call.process.descriptors.write().add(0, descriptor)? as u64)
+    Ok(call.task.places.files.write().add(0, descriptor)? as u64)
 }
 
 /// A number in digits.

@@ -66,6 +66,29 @@ pub(super) struct CloneArguments {
     pub(super) cgroup: u64,
 }
 
+/// `struct sched_attr`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct SchedulingAttributes {
+    pub(super) size: u32,
+    pub(super) policy: u32,
+    pub(super) flags: u64,
+    pub(super) nice: i32,
+    pub(super) priority: u32,
+    pub(super) runtime: u64,
+    pub(super) deadline: u64,
+    pub(super) period: u64,
+    pub(super) clamp_min: u32,
+    pub(super) clamp_max: u32,
+}
+
+impl SchedulingAttributes {
+    /// The size of the first version.
+    pub(super) const FIRST_BYTES: u32 = 48;
+    /// `SCHED_CAPACITY_SCALE`.
+    pub(super) const CLAMP_MAX: u32 = 1024;
+}
+
 /// `struct stat`.
 #[derive(Clone, Copy, Debug, IntoBytes, Immutable)]
 #[repr(C)]

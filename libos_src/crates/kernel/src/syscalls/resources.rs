@@ -1,19 +1,17 @@
 //! Limits, usage and processors.
 
 use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
 
 use hal::Errno;
+use vfs::Capabilities;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::process::usage_record;
-use crate::processes::{Limit, Limits};
-use crate::threads::Thread;
+use crate::processes::{Ids, Limit, Limits, Process};
 
-/// `prlimit64(2)`. All limits are remembered and inherited; those of descriptors, of addresses and of
-/// data are kept.
+/// `prlimit64(2)`. All limits are remembered and inherited; most have an effect, see
+/// [`Limits::HELD`].
 pub(super) fn prlimit64(
     call: &mut Call<'_>,
     pid: i32,
@@ -25,7 +23,7 @@ pub(super) fn prlimit64(
         0 => call.process.clone(),
         pid => {
             let pid = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
-            call.libos.processes.get(pid).ok_or(Errno::ESRCH)?
+            call.libos.processes.of_thread(pid).ok_or(Errno::ESRCH)?
         }
     };
     let new = match new.non_null() {
@@ -33,13 +31,19 @@ pub(super) fn prlimit64(
         None => None,
     };
     let before = process.limits.lock().get(resource)?;
+    check_limits_of(call, &process)?;
     if let Some([soft, hard]) = new {
-        process.limits.lock().set(resource, Limit { soft, hard })?;
-        if resource == Limits::DESCRIPTORS {
-            process.descriptors.write().set_limit(soft);
-        } else if !Limits::HELD.contains(&resource) && before != (Limit { soft, hard }) {
-            let reason = "limits are set in Occlum.yaml; the new one has no effect";
-            call.libos.report_once(call.regs.rax, reason);
+        let may_raise = call.standing().can(Capabilities::OVERRIDE_LIMITS);
+        let new = Limit { soft, hard };
+        process.limits.lock().set(resource, new, may_raise)?;
+        match resource {
+            Limits::DESCRIPTORS => process.places().files.write().set_limit(soft),
+            Limits::CPU => process.processor_limit.start(call.libos, &process),
+            _ if !Limits::HELD.contains(&resource) && before != new => {
+                let reason = "the new limit is kept and inherited, and has no effect";
+                call.libos.report_once(call.regs.rax, reason);
+            }
+            _ => {}
         }
     }
     if let Some(address) = old.non_null() {
@@ -47,6 +51,22 @@ pub(super) fn prlimit64(
             .write(address.0, &[before.soft, before.hard])?;
     }
     Ok(0)
+}
+
+/// Checks that the limits of a process are the calling thread's to see and set.
+fn check_limits_of(call: &Call<'_>, process: &Arc<Process>) -> Result<(), Errno> {
+    if Arc::ptr_eq(process, call.process) {
+        return Ok(());
+    }
+    let (own, their) = (call.standing(), process.standing());
+    let is_same = |own: Ids, their: Ids| {
+        let theirs = [their.real, their.effective, their.saved];
+        theirs.iter().all(|&id| id == own.real)
+    };
+    if is_same(own.user, their.user) && is_same(own.group, their.group) {
+        return Ok(());
+    }
+    call.require(Capabilities::OVERRIDE_LIMITS)
 }
 
 /// `getrlimit(2)`.
@@ -80,71 +100,4 @@ pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcom
     };
     call.memory().write(usage.0, &record)?;
     Ok(0)
-}
-
-/// `sched_getaffinity(2)`: the processors that were chosen, or all that there are.
-pub(super) fn sched_getaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
-    let thread = thread_of(call, tid)?;
-    let all = all_processors(call);
-    if len < all.len() as u64 || !len.is_multiple_of(8) {
-        return Err(Errno::EINVAL.into());
-    }
-    let chosen = thread.affinity.lock().clone();
-    let set = if chosen.is_empty() { all } else { chosen };
-    call.memory().copy_out(mask.0, &set)?;
-    Ok(set.len() as u64)
-}
-
-/// `sched_setaffinity(2)`: the host decides where threads run, so the choice is only remembered.
-pub(super) fn sched_setaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
-    let thread = thread_of(call, tid)?;
-    let mut set = all_processors(call);
-    let bytes = call.memory().read_bytes(mask.0, len.min(128) as usize)?;
-    for (at, allowed) in set.iter_mut().enumerate() {
-        *allowed &= bytes.get(at).copied().unwrap_or(0);
-    }
-    if set.iter().all(|&byte| byte == 0) {
-        return Err(Errno::EINVAL.into());
-    }
-    *thread.affinity.lock() = set;
-    Ok(0)
-}
-
-/// A bit for each processor, in whole words.
-fn all_processors(call: &Call<'_>) -> Vec<u8> {
-    let count = call.libos.machine.cpu_count().max(1) as usize;
-    let mut set = vec![0u8; count.div_ceil(64) * 8];
-    for cpu in 0..count {
-        set[cpu / 8] |= 1 << (cpu % 8);
-    }
-    set
-}
-
-/// A thread by its id, 0 for the one that asks.
-fn thread_of(call: &Call<'_>, tid: i32) -> Result<Arc<Thread>, Errno> {
-    let tid = match u32::try_from(tid).map_err(|_| Errno::ESRCH)? {
-        0 => return Ok(call.thread.clone()),
-        tid => tid,
-    };
-    let process = call.libos.processes.of_thread(tid).ok_or(Errno::ESRCH)?;
-    process.thread(tid).ok_or(Errno::ESRCH)
-}
-
-/// `sched_getscheduler(2)`: `SCHED_OTHER`.
-pub(super) fn sched_getscheduler(call: &mut Call<'_>, tid: i32) -> Outcome {
-    if tid < 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    check_thread(call, tid)?;
-    Ok(0)
-}
-
-fn check_thread(call: &Call<'_>, tid: i32) -> Result<(), Errno> {
-    let exists = tid == 0
-        || call
-            .libos
-            .processes
-            .of_thread(tid.cast_unsigned())
-            .is_some();
-    if exists { Ok(()) } else { Err(Errno::ESRCH) }
 }

@@ -1,15 +1,16 @@
 //! Signal calls that do not wait.
 
+use alloc::sync::Arc;
+
 use hal::Errno;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::processes::Target;
+use crate::processes::{Process, Target};
 use crate::signals::{self, Action, SA_RESTORER, Signal, SignalInfo, SignalSet, StackRecord};
 
 /// Bytes of the kernel's `sigset_t`.
 pub(super) const SET_BYTES: u64 = 8;
-const USER: u32 = 0;
 
 /// `rt_sigaction(2)`.
 pub(super) fn rt_sigaction(
@@ -131,12 +132,22 @@ pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
         -1 => Target::Others,
         _ => Target::Group(pid.unsigned_abs()),
     };
+    let signal = signal_to_send(number)?;
     let targets = libos.processes.targets(own, target)?;
-    if let Some(signal) = signal_to_send(number)? {
-        let info = SignalInfo::from_kill(signal, own, USER);
-        for process in targets {
+    let info = signal.map(|signal| SignalInfo::from_kill(signal, own, call.standing().user.real));
+    let mut refused = !targets.is_empty();
+    for process in targets {
+        if call.check_signal(&process, signal).is_err() {
+            continue;
+        }
+        refused = false;
+        if let (Some(signal), Some(info)) = (signal, info) {
             libos.send_to_process(&process, signal, info)?;
         }
+    }
+    // One that may have it is enough.
+    if refused {
+        return Err(Errno::EPERM.into());
     }
     Ok(0)
 }
@@ -146,19 +157,29 @@ pub(super) fn tgkill(call: &mut Call<'_>, pid: i32, tid: i32, number: i32) -> Ou
     if pid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    send_to(call, Some(pid), tid, |call| {
+    send_to(call, Some(pid), tid, |call, _| {
         let signal = signal_to_send(number)?;
         let own = call.process.pid;
-        Ok(signal.map(|signal| (signal, SignalInfo::from_tgkill(signal, own, USER))))
+        Ok(signal.map(|signal| {
+            (
+                signal,
+                SignalInfo::from_tgkill(signal, own, call.standing().user.real),
+            )
+        }))
     })
 }
 
 /// `tkill(2)`.
 pub(super) fn tkill(call: &mut Call<'_>, tid: i32, number: i32) -> Outcome {
-    send_to(call, None, tid, |call| {
+    send_to(call, None, tid, |call, _| {
         let signal = signal_to_send(number)?;
         let own = call.process.pid;
-        Ok(signal.map(|signal| (signal, SignalInfo::from_tgkill(signal, own, USER))))
+        Ok(signal.map(|signal| {
+            (
+                signal,
+                SignalInfo::from_tgkill(signal, own, call.standing().user.real),
+            )
+        }))
     })
 }
 
@@ -172,10 +193,13 @@ pub(super) fn rt_sigqueueinfo(
     let (libos, own) = (call.libos, call.process.pid);
     let target = Target::Process(u32::try_from(pid).map_err(|_| Errno::ESRCH)?);
     let targets = libos.processes.targets(own, target)?;
-    let Some((signal, info)) = queued(call, number, info)? else {
-        return Ok(0);
-    };
+    let queued = queued(call, number, info)?;
     for process in targets {
+        check_forgery(call, &process, queued.as_ref())?;
+        call.check_signal(&process, queued.map(|(signal, _)| signal))?;
+        let Some((signal, info)) = queued else {
+            continue;
+        };
         libos.send_to_process(&process, signal, info)?;
     }
     Ok(0)
@@ -192,7 +216,11 @@ pub(super) fn rt_tgsigqueueinfo(
     if pid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    send_to(call, Some(pid), tid, |call| queued(call, number, info))
+    send_to(call, Some(pid), tid, |call, process| {
+        let queued = queued(call, number, info)?;
+        check_forgery(call, process, queued.as_ref())?;
+        Ok(queued)
+    })
 }
 
 /// Sends a signal to a thread, which must be one of the process `pid` if that is given.
@@ -200,7 +228,7 @@ fn send_to(
     call: &Call<'_>,
     pid: Option<i32>,
     tid: i32,
-    make: impl FnOnce(&Call<'_>) -> Result<Option<(Signal, SignalInfo)>, Errno>,
+    make: impl FnOnce(&Call<'_>, &Arc<Process>) -> Result<Option<(Signal, SignalInfo)>, Errno>,
 ) -> Outcome {
     if tid <= 0 {
         return Err(Errno::EINVAL.into());
@@ -211,7 +239,9 @@ fn send_to(
         process.filter(|process| pid.is_none_or(|pid| pid.cast_unsigned() == process.pid));
     let process = process.ok_or(Errno::ESRCH)?;
     let thread = process.thread(tid).ok_or(Errno::ESRCH)?;
-    if let Some((signal, info)) = make(call)? {
+    let made = make(call, &process)?;
+    call.check_signal(&process, made.map(|(signal, _)| signal))?;
+    if let Some((signal, info)) = made {
         call.libos.send_to_thread(&process, &thread, signal, info)?;
     }
     Ok(0)
@@ -227,8 +257,46 @@ fn queued(
     Ok(signal.map(|signal| (signal, info.with_signal(signal))))
 }
 
+/// What `sigqueue` sends others must not look as if the kernel sent it.
+fn check_forgery(
+    call: &Call<'_>,
+    process: &Arc<Process>,
+    queued: Option<&(Signal, SignalInfo)>,
+) -> Result<(), Errno> {
+    let is_own = Arc::ptr_eq(process, call.process);
+    match queued {
+        Some((_, info)) if !is_own && info.is_from_kernel() => Err(Errno::EPERM),
+        _ => Ok(()),
+    }
+}
+
+impl Call<'_> {
+    /// Checks that the calling thread may send a signal, or ask for nothing, to a process.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub(super) fn check_signal(
+        &self,
+        process: &Arc<Process>,
+        signal: Option<Signal>,
+    ) -> Result<(), Errno> {
+        if Arc::ptr_eq(process, self.process) || self.standing().may_signal(&process.standing()) {
+            return Ok(());
+        }
+        // A shell continues whatever is in its session.
+        let session = |pid| {
+            let relations = self.libos.processes.group_and_session(pid);
+            relations.map(|(_, session)| session)
+        };
+        if signal == Some(Signal::CONT) && session(process.pid)? == session(self.process.pid)? {
+            return Ok(());
+        }
+        Err(Errno::EPERM)
+    }
+}
+
 /// The signal to send; `None` for 0, which only asks whether the target exists.
-fn signal_to_send(number: i32) -> Result<Option<Signal>, Errno> {
+pub(super) fn signal_to_send(number: i32) -> Result<Option<Signal>, Errno> {
     if number == 0 {
         Ok(None)
     } else {

@@ -372,7 +372,7 @@ fn put_rights(
     }
     let room = control.room_for_data() / size_of::<i32>();
     let mut numbers = Vec::new();
-    let mut descriptors = call.process.descriptors.write();
+    let mut descriptors = call.task.places.files.write();
     for file in files.iter().take(room) {
         let descriptor = Descriptor {
             file: file.clone(),

@@ -63,7 +63,7 @@ pub(super) fn bind(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> Out
             if socket.is_bound() {
                 return Err(Errno::EINVAL.into());
             }
-            let viewpoint = call.process.viewpoint.read().clone();
+            let viewpoint = call.viewpoint().clone();
             let mode = Mode::from_low_bits(0o777);
             let device = DeviceNumber::default();
             let made = viewpoint.make_node(None, path, FileType::Socket, mode, device);
@@ -290,7 +290,7 @@ fn socket_of(file: &OpenFile) -> Result<&Socket, Errno> {
 impl Call<'_> {
     /// Who the calling process is.
     pub(super) fn identity(&self) -> Identity {
-        let standing = *self.process.standing.lock();
+        let standing = self.standing();
         Identity {
             process: self.process.pid,
             user: standing.user.effective,
@@ -304,7 +304,7 @@ impl Call<'_> {
             sockets::Address::Unnamed => return Err(Errno::EINVAL),
             sockets::Address::Abstract(name) => Place::Abstract(name),
             sockets::Address::Path(path) => {
-                let viewpoint = self.process.viewpoint.read().clone();
+                let viewpoint = self.viewpoint().clone();
                 let location = viewpoint.resolve(None, &path, Follow::Yes)?;
                 let metadata = location.metadata()?;
                 viewpoint.credentials.check(&metadata, Access::WRITE)?;
@@ -346,6 +346,6 @@ impl Call<'_> {
 
     fn add_socket(&self, socket: &Arc<Socket>, flags: OpenFlags) -> Outcome {
         let descriptor = self.open_socket(socket, flags)?;
-        Ok(self.process.descriptors.write().add(0, descriptor)? as u64)
+        Ok(self.task.places.files.write().add(0, descriptor)? as u64)
     }
 }

@@ -8,7 +8,7 @@ use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use super::input_output::buffer_of;
-use crate::files::PipeEnd;
+use crate::files::{HostStream, PipeEnd};
 
 const SPLICE_F_NONBLOCK: u32 = 2;
 /// Move, do not wait, more will come, a gift.
@@ -31,15 +31,26 @@ pub(super) fn sendfile(
     offset: Address,
     len: u64,
 ) -> Outcome {
-    let to = Side::new(call, out, Address(0))?;
     let from = Side::new(call, input, offset)?;
-    if !from.file.object().is_seekable() {
+    if !from.file.flags().is_readable() {
+        return Err(Errno::EBADF.into());
+    }
+    if !from.file.object().is_seekable() && offset.non_null().is_some() {
+        return Err(Errno::ESPIPE.into());
+    }
+    from.check_extent(len)?;
+    let to = Side::new(call, out, Address(0))?;
+    if !to.file.flags().is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    let is_directory = from.file.location().kind() == FileType::Directory;
+    if is_directory || !from.file.object().is_seekable() {
         return Err(Errno::EINVAL.into());
     }
     if to.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL.into());
     }
-    transfer(call, from, to, len, Patience::OfFiles)
+    transfer(call, from, to, len, Patience::OfAll)
 }
 
 /// `copy_file_range(2)`.
@@ -76,7 +87,7 @@ pub(super) fn copy_file_range(
             return Err(Errno::EINVAL.into());
         }
     }
-    transfer(call, from, to, len, Patience::OfFiles)
+    transfer(call, from, to, len, Patience::OfAll)
 }
 
 /// `splice(2)`: one side is a pipe.
@@ -108,10 +119,21 @@ pub(super) fn splice(
         }
         _ => {}
     }
+    if !from.file.flags().is_readable() || !to.file.flags().is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    from.check_extent(len)?;
+    to.check_extent(len)?;
     if to.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL.into());
     }
-    transfer(call, from, to, len, Patience::of(flags))
+    let patience = Patience::of(flags);
+    let is_host = HostStream::behind(&to.file).is_some();
+    match PipeEnd::behind(&from.file) {
+        // What the host does not take at once is waited for, and must not hold up the pipe.
+        Some(pipe) if !is_host => drain(call, pipe, &from, to, len, patience),
+        _ => transfer(call, from, to, len, patience),
+    }
 }
 
 /// `tee(2)`: what it copies stays to be read.
@@ -138,7 +160,7 @@ pub(super) fn tee(call: &mut Call<'_>, input: i32, out: i32, len: u64, flags: u3
         input.peek_to(&mut &mut buffer[..])
     })?;
     let written = patience.wait(call, &to, Readiness::WRITABLE, || {
-        to.write(&buffer[..count])
+        output.push_some(&buffer[..count])
     });
     let written = written.map_err(|stop| call.after_broken_pipe(stop))?;
     Ok(written as u64)
@@ -177,6 +199,25 @@ impl Side {
         Ok(Self { file, at, place })
     }
 
+    /// Checks that a stretch of `len` bytes from an offset that was given is one.
+    fn check_extent(&self, len: u64) -> Result<(), Errno> {
+        let end = self.at.unwrap_or(0).checked_add(len);
+        if end.is_some_and(|end| i64::try_from(end).is_ok()) {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
+    /// Writes some of `bytes`, without waiting.
+    fn write_some(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        match (self.at, PipeEnd::behind(&self.file)) {
+            (Some(at), _) => self.file.write_at(at, bytes),
+            (None, Some(pipe)) => pipe.push_some(bytes),
+            (None, None) => self.file.write(bytes),
+        }
+    }
+
     /// Where the transfer begins.
     fn position(&self) -> Result<u64, Errno> {
         match self.at {
@@ -201,7 +242,9 @@ impl Side {
 /// Whether a transfer waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// As the files' own flags say.
+    /// As the files' own flags say, until all is moved.
+    OfAll,
+    /// The same, until something is.
     OfFiles,
     /// Not at all.
     None,
@@ -224,10 +267,61 @@ impl Patience {
         action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
         match self {
-            Self::OfFiles => call.until_ready(file, wanted, action),
+            Self::OfAll | Self::OfFiles => call.until_ready(file, wanted, action),
             Self::None => call.without_waiting(file, wanted, action),
         }
     }
+}
+
+/// Moves up to `len` bytes out of a pipe: what it has, as far as there is room for it.
+fn drain(
+    call: &Call<'_>,
+    pipe: &PipeEnd,
+    from: &Side,
+    mut to: Side,
+    len: u64,
+    patience: Patience,
+) -> Outcome {
+    /// Who has to be waited for.
+    enum Held {
+        Input,
+        Output,
+    }
+    call.check_room_of(&to.file)?;
+    let room = call.room_in_file(&to.file, to.at)?.unwrap_or(u64::MAX);
+    let len = len.min(MOVED_MAX_BYTES).min(room);
+    let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
+    let mut attempt = || match pipe.offer(&mut buffer, |bytes| to.write_some(bytes)) {
+        Ok(Some(count)) => Ok(Ok(count)),
+        Ok(None) => Ok(Err(Held::Input)),
+        Err(Errno::EAGAIN) => Ok(Err(Held::Output)),
+        Err(errno) => Err(errno),
+    };
+    let mut held = Held::Input;
+    let moved = loop {
+        let outcome = match held {
+            Held::Input => {
+                patience.wait(call, &from.file, Readiness::READABLE, || match attempt()? {
+                    Err(Held::Input) => Err(Errno::EAGAIN),
+                    other => Ok(other),
+                })
+            }
+            Held::Output => {
+                patience.wait(call, &to.file, Readiness::WRITABLE, || match attempt()? {
+                    Err(Held::Output) => Err(Errno::EAGAIN),
+                    other => Ok(other),
+                })
+            }
+        };
+        match outcome {
+            Ok(Ok(count)) => break count,
+            Ok(Err(other)) => held = other,
+            Err(stop) => return Err(call.after_broken_pipe(stop)),
+        }
+    };
+    to.advance(moved);
+    to.tell(call)?;
+    Ok(moved as u64)
 }
 
 /// Moves up to `len` bytes; stops early where the input has no more for now.
@@ -239,7 +333,9 @@ fn transfer(
     patience: Patience,
 ) -> Outcome {
     call.check_room_of(&to.file)?;
-    let len = len.min(MOVED_MAX_BYTES);
+    let room = call.room_in_file(&to.file, to.at)?.unwrap_or(u64::MAX);
+    let len = len.min(MOVED_MAX_BYTES).min(room);
+    let is_one_step = patience != Patience::OfAll && PipeEnd::behind(&to.file).is_some();
     let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
     let mut done = 0;
     while done < len {
@@ -254,7 +350,8 @@ fn transfer(
             Ok(moved) => moved,
         };
         done += moved as u64;
-        if moved < part.len() || PipeEnd::behind(&from.file).is_some() {
+        let is_stream = !from.file.object().is_seekable();
+        if moved == 0 || is_one_step || (is_stream && moved < part.len()) {
             break;
         }
     }
@@ -295,7 +392,7 @@ fn move_part(
             count
         }
         None if count == 0 => 0,
-        None => patience.wait(call, &to.file, Readiness::WRITABLE, || to.file.write(bytes))?,
+        None => patience.wait(call, &to.file, Readiness::WRITABLE, || to.write_some(bytes))?,
     };
     to.advance(written);
     if from.at.is_some() {

@@ -19,13 +19,17 @@ pub(super) fn fallocate(call: &mut Call<'_>, fd: i32, mode: u32, offset: i64, le
         mode if mode == KEEP_SIZE | PUNCH_HOLE => Allocation::PunchHole,
         _ => return Err(Errno::EOPNOTSUPP.into()),
     };
+    if what == Allocation::Extend && file.location().kind() == FileType::Regular {
+        let end = offset.cast_unsigned().saturating_add(len.cast_unsigned());
+        call.check_file_size(end, file.metadata()?.size_bytes)?;
+    }
     file.allocate(what, offset.cast_unsigned(), len.cast_unsigned())?;
     Ok(0)
 }
 
 /// `sync(2)`.
 pub(super) fn sync(call: &mut Call<'_>) -> Outcome {
-    let namespace = call.process.viewpoint.read().namespace.clone();
+    let namespace = call.viewpoint().namespace.clone();
     for mount in namespace.mounts() {
         // It has no way to tell.
         let _ = mount.file_system().synchronize();

@@ -6,7 +6,6 @@ use hal::{Clock, Errno};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::signals::Signal;
 
 const FIELD_BYTES: usize = 65;
 
@@ -65,89 +64,4 @@ pub(super) fn getcpu(call: &mut Call<'_>, cpu: Address, node: Address) -> Outcom
         call.memory().write(address.0, &0u32)?;
     }
     Ok(0)
-}
-
-/// `prctl(2)`.
-pub(super) fn prctl(call: &mut Call<'_>, option: i32, argument: u64) -> Outcome {
-    const PR_SET_PDEATHSIG: i32 = 1;
-    const PR_GET_PDEATHSIG: i32 = 2;
-    const PR_SET_CHILD_SUBREAPER: i32 = 36;
-    const PR_GET_CHILD_SUBREAPER: i32 = 37;
-    const PR_GET_DUMPABLE: i32 = 3;
-    const PR_SET_DUMPABLE: i32 = 4;
-    const PR_SET_NAME: i32 = 15;
-    const PR_GET_NAME: i32 = 16;
-    const PR_CAPBSET_READ: i32 = 23;
-    const PR_SET_TIMERSLACK: i32 = 29;
-    const PR_GET_TIMERSLACK: i32 = 30;
-    const PR_SET_NO_NEW_PRIVS: i32 = 38;
-    const PR_GET_NO_NEW_PRIVS: i32 = 39;
-    const PR_SET_VMA: i32 = 0x5356_4d41;
-    const NAME_MAX_BYTES: usize = 15;
-    const CAPABILITY_MAX: u64 = 40;
-    let (processes, pid) = (&call.libos.processes, call.process.pid);
-    match option {
-        PR_SET_PDEATHSIG => {
-            let signal = match argument {
-                0 => None,
-                number => {
-                    let number = i32::try_from(number).map_err(|_| Errno::EINVAL)?;
-                    Some(Signal::new(number)?)
-                }
-            };
-            processes.set_death_signal(pid, signal);
-            Ok(0)
-        }
-        PR_GET_PDEATHSIG => {
-            let signal = processes.death_signal(pid);
-            let number = signal.map_or(0, |signal| u32::from(signal.number()));
-            call.memory().write(argument, &number)?;
-            Ok(0)
-        }
-        PR_SET_CHILD_SUBREAPER => {
-            processes.set_adopts(pid, argument != 0);
-            Ok(0)
-        }
-        PR_GET_CHILD_SUBREAPER => {
-            let adopts = u32::from(processes.adopts(pid));
-            call.memory().write(argument, &adopts)?;
-            Ok(0)
-        }
-        PR_SET_NAME => {
-            let text = call
-                .memory()
-                .read_string(argument, NAME_MAX_BYTES, Errno::ENAMETOOLONG);
-            let text = match text {
-                // Linux cuts a longer name.
-                Err(Errno::ENAMETOOLONG) => call.memory().read_bytes(argument, NAME_MAX_BYTES)?,
-                text => text?,
-            };
-            let mut name = [0; 16];
-            name[..text.len()].copy_from_slice(&text);
-            *call.thread.name.lock() = name;
-            Ok(0)
-        }
-        PR_GET_NAME => {
-            let name = *call.thread.name.lock();
-            call.memory().copy_out(argument, &name)?;
-            Ok(0)
-        }
-        PR_SET_TIMERSLACK => {
-            call.thread.timer_slack.lock().set(argument);
-            Ok(0)
-        }
-        PR_GET_TIMERSLACK => Ok(call.thread.timer_slack.lock().nanoseconds()),
-        PR_GET_DUMPABLE => Ok(0),
-        PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS => Ok(0),
-        PR_GET_NO_NEW_PRIVS => Ok(1),
-        PR_CAPBSET_READ if argument <= CAPABILITY_MAX => Ok(1),
-        // libcap asks until there is no more. Names for anonymous memory are a kernel option that
-        // programs do without.
-        PR_CAPBSET_READ | PR_SET_VMA => Err(Errno::EINVAL.into()),
-        _ => {
-            call.libos
-                .report_once(call.regs.rax, "this option does not exist; EINVAL");
-            Err(Errno::EINVAL.into())
-        }
-    }
 }

@@ -4,10 +4,11 @@ use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::system_v::{messages, segments, semaphores};
 use super::{
-    clone, descriptors, directories, event_poll, exec, extended, file_locks, futex, identity,
-    input_output, ioctl, links, mapping, memory_file, metadata, mounts, open, pipes, poll, process,
-    refused, residence, resources, scheduling, signal, signal_file, signal_wait, socket_messages,
-    sockets, splice, storage, system, thread, time, timers, users, vectors,
+    capabilities, clone, descriptors, directories, event_poll, exec, extended, file_locks, futex,
+    identity, input_output, ioctl, links, mapping, memory_file, metadata, mounts, open, pidfd,
+    pipes, poll, prctl, process, refused, residence, resources, scheduling, signal, signal_file,
+    signal_wait, socket_messages, sockets, splice, storage, system, thread, time, timers, users,
+    vectors,
 };
 
 macro_rules! table {
@@ -163,8 +164,8 @@ table! {
     122 setfsuid => users::setfsuid, (u32);
     123 setfsgid => users::setfsgid, (u32);
     124 getsid => identity::getsid, (i32);
-    125 capget => users::capget, (Address, Address);
-    126 capset => users::capset, (Address, Address);
+    125 capget => capabilities::capget, (Address, Address);
+    126 capset => capabilities::capset, (Address, Address);
     127 rt_sigpending => signal::rt_sigpending, (Address, u64);
     128 rt_sigtimedwait => signal_wait::rt_sigtimedwait, (Address, Address, Address, u64);
     129 rt_sigqueueinfo => signal::rt_sigqueueinfo, (i32, i32, Address);
@@ -180,7 +181,7 @@ table! {
     142 sched_setparam => scheduling::sched_setparam, (i32, Address);
     143 sched_getparam => scheduling::sched_getparam, (i32, Address);
     144 sched_setscheduler => scheduling::sched_setscheduler, (i32, u32, Address);
-    145 sched_getscheduler => resources::sched_getscheduler, (i32);
+    145 sched_getscheduler => scheduling::sched_getscheduler, (i32);
     146 sched_get_priority_max => scheduling::sched_get_priority_max, (u32);
     147 sched_get_priority_min => scheduling::sched_get_priority_min, (u32);
     148 sched_rr_get_interval => scheduling::sched_rr_get_interval, (i32, Address);
@@ -190,7 +191,7 @@ table! {
     152 munlockall => scheduling::munlockall, ();
     153 vhangup => refused::privileged, ();
     155 pivot_root => refused::privileged, ();
-    157 prctl => system::prctl, (i32, u64);
+    157 prctl => prctl::prctl, (i32, u64, u64, u64, u64);
     158 arch_prctl => thread::arch_prctl, (u32, u64);
     159 adjtimex => refused::privileged, ();
     160 setrlimit => resources::setrlimit, (u32, Address);
@@ -226,8 +227,8 @@ table! {
     200 tkill => signal::tkill, (i32, i32);
     201 time => time::time, (Address);
     202 futex => futex::futex, (Address, u32, u32, u64, Address, u32);
-    203 sched_setaffinity => resources::sched_setaffinity, (i32, u64, Address);
-    204 sched_getaffinity => resources::sched_getaffinity, (i32, u64, Address);
+    203 sched_setaffinity => scheduling::sched_setaffinity, (i32, u64, Address);
+    204 sched_getaffinity => scheduling::sched_getaffinity, (i32, u64, Address);
     206 io_setup => refused::quietly, ();
     213 epoll_create => event_poll::epoll_create, (i32);
     217 getdents64 => directories::getdents64, (i32, Address, u32);
@@ -256,8 +257,8 @@ table! {
     248 add_key => refused::quietly, ();
     249 request_key => refused::quietly, ();
     250 keyctl => refused::quietly, ();
-    251 ioprio_set => refused::quietly, ();
-    252 ioprio_get => scheduling::ioprio_get, (i32, i32);
+    251 ioprio_set => scheduling::ioprio_set, (u32, i32, i32);
+    252 ioprio_get => scheduling::ioprio_get, (u32, i32);
     256 migrate_pages => refused::quietly, ();
     257 openat => open::openat, (i32, Address, u32, u32);
     258 mkdirat => directories::mkdirat, (i32, Address, u32);
@@ -274,7 +275,7 @@ table! {
     269 faccessat => metadata::faccessat, (i32, Address, u32);
     270 pselect6 => poll::pselect6, (i32, Address, Address, Address, Address, Address);
     271 ppoll => poll::ppoll, (Address, u32, Address, Address, u64);
-    272 unshare => refused::privileged, ();
+    272 unshare => clone::unshare, (u64);
     273 set_robust_list => thread::set_robust_list, (Address, u64);
     274 get_robust_list => thread::get_robust_list, (i32, Address, Address);
     275 splice => splice::splice, (i32, Address, i32, Address, u64, u32);
@@ -311,6 +312,8 @@ table! {
     309 getcpu => system::getcpu, (Address, Address);
     312 kcmp => refused::quietly, ();
     313 finit_module => refused::privileged, ();
+    314 sched_setattr => scheduling::sched_setattr, (i32, Address, u32);
+    315 sched_getattr => scheduling::sched_getattr, (i32, Address, u32, u32);
     316 renameat2 => links::renameat2, (i32, Address, i32, Address, u32);
     318 getrandom => system::getrandom, (Address, u64, u32);
     319 memfd_create => memory_file::memfd_create, (Address, u32);
@@ -328,9 +331,12 @@ table! {
     332 statx => metadata::statx, (i32, Address, u32, u32, Address);
     334 rseq => refused::quietly, ();
     425 io_uring_setup => refused::quietly, ();
+    424 pidfd_send_signal => pidfd::pidfd_send_signal, (i32, i32, Address, u32);
+    434 pidfd_open => pidfd::pidfd_open, (i32, u32);
     435 clone3 => clone::clone3, (Address, u64);
     436 close_range => descriptors::close_range, (u32, u32, u32);
     437 openat2 => open::openat2, (i32, Address, Address, u64);
+    438 pidfd_getfd => pidfd::pidfd_getfd, (i32, i32, u32);
     439 faccessat2 => metadata::faccessat2, (i32, Address, u32, u32);
     441 epoll_pwait2 => event_poll::epoll_pwait2, (i32, Address, i32, Address, Address, u64);
     444 landlock_create_ruleset => refused::quietly, ();

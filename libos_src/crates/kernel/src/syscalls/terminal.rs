@@ -3,7 +3,7 @@
 
 use hal::Errno;
 use tty::Local;
-use vfs::{OpenFile, Readiness};
+use vfs::{Capabilities, OpenFile, Readiness};
 
 use super::call::{Call, Outcome, Stop};
 use super::host_terminal;
@@ -66,7 +66,7 @@ pub(super) fn control(
             if pid != session || libos.terminals.of_session(session).is_some() {
                 return Err(Errno::EPERM.into());
             }
-            let steals = argument == 1 && call.process.standing.lock().is_superuser();
+            let steals = argument == 1 && call.standing().can(Capabilities::ADMINISTER);
             let taken = control.change(|holder| {
                 let is_free = holder.session == 0 || !libos.processes.has_session(holder.session);
                 (is_free || steals).then(|| Holder::leader(pid))

@@ -1,14 +1,15 @@
-//! Users and groups, and the capabilities that the superuser has.
+//! Users and groups.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hal::Errno;
+use vfs::Capabilities;
 use zerocopy::IntoBytes;
 
 use super::argument::Address;
-use super::call::{Call, Outcome};
-use crate::processes::{Ids, Standing};
+use super::call::{Call, Outcome, Stop};
+use crate::processes::Ids;
 
 /// An id that leaves things as they are.
 const UNCHANGED: u32 = u32::MAX;
@@ -17,33 +18,33 @@ const GROUPS_MAX: u32 = 65536;
 
 /// `getuid(2)`.
 pub(super) fn getuid(call: &mut Call<'_>) -> Outcome {
-    Ok(call.process.standing.lock().user.real.into())
+    Ok(call.standing().user.real.into())
 }
 
 /// `geteuid(2)`.
 pub(super) fn geteuid(call: &mut Call<'_>) -> Outcome {
-    Ok(call.process.standing.lock().user.effective.into())
+    Ok(call.standing().user.effective.into())
 }
 
 /// `getgid(2)`.
 pub(super) fn getgid(call: &mut Call<'_>) -> Outcome {
-    Ok(call.process.standing.lock().group.real.into())
+    Ok(call.standing().group.real.into())
 }
 
 /// `getegid(2)`.
 pub(super) fn getegid(call: &mut Call<'_>) -> Outcome {
-    Ok(call.process.standing.lock().group.effective.into())
+    Ok(call.standing().group.effective.into())
 }
 
 /// `getresuid(2)`.
 pub(super) fn getresuid(call: &mut Call<'_>, r: Address, e: Address, s: Address) -> Outcome {
-    let ids = call.process.standing.lock().user;
+    let ids = call.standing().user;
     write_three(call, ids, [r, e, s])
 }
 
 /// `getresgid(2)`.
 pub(super) fn getresgid(call: &mut Call<'_>, r: Address, e: Address, s: Address) -> Outcome {
-    let ids = call.process.standing.lock().group;
+    let ids = call.standing().group;
     write_three(call, ids, [r, e, s])
 }
 
@@ -83,22 +84,28 @@ pub(super) fn setresgid(call: &mut Call<'_>, real: u32, effective: u32, saved: u
 
 /// `setfsuid(2)`: returns the old one, whether or not it could be changed.
 pub(super) fn setfsuid(call: &mut Call<'_>, id: u32) -> Outcome {
-    let standing = *call.process.standing.lock();
-    let mut viewpoint = call.process.viewpoint.write();
-    let before = viewpoint.credentials.user;
-    if standing.is_superuser() || standing.user.has(id) || id == before {
-        viewpoint.credentials.user = new(id).unwrap_or(before);
+    let who = call.principal();
+    let before = who.credentials.user;
+    let may = who.can(Capabilities::SET_USER) || who.standing.user.has(id) || id == before;
+    if let Some(id) = new(id).filter(|_| may) {
+        call.change_principal(|who| {
+            who.set_file_user(id);
+            Ok(())
+        })?;
     }
     Ok(before.into())
 }
 
 /// `setfsgid(2)`: returns the old one, whether or not it could be changed.
 pub(super) fn setfsgid(call: &mut Call<'_>, id: u32) -> Outcome {
-    let standing = *call.process.standing.lock();
-    let mut viewpoint = call.process.viewpoint.write();
-    let before = viewpoint.credentials.group;
-    if standing.is_superuser() || standing.group.has(id) || id == before {
-        viewpoint.credentials.group = new(id).unwrap_or(before);
+    let who = call.principal();
+    let before = who.credentials.group;
+    let may = who.can(Capabilities::SET_GROUP) || who.standing.group.has(id) || id == before;
+    if let Some(id) = new(id).filter(|_| may) {
+        call.change_principal(|who| {
+            who.credentials.group = id;
+            Ok(())
+        })?;
     }
     Ok(before.into())
 }
@@ -106,7 +113,7 @@ pub(super) fn setfsgid(call: &mut Call<'_>, id: u32) -> Outcome {
 /// `getgroups(2)`.
 pub(super) fn getgroups(call: &mut Call<'_>, len: i32, place: Address) -> Outcome {
     let room = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-    let groups = call.process.viewpoint.read().credentials.groups.clone();
+    let groups = call.principal().credentials.groups;
     if room != 0 {
         if room < groups.len() {
             return Err(Errno::EINVAL.into());
@@ -118,9 +125,7 @@ pub(super) fn getgroups(call: &mut Call<'_>, len: i32, place: Address) -> Outcom
 
 /// `setgroups(2)`.
 pub(super) fn setgroups(call: &mut Call<'_>, len: u32, place: Address) -> Outcome {
-    if !call.process.standing.lock().is_superuser() {
-        return Err(Errno::EPERM.into());
-    }
+    call.require(Capabilities::SET_GROUP)?;
     if len > GROUPS_MAX {
         return Err(Errno::EINVAL.into());
     }
@@ -132,71 +137,11 @@ pub(super) fn setgroups(call: &mut Call<'_>, len: u32, place: Address) -> Outcom
         .map(|bytes| u32::from_le_bytes(*bytes))
         .collect();
     groups.sort_unstable();
-    call.process.viewpoint.write().credentials.groups = Arc::new(groups);
-    Ok(0)
-}
-
-/// All capabilities that Linux has.
-const CAPABILITIES: u64 = (1 << 41) - 1;
-/// `_LINUX_CAPABILITY_VERSION_3`.
-const CAPABILITY_VERSION: u32 = 0x2008_0522;
-
-/// `capget(2)`: the superuser has all, others none.
-pub(super) fn capget(call: &mut Call<'_>, header: Address, data: Address) -> Outcome {
-    let pid = capability_header(call, header)?;
-    let process = match pid {
-        0 => call.process.clone(),
-        pid => call.libos.processes.get(pid).ok_or(Errno::ESRCH)?,
-    };
-    let all = if process.standing.lock().is_superuser() {
-        CAPABILITIES
-    } else {
-        0
-    };
-    if let Some(place) = data.non_null() {
-        let (low, high) = (all as u32, (all >> 32) as u32);
-        // Effective, permitted and inheritable, first the low halves.
-        call.memory()
-            .write(place.0, &[low, low, 0, high, high, 0])?;
-    }
-    Ok(0)
-}
-
-/// `capset(2)`: capabilities cannot be given up one by one.
-pub(super) fn capset(call: &mut Call<'_>, header: Address, data: Address) -> Outcome {
-    let pid = capability_header(call, header)?;
-    if pid != 0 && pid != call.process.pid {
-        return Err(Errno::EPERM.into());
-    }
-    let [effective, permitted, _, effective_high, permitted_high, _]: [u32; 6] =
-        call.memory().read(data.0)?;
-    let wanted = [
-        u64::from(effective) | u64::from(effective_high) << 32,
-        u64::from(permitted) | u64::from(permitted_high) << 32,
-    ];
-    let has_all = call.process.standing.lock().is_superuser();
-    match wanted {
-        [0, 0] if !has_all => Ok(0),
-        [CAPABILITIES, CAPABILITIES] if has_all => Ok(0),
-        _ => {
-            let reason = "only all capabilities or none can be had; EPERM";
-            call.libos.report_once(call.regs.rax, reason);
-            Err(Errno::EPERM.into())
-        }
-    }
-}
-
-/// Reads whom a header is about. Of an old version it is told the present one.
-fn capability_header(call: &Call<'_>, header: Address) -> Result<u32, Errno> {
-    let [version, pid]: [u32; 2] = call.memory().read(header.0)?;
-    if version != CAPABILITY_VERSION {
-        call.memory().write(header.0, &CAPABILITY_VERSION)?;
-        return Err(Errno::EINVAL);
-    }
-    if pid.cast_signed() < 0 {
-        return Err(Errno::EINVAL);
-    }
-    Ok(pid)
+    call.change_principal(|who| {
+        who.credentials.groups = Arc::new(groups);
+        Ok(0)
+    })
+    .map_err(Stop::from)
 }
 
 fn write_three(call: &Call<'_>, ids: Ids, places: [Address; 3]) -> Outcome {
@@ -207,18 +152,20 @@ fn write_three(call: &Call<'_>, ids: Ids, places: [Address; 3]) -> Outcome {
 }
 
 fn change_user(call: &Call<'_>, change: impl FnOnce(Ids, bool) -> Result<Ids, Errno>) -> Outcome {
-    let mut standing = call.process.standing.lock();
-    let user = change(standing.user, standing.is_superuser())?;
-    *standing = Standing { user, ..*standing };
-    call.process.viewpoint.write().credentials.user = user.effective;
+    call.change_principal(|who| {
+        let user = change(who.standing.user, who.can(Capabilities::SET_USER))?;
+        who.set_user(user);
+        Ok(())
+    })?;
     Ok(0)
 }
 
 fn change_group(call: &Call<'_>, change: impl FnOnce(Ids, bool) -> Result<Ids, Errno>) -> Outcome {
-    let mut standing = call.process.standing.lock();
-    let group = change(standing.group, standing.is_superuser())?;
-    *standing = Standing { group, ..*standing };
-    call.process.viewpoint.write().credentials.group = group.effective;
+    call.change_principal(|who| {
+        let group = change(who.standing.group, who.can(Capabilities::SET_GROUP))?;
+        who.set_group(group);
+        Ok(())
+    })?;
     Ok(0)
 }
 

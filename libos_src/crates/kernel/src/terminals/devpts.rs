@@ -151,7 +151,7 @@ impl Inode for Multiplexer {
 
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>, Errno> {
         let process = self.slots.process(self.machine.this_thread());
-        let user = process.map_or(0, |process| process.viewpoint.read().credentials.user);
+        let user = process.map_or(0, |process| process.principal().credentials.user);
         let pair = self.terminals.add_pseudo(user)?;
         Ok(Some(pair.open_master()))
     }

@@ -25,8 +25,7 @@ fn child(world: &World) -> Arc<Process> {
             Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: parent.memory(),
-                descriptors: Descriptors::default(),
-                viewpoint: parent.viewpoint.read().clone(),
+                places: Places::new(Descriptors::default(), parent.places().view.read().clone()),
                 signals: ProcessSignals::default(),
                 limits: Limits::new(&[]),
                 program: parent.program(),

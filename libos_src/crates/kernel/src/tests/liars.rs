@@ -234,13 +234,13 @@ fn a_terminal_may_say_anything_of_itself() {
         if !stream.is_terminal() {
             return;
         }
-        let viewpoint = world.process.viewpoint.read().clone();
+        let viewpoint = world.process.places().view.read().clone();
         let location = viewpoint.namespace.anonymous(stream, b"stream");
         let descriptor = Descriptor {
             file: vfs::OpenFile::new(location, vfs::OpenFlags::READ_WRITE).expect("it opens"),
             is_closed_on_exec: false,
         };
-        let added = world.process.descriptors.write().add(0, descriptor);
+        let added = world.process.places().files.write().add(0, descriptor);
         let fd = u64::try_from(added.expect("room")).expect("a number");
         for request in [TCGETS, TCSETS, TIOCGWINSZ, TIOCSWINSZ] {
             let done = world.call(IOCTL, &[fd, request, world.page]);

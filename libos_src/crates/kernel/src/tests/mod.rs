@@ -31,7 +31,7 @@ use crate::libos::Task;
 use crate::memory::{
     AddressSpace, Backing, Foundation, Layout, Mapping, Paging, Placement, Purpose,
 };
-use crate::processes::{Limits, NewProcess, Process, ProgramRecord, Standing};
+use crate::processes::{Limits, NewProcess, Places, Process, ProgramRecord, Standing};
 use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::{Scheduler, Thread};
 
@@ -97,13 +97,12 @@ impl World {
             Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: memory.clone(),
-                descriptors: host_streams(machine, &viewpoint),
+                places: Places::new(host_streams(machine, &viewpoint), viewpoint.clone()),
                 program: Arc::new(ProgramRecord {
                     executable: viewpoint.root.clone(),
                     arguments: Vec::new(),
                     environment: Vec::new(),
                 }),
-                viewpoint,
                 signals: ProcessSignals::default(),
                 limits: Limits::new(&[(Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64)]),
                 standing: Standing::default(),
@@ -125,11 +124,7 @@ impl World {
         libos.scheduler.admit().expect("the first thread");
         become_thread(0);
         libos.take_memory(&process, &thread, &memory);
-        let context = libos.occupy(Task {
-            process: process.clone(),
-            thread,
-            memory: memory.clone(),
-        });
+        let context = libos.occupy(Task::new(process.clone(), thread));
         let regs = context.regs;
         let page = memory.map(Mapping {
             placement: Placement::Hint(0),

@@ -21,7 +21,7 @@ const O_NONBLOCK: u64 = 0o4000;
 fn pair() -> (World, u64, u64) {
     let mut world = World::new();
     world.libos.terminals.console.release(1);
-    let viewpoint = world.process.viewpoint.read().clone();
+    let viewpoint = world.process.places().view.read().clone();
     let slots = world.libos.slots().clone();
     let pseudo = DevPts::new(world.machine, slots, world.libos.terminals.clone());
     let point = viewpoint

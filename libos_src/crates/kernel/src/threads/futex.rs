@@ -194,6 +194,7 @@ impl Libos {
             process,
             thread,
             memory,
+            ..
         } = task;
         let waiter = self.futexes.enter(memory, thread, wait)?;
         loop {

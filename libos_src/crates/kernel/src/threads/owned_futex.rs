@@ -247,6 +247,7 @@ impl Libos {
             process,
             thread,
             memory,
+            ..
         } = task;
         let exists = |tid| self.processes.of_thread(tid).is_some();
         let Some(claim) = (self.owned_futexes).claim(memory, thread, address, exists)? else {

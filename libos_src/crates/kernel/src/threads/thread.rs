@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::UserRegs;
 use locks::Mutex;
 
-use super::{Context, Deadline, ProcessorTime, TimerSlack};
+use super::{Context, Deadline, ProcessorTime, Scheduling, TimerSlack};
 use crate::memory::PageFault;
+use crate::processes::{Places, Principal};
 use crate::signals::{SignalSet, ThreadSignals};
 
 /// A thread of a program.
@@ -28,6 +29,8 @@ pub(crate) struct Thread {
     pub(crate) affinity: Mutex<Vec<u8>>,
     /// Its signals.
     pub(crate) signals: Mutex<ThreadSignals>,
+    /// How it wants to be scheduled.
+    pub(crate) scheduling: Mutex<Scheduling>,
     tid: AtomicU32,
     /// How it goes on, while it has no enclave thread.
     context: Mutex<Option<Box<Context>>>,
@@ -43,6 +46,16 @@ pub(crate) struct Thread {
     deadline: Mutex<Option<Deadline>>,
     /// Its latest fault at a page that is there, and how often in a row it met that one.
     stuck: Mutex<(u64, u32)>,
+    /// Whether it has an identity of its own, so that others need no lock to see that.
+    has_principal: AtomicBool,
+    own: Mutex<Own>,
+}
+
+/// What a thread has apart from the other threads of its process.
+#[derive(Default)]
+struct Own {
+    principal: Option<Box<Principal>>,
+    places: Option<Places>,
 }
 
 /// How often in a row a thread may meet a fault at the same address of a page that is there, before
@@ -79,6 +92,9 @@ impl Thread {
             needs_look: AtomicBool::new(true),
             deadline: Mutex::default(),
             stuck: Mutex::new((0, 0)),
+            scheduling: Mutex::default(),
+            has_principal: AtomicBool::new(false),
+            own: Mutex::default(),
         }
     }
 
@@ -90,6 +106,37 @@ impl Thread {
     /// When the wait ends that it begins again.
     pub(crate) fn take_deadline(&self) -> Option<Deadline> {
         self.deadline.lock().take()
+    }
+
+    /// Who it is, if it is not who its process is.
+    pub(crate) fn principal(&self) -> Option<Box<Principal>> {
+        if !self.has_principal.load(Ordering::Acquire) {
+            return None;
+        }
+        self.own.lock().principal.clone()
+    }
+
+    /// It is somebody of its own from now on, or whoever its process is.
+    pub(crate) fn set_principal(&self, principal: Option<Box<Principal>>) {
+        let mut own = self.own.lock();
+        self.has_principal
+            .store(principal.is_some(), Ordering::Release);
+        own.principal = principal;
+    }
+
+    /// What it has open, if that is not what its process has.
+    pub(crate) fn own_places(&self) -> Option<Places> {
+        self.own.lock().places.clone()
+    }
+
+    /// It has other places than its process from now on.
+    pub(crate) fn set_own_places(&self, places: Places) {
+        self.own.lock().places = Some(places);
+    }
+
+    /// It ends, or is the only thread left.
+    pub(crate) fn take_own_places(&self) -> Option<Places> {
+        self.own.lock().places.take()
     }
 
     /// Its thread id.

@@ -70,6 +70,7 @@ impl Libos {
             process,
             thread,
             memory,
+            ..
         } = task;
         loop {
             if process.survivors.is_over_for(thread.tid()) {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use hal::Errno;
 use locks::Mutex;
-use vfs::{Access, Readiness, Watchers};
+use vfs::{Access, Capabilities, Readiness, Watchers};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::registry::{
@@ -69,7 +69,7 @@ const MSG_COPY: u32 = 0o40000;
 
 /// `msgget(2)`.
 pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let machine = call.libos.machine;
     let id = call.libos.system_v.queues.get(
         key,
@@ -194,7 +194,7 @@ pub(crate) fn msgrcv(
 
 impl Queue {
     fn check(&self, call: &Call<'_>, access: Access) -> Result<(), Errno> {
-        let credentials = call.process.viewpoint.read().credentials.clone();
+        let credentials = call.viewpoint().credentials.clone();
         self.state.lock().permissions.check(&credentials, access)
     }
 }
@@ -277,7 +277,7 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
         MSG_STAT | MSG_STAT_ANY => queues.at(id)?,
         _ => (id, queues.find(id)?),
     };
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let new = match command {
         IPC_SET => Some(call.memory().read::<QueueRecord>(buffer.0)?),
         _ => None,
@@ -306,7 +306,7 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
         }
         (IPC_SET, Some(new)) => {
             state.permissions.check_owner(&credentials)?;
-            if new.bytes_max > QUEUE_BYTES && !credentials.is_superuser() {
+            if new.bytes_max > QUEUE_BYTES && !credentials.can(Capabilities::OVERRIDE_LIMITS) {
                 return Err(Errno::EPERM.into());
             }
             state.permissions.set(&new.permissions);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use hal::{Clock, Errno, Machine};
 use locks::Mutex;
-use vfs::{Access, Credentials};
+use vfs::{Access, Capabilities, Credentials};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The command of `shmctl(2)` and its relatives that asks for the limits.
@@ -63,7 +63,7 @@ impl Permissions {
     /// `EACCES`.
     pub(crate) fn check(&self, credentials: &Credentials, access: Access) -> Result<(), Errno> {
         let bits = self.mode as u16;
-        let granted = if credentials.is_superuser() {
+        let granted = if credentials.can(Capabilities::OWN_SYSTEM_V) {
             0o7
         } else if [self.user, self.creator_user].contains(&credentials.user) {
             bits >> 6
@@ -85,7 +85,7 @@ impl Permissions {
     /// `EPERM`.
     pub(crate) fn check_owner(&self, credentials: &Credentials) -> Result<(), Errno> {
         let owners = [self.user, self.creator_user];
-        if credentials.is_superuser() || owners.contains(&credentials.user) {
+        if credentials.can(Capabilities::ADMINISTER) || owners.contains(&credentials.user) {
             Ok(())
         } else {
             Err(Errno::EPERM)

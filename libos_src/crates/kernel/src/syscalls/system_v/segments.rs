@@ -53,7 +53,7 @@ const SHM_DEST: u32 = 0o1000;
 
 /// `shmget(2)`.
 pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Outcome {
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let memory = call.memory().shared_memory().clone();
     let (creator, machine) = (call.process.pid, call.libos.machine);
     let id = call.libos.system_v.segments.get(
@@ -96,7 +96,7 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
     const SHM_RND: u32 = 0o20000;
     const SHM_REMAP: u32 = 0o40000;
     let segment = call.libos.system_v.segments.find(id)?;
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let (access, prot) = if flags & SHM_RDONLY != 0 {
         (Access::READ, Prot::READ)
     } else {
@@ -185,7 +185,7 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
         SHM_STAT | SHM_STAT_ANY => segments.at(id)?,
         _ => (id, segments.find(id)?),
     };
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let mut state = segment.state.lock();
     match command {
         IPC_STAT | SHM_STAT | SHM_STAT_ANY => {

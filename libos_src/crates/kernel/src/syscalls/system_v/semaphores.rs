@@ -77,7 +77,7 @@ pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> O
     if !(0..=SET_MAX).contains(&count) {
         return Err(Errno::EINVAL.into());
     }
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let machine = call.libos.machine;
     let id = call.libos.system_v.semaphores.get(
         key,
@@ -140,7 +140,7 @@ pub(crate) fn semtimedop(
         }
     };
     let set = call.libos.system_v.semaphores.find(id)?;
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let mut access = Access::READ;
     if list.iter().any(|one| one.change != 0) {
         access = Access::WRITE;
@@ -292,7 +292,7 @@ pub(crate) fn semctl(
         SEM_STAT | SEM_STAT_ANY => semaphores.at(id)?,
         _ => (id, semaphores.find(id)?),
     };
-    let credentials = call.process.viewpoint.read().credentials.clone();
+    let credentials = call.viewpoint().credentials.clone();
     let count = set.state.lock().values.len();
     let index = usize::try_from(number).ok().filter(|index| *index < count);
     // What a program passes is read before the lock is taken.

@@ -1,0 +1,56 @@
+//! What a process has open and where it stands, which it may share with others.
+
+use alloc::sync::Arc;
+
+use locks::RwLock;
+use vfs::Viewpoint;
+
+use crate::files::Descriptors;
+
+/// The descriptors of a thread, and its place in the file systems. A clone is the same ones.
+#[derive(Clone)]
+pub(crate) struct Places {
+    /// The descriptors (`CLONE_FILES`).
+    pub(crate) files: Arc<RwLock<Descriptors>>,
+    /// Root, working directory and creation mask (`CLONE_FS`), with the credentials of threads that
+    /// have no identity of their own.
+    pub(crate) view: Arc<RwLock<Viewpoint>>,
+}
+
+impl Places {
+    /// Places that nobody shares.
+    pub(crate) fn new(files: Descriptors, view: Viewpoint) -> Self {
+        Self {
+            files: Arc::new(RwLock::new(files)),
+            view: Arc::new(RwLock::new(view)),
+        }
+    }
+
+    /// The same descriptors under a count of their own (`unshare`); `None` if nobody shares them.
+    pub(crate) fn own_files(&self) -> Option<Self> {
+        let mut shared = self.files.write();
+        if shared.user_count == 1 {
+            return None;
+        }
+        shared.user_count -= 1;
+        let files = shared.copy();
+        drop(shared);
+        Some(Self {
+            files: Arc::new(RwLock::new(files)),
+            view: self.view.clone(),
+        })
+    }
+
+    /// One process or thread less has these descriptors; they are closed with the last one.
+    pub(crate) fn leave_files(&self) {
+        let mut files = self.files.write();
+        files.user_count -= 1;
+        if files.user_count > 0 {
+            return;
+        }
+        // Closing files may take long, so it is done without the lock.
+        let closed = core::mem::take(&mut *files);
+        drop(files);
+        drop(closed);
+    }
+}

@@ -1,0 +1,57 @@
+//! How a thread wants to be scheduled (sched(7)).
+//!
+//! The host schedules as it likes: all of this is kept and inherited for who asks, and no more.
+
+/// What a thread has asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scheduling {
+    /// Policy and priority.
+    pub(crate) attributes: Attributes,
+    /// Its nice value, from -20 to 19.
+    pub(crate) nice: i8,
+    /// Its input and output class and level, as `ioprio_get` gives them.
+    pub(crate) io_priority: u16,
+}
+
+/// `struct sched_attr` without its size and nice value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    /// `SCHED_*`.
+    pub(crate) policy: u32,
+    /// Whether children begin with the usual policy (`SCHED_FLAG_RESET_ON_FORK`).
+    pub(crate) resets_on_fork: bool,
+    /// The priority among real-time threads; 0 for others.
+    pub(crate) priority: u32,
+}
+
+impl Scheduling {
+    /// Those of a thread or process that this one makes.
+    pub(crate) fn of_child(&self) -> Self {
+        let mut child = self.clone();
+        if self.attributes.resets_on_fork {
+            child.attributes = Attributes::default();
+            child.nice = child.nice.max(0);
+        }
+        child
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_of_who_says_so_has_the_usual_policy() {
+        let mut parent = Scheduling {
+            nice: -5,
+            ..Scheduling::default()
+        };
+        parent.attributes.policy = 3;
+        assert_eq!(parent.of_child().attributes.policy, 3);
+        parent.attributes.resets_on_fork = true;
+
+        let child = parent.of_child();
+
+        assert_eq!((child.attributes, child.nice), (Attributes::default(), 0));
+    }
+}
