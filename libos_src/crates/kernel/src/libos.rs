@@ -16,7 +16,7 @@ use locks::{Mutex, Once, RwLock};
 use tmpfs::TmpFs;
 use vfs::Watchers;
 
-use crate::files::FileLocks;
+use crate::files::{FileLocks, Inotifies};
 use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Places, Process, ProcessTable};
 use crate::signals::{self, Outbox};
@@ -35,6 +35,7 @@ pub struct Libos {
     pub(crate) owned_futexes: OwnedFutexes,
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) system_v: SystemV,
+    pub(crate) inotifies: Arc<Inotifies>,
     memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
@@ -153,6 +154,7 @@ impl Libos {
             owned_futexes: OwnedFutexes::new(),
             file_locks: Arc::default(),
             system_v: SystemV::default(),
+            inotifies: Arc::default(),
             memory_files: Once::new(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),

@@ -17,7 +17,8 @@ use abi::errno::Errno;
 use locks::{Mutex, MutexGuard, Once};
 
 use crate::{
-    ContentObserver, DeviceNumber, FileSystem, FileType, Inode, Name, NewNode, RenameFlags, Result,
+    ContentObserver, DeviceNumber, Event, EventObserver, FileSystem, FileType, Inode, Name,
+    NewNode, RenameFlags, Result,
 };
 
 /// A mounted file system, shared by all its mounts.
@@ -25,6 +26,7 @@ pub(crate) struct SuperBlock {
     pub(crate) file_system: Arc<dyn FileSystem>,
     pub(crate) device: DeviceNumber,
     pub(crate) observer: Once<Arc<dyn ContentObserver>>,
+    pub(crate) events: Once<Arc<dyn EventObserver>>,
     /// Held by a rename across directories and by whoever needs the shape of the tree to stay.
     rename: Mutex<()>,
 }
@@ -35,6 +37,7 @@ impl SuperBlock {
             file_system,
             device,
             observer: Once::new(),
+            events: Once::new(),
             rename: Mutex::new(()),
         })
     }
@@ -394,6 +397,12 @@ impl Drop for Dentry {
     /// Leaves the parent, and frees a chain of parents that nobody else uses without recursion: the
     /// chain is as long as the deepest path, the stack is not.
     fn drop(&mut self) {
+        if self.link.get_mut().is_deleted
+            && let Some(observer) = self.observer()
+            && (self.inode.metadata()).is_ok_and(|metadata| metadata.link_count == 0)
+        {
+            self.tell_self(observer, Event::DELETE_SELF);
+        }
         let mut id = self.id;
         let mut link = core::mem::replace(
             self.link.get_mut(),

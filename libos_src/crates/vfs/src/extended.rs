@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use abi::errno::Errno;
 
-use crate::{Access, AttributeSet, FileType, Location, Metadata, Mode, Result, Viewpoint};
+use crate::{Access, AttributeSet, Event, FileType, Location, Metadata, Mode, Result, Viewpoint};
 
 /// Largest value of an attribute (`XATTR_SIZE_MAX`).
 pub const ATTRIBUTE_VALUE_MAX_BYTES: usize = 65536;
@@ -66,7 +66,9 @@ impl Viewpoint {
             return Err(Errno::E2BIG);
         }
         self.check_attribute_change(location)?;
-        location.inode().set_extended_attribute(name, value, set)
+        location.inode().set_extended_attribute(name, value, set)?;
+        location.tell(Event::ATTRIBUTES);
+        Ok(())
     }
 
     /// Removes an extended attribute.
@@ -76,7 +78,9 @@ impl Viewpoint {
     pub fn remove_extended_attribute(&self, location: &Location, name: &[u8]) -> Result<()> {
         check_name(name)?;
         self.check_attribute_change(location)?;
-        location.inode().remove_extended_attribute(name)
+        location.inode().remove_extended_attribute(name)?;
+        location.tell(Event::ATTRIBUTES);
+        Ok(())
     }
 
     fn check_attribute_change(&self, location: &Location) -> Result<()> {

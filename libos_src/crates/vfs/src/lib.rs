@@ -18,6 +18,7 @@ mod capabilities;
 mod content;
 mod credentials;
 mod dentry;
+mod event;
 mod extended;
 mod file_system;
 mod inode;
@@ -39,6 +40,7 @@ pub use abi::errno::Errno;
 pub use capabilities::Capabilities;
 pub use content::ContentId;
 pub use credentials::{Access, Credentials};
+pub use event::{Event, EventObserver, Occurrence};
 pub use extended::{ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES};
 pub use file_system::{FileSystem, Statistics};
 pub use inode::{

@@ -9,8 +9,8 @@ use locks::{Mutex, Once};
 
 use crate::inode::SinkState;
 use crate::{
-    Allocation, DirectoryEntry, DirectorySink, FileType, Inode, Location, Metadata, OpenFlags,
-    Readiness, Result, Sink, Source, Watchers, read_through, write_through,
+    Allocation, DirectoryEntry, DirectorySink, Event, FileType, Inode, Location, Metadata,
+    OpenFlags, Readiness, Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -150,12 +150,13 @@ impl OpenFile {
     pub fn read_to(&self, sink: &mut dyn Sink) -> Result<usize> {
         self.check_readable()?;
         if !self.object.is_seekable() {
-            return self.object.read_to(0, sink);
+            let length = self.object.read_to(0, sink)?;
+            return Ok(self.told(Event::ACCESS, length));
         }
         let mut offset = self.offset.lock();
         let length = self.read_clamped(*offset, sink)?;
         *offset += length as u64;
-        Ok(length)
+        Ok(self.told(Event::ACCESS, length))
     }
 
     /// Reads at `offset` and leaves the file's own offset alone.
@@ -174,7 +175,8 @@ impl OpenFile {
         self.check_seekable()?;
         self.check_readable()?;
         check_offset(offset)?;
-        self.read_clamped(offset, sink)
+        let length = self.read_clamped(offset, sink)?;
+        Ok(self.told(Event::ACCESS, length))
     }
 
     /// Writes at the offset, or at the end with `O_APPEND`, and moves it.
@@ -193,7 +195,8 @@ impl OpenFile {
     pub fn write_from(&self, source: &mut dyn Source) -> Result<usize> {
         self.check_writable()?;
         if !self.object.is_seekable() {
-            return self.object.write_from(0, source);
+            let length = self.object.write_from(0, source)?;
+            return Ok(self.told(Event::MODIFY, length));
         }
         let mut offset = self.offset.lock();
         let _writing = self.object.writing().map(Mutex::lock);
@@ -246,7 +249,7 @@ impl OpenFile {
     fn write_clamped(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         let length = self.write_before_limit(offset, source)?;
         self.location.after_write(offset, length as u64);
-        Ok(length)
+        Ok(self.told(Event::MODIFY, length))
     }
 
     /// Writes at the end, and returns the offset after it.
@@ -254,7 +257,15 @@ impl OpenFile {
         let (end, length) = self.object.append_from(source)?;
         let start = end.saturating_sub(length as u64);
         self.location.after_write(start, length as u64);
-        Ok((end, length))
+        Ok((end, self.told(Event::MODIFY, length)))
+    }
+
+    /// Tells of an event if any bytes were moved; returns how many.
+    fn told(&self, event: Event, length: usize) -> usize {
+        if length > 0 {
+            self.location.tell(event);
+        }
+        length
     }
 
     fn write_before_limit(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
@@ -379,6 +390,7 @@ impl OpenFile {
         let _writing = self.object.writing().map(Mutex::lock);
         self.object.truncate(size_bytes)?;
         self.location.after_truncate(size_bytes);
+        self.location.tell(Event::MODIFY);
         Ok(())
     }
 
@@ -407,6 +419,7 @@ impl OpenFile {
         if what == Allocation::PunchHole {
             self.location.after_write(offset, length);
         }
+        self.location.tell(Event::MODIFY);
         Ok(())
     }
 
@@ -452,6 +465,19 @@ impl OpenFile {
             Ok(())
         } else {
             Err(Errno::ESPIPE)
+        }
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let flags = self.flags();
+        if !flags.contains(OpenFlags::PATH) {
+            self.location.tell(if flags.is_writable() {
+                Event::CLOSE_WRITE
+            } else {
+                Event::CLOSE_NO_WRITE
+            });
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Moving a name.
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use abi::errno::Errno;
 
 use crate::dentry::{Dentry, RenameChecks};
 use crate::viewpoint::last_of;
-use crate::{FileType, Location, Name, Parent, RenameFlags, Result, Viewpoint};
+use crate::{Event, FileType, Location, Name, Parent, RenameFlags, Result, Viewpoint};
 
 impl Viewpoint {
     /// Moves a name.
@@ -49,8 +52,16 @@ impl Viewpoint {
             to: &to,
             flags,
         };
-        while !directory.rename(from_name, target, to_name, flags, &request)? {}
-        Ok(())
+        loop {
+            let source = directory.child(from_name)?;
+            let replaced = target.child(to_name).ok();
+            if directory.rename(from_name, target, to_name, flags, &request)? {
+                if !(replaced.as_ref()).is_some_and(|replaced| Arc::ptr_eq(replaced, &source)) {
+                    request.tell(&source, replaced);
+                }
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -60,6 +71,39 @@ struct Request<'a> {
     from: &'a Parent,
     to: &'a Parent,
     flags: RenameFlags,
+}
+
+impl Request<'_> {
+    /// Tells of a rename that was made.
+    fn tell(&self, source: &Arc<Dentry>, replaced: Option<Arc<Dentry>>) {
+        static NEXT_COOKIE: AtomicU32 = AtomicU32::new(1);
+        if source.observer().is_none() {
+            return;
+        }
+        let (from, to) = (&self.from.directory, &self.to.directory);
+        let (Ok(old), Ok(new)) = (
+            last_of(self.from, Errno::EBUSY),
+            last_of(self.to, Errno::EBUSY),
+        ) else {
+            return;
+        };
+        let moved =
+            |here: &Location, old: &[u8], there: &Location, new: &[u8], what: &Arc<Dentry>| {
+                let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
+                let kind = what.inode.kind();
+                here.tell_name(old, kind, Event::MOVED_FROM, cookie);
+                there.tell_name(new, kind, Event::MOVED_TO, cookie);
+                here.at(what.clone()).tell_alone(Event::MOVE_SELF);
+            };
+        moved(from, old, to, new, source);
+        match replaced {
+            Some(replaced) if self.flags.contains(RenameFlags::EXCHANGE) => {
+                moved(to, new, from, old, &replaced);
+            }
+            Some(replaced) => to.at(replaced).tell_alone(Event::ATTRIBUTES),
+            None => {}
+        }
+    }
 }
 
 impl RenameChecks for Request<'_> {

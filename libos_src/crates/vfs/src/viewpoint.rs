@@ -6,7 +6,7 @@ use abi::errno::Errno;
 
 use crate::walk::{Creates, Destination};
 use crate::{
-    Access, AttributeChange, Capabilities, Credentials, DeviceNumber, FileType, Follow,
+    Access, AttributeChange, Capabilities, Credentials, DeviceNumber, Event, FileType, Follow,
     LastComponent, Location, Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile,
     OpenFlags, PATH_MAX_BYTES, Parent, Restrictions, Result,
 };
@@ -128,7 +128,11 @@ impl Viewpoint {
                 Destination::Missing(parent) => {
                     let node = self.new_node(FileType::Regular, mode);
                     match self.create_at(&parent, &node) {
-                        Ok(created) => return OpenFile::new(created, flags),
+                        Ok(created) => {
+                            let file = OpenFile::new(created, flags)?;
+                            file.location().tell(Event::OPEN);
+                            return Ok(file);
+                        }
                         // Somebody else made it meanwhile: open theirs.
                         Err(Errno::EEXIST) if !exclusive => {}
                         Err(error) => return Err(error),
@@ -175,7 +179,9 @@ impl Viewpoint {
         if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {
             location.inode().truncate(0)?;
             location.after_truncate(0);
+            location.tell(Event::MODIFY);
         }
+        location.tell(Event::OPEN);
         Ok(file)
     }
 
@@ -288,7 +294,10 @@ impl Viewpoint {
             return Err(Errno::EPERM);
         }
         self.check_change(&parent.directory)?;
-        parent.directory.dentry.link(name, source.inode())
+        parent.directory.dentry.link(name, source.inode())?;
+        source.tell_alone(Event::ATTRIBUTES);
+        (parent.directory).tell_name(&name, source.kind(), Event::CREATE, 0);
+        Ok(())
     }
 
     /// Removes a name of something that is no directory.
@@ -334,6 +343,11 @@ impl Viewpoint {
             check_kind(victim.inode.kind())?;
             self.check_removal(directory, &victim.inode.metadata()?)?;
             if directory.dentry.remove(name, &victim)? {
+                let kind = victim.inode.kind();
+                if kind != FileType::Directory {
+                    directory.at(victim.clone()).tell_alone(Event::ATTRIBUTES);
+                }
+                directory.tell_name(&name, kind, Event::DELETE, 0);
                 return Ok(());
             }
         }
@@ -354,6 +368,7 @@ impl Viewpoint {
             .check(&location.metadata()?, Access::WRITE)?;
         location.inode().truncate(size_bytes)?;
         location.after_truncate(size_bytes);
+        location.tell(Event::MODIFY);
         Ok(())
     }
 
@@ -391,7 +406,9 @@ impl Viewpoint {
         {
             mode.remove(Mode::SET_GROUP);
         }
-        location.inode().set_attributes(&change)
+        location.inode().set_attributes(&change)?;
+        location.tell_change(&change);
+        Ok(())
     }
 
     /// Sets the dates of a file to the present, which who may write to it may do, too.
@@ -404,7 +421,9 @@ impl Viewpoint {
         if !self.credentials.owns(&metadata) {
             self.credentials.check(&metadata, Access::WRITE)?;
         }
-        location.inode().set_attributes(change)
+        location.inode().set_attributes(change)?;
+        location.tell_change(change);
+        Ok(())
     }
 
     fn new_node(&self, kind: FileType, mode: Mode) -> NewNode<'static> {
@@ -453,6 +472,7 @@ impl Viewpoint {
         self.check_change(&parent.directory)?;
         let node = self.adopted(node, &parent.directory)?;
         let dentry = parent.directory.dentry.create(name, &node)?;
+        (parent.directory).tell_name(&name, node.kind, Event::CREATE, 0);
         Ok(parent.directory.at(dentry))
     }
 

@@ -6,6 +6,7 @@ mod event_counter;
 mod event_poll;
 mod file_locks;
 mod host_stream;
+mod inotify;
 mod memory_file;
 mod notice;
 mod pipe;
@@ -20,6 +21,10 @@ pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};
 pub(crate) use file_locks::{FileLocks, LockKind, LocksOfDescription, Owner, Record};
 pub(crate) use host_stream::HostStream;
+pub(crate) use inotify::{
+    ALL_EVENTS, IN_DONT_FOLLOW, IN_KNOWN, IN_MASK_ADD, IN_MASK_CREATE, IN_ONLYDIR, Inotifies,
+    Inotify,
+};
 pub(crate) use memory_file::{MemoryFile, Seals};
 pub(crate) use notice::Notice;
 pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};

@@ -8,7 +8,7 @@ use vfs::{FileType, OpenFlags};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::{host_terminal, notices, pseudo_terminal};
-use crate::files::{HostStream, PipeEnd};
+use crate::files::{HostStream, Inotify, PipeEnd};
 use crate::sockets::Socket;
 use crate::terminals::End as TerminalEnd;
 
@@ -69,6 +69,11 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
         }
         FIONREAD if let Some(end) = PipeEnd::behind(&file) => {
             let len = i32::try_from(end.len()).unwrap_or(i32::MAX);
+            call.memory().write(argument, &len)?;
+            return Ok(0);
+        }
+        FIONREAD if let Some(inotify) = Inotify::behind(&file) => {
+            let len = i32::try_from(inotify.len_bytes()).unwrap_or(i32::MAX);
             call.memory().write(argument, &len)?;
             return Ok(0);
         }

@@ -18,6 +18,7 @@ mod file_size;
 mod futex;
 mod host_terminal;
 mod identity;
+mod inotify;
 mod input_output;
 mod ioctl;
 mod links;

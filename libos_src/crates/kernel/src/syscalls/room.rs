@@ -31,8 +31,8 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 276 | 284 | 288 | 291
             // shmget shmat semget semop msgget msgsnd semtimedop memfd_create
             | 29 | 30 | 64 | 65 | 68 | 69 | 220 | 319
-            // rt_tgsigqueueinfo renameat2 execveat clone3
-            | 297 | 316 | 322 | 435
+            // rt_tgsigqueueinfo renameat2 execveat clone3 inotify_init inotify_add_watch inotify_init1 pidfd_open
+            | 253 | 254 | 294 | 297 | 316 | 322 | 434 | 435
     )
 }
 

@@ -5,10 +5,10 @@ use super::call::{Call, Outcome};
 use super::system_v::{messages, segments, semaphores};
 use super::{
     capabilities, clone, descriptors, directories, event_poll, exec, extended, file_locks, futex,
-    identity, input_output, ioctl, links, mapping, memory_file, metadata, mounts, open, pidfd,
-    pipes, poll, prctl, process, refused, residence, resources, scheduling, signal, signal_file,
-    signal_wait, socket_messages, sockets, splice, storage, system, thread, time, timers, users,
-    vectors,
+    identity, inotify, input_output, ioctl, links, mapping, memory_file, metadata, mounts, open,
+    pidfd, pipes, poll, prctl, process, refused, residence, resources, scheduling, signal,
+    signal_file, signal_wait, socket_messages, sockets, splice, storage, system, thread, time,
+    timers, users, vectors,
 };
 
 macro_rules! table {
@@ -259,6 +259,9 @@ table! {
     250 keyctl => refused::quietly, ();
     251 ioprio_set => scheduling::ioprio_set, (u32, i32, i32);
     252 ioprio_get => scheduling::ioprio_get, (u32, i32);
+    253 inotify_init => inotify::inotify_init, ();
+    254 inotify_add_watch => inotify::inotify_add_watch, (i32, Address, u32);
+    255 inotify_rm_watch => inotify::inotify_rm_watch, (i32, i32);
     256 migrate_pages => refused::quietly, ();
     257 openat => open::openat, (i32, Address, u32, u32);
     258 mkdirat => directories::mkdirat, (i32, Address, u32);
@@ -297,6 +300,7 @@ table! {
     291 epoll_create1 => event_poll::epoll_create1, (u32);
     292 dup3 => descriptors::dup3, (i32, i32, u32);
     293 pipe2 => pipes::pipe2, (Address, u32);
+    294 inotify_init1 => inotify::inotify_init1, (u32);
     295 preadv => vectors::preadv, (i32, Address, u64, i64);
     296 pwritev => vectors::pwritev, (i32, Address, u64, i64);
     297 rt_tgsigqueueinfo => signal::rt_tgsigqueueinfo, (i32, i32, i32, Address);

@@ -1,0 +1,400 @@
+//! Watching files (inotify(7)).
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use hal::Errno;
+use locks::Mutex;
+use vfs::{
+    Event, EventObserver, FileId, FileType, Inode, Metadata, Mode, Occurrence, OpenFile, Readiness,
+    Watchers,
+};
+
+/// Events that wait at most; then one says that others were lost.
+const EVENTS_MAX: usize = 16384;
+/// `/proc/sys/fs/inotify/max_user_watches`, as far as our heap goes.
+const WATCHES_MAX: usize = 8192;
+/// `struct inotify_event` without the name.
+const HEADER_BYTES: usize = 16;
+/// Names are filled up to a multiple of the header.
+const NAME_UNIT_BYTES: usize = HEADER_BYTES;
+
+/// All that an event can be (`IN_ALL_EVENTS`).
+pub(crate) const ALL_EVENTS: u32 = 0xfff;
+const IN_UNMOUNT: u32 = 0x2000;
+const IN_Q_OVERFLOW: u32 = 0x4000;
+const IN_IGNORED: u32 = 0x8000;
+/// No more of a file after its name was removed.
+pub(crate) const IN_EXCL_UNLINK: u32 = 0x0400_0000;
+/// One event, and no more.
+pub(crate) const IN_ONESHOT: u32 = 0x8000_0000;
+
+/// Everybody who watches files. The file systems tell it.
+#[derive(Default)]
+pub(crate) struct Inotifies {
+    /// How many watches there are.
+    watch_count: AtomicUsize,
+    all: Mutex<Vec<Weak<Inotify>>>,
+}
+
+/// What one descriptor watches, and what has happened.
+pub(crate) struct Inotify {
+    all: Arc<Inotifies>,
+    watchers: Watchers,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    watches: BTreeMap<i32, Watch>,
+    last_watch: i32,
+    events: VecDeque<Record>,
+}
+
+struct Watch {
+    file: FileId,
+    mask: u32,
+}
+
+/// One event that was not read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    watch: i32,
+    mask: u32,
+    cookie: u32,
+    name: Box<[u8]>,
+}
+
+impl Inotifies {
+    /// One more descriptor, which watches nothing.
+    pub(crate) fn open(self: &Arc<Self>) -> Arc<Inotify> {
+        let inotify = Arc::new(Inotify {
+            all: self.clone(),
+            watchers: Watchers::new(),
+            state: Mutex::default(),
+        });
+        let mut all = self.all.lock();
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(&inotify));
+        inotify
+    }
+}
+
+impl EventObserver for Inotifies {
+    fn is_idle(&self) -> bool {
+        self.watch_count.load(Ordering::Acquire) == 0
+    }
+
+    fn happened(&self, occurrence: &Occurrence<'_>) {
+        let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
+        for one in all {
+            one.note(occurrence);
+        }
+    }
+}
+
+impl Inotify {
+    /// The one that an open file is, if it is one.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// Watches a file for the events of `mask`, which are added to those of before if `adds`.
+    ///
+    /// # Errors
+    /// `ENOSPC`; `EEXIST` if it is watched already and that is refused.
+    pub(crate) fn watch(
+        &self,
+        file: FileId,
+        mask: u32,
+        adds: bool,
+        refuses: bool,
+    ) -> Result<i32, Errno> {
+        let mut state = self.state.lock();
+        let known = (state.watches.iter_mut()).find(|(_, watch)| watch.file == file);
+        if let Some((&number, watch)) = known {
+            if refuses {
+                return Err(Errno::EEXIST);
+            }
+            watch.mask = if adds { watch.mask | mask } else { mask };
+            return Ok(number);
+        }
+        if self.all.watch_count.load(Ordering::Relaxed) >= WATCHES_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        state.last_watch = state.last_watch.checked_add(1).ok_or(Errno::ENOSPC)?;
+        let number = state.last_watch;
+        state.watches.insert(number, Watch { file, mask });
+        self.all.watch_count.fetch_add(1, Ordering::AcqRel);
+        Ok(number)
+    }
+
+    /// Watches a file no more. `EINVAL` if there is no such watch.
+    pub(crate) fn unwatch(&self, number: i32) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if !state.remove(&self.all, number) {
+            return Err(Errno::EINVAL);
+        }
+        drop(state);
+        self.watchers.notify(Readiness::READABLE);
+        Ok(())
+    }
+
+    /// How many bytes can be read.
+    pub(crate) fn len_bytes(&self) -> usize {
+        let state = self.state.lock();
+        state.events.iter().map(Record::len_bytes).sum()
+    }
+
+    fn note(&self, occurrence: &Occurrence<'_>) {
+        let mut state = self.state.lock();
+        let found = (state.watches.iter()).find(|(_, watch)| watch.file == occurrence.file);
+        let Some((&number, watch)) = found else {
+            return;
+        };
+        let mask = watch.mask;
+        let event = occurrence.event.bits();
+        let is_wanted = event & mask & ALL_EVENTS != 0
+            && !(occurrence.is_unlinked && mask & IN_EXCL_UNLINK != 0);
+        if is_wanted {
+            // Of what a file is only told itself, Linux does not say that it is a directory.
+            let own = Event::DELETE_SELF | Event::MOVE_SELF;
+            let shown = if occurrence.event.intersects(own) {
+                event & ALL_EVENTS
+            } else {
+                event
+            };
+            state.push(Record {
+                watch: number,
+                mask: shown,
+                cookie: occurrence.cookie,
+                name: occurrence.name.unwrap_or_default().into(),
+            });
+        }
+        let is_gone = occurrence.event.contains(Event::DELETE_SELF);
+        let is_over = is_gone || (is_wanted && mask & IN_ONESHOT != 0);
+        if is_over {
+            state.remove(&self.all, number);
+        }
+        drop(state);
+        if is_wanted || is_over {
+            self.watchers.notify(Readiness::READABLE);
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, record: Record) {
+        // As Linux: twice the same is once.
+        if self.events.back() == Some(&record) {
+            return;
+        }
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(record);
+            return;
+        }
+        let lost = Record {
+            watch: -1,
+            mask: IN_Q_OVERFLOW,
+            cookie: 0,
+            name: Box::default(),
+        };
+        if self.events.back() != Some(&lost) {
+            self.events.push_back(lost);
+        }
+    }
+
+    /// Removes a watch, and says so; whether there was one.
+    fn remove(&mut self, all: &Inotifies, number: i32) -> bool {
+        if self.watches.remove(&number).is_none() {
+            return false;
+        }
+        all.watch_count.fetch_sub(1, Ordering::AcqRel);
+        self.push(Record {
+            watch: number,
+            mask: IN_IGNORED,
+            cookie: 0,
+            name: Box::default(),
+        });
+        true
+    }
+}
+
+impl Record {
+    /// Bytes of the name with at least one zero.
+    fn name_bytes(&self) -> usize {
+        match self.name.len() {
+            0 => 0,
+            len => (len + 1).next_multiple_of(NAME_UNIT_BYTES),
+        }
+    }
+
+    fn len_bytes(&self) -> usize {
+        HEADER_BYTES + self.name_bytes()
+    }
+
+    fn write(&self, out: &mut [u8]) {
+        let words = [
+            self.watch.cast_unsigned(),
+            self.mask,
+            self.cookie,
+            self.name_bytes() as u32,
+        ];
+        out.fill(0);
+        for (place, word) in out.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        out[HEADER_BYTES..][..self.name.len()].copy_from_slice(&self.name);
+    }
+}
+
+impl Inode for Inotify {
+    fn kind(&self) -> FileType {
+        FileType::Unnamed
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let mode = Mode::from_low_bits(0o600);
+        Ok(Metadata::fixed(1, FileType::Unnamed, mode))
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// Gives as many events as there is room for.
+    fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let mut state = self.state.lock();
+        if state.events.is_empty() {
+            return Err(Errno::EAGAIN);
+        }
+        let mut done = 0;
+        while let Some(record) = state.events.front() {
+            let len = record.len_bytes();
+            let Some(out) = buffer.get_mut(done..done + len) else {
+                break;
+            };
+            record.write(out);
+            done += len;
+            state.events.pop_front();
+        }
+        if done == 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(done)
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.state.lock().events.is_empty() {
+            Readiness::empty()
+        } else {
+            Readiness::READABLE
+        }
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.watchers)
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        let count = self.state.get_mut().watches.len();
+        self.all.watch_count.fetch_sub(count, Ordering::AcqRel);
+    }
+}
+
+/// All bits that a program may give beside the events: [`IN_UNMOUNT`] and the like are told only.
+pub(crate) const IN_KNOWN: u32 = ALL_EVENTS
+    | IN_UNMOUNT
+    | IN_Q_OVERFLOW
+    | IN_IGNORED
+    | IN_ONESHOT
+    | IN_EXCL_UNLINK
+    | IN_ONLYDIR
+    | IN_DONT_FOLLOW
+    | IN_MASK_ADD
+    | IN_MASK_CREATE
+    | Event::IS_DIRECTORY.bits();
+/// Only a directory.
+pub(crate) const IN_ONLYDIR: u32 = 0x0100_0000;
+/// The link itself.
+pub(crate) const IN_DONT_FOLLOW: u32 = 0x0200_0000;
+/// Only what is not watched.
+pub(crate) const IN_MASK_CREATE: u32 = 0x1000_0000;
+/// These events, too.
+pub(crate) const IN_MASK_ADD: u32 = 0x2000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: FileId = FileId {
+        device: 1,
+        inode: 2,
+    };
+
+    fn happened(all: &Inotifies, event: Event, name: Option<&[u8]>) {
+        all.happened(&Occurrence {
+            file: FILE,
+            name,
+            event,
+            cookie: 0,
+            is_unlinked: false,
+        });
+    }
+
+    fn read(inotify: &Inotify) -> Result<Vec<u8>, Errno> {
+        let mut buffer = [0xff; 256];
+        let len = inotify.read_at(0, &mut buffer)?;
+        Ok(buffer[..len].to_vec())
+    }
+
+    #[test]
+    fn an_event_has_its_name_filled_up_and_comes_once() {
+        let all = Arc::new(Inotifies::default());
+        let inotify = all.open();
+        let watch = inotify.watch(FILE, ALL_EVENTS, false, false).expect("room");
+        happened(&all, Event::CREATE, Some(b"name"));
+        happened(&all, Event::CREATE, Some(b"name"));
+
+        let bytes = read(&inotify).expect("an event");
+
+        assert_eq!(watch, 1);
+        assert_eq!(&bytes[..16], b"\x01\0\0\0\0\x01\0\0\0\0\0\0\x10\0\0\0");
+        assert_eq!(&bytes[16..], b"name\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(read(&inotify), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn a_watch_for_one_event_is_gone_after_it() {
+        let all = Arc::new(Inotifies::default());
+        let inotify = all.open();
+        let mask = Event::OPEN.bits() | IN_ONESHOT;
+        inotify.watch(FILE, mask, false, false).expect("room");
+        happened(&all, Event::ACCESS, None);
+        happened(&all, Event::OPEN, None);
+        happened(&all, Event::OPEN, None);
+
+        let bytes = read(&inotify).expect("events");
+
+        assert_eq!(bytes.len(), 32);
+        assert_eq!(bytes[4], 0x20);
+        assert_eq!(bytes[16 + 5], 0x80);
+        assert!(all.is_idle());
+    }
+
+    #[test]
+    fn a_buffer_that_holds_no_event_is_refused() {
+        let all = Arc::new(Inotifies::default());
+        let inotify = all.open();
+        inotify.watch(FILE, ALL_EVENTS, false, false).expect("room");
+        happened(&all, Event::OPEN, None);
+
+        assert_eq!(inotify.read_at(0, &mut [0; 15]), Err(Errno::EINVAL));
+        assert_eq!(inotify.len_bytes(), 16);
+    }
+}
