@@ -1,0 +1,213 @@
+// What processes share when they say so, processes by descriptor, limits, and appends that are one step.
+// The exit status is the line of the first check that fails.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition) do { if (!(condition)) { \
+    dprintf(2, "line %d: errno %d\n", __LINE__, errno); _exit(__LINE__ % 125 + 1); } } while (0)
+#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
+
+static char stack[65536] __attribute__((aligned(16)));
+
+static void end_of(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, __WALL) == child && status == 0);
+}
+
+static int closes(void *fd) {
+    CHECK(close((int)(intptr_t)fd) == 0);
+    CHECK(chdir("/") == 0);
+    umask(077);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    CHECK(sigaction(SIGUSR1, &ignore, 0) == 0);
+    return 0;
+}
+
+static int unshares(void *fd) {
+    CHECK(unshare(CLONE_FILES | CLONE_FS) == 0);
+    return closes(fd);
+}
+
+static int finds_handlers(void) {
+    struct sigaction now;
+    CHECK(sigaction(SIGUSR1, 0, &now) == 0);
+    return now.sa_handler == SIG_IGN;
+}
+
+static void shares(void) {
+    char here[100];
+    CHECK(chdir("/tmp") == 0);
+    umask(022);
+    int fd = dup(1);
+    void *word = (void *)(intptr_t)fd, *top = stack + sizeof stack;
+    // Nothing is shared.
+    end_of(clone(closes, top, SIGCHLD, word));
+    CHECK(fcntl(fd, F_GETFD) >= 0 && strcmp(getcwd(here, sizeof here), "/tmp") == 0);
+    CHECK(!finds_handlers());
+    // All is, and then no more.
+    int shared = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS | SIGCHLD;
+    end_of(clone(unshares, top, shared, word));
+    CHECK(fcntl(fd, F_GETFD) >= 0 && strcmp(getcwd(here, sizeof here), "/tmp") == 0);
+    end_of(clone(closes, top, shared | CLONE_SIGHAND, word));
+    FAILS(fcntl(fd, F_GETFD), EBADF);
+    CHECK(strcmp(getcwd(here, sizeof here), "/") == 0 && umask(022) == 077);
+    CHECK(finds_handlers());
+    signal(SIGUSR1, SIG_DFL);
+    CHECK(chdir("/tmp") == 0);
+    FAILS(syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, 0, 0, 0, 0), EINVAL);
+    // Other descriptors of its own, without those in a range.
+    int kept = dup(1), gone = dup(1);
+    pid_t child = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(syscall(SYS_close_range, gone, gone, 2 /* CLOSE_RANGE_UNSHARE */) == 0);
+        FAILS(fcntl(gone, F_GETFD), EBADF);
+        _exit(0);
+    }
+    end_of(child);
+    CHECK(fcntl(gone, F_GETFD) >= 0 && close(gone) == 0 && close(kept) == 0);
+}
+
+static void by_descriptor(void) {
+    int pidfd = -1;
+    struct clone_args how = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t child = syscall(SYS_clone3, &how, sizeof how);
+    CHECK(child >= 0);
+    if (child == 0) {
+        char byte;
+        read(ends[0], &byte, 1);
+        for (;;) pause();
+    }
+    CHECK(pidfd >= 0 && (fcntl(pidfd, F_GETFD) & FD_CLOEXEC));
+    struct pollfd poller = {pidfd, POLLIN, 0};
+    CHECK(poll(&poller, 1, 0) == 0);
+    siginfo_t info;
+    CHECK(waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) == 0);
+    int theirs = syscall(SYS_pidfd_getfd, pidfd, ends[1], 0);
+    CHECK(theirs >= 0 && write(theirs, "x", 1) == 1);
+    int again = syscall(SYS_pidfd_open, child, 0);
+    CHECK(again >= 0);
+    CHECK(syscall(SYS_pidfd_send_signal, again, 0, 0, 0) == 0);
+    CHECK(syscall(SYS_pidfd_send_signal, again, SIGTERM, 0, 0) == 0);
+    CHECK(poll(&poller, 1, 10000) == 1 && poller.revents == POLLIN);
+    CHECK(waitid(P_PIDFD, pidfd, &info, WEXITED) == 0);
+    CHECK(info.si_pid == child && info.si_code == CLD_KILLED && info.si_status == SIGTERM);
+    FAILS(syscall(SYS_pidfd_send_signal, pidfd, 0, 0, 0), ESRCH);
+    FAILS(syscall(SYS_pidfd_open, child, 0), ESRCH);
+    FAILS(syscall(SYS_pidfd_open, -1, 0), EINVAL);
+    CHECK(close(pidfd) == 0 && close(again) == 0 && close(theirs) == 0);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+static volatile sig_atomic_t told;
+
+static void note(int signal) { told = signal; }
+
+static void limits(void) {
+    struct rlimit limit = {10000, RLIM_INFINITY};
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        signal(SIGXFSZ, note);
+        static char bytes[20000];
+        int fd = open("large", O_CREAT | O_RDWR | O_TRUNC, 0600);
+        CHECK(fd >= 0 && setrlimit(RLIMIT_FSIZE, &limit) == 0);
+        CHECK(write(fd, bytes, sizeof bytes) == 10000 && told == 0);
+        FAILS(write(fd, bytes, 1), EFBIG);
+        CHECK(told == SIGXFSZ);
+        FAILS(ftruncate(fd, 10001), EFBIG);
+        CHECK(pwrite(fd, bytes, 100, 9950) == 50);
+        CHECK(unlink("large") == 0);
+        signal(SIGXCPU, note);
+        limit.rlim_cur = 1;
+        limit.rlim_max = 2;
+        CHECK(setrlimit(RLIMIT_CPU, &limit) == 0);
+        while (told != SIGXCPU) {}
+        for (;;) {}
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    child = fork();
+    if (child == 0) {
+        limit.rlim_cur = limit.rlim_max = 1;
+        CHECK(setrlimit(RLIMIT_NPROC, &limit) == 0 && setgid(7) == 0 && setuid(7) == 0);
+        FAILS(fork(), EAGAIN);
+        CHECK(prlimit(0, RLIMIT_NPROC, 0, &limit) == 0 && limit.rlim_cur == 1);
+        limit.rlim_max = 2;
+        FAILS(setrlimit(RLIMIT_NPROC, &limit), EPERM);
+        _exit(0);
+    }
+    end_of(child);
+}
+
+#define WRITERS 3
+#define APPENDS 6
+#define PIECE 200000
+
+// Each write is many pieces for us, and one step for everybody else.
+static void appends(void) {
+    static char bytes[PIECE];
+    pid_t children[WRITERS];
+    CHECK(close(open("log", O_CREAT | O_TRUNC | O_WRONLY, 0600)) == 0);
+    for (int writer = 0; writer < WRITERS; writer++) {
+        children[writer] = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+        CHECK(children[writer] >= 0);
+        if (children[writer] > 0) continue;
+        memset(bytes, 'a' + writer, sizeof bytes);
+        int fd = open("log", O_WRONLY | O_APPEND);
+        for (int i = 0; i < APPENDS; i++) CHECK(write(fd, bytes, PIECE) == PIECE);
+        _exit(0);
+    }
+    for (int writer = 0; writer < WRITERS; writer++) end_of(children[writer]);
+    int fd = open("log", O_RDONLY);
+    for (int i = 0; i < WRITERS * APPENDS; i++) {
+        CHECK(read(fd, bytes, PIECE) == PIECE);
+        for (int at = 1; at < PIECE; at++) CHECK(bytes[at] == bytes[0]);
+    }
+    CHECK(read(fd, bytes, 1) == 0 && close(fd) == 0 && unlink("log") == 0);
+}
+
+static void splices(void) {
+    int first[2], second[2];
+    char bytes[8192] = "xy";
+    CHECK(pipe(first) == 0 && pipe(second) == 0);
+    CHECK(write(first[1], bytes, 8192) == 8192);
+    CHECK(fcntl(second[1], F_SETPIPE_SZ, 8192) == 8192 && write(second[1], bytes, 4096) == 4096);
+    CHECK(splice(first[0], 0, second[1], 0, 8192, 0) == 4096);
+    FAILS(splice(first[0], 0, second[1], 0, 8192, SPLICE_F_NONBLOCK), EAGAIN);
+    CHECK(read(first[0], bytes, 8192) == 4096 && read(second[0], bytes, 8192) == 8192);
+    loff_t bad = -1;
+    CHECK(write(first[1], bytes, 2) == 2);
+    int fd = open("spliced", O_CREAT | O_RDWR, 0600);
+    FAILS(splice(first[0], 0, fd, &bad, 2, 0), EINVAL);
+    CHECK(splice(first[0], 0, fd, 0, 2, 0) == 2 && lseek(fd, 0, SEEK_CUR) == 2);
+    for (int i = 0; i < 2; i++) CHECK(close(first[i]) == 0 && close(second[i]) == 0);
+    CHECK(close(fd) == 0 && unlink("spliced") == 0);
+}
+
+int main(void) {
+    shares();
+    by_descriptor();
+    limits();
+    appends();
+    splices();
+    puts("clones share what they say");
+    return 0;
+}
