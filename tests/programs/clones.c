@@ -1,4 +1,4 @@
-// What processes share when they say so, processes by descriptor, limits, and appends that are one step.
+// What processes share when they say so, processes by descriptor, and limits that have an effect.
 // The exit status is the line of the first check that fails.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -157,57 +157,10 @@ static void limits(void) {
     end_of(child);
 }
 
-#define WRITERS 3
-#define APPENDS 6
-#define PIECE 200000
-
-// Each write is many pieces for us, and one step for everybody else.
-static void appends(void) {
-    static char bytes[PIECE];
-    pid_t children[WRITERS];
-    CHECK(close(open("log", O_CREAT | O_TRUNC | O_WRONLY, 0600)) == 0);
-    for (int writer = 0; writer < WRITERS; writer++) {
-        children[writer] = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-        CHECK(children[writer] >= 0);
-        if (children[writer] > 0) continue;
-        memset(bytes, 'a' + writer, sizeof bytes);
-        int fd = open("log", O_WRONLY | O_APPEND);
-        for (int i = 0; i < APPENDS; i++) CHECK(write(fd, bytes, PIECE) == PIECE);
-        _exit(0);
-    }
-    for (int writer = 0; writer < WRITERS; writer++) end_of(children[writer]);
-    int fd = open("log", O_RDONLY);
-    for (int i = 0; i < WRITERS * APPENDS; i++) {
-        CHECK(read(fd, bytes, PIECE) == PIECE);
-        for (int at = 1; at < PIECE; at++) CHECK(bytes[at] == bytes[0]);
-    }
-    CHECK(read(fd, bytes, 1) == 0 && close(fd) == 0 && unlink("log") == 0);
-}
-
-static void splices(void) {
-    int first[2], second[2];
-    char bytes[8192] = "xy";
-    CHECK(pipe(first) == 0 && pipe(second) == 0);
-    CHECK(write(first[1], bytes, 8192) == 8192);
-    CHECK(fcntl(second[1], F_SETPIPE_SZ, 8192) == 8192 && write(second[1], bytes, 4096) == 4096);
-    CHECK(splice(first[0], 0, second[1], 0, 8192, 0) == 4096);
-    FAILS(splice(first[0], 0, second[1], 0, 8192, SPLICE_F_NONBLOCK), EAGAIN);
-    CHECK(read(first[0], bytes, 8192) == 4096 && read(second[0], bytes, 8192) == 8192);
-    loff_t bad = -1;
-    CHECK(write(first[1], bytes, 2) == 2);
-    int fd = open("spliced", O_CREAT | O_RDWR, 0600);
-    FAILS(splice(first[0], 0, fd, &bad, 2, 0), EINVAL);
-    CHECK(splice(first[0], 0, fd, 0, 2, 0) == 2 && lseek(fd, 0, SEEK_CUR) == 2);
-    for (int i = 0; i < 2; i++) CHECK(close(first[i]) == 0 && close(second[i]) == 0);
-    CHECK(close(fd) == 0 && unlink("spliced") == 0);
-}
-
 int main(void) {
     shares();
     by_descriptor();
     limits();
-    appends();
-    splices();
     puts("clones share what they say");
     return 0;
 }

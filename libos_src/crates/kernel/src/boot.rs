@@ -9,7 +9,7 @@ use hal::{Errno, HostStart, StartError};
 use vfs::{Follow, OpenFile, OpenFlags, Viewpoint};
 
 use crate::Libos;
-use crate::files::{DESCRIPTORS_MAX, Descriptor, Descriptors, HostStream};
+use crate::files::{DESCRIPTORS_MAX, DESCRIPTORS_USUAL, Descriptor, Descriptors, HostStream};
 use crate::libos::Task;
 use crate::memory::{AddressSpace, Foundation, Layout, Paging};
 use crate::processes::{
@@ -90,14 +90,16 @@ impl Libos {
 
     /// The limits of the first process, which others inherit: those of the configuration.
     fn limits(&self, layout: &Layout) -> Limits {
-        Limits::new(&[
+        let mut limits = Limits::new(&[
             (Limits::STACK, layout.stack_bytes),
             (Limits::CORE, 0),
             (Limits::NICE, 0),
             (Limits::REAL_TIME_PRIORITY, 0),
             (Limits::PROCESSES, self.config.threads.max.into()),
             (Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64),
-        ])
+        ]);
+        limits.lower(Limits::DESCRIPTORS, DESCRIPTORS_USUAL as u64);
+        limits
     }
 
     fn enter_working_directory(&self, viewpoint: &mut Viewpoint) -> Result<(), String> {

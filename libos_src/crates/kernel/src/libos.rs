@@ -21,7 +21,7 @@ use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Places, Process, ProcessTable};
 use crate::signals::{self, Outbox};
 use crate::sockets::Sockets;
-use crate::syscalls::{self, Call, SystemV};
+use crate::syscalls::{self, Call, HostNames, SystemV};
 use crate::terminals::Terminals;
 use crate::threads::{Context, Futexes, OwnedFutexes, Resume, Scheduler, Thread};
 use crate::timers::Timers;
@@ -36,6 +36,7 @@ pub struct Libos {
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) system_v: SystemV,
     pub(crate) inotifies: Arc<Inotifies>,
+    pub(crate) names: Mutex<HostNames>,
     memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
@@ -155,6 +156,7 @@ impl Libos {
             file_locks: Arc::default(),
             system_v: SystemV::default(),
             inotifies: Arc::default(),
+            names: Mutex::default(),
             memory_files: Once::new(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),

@@ -302,6 +302,10 @@ impl OpenFile {
         let (origin, distance) = match to {
             SeekFrom::Start(distance) => (0, distance),
             SeekFrom::Current(distance) => (*offset, distance),
+            // As the file systems of Linux that have numbers for entries.
+            SeekFrom::End(distance) if self.location.kind() == FileType::Directory => {
+                (OFFSET_MAX, distance)
+            }
             SeekFrom::End(distance) => (self.object.metadata()?.size_bytes, distance),
             SeekFrom::Data(from) | SeekFrom::Hole(from) => {
                 let size_bytes = self.object.metadata()?.size_bytes;
@@ -400,11 +404,9 @@ impl OpenFile {
     /// As `fallocate(2)`.
     pub fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
         self.check_writable()?;
-        if !self.object.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
         match self.location.kind() {
             FileType::Regular => {}
+            FileType::Fifo => return Err(Errno::ESPIPE),
             FileType::Directory => return Err(Errno::EISDIR),
             _ => return Err(Errno::ENODEV),
         }

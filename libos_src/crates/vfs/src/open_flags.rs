@@ -77,23 +77,27 @@ impl OpenFlags {
     /// Whether reads are allowed.
     #[must_use]
     pub const fn is_readable(self) -> bool {
+        // All access bits together are neither: a descriptor for `ioctl` alone.
         !self.contains(Self::WRITE_ONLY) && !self.contains(Self::PATH)
     }
 
     /// Whether writes are allowed.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.intersects(Self::WRITE_ONLY.union(Self::READ_WRITE)) && !self.contains(Self::PATH)
+        let both = Self::WRITE_ONLY.union(Self::READ_WRITE);
+        self.intersects(both) && !self.contains(both) && !self.contains(Self::PATH)
     }
 
     /// The access to the file that opening it so needs.
     #[must_use]
     pub fn access(self) -> Access {
         let mut access = Access::empty();
-        access.set(Access::READ, self.is_readable());
+        let is_for_control =
+            self.contains(Self::WRITE_ONLY | Self::READ_WRITE) && !self.contains(Self::PATH);
+        access.set(Access::READ, self.is_readable() || is_for_control);
         access.set(
             Access::WRITE,
-            self.is_writable() || self.contains(Self::TRUNCATE),
+            self.is_writable() || is_for_control || self.contains(Self::TRUNCATE),
         );
         access
     }

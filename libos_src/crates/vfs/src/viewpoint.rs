@@ -157,6 +157,7 @@ impl Viewpoint {
         let mount_flags = location.mount().flags();
         match kind {
             FileType::Symlink => return Err(Errno::ELOOP),
+            FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
             FileType::Socket => return Err(Errno::ENXIO),
             FileType::Directory
                 if flags.access().contains(Access::WRITE) || flags.contains(OpenFlags::CREATE) =>

@@ -25,14 +25,16 @@ pub(crate) struct Descriptors {
 }
 
 /// The highest limit of descriptor numbers (`RLIMIT_NOFILE`).
-pub(crate) const DESCRIPTORS_MAX: usize = 4096;
+pub(crate) const DESCRIPTORS_MAX: usize = 65536;
+/// What it is at first.
+pub(crate) const DESCRIPTORS_USUAL: usize = 4096;
 
 impl Default for Descriptors {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
             user_count: 1,
-            limit: DESCRIPTORS_MAX,
+            limit: DESCRIPTORS_USUAL,
         }
     }
 }

@@ -16,7 +16,7 @@ mod ring;
 mod signal_file;
 mod timer;
 
-pub(crate) use descriptors::{DESCRIPTORS_MAX, Descriptor, Descriptors};
+pub(crate) use descriptors::{DESCRIPTORS_MAX, DESCRIPTORS_USUAL, Descriptor, Descriptors};
 pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};
 pub(crate) use file_locks::{FileLocks, LockKind, LocksOfDescription, Owner, Record};

@@ -1,9 +1,10 @@
 //! Pipes and FIFOs.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::{Errno, Machine};
 use locks::Mutex;
@@ -36,8 +37,17 @@ pub(crate) struct Pipe {
 
 struct State {
     ring: Ring,
+    /// How the bytes came, if any came in packets (`O_DIRECT`).
+    segments: VecDeque<Segment>,
     readers: Side,
     writers: Side,
+}
+
+/// Bytes that came together.
+struct Segment {
+    len: usize,
+    /// Whether one read takes all of it, or loses the rest.
+    is_packet: bool,
 }
 
 /// How many ends there are of one sort.
@@ -52,6 +62,8 @@ pub(crate) struct End {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
+    /// Whether each write is a packet.
+    has_packets: AtomicBool,
     /// How many ends of the other sort there had ever been when this one was opened.
     partners_before: u64,
 }
@@ -71,6 +83,7 @@ impl Pipe {
             reading: Mutex::new(()),
             state: Mutex::new(State {
                 ring: Ring::new(machine, CAPACITY_BYTES),
+                segments: VecDeque::new(),
                 readers: Side::default(),
                 writers: Side::default(),
             }),
@@ -127,12 +140,65 @@ impl Inode for Pipe {
             pipe,
             reads,
             writes,
+            has_packets: AtomicBool::new(flags.contains(OpenFlags::DIRECT)),
             partners_before,
         })))
     }
 }
 
+impl State {
+    /// How many bytes the next read gets at most.
+    fn front(&self) -> usize {
+        (self.segments.front()).map_or(self.ring.len(), |segment| segment.len)
+    }
+
+    /// Whether the next read gets a packet.
+    fn has_packet(&self) -> bool {
+        (self.segments.front()).is_some_and(|segment| segment.is_packet)
+    }
+
+    /// `count` bytes of the front were taken; the rest of a packet is lost.
+    fn took(&mut self, count: usize) {
+        let Some(front) = self.segments.front_mut() else {
+            return;
+        };
+        front.len -= count;
+        if front.is_packet {
+            let rest = front.len;
+            front.len = 0;
+            self.ring.skip(rest);
+        }
+        if front.len == 0 {
+            self.segments.pop_front();
+        }
+    }
+
+    /// `count` bytes came.
+    fn came(&mut self, count: usize, is_packet: bool) {
+        if count == 0 || (self.segments.is_empty() && !is_packet) {
+            return;
+        }
+        if self.segments.is_empty() && self.ring.len() > count {
+            let len = self.ring.len() - count;
+            let is_packet = false;
+            self.segments.push_back(Segment { len, is_packet });
+        }
+        match self.segments.back_mut() {
+            Some(last) if !last.is_packet && !is_packet => last.len += count,
+            _ => self.segments.push_back(Segment {
+                len: count,
+                is_packet,
+            }),
+        }
+    }
+}
+
 impl End {
+    /// Whether each write from now on is a packet (`O_DIRECT` of `F_SETFL`).
+    pub(crate) fn set_packets(&self, has_packets: bool) {
+        self.has_packets.store(has_packets, Ordering::Relaxed);
+    }
+
     /// The end that an open file is, if it is one.
     pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
         file.object().downcast()
@@ -202,11 +268,15 @@ impl End {
         if state.ring.len() == 0 {
             return Ok((state.writers.now == 0).then_some(0));
         }
-        let count = state.ring.peek(0, buffer.len(), &mut &mut buffer[..])?;
+        let limit = buffer.len().min(state.front());
+        let count = state.ring.peek(0, limit, &mut &mut buffer[..])?;
         drop(state);
         let taken = take(&buffer[..count])?;
         let mut state = self.pipe.state.lock();
         state.ring.skip(taken);
+        if taken > 0 {
+            state.took(taken);
+        }
         let has_room = state.ring.room() >= ATOMIC_BYTES;
         drop(state);
         drop(reading);
@@ -226,6 +296,7 @@ impl End {
             return Ok(0);
         }
         let count = state.ring.push(bytes.len(), &mut bytes)?;
+        state.came(count, false);
         drop(state);
         if count == 0 {
             return Err(Errno::EAGAIN);
@@ -234,13 +305,18 @@ impl End {
         Ok(count)
     }
 
-    fn pull_piece(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
+    /// Takes some bytes, and says whether they are a packet, with which a read is over.
+    fn pull_piece(&self, sink: &mut dyn Sink) -> Result<(usize, bool), Errno> {
         let _reading = self.pipe.reading.lock();
         let mut state = self.pipe.state.lock();
         if state.ring.len() == 0 && state.writers.now > 0 {
             return Err(Errno::EAGAIN);
         }
-        state.ring.pull(PIECE_BYTES, sink)
+        let limit = PIECE_BYTES.min(state.front());
+        let is_packet = state.has_packet();
+        let count = state.ring.pull(limit, sink)?;
+        state.took(count);
+        Ok((count, is_packet))
     }
 
     fn push_piece(&self, source: &mut dyn Source, is_first: bool) -> Result<usize, Errno> {
@@ -249,11 +325,23 @@ impl End {
             return Err(Errno::EPIPE);
         }
         // Only the start of a write can be small enough to be whole.
-        let whole = if is_first { source.left_bytes() } else { 1 };
+        let has_packets = self.has_packets.load(Ordering::Relaxed);
+        let whole = if is_first || has_packets {
+            source.left_bytes()
+        } else {
+            1
+        };
         if state.ring.room() < whole.min(ATOMIC_BYTES) {
             return Err(Errno::EAGAIN);
         }
-        state.ring.push(PIECE_BYTES, source)
+        let limit = if has_packets {
+            ATOMIC_BYTES
+        } else {
+            PIECE_BYTES
+        };
+        let count = state.ring.push(limit, source)?;
+        state.came(count, has_packets);
+        Ok(count)
     }
 }
 
@@ -274,10 +362,19 @@ impl Inode for End {
         let mut done = 0;
         while sink.room_bytes() > 0 {
             match self.pull_piece(sink) {
-                Ok(0) => break,
-                Ok(count) => done += count,
+                Ok((0, _)) => break,
+                Ok((count, is_packet)) => {
+                    done += count;
+                    if is_packet {
+                        break;
+                    }
+                }
                 Err(_) if done > 0 => break,
                 Err(errno) => return Err(errno),
+            }
+            // What comes after bytes may be a packet, which is a read of its own.
+            if self.pipe.state.lock().has_packet() {
+                break;
             }
         }
         // Once for all pieces: whoever is woken finds all of them, and whoever is awake has seen the
@@ -336,6 +433,7 @@ impl Drop for End {
             // What nobody read is gone, also for who opens the FIFO next.
             let len = state.ring.len();
             state.ring.skip(len);
+            state.segments.clear();
         }
         drop(state);
         self.pipe

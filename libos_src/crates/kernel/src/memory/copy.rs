@@ -48,9 +48,13 @@ impl AddressSpace {
     /// Checks that the program may write all of a range. It may change its mind afterwards, so a
     /// copy checks again; this is for what cannot be undone once it is read.
     pub(crate) fn check_writable(&self, address: u64, len: u64) -> Result<(), Errno> {
+        self.check_access(address, len, Prot::WRITE)
+    }
+
+    /// The same for any access.
+    pub(crate) fn check_access(&self, address: u64, len: u64, access: Prot) -> Result<(), Errno> {
         let end = address.checked_add(len).ok_or(Errno::EFAULT)?;
-        let is_writable = self.books.read().areas.allows(&(address..end), Prot::WRITE);
-        if is_writable {
+        if self.books.read().areas.allows(&(address..end), access) {
             Ok(())
         } else {
             Err(Errno::EFAULT)

@@ -171,12 +171,15 @@ impl ProcessFiles {
         let (terminal, foreground) = terminal.map_or((0, -1), |(number, foreground)| {
             (number.to_u64(), i64::from(foreground))
         });
+        let first = process.thread(pid);
+        let nice = first.map_or(0, |first| first.scheduling.lock().nice);
+        let priority = 20 + i16::from(nice);
         let threads = process.thread_count();
         let resident_pages = resident / PAGE_BYTES;
         let began = ticks_of(process.began);
         // Fields 4 to 24 and then zeros up to 52, as proc(5) numbers them.
         format!(
-            "{pid} ({name}) {state} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 0 0 0 0 20 0 \
+            "{pid} ({name}) {state} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 0 0 0 0 {priority} {nice} \
              {threads} 0 {began} {mapped} {resident_pages} {}{}\n",
             u64::MAX,
             " 0".repeat(27)

@@ -62,6 +62,11 @@ impl Limits {
         Self(limits)
     }
 
+    /// Sets what counts of a limit, which the program may raise again.
+    pub(crate) const fn lower(&mut self, resource: u32, soft: u64) {
+        self.0[resource as usize].soft = soft;
+    }
+
     /// A limit. `EINVAL` if there is no such resource.
     pub(crate) fn get(&self, resource: u32) -> Result<Limit, Errno> {
         self.0.get(resource as usize).copied().ok_or(Errno::EINVAL)

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use hal::Errno;
+use hal::{Errno, PAGE_SIZE, Prot};
 use vfs::{Sink, Source};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -57,6 +57,28 @@ impl<'a> Buffers<'a> {
             (used, count) = (0, count - len);
             Some(piece)
         })
+    }
+
+    /// Leaves only what comes before the first byte that the program itself may not use so; whether
+    /// that is something, and less than before.
+    pub(super) fn cut(&mut self, access: Prot) -> bool {
+        let mut permitted = 0;
+        for (address, len) in self.pieces(usize::MAX) {
+            let mut good = len as u64;
+            while good > 0 && self.memory.check_access(address, good, access).is_err() {
+                let last = address.saturating_add(good - 1);
+                good = (last - last % PAGE_SIZE).saturating_sub(address);
+            }
+            permitted += good;
+            if good < len as u64 {
+                break;
+            }
+        }
+        let is_less = (1..self.left).contains(&permitted);
+        if is_less {
+            self.left = permitted;
+        }
+        is_less
     }
 
     fn use_up(&mut self, count: usize) {

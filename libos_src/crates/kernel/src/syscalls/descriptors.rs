@@ -117,7 +117,11 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
         F_GETFL => Ok(call.file(fd)?.flags().bits().into()),
         F_SETFL => {
             let flags = OpenFlags::from_argument(argument as u32);
-            notices::set_flags(call, fd, &call.file(fd)?, flags)?;
+            let file = call.file(fd)?;
+            notices::set_flags(call, fd, &file, flags)?;
+            if let Some(end) = PipeEnd::behind(&file) {
+                end.set_packets(flags.contains(OpenFlags::DIRECT));
+            }
             Ok(0)
         }
         F_SETPIPE_SZ => {

@@ -3,8 +3,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use hal::Errno;
-use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
+use hal::{Errno, Prot};
+use vfs::{
+    AttributeChange, CHUNK_BYTES, Capabilities, FileType, OpenFile, OpenFlags, Readiness, SeekFrom,
+};
 
 use super::argument::Address;
 use super::buffers::Buffers;
@@ -93,6 +95,7 @@ impl Call<'_> {
             };
         }
         let mut buffers = Buffers::new(self.memory(), vectors);
+        check_extent(offset, buffers.left())?;
         // What can be waited for gives what it has, everything else all that was asked for.
         let is_stream = poll_events::can_wait_for(file);
         let mut done = 0;
@@ -104,6 +107,7 @@ impl Call<'_> {
             });
             let count = match count {
                 Err(_) if done > 0 => return Ok(done),
+                Err(Stop::Errno(Errno::EFAULT)) if buffers.cut(Prot::WRITE) => continue,
                 count => count? as u64,
             };
             done += count;
@@ -122,6 +126,7 @@ impl Call<'_> {
     ) -> Outcome {
         self.check_room_of(file)?;
         let mut buffers = Buffers::new(self.memory(), vectors);
+        check_extent(offset, buffers.left())?;
         if file.flags().is_writable()
             && buffers.left() > 0
             && let Some(room) = self.room_in_file(file, offset)?
@@ -131,7 +136,9 @@ impl Call<'_> {
                 Some(offset) => file.write_from_at(offset, &mut limited),
                 None => file.write_from(&mut limited),
             };
-            return Ok(count? as u64);
+            let count = count? as u64;
+            self.after_change(file)?;
+            return Ok(count);
         }
         let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
         let mut done = 0;
@@ -142,6 +149,7 @@ impl Call<'_> {
                 None => file.write_from(&mut buffers),
             });
             let count = match count {
+                Err(Stop::Errno(Errno::EFAULT)) if done == 0 && buffers.cut(Prot::READ) => continue,
                 Err(stop) => {
                     let stop = self.after_broken_pipe(stop);
                     return if done > 0 { Ok(done) } else { Err(stop) };
@@ -151,9 +159,27 @@ impl Call<'_> {
             done += count;
             let goes_on = count >= wanted || (may_wait && count > 0 && is_flow(file));
             if buffers.left() == 0 || !goes_on {
+                self.after_change(file)?;
                 return Ok(done);
             }
         }
+    }
+
+    /// Takes the set-id bits from a file that was changed by who may not set them for anybody.
+    pub(super) fn after_change(&self, file: &OpenFile) -> Result<(), Errno> {
+        let is_regular = file.location().kind() == FileType::Regular;
+        if !is_regular || self.standing().can(Capabilities::SET_ID_BITS) {
+            return Ok(());
+        }
+        let mode = file.metadata()?.mode;
+        let kept = mode.without_set_id();
+        if kept == mode {
+            return Ok(());
+        }
+        file.location().inode().set_attributes(&AttributeChange {
+            mode: Some(kept),
+            ..AttributeChange::default()
+        })
     }
 
     /// Refuses to add to a file of ours while the kernel's heap is nearly full. What goes to the
@@ -186,6 +212,16 @@ impl Call<'_> {
                 .send_to_thread(self.process, self.thread, Signal::PIPE, info);
         }
         stop
+    }
+}
+
+/// Checks that a stretch from an offset that was given ends before the largest one.
+fn check_extent(offset: Option<u64>, len: u64) -> Result<(), Errno> {
+    let end = offset.unwrap_or(0).checked_add(len);
+    if end.is_some_and(|end| i64::try_from(end).is_ok()) {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
     }
 }
 

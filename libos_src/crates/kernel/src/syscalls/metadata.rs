@@ -63,11 +63,13 @@ pub(super) fn statx(
     directory: i32,
     path: Address,
     flags: u32,
-    _mask: u32,
+    mask: u32,
     buffer: Address,
 ) -> Outcome {
     let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
-    if flags & !known != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
+    const RESERVED: u32 = 1 << 31;
+    let is_both = flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE;
+    if flags & !known != 0 || is_both || mask & RESERVED != 0 {
         return Err(Errno::EINVAL.into());
     }
     let location = call.locate(directory, path, flags)?;
@@ -229,6 +231,7 @@ pub(super) fn ftruncate(call: &mut Call<'_>, fd: i32, size: i64) -> Outcome {
         call.check_file_size(size, file.metadata()?.size_bytes)?;
     }
     file.truncate(size)?;
+    call.after_change(&file)?;
     Ok(0)
 }
 
@@ -252,7 +255,22 @@ pub(super) fn utimensat(
         return Ok(0);
     }
     let location = call.dated(directory, path, flags)?;
+    if times.iter().all(|[_, what]| *what == UTIME_NOW) {
+        return touch(call, &location);
+    }
     set_times(call, &location, times)
+}
+
+/// Sets the dates of a file to the present, which who may write to it may do, too.
+fn touch(call: &Call<'_>, location: &Location) -> Outcome {
+    let now = file_time(call, 0, UTIME_NOW)?;
+    let change = AttributeChange {
+        accessed: now,
+        modified: now,
+        ..AttributeChange::default()
+    };
+    call.viewpoint().touch(location, &change)?;
+    Ok(0)
 }
 
 /// `futimesat(2)`.
@@ -265,7 +283,7 @@ pub(super) fn futimesat(
     let location = call.dated(directory, path, 0)?;
     let times = match times.non_null() {
         Some(times) => call.memory().read::<[[i64; 2]; 2]>(times.0)?,
-        None => return set_times(call, &location, [[0, UTIME_NOW]; 2]),
+        None => return touch(call, &location),
     };
     if times
         .iter()
@@ -290,7 +308,7 @@ pub(super) fn utime(call: &mut Call<'_>, path: Address, times: Address) -> Outco
             .memory()
             .read::<[i64; 2]>(times.0)?
             .map(|seconds| [seconds, 0]),
-        None => [[0, UTIME_NOW]; 2],
+        None => return touch(call, &location),
     };
     set_times(call, &location, times)
 }
@@ -379,6 +397,9 @@ impl Call<'_> {
                 return Ok(viewpoint.working_directory.clone());
             }
             return Ok(self.file(directory)?.location().clone());
+        }
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
         }
         let base = self.base(directory, &path)?;
         let no_follow = flags & AT_SYMLINK_NOFOLLOW != 0;

@@ -14,10 +14,6 @@ pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
     let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING | OpenFlags::DIRECT;
     let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
     let flags = flags.ok_or(Errno::EINVAL)?;
-    if flags.contains(OpenFlags::DIRECT) {
-        // Packet mode.
-        return Err(Errno::EINVAL.into());
-    }
     let pipe = Pipe::new(call.libos.machine, call.libos.next_inode());
     let name = pipe.name();
     let reader = call.open_anonymous(pipe.clone(), name.as_bytes(), flags)?;

@@ -170,6 +170,8 @@ const _: () = assert!(size_of::<CloneArguments>() == 88);
 
 /// `STATX_BASIC_STATS`: we know everything but the time of birth.
 const STATX_BASIC_STATS: u32 = 0x7ff;
+/// Which mount, which is told in any case.
+const STATX_MNT_ID: u32 = 0x1000;
 
 impl Time {
     /// A file's time, with nanoseconds.
@@ -218,7 +220,7 @@ impl Statx {
     /// The attributes of a file on `device`.
     pub(super) fn new(metadata: &Metadata, device: DeviceNumber, mount: u64) -> Self {
         Self {
-            mask: STATX_BASIC_STATS,
+            mask: STATX_BASIC_STATS | STATX_MNT_ID,
             block_size: metadata.block_size_bytes,
             attributes: 0,
             link_count: metadata.link_count,

@@ -1,28 +1,77 @@
 //! The system as a whole, and odds and ends.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
 use hal::{Clock, Errno};
+use vfs::Capabilities;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
 
 const FIELD_BYTES: usize = 65;
 
+/// The longest name of a host or domain (`__NEW_UTS_LEN`).
+const NAME_MAX_BYTES: usize = FIELD_BYTES - 1;
+
+/// What the machine that programs see is called.
+pub(crate) struct HostNames {
+    host: Vec<u8>,
+    domain: Vec<u8>,
+}
+
+impl Default for HostNames {
+    fn default() -> Self {
+        Self {
+            host: b"occlum".to_vec(),
+            domain: b"(none)".to_vec(),
+        }
+    }
+}
+
+/// `sethostname(2)`.
+pub(super) fn sethostname(call: &mut Call<'_>, name: Address, len: i32) -> Outcome {
+    let name = read_name(call, name, len)?;
+    call.libos.names.lock().host = name;
+    Ok(0)
+}
+
+/// `setdomainname(2)`.
+pub(super) fn setdomainname(call: &mut Call<'_>, name: Address, len: i32) -> Outcome {
+    let name = read_name(call, name, len)?;
+    call.libos.names.lock().domain = name;
+    Ok(0)
+}
+
+fn read_name(call: &Call<'_>, name: Address, len: i32) -> Result<Vec<u8>, Errno> {
+    call.require(Capabilities::ADMINISTER)?;
+    let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+    if len > NAME_MAX_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    let mut name = call.memory().read_bytes(name.0, len)?;
+    if let Some(end) = name.iter().position(|&byte| byte == 0) {
+        name.truncate(end);
+    }
+    Ok(name)
+}
+
 /// `uname(2)`. The release is the oldest Linux that has all calls of our table.
 pub(super) fn uname(call: &mut Call<'_>, buffer: Address) -> Outcome {
+    let names = call.libos.names.lock();
     let fields = [
         &b"Linux"[..],
-        b"occlum",
+        &names.host,
         b"5.15.0-occlum",
         b"#1 SMP",
         b"x86_64",
-        b"(none)",
+        &names.domain,
     ];
     let mut record = [0; FIELD_BYTES * 6];
     for (to, field) in record.chunks_exact_mut(FIELD_BYTES).zip(fields) {
         to[..field.len()].copy_from_slice(field);
     }
+    drop(names);
     call.memory().copy_out(buffer.0, &record)?;
     Ok(0)
 }

@@ -204,8 +204,8 @@ table! {
     167 swapon => refused::privileged, ();
     168 swapoff => refused::privileged, ();
     169 reboot => refused::privileged, ();
-    170 sethostname => refused::privileged, ();
-    171 setdomainname => refused::privileged, ();
+    170 sethostname => system::sethostname, (Address, i32);
+    171 setdomainname => system::setdomainname, (Address, i32);
     172 iopl => refused::privileged, ();
     173 ioperm => refused::privileged, ();
     175 init_module => refused::privileged, ();

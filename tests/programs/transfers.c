@@ -1,0 +1,114 @@
+// Bytes on their way: appends that are one step, splices of what there is room for, packets in pipes,
+// buffers that are good for a part. The exit status is the line of the first check that fails.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition) do { if (!(condition)) { \
+    dprintf(2, "line %d: errno %d\n", __LINE__, errno); _exit(__LINE__ % 125 + 1); } } while (0)
+#define FAILS(call, error) CHECK((call) == -1 && errno == (error))
+
+#define WRITERS 3
+#define APPENDS 6
+#define PIECE 200000
+
+// Each write is many pieces for us, and one step for everybody else.
+static void appends(void) {
+    static char bytes[PIECE];
+    pid_t children[WRITERS];
+    CHECK(close(open("log", O_CREAT | O_TRUNC | O_WRONLY, 0600)) == 0);
+    for (int writer = 0; writer < WRITERS; writer++) {
+        children[writer] = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+        CHECK(children[writer] >= 0);
+        if (children[writer] > 0) continue;
+        memset(bytes, 'a' + writer, sizeof bytes);
+        int fd = open("log", O_WRONLY | O_APPEND);
+        for (int i = 0; i < APPENDS; i++) CHECK(write(fd, bytes, PIECE) == PIECE);
+        _exit(0);
+    }
+    for (int writer = 0; writer < WRITERS; writer++) {
+        int status;
+        CHECK(waitpid(children[writer], &status, 0) == children[writer] && status == 0);
+    };
+    int fd = open("log", O_RDONLY);
+    for (int i = 0; i < WRITERS * APPENDS; i++) {
+        CHECK(read(fd, bytes, PIECE) == PIECE);
+        for (int at = 1; at < PIECE; at++) CHECK(bytes[at] == bytes[0]);
+    }
+    CHECK(read(fd, bytes, 1) == 0 && close(fd) == 0 && unlink("log") == 0);
+}
+
+static void splices(void) {
+    int first[2], second[2];
+    char bytes[8192] = "xy";
+    CHECK(pipe(first) == 0 && pipe(second) == 0);
+    CHECK(write(first[1], bytes, 8192) == 8192);
+    CHECK(fcntl(second[1], F_SETPIPE_SZ, 8192) == 8192 && write(second[1], bytes, 4096) == 4096);
+    CHECK(splice(first[0], 0, second[1], 0, 8192, 0) == 4096);
+    FAILS(splice(first[0], 0, second[1], 0, 8192, SPLICE_F_NONBLOCK), EAGAIN);
+    CHECK(read(first[0], bytes, 8192) == 4096 && read(second[0], bytes, 8192) == 8192);
+    loff_t bad = -1;
+    CHECK(write(first[1], bytes, 2) == 2);
+    int fd = open("spliced", O_CREAT | O_RDWR, 0600);
+    FAILS(splice(first[0], 0, fd, &bad, 2, 0), EINVAL);
+    CHECK(splice(first[0], 0, fd, 0, 2, 0) == 2 && lseek(fd, 0, SEEK_CUR) == 2);
+    for (int i = 0; i < 2; i++) CHECK(close(first[i]) == 0 && close(second[i]) == 0);
+    CHECK(close(fd) == 0 && unlink("spliced") == 0);
+}
+
+static void packets(void) {
+    int ends[2];
+    char bytes[10000];
+    CHECK(pipe2(ends, O_DIRECT | O_NONBLOCK) == 0);
+    CHECK(write(ends[1], "first", 5) == 5 && write(ends[1], "second", 6) == 6);
+    CHECK(read(ends[0], bytes, sizeof bytes) == 5 && memcmp(bytes, "first", 5) == 0);
+    CHECK(read(ends[0], bytes, 3) == 3 && memcmp(bytes, "sec", 3) == 0);
+    FAILS(read(ends[0], bytes, sizeof bytes), EAGAIN);
+    CHECK(write(ends[1], bytes, 5000) == 5000);
+    CHECK(read(ends[0], bytes, sizeof bytes) == 4096 && read(ends[0], bytes, sizeof bytes) == 904);
+    CHECK(fcntl(ends[1], F_SETFL, 0) == 0);
+    CHECK(write(ends[1], "ab", 2) == 2 && write(ends[1], "cd", 2) == 2);
+    CHECK(read(ends[0], bytes, sizeof bytes) == 4);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+static void parts(void) {
+    char *pages = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED && mprotect(pages + 4096, 4096, PROT_NONE) == 0);
+    int fd = open("parts", O_CREAT | O_RDWR, 0600);
+    CHECK(fd >= 0 && write(fd, "some bytes of a file", 20) == 20);
+    CHECK(pread(fd, pages + 4090, 20, 0) == 6 && memcmp(pages + 4090, "some b", 6) == 0);
+    FAILS(pread(fd, pages + 4096, 20, 0), EFAULT);
+    CHECK(pwrite(fd, pages + 4090, 20, 0) == 6);
+    FAILS(pread(fd, pages, 10, INT64_MAX), EINVAL);
+    CHECK(close(fd) == 0 && unlink("parts") == 0);
+    int directory = open(".", O_RDONLY);
+    CHECK(lseek(directory, 0, SEEK_END) > 0 && close(directory) == 0);
+    FAILS(open(".", O_RDONLY | O_DIRECT), EINVAL);
+    CHECK((fd = open("parts", O_CREAT | O_RDWR, 0600)) >= 0 && close(fd) == 0);
+    CHECK((fd = open("parts", O_ACCMODE)) >= 0);
+    FAILS(write(fd, "x", 1), EBADF);
+    FAILS(read(fd, pages, 1), EBADF);
+    CHECK(close(fd) == 0 && unlink("parts") == 0 && munmap(pages, 8192) == 0);
+}
+
+int main(void) {
+    CHECK(chdir("/tmp") == 0);
+    appends();
+    splices();
+    packets();
+    parts();
+    puts("transfers are as on Linux");
+    return 0;
+}
