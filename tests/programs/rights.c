@@ -170,10 +170,12 @@ static void scheduling(void) {
         CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
         CHECK(CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set));
         struct sched_param none = {0};
-        CHECK(sched_setscheduler(0, SCHED_BATCH, &none) == 0 && sched_getscheduler(0) == SCHED_BATCH);
+        // By number: musl does not make these calls.
+        CHECK(syscall(SYS_sched_setscheduler, 0, 3 /* SCHED_BATCH */, &none) == 0);
+        CHECK(syscall(SYS_sched_getscheduler, 0) == 3);
         struct sched_param high = {99};
         CHECK(setgid(7) == 0 && setuid(7) == 0);
-        FAILS(sched_setscheduler(0, SCHED_FIFO, &high), EPERM);
+        FAILS(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &high), EPERM);
     });
 }
 

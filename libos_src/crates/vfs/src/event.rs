@@ -75,12 +75,12 @@ impl Location {
     pub(crate) fn tell(&self, event: Event) {
         if let Some(observer) = self.dentry.observer() {
             let event = event | about(self.kind());
-            self.dentry.tell_self(observer, event);
             if let Some(directory) = self.dentry.parent() {
                 let name = self.dentry.name();
                 let is_unlinked = self.dentry.is_deleted();
                 directory.tell_of(observer, &name, event, 0, is_unlinked);
             }
+            self.dentry.tell_self(observer, event);
         }
     }
 

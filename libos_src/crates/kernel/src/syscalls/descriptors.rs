@@ -25,12 +25,15 @@ pub(super) fn close(call: &mut Call<'_>, fd: i32) -> Outcome {
     Ok(0)
 }
 
-/// `close_range(2)`. One process has nothing to unshare.
+/// `close_range(2)`.
 pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32) -> Outcome {
     if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let mut descriptors = call.task.places.files.write();
+    let unshares = flags & CLOSE_RANGE_UNSHARE != 0;
+    let own = unshares.then(|| call.own_files()).flatten();
+    let places = own.as_ref().unwrap_or(&call.task.places);
+    let mut descriptors = places.files.write();
     let in_range = |fd: &i32| (first..=last).contains(&fd.cast_unsigned());
     let numbers: Vec<i32> = descriptors.numbers().filter(in_range).collect();
     let mut closed = Vec::new();
@@ -47,7 +50,10 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
     }
     drop(closed);
     call.libos.sockets.collect_after_close();
-    Ok(0)
+    match own {
+        Some(own) => Err(call.move_to(own)),
+        None => Ok(0),
+    }
 }
 
 /// `dup(2)`.
