@@ -100,11 +100,6 @@ impl Descriptors {
         Ok(index as i32)
     }
 
-    /// Whether a number is free.
-    pub(crate) fn has_room(&self) -> bool {
-        self.slots.len() < self.limit || self.slots.iter().any(Option::is_none)
-    }
-
     /// Puts a descriptor at a number; returns what was there, which the caller drops unlocked.
     pub(crate) fn replace(
         &mut self,

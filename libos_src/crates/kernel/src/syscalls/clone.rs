@@ -12,6 +12,7 @@ use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use super::records::CloneArguments;
 use super::thread::is_thread_pointer;
+use crate::files::ProcessFile;
 use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
 use crate::processes::{Limits, NewProcess, Places, Principal, Process, Vfork};
@@ -297,7 +298,7 @@ fn fork_process(
         libos.scheduler.dismiss();
         return Err(Stop::Restart);
     }
-    check_pidfd(call, new).inspect_err(|_| {
+    let opened = open_child(call, new).inspect_err(|_| {
         libos.scheduler.dismiss();
         libos.let_others_run(call.task);
     })?;
@@ -308,16 +309,29 @@ fn fork_process(
             // As on Linux, a word that cannot be written is no reason to have no child.
             let _ = call.memory().write(new.parent_tid.0, &pid);
         }
+        if let Some((fd, _)) = &opened {
+            let _ = call.memory().write(new.pidfd.0, fd);
+        }
         let memory = call.memory().fork(&thread)?;
         Ok(Arc::new(copy_of_process(call, new, pid, memory)))
     });
     let child = child.inspect_err(|_| {
+        if let Some((fd, _)) = &opened {
+            let closed = call.task.places.files.write().remove(*fd);
+            drop(closed);
+        }
         libos.scheduler.dismiss();
         libos.let_others_run(call.task);
     })?;
     thread.set_principal(own_principal(call, new));
-    // There was room for it, and all other threads of this process are stopped.
-    let _ = tell_pidfd(call, new, &child);
+    if let Some((fd, file)) = opened {
+        file.fill(&child);
+        if !new.has(CLONE_FILES) {
+            // It was there when the child got its copy of the descriptors, and is not for it.
+            let copied = child.places().files.write().remove(fd);
+            drop(copied);
+        }
+    }
     call.thread.set_holds_memory(false);
     thread.set_holds_memory(true);
     let memory = child.memory();
@@ -391,18 +405,16 @@ fn own_principal(call: &Call<'_>, new: &NewTask) -> Option<Box<Principal>> {
     Some(principal)
 }
 
-/// Checks that a new process can be opened for its parent.
-fn check_pidfd(call: &Call<'_>, new: &NewTask) -> Result<(), Errno> {
+/// A descriptor that the parent of a new process gets, which refers to nothing yet.
+fn open_child(call: &Call<'_>, new: &NewTask) -> Result<Option<(i32, Arc<ProcessFile>)>, Errno> {
     if !new.has(CLONE_PIDFD) {
-        return Ok(());
+        return Ok(None);
     }
     call.memory()
         .check_writable(new.pidfd.0, size_of::<i32>() as u64)?;
-    if call.task.places.files.read().has_room() {
-        Ok(())
-    } else {
-        Err(Errno::EMFILE)
-    }
+    let file = ProcessFile::empty();
+    let fd = call.add_process_file(file.clone(), OpenFlags::empty())?;
+    Ok(Some((fd, file)))
 }
 
 /// Opens a new process for its parent, and tells it the descriptor.

@@ -103,7 +103,17 @@ impl Call<'_> {
         process: &Arc<Process>,
         flags: OpenFlags,
     ) -> Result<i32, Errno> {
-        let file = Arc::new(ProcessFile(process.clone()));
+        let file = ProcessFile::empty();
+        file.fill(process);
+        self.add_process_file(file, flags)
+    }
+
+    /// A descriptor for a process that may yet have to be made.
+    pub(super) fn add_process_file(
+        &self,
+        file: Arc<ProcessFile>,
+        flags: OpenFlags,
+    ) -> Result<i32, Errno> {
         let flags = flags | OpenFlags::READ_WRITE | OpenFlags::CLOSE_ON_EXEC;
         let descriptor = self.open_anonymous(file, b"anon_inode:[pidfd]", flags)?;
         self.task.places.files.write().add(0, descriptor)
@@ -113,6 +123,6 @@ impl Call<'_> {
     pub(super) fn opened_process(&self, fd: i32) -> Result<Arc<Process>, Errno> {
         let file = self.file(fd)?;
         let opened = ProcessFile::behind(&file).ok_or(Errno::EBADF)?;
-        Ok(opened.0.clone())
+        opened.process().cloned()
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn waitid(
             let file = call.file(id)?;
             is_patient = !file.flags().contains(OpenFlags::NON_BLOCKING);
             let opened = ProcessFile::behind(&file).ok_or(Errno::EBADF)?;
-            Children::Pid(opened.0.pid)
+            Children::Pid(opened.process()?.pid)
         }
         (P_PGID, 0) => Children::Group(own_group(call)?),
         (P_PGID, 1..) => Children::Group(id.cast_unsigned()),
