@@ -78,14 +78,9 @@ impl Limits {
     }
 
     /// Changes a limit. `EPERM` for a hard limit that is raised without the right to, or above what
-    /// the configuration gives of memory and what there is of descriptors.
+    /// the configuration gives of stack and what there is of descriptors.
     pub(crate) fn set(&mut self, resource: u32, new: Limit, may_raise: bool) -> Result<(), Errno> {
-        const GIVEN: [u32; 4] = [
-            Limits::DATA,
-            Limits::STACK,
-            Limits::DESCRIPTORS,
-            Limits::ADDRESS_SPACE,
-        ];
+        const GIVEN: [u32; 2] = [Limits::STACK, Limits::DESCRIPTORS];
         let limit = self.0.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);

@@ -14,6 +14,7 @@ use super::call::{Call, Outcome, Stop};
 use super::records::{PollRecord, Time};
 use super::signal::check_set_bytes;
 use crate::files::DESCRIPTORS_MAX;
+use crate::processes::Limits;
 use crate::files::poll_events::{self, wanted};
 use crate::signals::SignalSet;
 use crate::threads::{Deadline, Wake, duration_of};
@@ -53,7 +54,7 @@ pub(super) fn ppoll(
 
 fn poll_records(call: &Call<'_>, records: Address, count: u32, deadline: Deadline) -> Outcome {
     let count = count as usize;
-    if count > DESCRIPTORS_MAX {
+    if count as u64 > call.process.limits.lock().soft(Limits::DESCRIPTORS) {
         return Err(Errno::EINVAL.into());
     }
     let mut asked = PollRecord::new_vec_zeroed(count).map_err(|_| Errno::ENOMEM)?;
