@@ -14,8 +14,8 @@ use super::call::{Call, Outcome, Stop};
 use super::records::{PollRecord, Time};
 use super::signal::check_set_bytes;
 use crate::files::DESCRIPTORS_MAX;
-use crate::processes::Limits;
 use crate::files::poll_events::{self, wanted};
+use crate::processes::Limits;
 use crate::signals::SignalSet;
 use crate::threads::{Deadline, Wake, duration_of};
 
