@@ -11,15 +11,21 @@ use crate::fixed::Tree;
 /// Inode numbers of this tree, above those of the root's other entries.
 const FIRST_INODE: u64 = 1 << 20;
 
-const SETTINGS: [(&str, &str); 30] = [
+const SETTINGS: [(&str, &str); 42] = [
     ("fs/file-max", "1048576"),
     ("fs/file-nr", "0\t0\t1048576"),
+    ("fs/inotify/max_queued_events", "16384"),
+    ("fs/inotify/max_user_instances", "128"),
     ("fs/inotify/max_user_watches", "65536"),
+    ("fs/lease-break-time", "45"),
     ("fs/nr_open", "1048576"),
     ("fs/pipe-max-size", "1048576"),
+    ("fs/pipe-user-pages-hard", "0"),
+    ("fs/pipe-user-pages-soft", "16384"),
     ("fs/protected_hardlinks", "0"),
     ("kernel/cap_last_cap", "40"),
     ("kernel/core_pattern", "core"),
+    ("kernel/domainname", "(none)"),
     ("kernel/hostname", "occlum"),
     ("kernel/msgmax", "8192"),
     ("kernel/msgmnb", "16384"),
@@ -30,17 +36,23 @@ const SETTINGS: [(&str, &str); 30] = [
     ("kernel/overflowgid", "65534"),
     ("kernel/overflowuid", "65534"),
     ("kernel/pid_max", "32768"),
+    ("kernel/random/entropy_avail", "256"),
+    ("kernel/random/poolsize", "256"),
     ("kernel/randomize_va_space", "0"),
+    ("kernel/sched_autogroup_enabled", "0"),
     ("kernel/sem", "32000\t1024000000\t500\t32000"),
     ("kernel/shmall", "18446744073692774399"),
     ("kernel/shmmax", "18446744073692774399"),
     ("kernel/shmmni", "4096"),
+    ("kernel/tainted", "0"),
     ("kernel/threads-max", "65536"),
     ("kernel/version", "#1 SMP"),
     ("net/core/somaxconn", "4096"),
     ("vm/max_map_count", "65530"),
     ("vm/mmap_min_addr", "65536"),
+    ("vm/nr_hugepages", "0"),
     ("vm/overcommit_memory", "0"),
+    ("vm/overcommit_ratio", "50"),
     ("vm/swappiness", "0"),
 ];
 

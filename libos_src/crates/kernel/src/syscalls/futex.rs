@@ -38,6 +38,15 @@ pub(super) fn futex(
     if !word.0.is_multiple_of(4) {
         return Err(Errno::EINVAL.into());
     }
+    let is_shared = operation & FUTEX_PRIVATE == 0;
+    if is_shared && let FUTEX_WAKE | FUTEX_WAKE_BITSET | FUTEX_REQUEUE | FUTEX_CMP_REQUEUE = command
+    {
+        // To know which word it is, Linux looks for the page.
+        call.memory().load_u32(word.0)?;
+        if let FUTEX_REQUEUE | FUTEX_CMP_REQUEUE = command {
+            call.memory().load_u32(second_word.0)?;
+        }
+    }
     match command {
         FUTEX_WAIT => {
             let deadline = relative(call, Address(fourth))?;

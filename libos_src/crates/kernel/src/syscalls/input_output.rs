@@ -71,7 +71,11 @@ pub(super) fn lseek(call: &mut Call<'_>, fd: i32, offset: i64, whence: u32) -> O
 
 /// `fsync(2)` and `fdatasync(2)`.
 pub(super) fn fsync(call: &mut Call<'_>, fd: i32) -> Outcome {
-    call.file(fd)?.synchronize()?;
+    let file = call.file(fd)?;
+    if let FileType::Fifo | FileType::Socket = file.object().kind() {
+        return Err(Errno::EINVAL.into());
+    }
+    file.synchronize()?;
     Ok(0)
 }
 

@@ -186,3 +186,14 @@ fn a_lock_whose_owner_is_gone_is_refused() {
     // Nobody is in line, and a program that does not keep a robust list is told so.
     assert_eq!(world.call(FUTEX, &[word, LOCK_PI, 0, 0]), Err(Errno::ESRCH));
 }
+
+#[test]
+fn a_shared_word_that_is_not_there_cannot_be_woken() {
+    let mut world = World::new();
+
+    let private = world.call(FUTEX, &[0x10, WAKE, 1]);
+    let shared = world.call(FUTEX, &[0x10, WAKE & !0x80, 1]);
+
+    assert_eq!(private, Ok(0));
+    assert_eq!(shared, Err(Errno::EFAULT));
+}
