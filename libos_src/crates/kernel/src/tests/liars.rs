@@ -76,7 +76,8 @@ impl Liar {
 
     fn fails(&mut self, errors: &[Errno]) -> Option<Errno> {
         let pick = self.number() as usize;
-        (pick % 4 == 0).then(|| errors[pick / 4 % errors.len()])
+        pick.is_multiple_of(4)
+            .then(|| errors[pick / 4 % errors.len()])
     }
 
     pub(super) fn length(&mut self, max: usize) -> Result<usize, Errno> {
