@@ -27,8 +27,21 @@ class CargoTestAttrs(CargoAttrs):
         default=("--workspace",),
         description="Arguments of `test` and `clippy`, such as `--workspace`.",
     )
+    coverage: bool = Field(
+        default=False,
+        description="Count which code runs, as libFuzzer reads it: for fuzzing under `test`.",
+    )
     timeout_seconds: int = Field(default=1800, description="After how long it has failed.", gt=0)
 
+
+_COVERAGE = (
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+)
+"""LLVM, "SanitizerCoverage": what libFuzzer wants to know of the code that it drives."""
 
 _ENDINGS = {"test": (), "clippy": ("--", "-D", "warnings"), "fmt": ("--check",)}
 
@@ -40,7 +53,7 @@ def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
     extra = {"test": (), "clippy": (rust.lints,), "fmt": (rust.formatter,)}[command]
     cargo = prepare(
         ctx,
-        workshop=workshop_name(ctx, command),
+        workshop=workshop_name(ctx, f"{command}-coverage" if ctx.attrs.coverage else command),
         libc="x86_64-linux-gnu.2.31",
         extra_tools=extra,
     )
@@ -49,8 +62,9 @@ def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
         "clippy": ctx.attrs.args,
         "fmt": ("--all",),
     }[command]
+    flags = [f"--rustflag={flag}" for flag in _COVERAGE] if ctx.attrs.coverage else []
     test = TestInfo(
-        argv=(*cargo.words, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
+        argv=(*cargo.words, *flags, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
         inputs=cargo.inputs,
         timeout_seconds=ctx.attrs.timeout_seconds,
         tools=cargo.tools,

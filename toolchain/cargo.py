@@ -26,6 +26,15 @@ from store import Store
 
 TRIPLE: Final = "x86_64-unknown-linux-gnu"
 _DIGITS: Final = 16
+# zig has its own names for targets, and traps on behaviour that libFuzzer's C++ relies on.
+_CXX: Final = """\
+#!/bin/sh
+for word; do
+    shift
+    case "$word" in --target=*) ;; *) set -- "$@" "$word" ;; esac
+done
+exec "{zig}" c++ -target {target} -fno-sanitize=undefined "$@"
+"""
 _HOST_PATH: Final = ":/usr/sbin:/usr/bin:/sbin:/bin"  # a test may compare with the host's tools
 
 
@@ -148,6 +157,9 @@ def _run_cargo(
         f'#!/bin/sh\nexec "{compiler.program}" cc -target {options.libc} "$@"\n', encoding="utf-8"
     )
     linker.chmod(linker.stat().st_mode | stat.S_IXUSR)
+    cxx = scratch / "c++"
+    cxx.write_text(_CXX.format(zig=compiler.program, target=options.libc), encoding="utf-8")
+    cxx.chmod(cxx.stat().st_mode | stat.S_IXUSR)
     place.cargo_home.mkdir(exist_ok=True)
     words = [
         rust / "bin" / "cargo",
@@ -165,6 +177,8 @@ def _run_cargo(
         "CARGO_TARGET_DIR": str(place.products),
         "CARGO_INCREMENTAL": "0",
         "CARGO_TERM_COLOR": "never",
+        "CXX": str(cxx),
+        "CXXSTDLIB": "c++",
         f"CARGO_TARGET_{TRIPLE.upper().replace('-', '_')}_LINKER": str(linker),
         "RUSTC": str(rust / "bin" / "rustc"),
         "RUSTDOC": str(rust / "bin" / "rustdoc"),

@@ -33,3 +33,5 @@ mod tracing;
 
 pub use libos::Libos;
 pub use memory::patched_sites;
+// How an ELF file is read, for those who try it with files of all kinds.
+pub use program::{BadImage, Image, Segment, Source};

@@ -20,44 +20,41 @@ use crate::memory::{page_ceiling, page_floor};
 
 /// An executable or an interpreter, ready to be mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Image {
+pub struct Image {
     /// Whether its addresses count from wherever it is put.
-    pub(crate) is_relocatable: bool,
+    pub is_relocatable: bool,
     /// Where it begins to run.
-    pub(crate) entry: u64,
+    pub entry: u64,
     /// Where its program headers are once it is mapped.
-    pub(crate) headers: u64,
+    pub headers: u64,
     /// How many program headers there are.
-    pub(crate) header_count: u16,
+    pub header_count: u16,
     /// What to map: ascending, no two on one page.
-    pub(crate) segments: Vec<Segment>,
-    /// The program that must load it, if one must.
-    pub(crate) interpreter: Option<Interpreter>,
+    pub segments: Vec<Segment>,
+    /// The path in `PT_INTERP`: the program that must load it, if one must.
+    pub interpreter: Option<Vec<u8>>,
     /// Whether it wants to execute its stack.
-    pub(crate) needs_executable_stack: bool,
+    pub needs_executable_stack: bool,
 }
-
-/// The path in `PT_INTERP`.
-pub(crate) type Interpreter = Vec<u8>;
 
 /// A `PT_LOAD`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// Where it lies in memory; the start is not page aligned.
-    pub(crate) memory: Range<u64>,
+    pub memory: Range<u64>,
     /// How much of it comes from the file; the rest is zero.
-    pub(crate) file_bytes: u64,
+    pub file_bytes: u64,
     /// Where in the file; equal to the address modulo the page size.
-    pub(crate) file_offset: u64,
+    pub file_offset: u64,
     /// What the program may do with it.
-    pub(crate) prot: Prot,
+    pub prot: Prot,
     /// The alignment it asks for: a power of two.
-    pub(crate) align: u64,
+    pub align: u64,
 }
 
 /// Why a file cannot be run: `ENOEXEC` to a program, and the reason for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BadImage {
+pub enum BadImage {
     /// It is no such thing, or we cannot run it.
     Refused(&'static str),
     /// It cannot be read.
@@ -71,7 +68,7 @@ const PROGRAM_HEADERS_MAX: usize = 65536 / PROGRAM_HEADER_BYTES;
 const PATH_MAX_BYTES: u64 = 4096;
 
 /// A file that can be read at any offset, exactly.
-pub(crate) trait Source {
+pub trait Source {
     /// Its length.
     fn len_bytes(&self) -> u64;
     /// Fills `buffer` from `offset`; the end of the file is an error.
@@ -80,7 +77,7 @@ pub(crate) trait Source {
 
 impl Image {
     /// Reads and checks the headers of a file.
-    pub(crate) fn read(file: &impl Source) -> Result<Self, BadImage> {
+    pub fn read(file: &impl Source) -> Result<Self, BadImage> {
         let header = read_header(file)?;
         let table = read_table(file, &header)?;
         let table = SegmentTable::new(LittleEndian, Class::ELF64, &table);
@@ -106,7 +103,7 @@ impl Image {
     }
 
     /// The pages from the first to the last segment.
-    pub(crate) fn span(&self) -> Range<u64> {
+    pub fn span(&self) -> Range<u64> {
         let first = self
             .segments
             .first()
@@ -119,7 +116,7 @@ impl Image {
     }
 
     /// The largest alignment that a segment asks for, at least a page.
-    pub(crate) fn align(&self) -> u64 {
+    pub fn align(&self) -> u64 {
         self.segments
             .iter()
             .map(|segment| segment.align)
@@ -129,7 +126,7 @@ impl Image {
 
 impl Segment {
     /// The pages it lies on.
-    pub(crate) fn pages(&self) -> Range<u64> {
+    pub fn pages(&self) -> Range<u64> {
         // `read_segments` has checked that the end can be rounded up.
         page_floor(self.memory.start)..page_ceiling(self.memory.end).unwrap_or(u64::MAX)
     }
@@ -234,7 +231,7 @@ fn read_segment(header: &ProgramHeader, file_len: u64) -> Result<Segment, BadIma
 fn read_interpreter(
     file: &impl Source,
     headers: &[ProgramHeader],
-) -> Result<Option<Interpreter>, BadImage> {
+) -> Result<Option<Vec<u8>>, BadImage> {
     let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) else {
         return Ok(None);
     };

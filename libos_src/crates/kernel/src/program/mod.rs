@@ -6,8 +6,7 @@ mod loader;
 mod stack;
 mod start;
 
-#[cfg(test)]
-pub(crate) use image::{BadImage, Image, Source};
+pub use image::{BadImage, Image, Segment, Source};
 pub(crate) use invocation::{Invocation, RunAs};
 use loader::load;
 pub(crate) use loader::{Executable, LoadError};

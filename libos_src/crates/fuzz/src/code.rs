@@ -1,0 +1,71 @@
+//! The patcher.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use patcher::{JUMP_BYTES, Plan};
+
+const TEXT: u64 = 0x1_0000;
+const STUBS: u64 = 0x100_0000;
+const ENTRY: u64 = 0x5000;
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+/// Of any code, only jumps are written, before system calls that stay; and every stub leads back.
+pub(crate) fn check(text: &[u8]) {
+    let read = |at: u64, buffer: &mut [u8]| {
+        buffer.copy_from_slice(&text[at as usize..][..buffer.len()]);
+        Ok::<_, Infallible>(())
+    };
+    let Ok(plan) = Plan::find(text.len() as u64, read);
+    let plan = Arc::new(plan);
+    let placed = plan.place(TEXT, STUBS).expect("near");
+    let stubs = placed.stubs(ENTRY);
+    assert_eq!(stubs.len() as u64, plan.stubs_len());
+    assert_eq!(placed.jumps().count(), plan.len());
+    let mut before = 0;
+    for site in plan.sites() {
+        let (start, end) = (site.offset(), site.next());
+        assert!(before <= start && start < end && end <= text.len() as u64);
+        let syscall = &text[site.syscall() as usize..end as usize];
+        assert_eq!(syscall, SYSCALL, "what is patched is a system call");
+        assert!(start + JUMP_BYTES as u64 <= site.syscall(), "which stays");
+        before = start + JUMP_BYTES as u64;
+    }
+    for (address, jump) in placed.jumps() {
+        assert_eq!(jump[0], 0xe9);
+        let distance = i32::from_le_bytes([jump[1], jump[2], jump[3], jump[4]]);
+        let stub = address
+            .wrapping_add(JUMP_BYTES as u64)
+            .wrapping_add_signed(distance.into());
+        assert!((STUBS..STUBS + plan.stubs_len()).contains(&stub));
+        assert_eq!(placed.program_address(stub), Some(address));
+    }
+    for offset in 0..plan.stubs_len() {
+        let address = placed.program_address(STUBS + offset);
+        let end = TEXT + text.len() as u64;
+        assert!(address.is_some_and(|address| (TEXT..=end).contains(&address)));
+    }
+}
+
+/// What compilers put before a system call, and branches around it.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let pieces: [&[u8]; 9] = [
+        &[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3],
+        &[0x48, 0x89, 0xf7, 0x31, 0xff, 0x0f, 0x05],
+        &[0x6a, 0x27, 0x58, 0x48, 0x89, 0xc7, 0x0f, 0x05],
+        &[0x4c, 0x8b, 0x8c, 0x24, 1, 0, 0, 0, 0x0f, 0x05],
+        &[0x48, 0x8b, 0x05, 0x10, 0, 0, 0, 0x0f, 0x05],
+        &[0xc7, 0x44, 0x24, 0xb8, 39, 0, 0, 0, 0x0f, 0x05],
+        &[0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0x75, 0xf8],
+        &[
+            0xeb, 0x03, 0xb8, 2, 0, 0, 0, 0x0f, 0x05, 0xe8, 0xe0, 0xff, 0xff, 0xff,
+        ],
+        &[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x05],
+    ];
+    let mut seeds: Vec<Vec<u8>> = pieces
+        .iter()
+        .map(|piece| [&[0x90; 40][..], piece].concat())
+        .collect();
+    seeds.push([&[0x90; 100][..], &pieces.concat()].concat());
+    seeds
+}
