@@ -145,7 +145,7 @@ def _open_enclave(info: bytes) -> bytes:
 
 
 def _stream(records: bytes) -> bytes:
-    create = b"ECREATE\0" + struct.pack("<IQ44x", 1, 1 << 30)
+    create = b"ECREATE\0" + struct.pack("<IQ44x", 1, 1 << 36)
     return create + records
 
 

@@ -7,7 +7,8 @@ sleeper=$!
 echo 'ps:'
 ps -e -o pid,ppid,s,comm,args
 [ "$(ps -o lstart= -p $$)" != "$(date -d @0 '+%a %b %e %H:%M:%S %Y')" ]
-ps -eLf | wc -l
+ps -eLf > /tmp/threads # not a pipeline: its other end may not be there yet
+wc -l < /tmp/threads
 
 echo 'pgrep:'
 [ "$(pgrep -x sleep)" = "$sleeper" ]
