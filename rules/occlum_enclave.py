@@ -43,14 +43,16 @@ def analyze(ctx: RuleContext[OcclumEnclaveAttrs]) -> Sequence[Provider]:
     sealed = ctx.declare_file(f"{ctx.label.name}.sealed.json")
     metadata = ctx.declare_file(f"{ctx.label.name}.metadata.json")
     config = ctx.file(ctx.attrs.config)
+    listed = {name: one.programs for name, one in images.items() if one.programs is not None}
     ctx.run(
         mnemonic="SealConfig",
         argv=[
             ctx.python_tool("occlum_build.config"),
             *("seal", "--config", config, "--output", sealed, "--metadata", metadata),
             *(word for name, one in images.items() for word in ("--image", f"{name}={one.meta}")),
+            *(word for name, one in listed.items() for word in ("--programs", f"{name}={one}")),
         ],
-        inputs=[one.meta for one in images.values()],
+        inputs=[*(one.meta for one in images.values()), *listed.values()],
         outputs=[sealed, metadata],
         description=f"sealing {config.path}",
     )

@@ -93,13 +93,15 @@ class TreeInfo(Provider):
 class ImageInfo(Provider):
     """A read-only file system with its hash tree, and `meta`, which holds the root hash.
 
-    `origins` and `origin_inputs` are those of its tree.
+    `origins` and `origin_inputs` are those of its tree. `programs` lists what can be started in
+    it; without it, a command that is not there is found when the enclave starts.
     """
 
     image: Artifact
     meta: Artifact
     origins: Artifact | None = None
     origin_inputs: tuple[Artifact, ...] = ()
+    programs: Artifact | None = None
 
 
 @dataclass(frozen=True)

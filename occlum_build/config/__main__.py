@@ -16,6 +16,7 @@ from occlum_build.config.images import check_images, read_image
 from occlum_build.config.json_schema import render_json_schema
 from occlum_build.config.load import load
 from occlum_build.config.output import replace_file
+from occlum_build.config.programs import check_command, read_programs
 from occlum_build.config.schema import OcclumConfig
 from occlum_build.config.seal import metadata_json, sealed_json
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
@@ -26,6 +27,7 @@ EXIT_WRONG_INPUT: Final = 2
 EXIT_BUG: Final = 70
 _SIGNAL_STATUS: Final = 128
 _MAX_INPUT_BYTES: Final = 1 << 21
+_MAX_LIST_BYTES: Final = 1 << 28
 
 
 class _WrongFileError(DiagnosticError):
@@ -62,7 +64,12 @@ def _check(arguments: argparse.Namespace) -> None:
 def _seal(arguments: argparse.Namespace) -> None:
     config, text = _load(arguments.config)
     images = {name: read_image(_read(path), str(path)) for name, path in arguments.image}
+    programs = {
+        name: read_programs(_read(path, _MAX_LIST_BYTES), str(path))
+        for name, path in arguments.programs
+    }
     problems = check_images(config, images, text, str(arguments.config))
+    problems += check_command(config, programs, text, str(arguments.config))
     if problems:
         raise _WrongFileError(problems, text)
     sealed = sealed_json(config, images)
@@ -88,10 +95,10 @@ def _load(path: Path) -> tuple[OcclumConfig, str]:
     return config, text
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = _MAX_INPUT_BYTES) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_INPUT_BYTES)
+            return file.read(most)
     except OSError as problem:
         raise DiagnosticError(
             error("OB0290", f"cannot read `{path.name}`: {problem.strerror}", Span(str(path)))
@@ -131,6 +138,14 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=FILE",
         help="an image, and the JSON file that describes it",
+    )
+    seal.add_argument(
+        "--programs",
+        type=_named_path,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="an image, and the list of what can be started in it",
     )
     seal.add_argument("--output", type=Path, required=True, help="the sealed configuration")
     seal.add_argument("--metadata", type=Path, help="the fields of the signature")

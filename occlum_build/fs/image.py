@@ -1,7 +1,8 @@
 """An image as it is shipped: EROFS, its hash tree behind it, and the facts beside it.
 
 `IMAGE.json` says where the parts lie and what the root hash is. The enclave's
-sealed configuration takes its facts from there; nothing trusts it later.
+sealed configuration takes its facts from there; nothing trusts it later. What can
+be started is listed beside it (see `programs`).
 """
 
 import json
@@ -14,6 +15,7 @@ from occlum_build.fs.erofs.plan import Plan
 from occlum_build.fs.erofs.writer import write_image
 from occlum_build.fs.output import written
 from occlum_build.fs.problem import Code, refusal
+from occlum_build.fs.programs import programs_path, render_programs
 from occlum_build.fs.tree import Tree
 from occlum_build.fs.verity import BLOCK_BYTES, DIGEST_BYTES, HashedImage, Shape, check_tree
 
@@ -86,13 +88,18 @@ def facts_path(image: Path) -> Path:
 
 
 def pack(tree: Tree, output: Path) -> ImageFacts:
-    """Write the image of `tree` to `output`, and its facts beside it."""
+    """Write the image of `tree` to `output`; its facts and the list of its programs beside it."""
     plan = Plan(tree)
-    with written(output) as image_file, written(facts_path(output)) as facts_file:
+    with (
+        written(output) as image_file,
+        written(facts_path(output)) as facts_file,
+        written(programs_path(output)) as programs_file,
+    ):
         image = HashedImage(image_file.fileno(), plan.block_count)
         write_image(plan, image)
         facts = ImageFacts.of(plan.block_count, image.finish())
         facts_file.write(facts.encode())
+        programs_file.write(render_programs(tree))
     return facts
 
 

@@ -64,6 +64,8 @@ MEANINGS: Final = {
     "OB0240": "An image that is mounted is not among the target's images.",
     "OB0241": "A file does not describe an image.",
     "OB0242": "An image of the target is mounted nowhere.",
+    "OB0243": "The program of `command` is in no image, or nobody may execute it.",
+    "OB0244": "A file does not list the programs of an image.",
     "OB0290": "An input cannot be read.",
     "OB0291": "An output cannot be written.",
     "OB0301": "Targets need each other in a cycle.",

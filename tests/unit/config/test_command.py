@@ -86,6 +86,25 @@ def test_an_image_that_nobody_gave_is_named_where_it_is_mounted(
     assert not (folder / "sealed.json").exists()
 
 
+def test_a_program_that_is_in_no_image_is_shown_where_it_is_named(
+    folder: Path, command: Run
+) -> None:
+    listed = {"version": 1, "programs": ["/usr/bin/hallo"], "links": {"/bin": "/usr/bin"}}
+    (folder / "programs.json").write_text(json.dumps(listed))
+    words = seal(folder, f"root={folder}/root.json")
+
+    done = command(*words, "--programs", f"root={folder}/programs.json", status=2)
+
+    assert "error[OB0243]: the image `root` has no program `/bin/hello`" in done.stderr
+    assert "2 |   command: [/bin/hello]" in done.stderr
+    assert "= help: there is `/usr/bin/hallo`" in done.stderr
+    assert not (folder / "sealed.json").exists()
+
+    listed["programs"] = ["/usr/bin/hello"]
+    (folder / "programs.json").write_text(json.dumps(listed))
+    command(*words, "--programs", f"root={folder}/programs.json")
+
+
 def test_a_file_that_is_not_text_is_refused(folder: Path, command: Run) -> None:
     (folder / "Occlum.yaml").write_bytes(b"a: \xff")
 
