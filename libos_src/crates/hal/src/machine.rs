@@ -52,6 +52,18 @@ pub trait Machine: Sync {
     /// Changes what programs may do with committed pages. On SGX1 this is a hint that an honest host
     /// follows when the program next runs; the methods above never depend on it.
     fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory>;
+    /// Makes pages usable that hold `bytes`, a whole number of pages, with `prot`. Where pages have
+    /// permissions of their own, nobody sees one before it holds its bytes.
+    fn commit_with(&self, address: u64, bytes: &[u8], prot: Prot) -> Result<(), NoMemory> {
+        let len = bytes.len() as u64;
+        self.commit_to_fill(address, len)?;
+        let written = self.copy_out(address, bytes).map_err(|_| NoMemory);
+        written
+            .and_then(|()| self.protect(address, len, prot))
+            .inspect_err(|_| self.decommit(address, len))
+    }
+    /// What [`Machine::protect`] was told holds from now on for all threads, as far as it ever does.
+    fn settle(&self) {}
     /// Gives committed pages back; their content is gone.
     fn decommit(&self, address: u64, len: u64);
 

@@ -89,6 +89,8 @@ unsafe extern "C" {
     pub(crate) fn enclave_done(argument: u64) -> !;
     /// ENCLU with these values in RAX, RBX and RCX.
     pub(crate) fn enclave_leaf(leaf: u64, rbx: u64, rcx: u64) -> u64;
+    /// The same with a value in RDX.
+    pub(crate) fn enclave_leaf_from(leaf: u64, rbx: u64, rcx: u64, rdx: u64) -> u64;
     /// Becomes the program, with these registers and the vectors below them.
     pub(crate) fn enter_user(registers: u64) -> !;
     /// Gives the thread the initial extended state.

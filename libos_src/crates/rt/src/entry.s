@@ -176,6 +176,18 @@ enclave_leaf:
     pop rbx
     ret
 
+// ---- The same with RDX. fn enclave_leaf_from(leaf, rbx, rcx, rdx) -> rax
+    .globl enclave_leaf_from
+enclave_leaf_from:
+    push rbx
+    mov rax, rdi
+    mov rbx, rsi
+    xchg rcx, rdx
+    .byte 0x0f, 0x01, 0xd7      // ENCLU
+    .byte 0x66, 0x90
+    pop rbx
+    ret
+
 // ---- A patched system call arrives here: RCX = the address after the site, all else as the
 // program left it. The kernel stack is empty, for the program was running.
     .globl syscall_entry

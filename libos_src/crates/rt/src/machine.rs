@@ -175,8 +175,16 @@ impl Machine for EnclaveMachine {
         pages::commit_to_fill(address, len)
     }
 
+    fn commit_with(&self, address: u64, bytes: &[u8], prot: Prot) -> Result<(), NoMemory> {
+        pages::commit_with(address, bytes, prot)
+    }
+
     fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory> {
         pages::protect(address, len, prot)
+    }
+
+    fn settle(&self) {
+        hints::settle();
     }
 
     fn decommit(&self, address: u64, len: u64) {

@@ -136,6 +136,45 @@ pub(crate) fn commit_to_fill(address: u64, size: u64) -> Result<(), NoMemory> {
     Ok(())
 }
 
+/// Commits pages that hold `bytes`, a whole number of pages. Under EDMM each is accepted together with
+/// its content, so that another thread of the program finds that or nothing.
+pub(crate) fn commit_with(address: u64, bytes: &[u8], prot: Prot) -> Result<(), NoMemory> {
+    let size = bytes.len() as u64;
+    let mut books = BOOKS.lock();
+    let Some(books) = books.as_mut() else {
+        hints::want(address, size, Permissions::RW);
+        hints::prepare(address, size);
+        let copied = user_memory::copy_out(address, bytes);
+        hints::want(address, size, permissions(prot));
+        return copied.map_err(|_| NoMemory);
+    };
+    let wanted = permissions(prot);
+    // There is no page without access to copy to.
+    let first = wanted.union(Permissions::R);
+    let mut source = Box::new(Page([0; PAGE_SIZE as usize]));
+    let mut contents = bytes.chunks_exact(PAGE_SIZE as usize);
+    for part in books.parts(address, size)? {
+        let pages = books.entries(&part)?;
+        let mut at = part.address;
+        for (page, content) in pages.iter_mut().zip(&mut contents) {
+            if *page != 0 {
+                return Err(NoMemory);
+            }
+            source.0.copy_from_slice(content);
+            let copied = enclu::accept_copy(at, &source.0, &SecInfo::regular(first));
+            copied.map_err(|_| NoMemory)?;
+            *page = Books::PRESENT | first.bits();
+            at += PAGE_SIZE;
+        }
+        restrict(part.address, pages, wanted)?;
+    }
+    Ok(())
+}
+
+/// What EACCEPTCOPY reads from.
+#[repr(align(4096))]
+struct Page([u8; PAGE_SIZE as usize]);
+
 pub(crate) fn protect(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
     let mut books = BOOKS.lock();
     let Some(books) = books.as_mut() else {

@@ -103,11 +103,12 @@ fn set_on_fork(books: &mut Books, range: &Range<u64>, on_fork: OnFork) -> Result
 /// Makes holes in shared memory, which must be all of `range`.
 fn remove(books: &Books, range: &Range<u64>) -> Result<(), Errno> {
     for (start, area) in books.areas.overlapping(range) {
-        let pages = area.shared().ok_or(Errno::EINVAL)?;
+        let place = area.shared().ok_or(Errno::EINVAL)?;
         if !area.prot.contains(Prot::WRITE) {
             return Err(Errno::EACCES);
         }
-        pages.punch(&(start.max(range.start)..area.end.min(range.end)))?;
+        let part = start.max(range.start)..area.end.min(range.end);
+        place.pages().punch(place, &part)?;
     }
     Ok(())
 }

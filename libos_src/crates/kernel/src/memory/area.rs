@@ -8,7 +8,7 @@ use core::ops::Range;
 use hal::{PAGE_SIZE, Prot};
 use vfs::Inode;
 
-use super::shared::SharedPages;
+use super::place::Place;
 
 /// One mapping: a run of pages with one permission and one origin. Its start is its key in
 /// [`Areas`].
@@ -58,17 +58,8 @@ pub(crate) enum Backing {
     Zero,
     /// A private copy of a file, from this offset at the start of the area; zeros behind its end.
     File(FileBacking),
-    /// Pages that other mappings show, too, at their only place.
-    Shared(SharedBacking),
-}
-
-/// Pages that are shared.
-#[derive(Clone)]
-pub(crate) struct SharedBacking {
-    /// The pages.
-    pub(crate) pages: Arc<SharedPages>,
-    /// How often they are mapped here: all mappings are at one address.
-    pub(crate) times: u32,
+    /// Pages that other mappings may show, too, at this place or another.
+    Shared(Arc<Place>),
 }
 
 /// A stretch of a file.
@@ -100,10 +91,10 @@ pub(crate) enum Purpose {
 }
 
 impl Area {
-    /// The pages that it shares with others, if it does.
-    pub(super) const fn shared(&self) -> Option<&Arc<SharedPages>> {
+    /// The place of the pages that it shares with others, if it does.
+    pub(super) const fn shared(&self) -> Option<&Arc<Place>> {
         match &self.backing {
-            Backing::Shared(shared) => Some(&shared.pages),
+            Backing::Shared(place) => Some(place),
             _ => None,
         }
     }
@@ -141,26 +132,13 @@ impl Area {
         }
     }
 
-    /// Takes one of several mappings of the same shared pages away; whether there were several.
-    pub(super) fn take_one_of_several(&mut self) -> bool {
-        match &mut self.backing {
-            Backing::Shared(shared) if shared.times > 1 => {
-                shared.times -= 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Whether two neighbours could be one area. Files stay apart: what was patched in their text
     /// is known by where the area starts.
     fn is_like(&self, other: &Self) -> bool {
         let is_one = match (&self.backing, &other.backing) {
             (Backing::Zero, Backing::Zero) => !matches!(self.purpose, Purpose::Stubs(_)),
             // Where they are says what they show.
-            (Backing::Shared(one), Backing::Shared(other)) => {
-                Arc::ptr_eq(&one.pages, &other.pages) && one.times == other.times
-            }
+            (Backing::Shared(one), Backing::Shared(other)) => Arc::ptr_eq(one, other),
             _ => false,
         };
         is_one
@@ -176,7 +154,7 @@ impl Backing {
     fn advanced(&self, bytes: u64) -> Self {
         match self {
             Self::Zero => Self::Zero,
-            Self::Shared(shared) => Self::Shared(shared.clone()),
+            Self::Shared(place) => Self::Shared(place.clone()),
             Self::File(file) => Self::File(FileBacking {
                 offset: file.offset + bytes,
                 ..file.clone()

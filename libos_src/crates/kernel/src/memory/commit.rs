@@ -6,6 +6,7 @@ use hal::{Errno, Machine, NoMemory, PAGE_SIZE, Prot};
 use vfs::Sink;
 
 use super::area::{Area, Backing, Counted, FileBacking};
+use super::place::Place;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
 
@@ -17,6 +18,8 @@ const FAULT_AROUND_PAGES: u64 = 16;
 pub(crate) enum PageFault {
     /// The page is there now.
     Served,
+    /// The page is there now, and maybe not any more where it was.
+    Moved,
     /// The access is allowed and the page is there: another thread brought it in or was changing it
     /// when this one touched it, or the host keeps it away.
     Present,
@@ -32,12 +35,22 @@ impl AddressSpace {
         if self.paging == Paging::OnDemand {
             return Ok(());
         }
-        self.populate(books, range)
+        self.back_all(books, range, |place| !place.pages().is_elsewhere(place))
     }
 
     /// Backs every accessible page of `range` that has no memory yet, and content: pages behind the
     /// end of a file stay away.
     pub(super) fn populate(&self, books: &mut Books, range: &Range<u64>) -> Result<(), NoMemory> {
+        self.back_all(books, range, |_| true)
+    }
+
+    /// The same for those of the shared pages that `is_wanted` says.
+    fn back_all(
+        &self,
+        books: &mut Books,
+        range: &Range<u64>,
+        is_wanted: impl Fn(&Place) -> bool,
+    ) -> Result<(), NoMemory> {
         let Books {
             areas, committed, ..
         } = books;
@@ -46,8 +59,10 @@ impl AddressSpace {
                 continue;
             }
             let wanted = start.max(range.start)..area.end.min(range.end);
-            if let Some(pages) = area.shared() {
-                pages.populate(&wanted)?;
+            if let Some(place) = area.shared() {
+                if is_wanted(place) {
+                    place.pages().populate(place, &wanted)?;
+                }
                 continue;
             }
             let wanted = wanted.start..wanted.end.min(area.content_end(start));
@@ -78,11 +93,15 @@ impl AddressSpace {
         let floor = address & !(window - 1);
         let around = start.max(floor)..area.end.min(floor + window);
         let page = super::page_floor(address)..super::page_floor(address) + PAGE_SIZE;
+        let moves = (area.shared()).is_some_and(|place| place.pages().is_elsewhere(place));
+        // Neighbours may be in use where they are.
+        let around = if moves { page.clone() } else { around };
         let has = |books: &Books| books.are_present(&page);
         if has(&books) {
             return PageFault::Present;
         }
         match self.populate(&mut books, &around) {
+            Ok(()) if has(&books) && moves => PageFault::Moved,
             Ok(()) if has(&books) => PageFault::Served,
             Ok(()) => PageFault::Absent,
             Err(NoMemory) => {

@@ -12,10 +12,24 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use super::space::AddressSpace;
 
+/// How often a range is brought in that others take away.
+const PATIENCE: u32 = 1000;
+
 impl AddressSpace {
     /// Copies program memory in. `EFAULT` when the program may not read all of it.
     pub(crate) fn copy_in(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
         if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.shows_twice(address, bytes.len()) {
+            let mut at = address;
+            for part in pieces(address, bytes.len()) {
+                let piece = &mut bytes[part];
+                self.access(at, piece.len(), Prot::READ, || {
+                    self.machine.copy_in(at, piece)
+                })?;
+                at += piece.len() as u64;
+            }
             return Ok(());
         }
         self.access(address, bytes.len(), Prot::READ, || {
@@ -29,6 +43,18 @@ impl AddressSpace {
         if bytes.is_empty() {
             return Ok(());
         }
+        if self.shows_twice(address, bytes.len()) {
+            self.check_writable(address, bytes.len() as u64)?;
+            let mut at = address;
+            for part in pieces(address, bytes.len()) {
+                let piece = &bytes[part];
+                self.access(at, piece.len(), Prot::WRITE, || {
+                    self.machine.copy_out(at, piece)
+                })?;
+                at += piece.len() as u64;
+            }
+            return Ok(());
+        }
         self.access(address, bytes.len(), Prot::WRITE, || {
             self.machine.copy_out(address, bytes)
         })
@@ -40,6 +66,13 @@ impl AddressSpace {
             return Ok(());
         }
         let count = usize::try_from(len).map_err(|_| Errno::EFAULT)?;
+        if self.shows_twice(address, count) {
+            self.check_writable(address, len)?;
+            for part in pieces(address, count) {
+                self.copy_out(address + part.start as u64, &vec![0; part.len()])?;
+            }
+            return Ok(());
+        }
         self.access(address, count, Prot::WRITE, || {
             self.machine.fill(address, len, 0)
         })
@@ -146,16 +179,32 @@ impl AddressSpace {
         action: impl FnOnce() -> Result<T, hal::Fault>,
     ) -> Result<T, Errno> {
         let end = address.checked_add(len as u64).ok_or(Errno::EFAULT)?;
-        self.bring_in(&(address..end), prot)?;
-        // A thread that is about to end may come here when its turn is over.
-        if !self.is_resident() {
-            return Err(Errno::EFAULT);
+        let range = address..end;
+        for _ in 0..PATIENCE {
+            self.bring_in(&range, prot)?;
+            // A thread that is about to end may come here when its turn is over.
+            if !self.is_resident() {
+                return Err(Errno::EFAULT);
+            }
+            let books = self.books.read();
+            if !books.areas.allows(&range, prot) {
+                return Err(Errno::EFAULT);
+            }
+            // Others may have taken shared pages to another place meanwhile.
+            if let Some(_held) = books.hold_shared(&range) {
+                return action().map_err(|_| Errno::EFAULT);
+            }
         }
-        let books = self.books.read();
-        if !books.areas.allows(&(address..end), prot) {
-            return Err(Errno::EFAULT);
-        }
-        action().map_err(|_| Errno::EFAULT)
+        Err(Errno::EFAULT)
+    }
+
+    /// Whether a range has two places of the same shared pages, so that not all of it can be there at
+    /// once: a ring that is mapped twice in a row.
+    fn shows_twice(&self, address: u64, len: usize) -> bool {
+        let Some(end) = address.checked_add(len as u64) else {
+            return false;
+        };
+        self.books.read().has_places_in(&(address..end))
     }
 
     fn bring_in(&self, range: &Range<u64>, prot: Prot) -> Result<(), Errno> {
@@ -176,4 +225,15 @@ impl AddressSpace {
             .then_some(())
             .ok_or(Errno::EFAULT)
     }
+}
+
+/// The parts of `len` bytes from `address` on that are in one page each.
+fn pieces(address: u64, len: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut done = 0;
+    core::iter::from_fn(move || {
+        let in_page = (PAGE_SIZE - (address + done as u64) % PAGE_SIZE) as usize;
+        let part = done..len.min(done + in_page);
+        done = part.end;
+        (!part.is_empty()).then_some(part)
+    })
 }

@@ -42,9 +42,15 @@ impl AddressSpace {
             (self.region).claim_fixed(self.gang.id(), range, Use::Addresses);
         };
         for (start, area) in books.areas.iter() {
-            // All of it is this gang's already, but for what is everybody's.
-            if area.shared().is_none() {
-                claim(&(start..area.end));
+            let range = start..area.end;
+            match area.shared() {
+                // What the child may do the parent may, so that nothing changes.
+                Some(place) => {
+                    let pages = place.pages();
+                    let _ = pages.allow(place, child.id(), &range, Some(area.prot));
+                }
+                // All of it is this gang's already.
+                None => claim(&range),
             }
         }
         claim(books.heap.room());

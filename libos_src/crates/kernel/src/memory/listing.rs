@@ -113,7 +113,7 @@ fn is_of_file(area: &Area) -> bool {
     match &area.backing {
         Backing::Zero => false,
         Backing::File(_) => true,
-        Backing::Shared(shared) => shared.pages.file().is_some(),
+        Backing::Shared(place) => place.pages().file().is_some(),
     }
 }
 
@@ -131,9 +131,9 @@ fn line(start: u64, area: &Area) -> String {
             file.offset,
             file.inode.metadata().map_or(0, |metadata| metadata.inode),
         ),
-        Backing::Shared(shared) => (
-            shared.pages.offset_of(start),
-            shared.pages.file().map_or(0, |file| file.id.inode),
+        Backing::Shared(place) => (
+            place.offset_of(start),
+            place.pages().file().map_or(0, |file| file.id.inode),
         ),
     };
     let (read, write, execute) = (
@@ -162,7 +162,7 @@ fn name(area: &Area) -> &[u8] {
         (Purpose::Stubs(_), _) => b"[libos stubs]",
         (Purpose::Program | Purpose::Image, Backing::File(file)) => &file.path,
         (Purpose::Program | Purpose::Image, Backing::Zero) => b"",
-        (Purpose::Program | Purpose::Image, Backing::Shared(shared)) => match shared.pages.file() {
+        (Purpose::Program | Purpose::Image, Backing::Shared(place)) => match place.pages().file() {
             Some(file) => &file.path,
             None => b"/dev/zero (deleted)",
         },

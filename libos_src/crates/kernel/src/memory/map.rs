@@ -77,6 +77,9 @@ impl AddressSpace {
         let counted = self.counted(mapping.prot, mapping.is_unreserved);
         let mut books = self.books.write();
         let need = Need { len, counted };
+        if let Placement::Fixed(address) = mapping.placement {
+            self.discard_shared(&mut books, &self.fixed(address, len)?);
+        }
         let range = self.place(&mut books, mapping.placement, need)?;
         if matches!(mapping.placement, Placement::Fixed(_)) {
             if self.shows(&books, &range, &mapping) {

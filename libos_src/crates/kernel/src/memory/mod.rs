@@ -4,6 +4,7 @@
 mod advice;
 mod area;
 mod commit;
+mod content;
 mod copy;
 mod fork;
 mod gang;
@@ -13,6 +14,7 @@ mod listing;
 mod map;
 mod pages;
 mod patch;
+mod place;
 mod plans;
 mod protect;
 mod region;
@@ -31,9 +33,10 @@ pub(crate) use gang::Entry;
 pub(crate) use layout::Layout;
 pub(crate) use map::{Mapping, Placement};
 pub use patch::patched_sites;
+pub(crate) use place::Place;
 pub(crate) use remap::Remapping;
 pub(crate) use share::SharedMapping;
-pub(crate) use shared::{FilePart, SharedPages};
+pub(crate) use shared::{FilePart, SharedFile};
 pub(crate) use space::{AddressSpace, Foundation, Paging};
 
 use hal::PAGE_SIZE;

@@ -101,10 +101,11 @@ impl AddressSpace {
         range: &Range<u64>,
         prot: Prot,
     ) -> Result<(), hal::NoMemory> {
-        for (_, area) in books.areas.isolate(range) {
+        for (start, area) in books.areas.isolate(range) {
             area.allow(prot);
-            if let Some(pages) = area.shared() {
-                pages.allow(prot)?;
+            if let Some(place) = area.shared() {
+                let part = start..area.end;
+                place.pages().allow(place, self.id(), &part, Some(prot))?;
             }
         }
         for run in books.committed.present(range) {

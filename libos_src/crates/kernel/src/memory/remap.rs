@@ -44,6 +44,9 @@ impl AddressSpace {
         remapping: Remapping,
         keeps_old: bool,
     ) -> Result<u64, Errno> {
+        if old_len == 0 {
+            return self.double(address, new_len, remapping);
+        }
         let old = self.checked_range(address, old_len)?;
         let new_len = super::page_ceiling(new_len)
             .filter(|&len| len != 0)
@@ -58,9 +61,6 @@ impl AddressSpace {
         if area.end < old.end || matches!(area.purpose, Purpose::Stubs(_)) {
             return Err(Errno::EFAULT);
         }
-        if keeps_old && area.shared().is_some() {
-            return Err(Errno::EINVAL);
-        }
         if books.patches.covers(&old) {
             // Its jumps lead to stubs that belong to this place.
             return Err(Errno::EINVAL);
@@ -70,18 +70,15 @@ impl AddressSpace {
             len: new_len,
             counted: area.counted,
         };
+        let is_shared = area.shared().is_some();
         if let Remapping::To(target) = remapping {
-            if area.shared().is_some() {
-                return Err(Errno::ENOMEM);
+            self.check_target(&old, target, new_len)?;
+            if !is_shared {
+                return self.move_to(&mut books, &old, target, need, keeps_old);
             }
-            return self.move_to(&mut books, &old, target, need, keeps_old);
         }
-        if books
-            .areas
-            .find(address)
-            .is_some_and(|(_, area)| area.shared().is_some())
-        {
-            return self.remap_shared(&mut books, &old, new_len, remapping);
+        if is_shared {
+            return self.remap_shared(&mut books, &old, new_len, remapping, keeps_old);
         }
         if keeps_old {
             let target = self.place(&mut books, Placement::Hint(0), need)?;
@@ -102,6 +99,35 @@ impl AddressSpace {
         self.transfer(&mut books, &old, &target, false)
     }
 
+    /// Maps the shared pages at `address` once more.
+    fn double(&self, address: u64, new_len: u64, remapping: Remapping) -> Result<u64, Errno> {
+        let new_len = super::page_ceiling(new_len)
+            .filter(|&len| len != 0)
+            .ok_or(Errno::EINVAL)?;
+        let old = address..address;
+        if super::page_floor(address) != address {
+            return Err(Errno::EINVAL);
+        }
+        if let Remapping::To(target) = remapping {
+            self.check_target(&old, target, new_len)?;
+        }
+        let mut books = self.books.write();
+        let (_, area) = books.areas.find(address).ok_or(Errno::EFAULT)?;
+        if area.shared().is_none() {
+            return Err(Errno::EINVAL);
+        }
+        self.remap_shared(&mut books, &old, new_len, remapping, true)
+    }
+
+    /// Checks where a mapping is to go.
+    fn check_target(&self, old: &Range<u64>, target: u64, len: u64) -> Result<(), Errno> {
+        let target = self.checked_range(target, len)?;
+        if target.start < old.end && old.start < target.end {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
     fn move_to(
         &self,
         books: &mut Books,
@@ -110,10 +136,8 @@ impl AddressSpace {
         need: Need,
         keeps_old: bool,
     ) -> Result<u64, Errno> {
-        let target = self.checked_range(target, need.len)?;
-        if target.start < old.end && old.start < target.end {
-            return Err(Errno::EINVAL);
-        }
+        let target = target..target + need.len;
+        self.discard_shared(books, &target);
         if !(self.region).claim_fixed(self.gang.id(), &target, need.purpose()) {
             return Err(Errno::ENOMEM);
         }

@@ -1,13 +1,15 @@
 //! Mapping memory that others map, too.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::{Area, Backing, Counted, OnFork, Purpose, SharedBacking};
+use super::area::{Area, Backing, Counted, OnFork, Purpose};
+use super::place::Place;
 use super::remap::Remapping;
-use super::shared::{FilePart, SharedPages};
+use super::shared::{FilePart, SharedPages, Wanted};
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
@@ -22,10 +24,10 @@ pub(crate) enum SharedMapping {
 }
 
 impl AddressSpace {
-    /// Maps `len` bytes of shared memory, and returns the address: at `fixed`, or where the pages are.
+    /// Maps `len` bytes of shared memory, and returns the address: `fixed`, or anywhere.
     ///
     /// # Errors
-    /// `ENOMEM` when there is no room, or the pages are somewhere else already.
+    /// `ENOMEM` when there is no room, or another process has something at `fixed`.
     pub(crate) fn map_shared(
         &self,
         mapping: SharedMapping,
@@ -42,28 +44,24 @@ impl AddressSpace {
             let range = self.checked_range(address, len)?;
             self.discard(&mut books, &range);
         }
-        let found = match mapping {
+        let mapped = match mapping {
             SharedMapping::Anonymous => {
-                let pages = self.shared.anonymous(len, fixed);
-                pages.map(|pages| (pages.start(), pages))
+                let place = self.shared.anonymous(len, fixed);
+                place.and_then(|place| self.show(&mut books, &place, 0, len, prot))
             }
-            SharedMapping::File(part) => {
-                let found = self.shared.of_file(part, len, fixed);
-                found.map(|(pages, address)| (address, pages))
+            SharedMapping::File(FilePart { file, offset }) => {
+                let place = wanted(&books, offset, len, fixed, |wanted| {
+                    self.shared.of_file(file, wanted)
+                });
+                place.and_then(|place| self.show(&mut books, &place, offset, len, prot))
             }
-            SharedMapping::Pages(pages) => {
-                let is_there = fixed.is_none_or(|address| address == pages.start());
-                let address = pages.start();
-                is_there.then_some((address, pages)).ok_or(Errno::EINVAL)
-            }
+            SharedMapping::Pages(pages) => self.again(&mut books, &pages, 0, len, prot, fixed),
         };
-        let (address, pages) = found.inspect_err(|errno| {
+        mapped.inspect_err(|errno| {
             if *errno == Errno::ENOMEM {
                 self.report_shortage(&books, Knob::UserSpace, len);
             }
-        })?;
-        self.show(&mut books, &(address..address + len), &pages, prot, 1)?;
-        Ok(address)
+        })
     }
 
     /// Whether nothing is mapped in a range.
@@ -75,64 +73,79 @@ impl AddressSpace {
         Ok(self.books.read().areas.is_free(&range))
     }
 
-    /// Puts areas over shared pages. What shows them here already is mapped `again` times more, and
-    /// then all of it may do what any of it may: it is at one address.
+    /// Maps pages that are there once more.
+    fn again(
+        &self,
+        books: &mut Books,
+        pages: &Arc<SharedPages>,
+        offset: u64,
+        len: u64,
+        prot: Prot,
+        fixed: Option<u64>,
+    ) -> Result<u64, Errno> {
+        let place = wanted(books, offset, len, fixed, |wanted| pages.place(wanted))?;
+        self.show(books, &place, offset, len, prot)
+    }
+
+    /// Puts an area over a part of a place, where nothing is mapped.
     fn show(
         &self,
         books: &mut Books,
-        range: &Range<u64>,
-        pages: &Arc<SharedPages>,
+        place: &Arc<Place>,
+        offset: u64,
+        len: u64,
         prot: Prot,
-        again: u32,
-    ) -> Result<(), Errno> {
-        let replaced = books.areas.remove(range);
-        let mut at = range.start;
-        let put = |books: &mut Books, part: Range<u64>, prot, times| {
-            let backing = Backing::Shared(SharedBacking {
-                pages: pages.clone(),
-                times,
-            });
-            let area = Area {
-                end: part.end,
-                prot,
-                backing,
-                purpose: Purpose::Program,
-                counted: Counted::Whole,
-                on_fork: OnFork::Copy,
-            };
-            if !part.is_empty() {
-                books.put(part.start, area);
-            }
+    ) -> Result<u64, Errno> {
+        let start = place.start() + (offset - place.offset_of(place.start()));
+        let range = start..start + len;
+        let area = Area {
+            end: range.end,
+            prot,
+            backing: Backing::Shared(place.clone()),
+            purpose: Purpose::Program,
+            counted: Counted::Whole,
+            on_fork: OnFork::Copy,
         };
-        for (start, area) in replaced {
-            if area.is_limited() {
-                books.mmapped_bytes -= area.end - start;
-            }
-            put(books, at..start, prot, 1);
-            let times = match area.backing {
-                Backing::Shared(shared) => shared.times + again,
-                _ => 1,
-            };
-            put(books, start..area.end, area.prot | prot, times);
-            at = area.end;
-        }
-        put(books, at..range.end, prot, 1);
-        if pages.allow(prot).is_err() || self.settle(books, range).is_err() {
-            self.discard(books, range);
-            self.report_shortage(books, Knob::UserSpace, range.end - range.start);
+        books.put(range.start, area);
+        let allowed = place.pages().allow(place, self.id(), &range, Some(prot));
+        if allowed.and_then(|()| self.settle(books, &range)).is_err() {
+            self.discard(books, &range);
             return Err(Errno::ENOMEM);
         }
-        books.areas.join(range);
-        Ok(())
+        books.areas.join(&range);
+        Ok(start)
     }
 
-    /// How many bytes are mapped of shared pages of no file whose first is at `address`.
-    pub(crate) fn shared_len(&self, address: u64) -> Option<u64> {
+    /// The pages of no file that are mapped from `address` on.
+    pub(crate) fn shared_at(&self, address: u64) -> Option<Arc<SharedPages>> {
         let books = self.books.read();
         let (start, area) = books.areas.find(address)?;
-        let pages = area.shared()?;
-        let is_first = start == address && pages.start() == address && pages.file().is_none();
-        is_first.then_some(area.end - start)
+        let place = area.shared()?;
+        let is_first = start == address && place.start() == address;
+        let pages = place.pages();
+        (is_first && pages.file().is_none()).then(|| pages.clone())
+    }
+
+    /// Unmaps what is mapped of a place that starts at `address`.
+    pub(crate) fn detach(&self, address: u64) {
+        let mut books = self.books.write();
+        let Some(place) = books
+            .areas
+            .find(address)
+            .and_then(|(_, area)| area.shared())
+        else {
+            return;
+        };
+        let place = place.clone();
+        let areas = books.areas.iter();
+        let parts = areas.filter(|(_, area)| {
+            area.shared()
+                .is_some_and(|other| Arc::ptr_eq(other, &place))
+        });
+        let parts: Vec<Range<u64>> = parts.map(|(start, area)| start..area.end).collect();
+        for part in parts {
+            self.discard(&mut books, &part);
+        }
     }
 
     /// Writes what was changed in shared mappings of a range to their files.
@@ -148,10 +161,10 @@ impl AddressSpace {
             .map_err(|_| Errno::ENOMEM)?;
         let books = self.books.read();
         for (start, area) in books.areas.overlapping(&range) {
-            if let Some(pages) = area.shared() {
-                let first = pages.offset_of(start.max(range.start));
-                let last = pages.offset_of(area.end.min(range.end));
-                pages.write_back(&(first..last));
+            if let Some(place) = area.shared() {
+                let first = place.offset_of(start.max(range.start));
+                let last = place.offset_of(area.end.min(range.end));
+                place.pages().write_back(&(first..last));
             }
         }
         if books.areas.allows(&range, Prot::empty()) {
@@ -161,54 +174,59 @@ impl AddressSpace {
         }
     }
 
-    /// Resizes a shared mapping: where it is, or by moving pages that nobody else has.
+    /// Resizes, moves or doubles a shared mapping.
     pub(super) fn remap_shared(
         &self,
         books: &mut Books,
         old: &Range<u64>,
         new_len: u64,
         remapping: Remapping,
+        keeps_old: bool,
     ) -> Result<u64, Errno> {
-        if matches!(remapping, Remapping::To(_)) {
-            return Err(Errno::ENOMEM);
-        }
-        let (start, area) = books.areas.find(old.start).ok_or(Errno::EFAULT)?;
-        let (pages, prot) = match area.shared() {
-            Some(pages) if start == old.start && area.end == old.end => (pages.clone(), area.prot),
+        let (_, area) = books.areas.find(old.start).ok_or(Errno::EFAULT)?;
+        let (place, prot) = match area.shared() {
+            Some(place) if area.end >= old.end => (place.clone(), area.prot),
             _ => return Err(Errno::EFAULT),
         };
+        let ends_here = area.end == old.end && !old.is_empty();
         let grown = old.start..old.start.checked_add(new_len).ok_or(Errno::ENOMEM)?;
-        if pages.grow_to(grown.end).is_ok() {
-            let shown = self.show(books, &grown, &pages, prot, 0);
-            return shown.map(|()| old.start);
+        let can_stay = matches!(remapping, Remapping::InPlace | Remapping::MayMove) && ends_here;
+        let more = old.end..grown.end;
+        if can_stay && books.areas.is_free(&more) && place.pages().reach(&place, &grown).is_ok() {
+            let offset = place.offset_of(more.start);
+            let shown = self.show(books, &place, offset, more.end - more.start, prot);
+            return shown.map(|_| old.start);
         }
-        // Two of the references are the area's and ours.
-        let is_alone = Arc::strong_count(&pages) == 2;
-        if remapping != Remapping::MayMove || !is_alone {
-            return Err(Errno::ENOMEM);
-        }
-        let moved = match pages.file() {
-            Some(file) => {
-                let part = FilePart {
-                    id: file.id,
-                    inode: file.inode.clone(),
-                    path: file.path.clone(),
-                    offset: pages.offset_of(old.start),
-                };
-                pages.retire();
-                self.shared.of_file(part, new_len, None)?.0
+        let fixed = match remapping {
+            Remapping::InPlace => return Err(Errno::ENOMEM),
+            Remapping::To(target) => {
+                self.discard(books, &(target..target + new_len));
+                Some(target)
             }
-            None => {
-                let moved = self.shared.anonymous(new_len, None)?;
-                let copied = moved.copy_from(&pages, old.end - old.start);
-                copied.map_err(|_| Errno::ENOMEM)?;
-                moved
-            }
+            Remapping::MayMove | Remapping::Away => None,
         };
-        self.discard(books, old);
-        drop(pages);
-        let address = moved.start();
-        self.show(books, &(address..address + new_len), &moved, prot, 0)?;
-        Ok(address)
+        let offset = place.offset_of(old.start);
+        let moved = self.again(books, place.pages(), offset, new_len, prot, fixed)?;
+        if !keeps_old {
+            self.discard(books, old);
+        }
+        Ok(moved)
     }
+}
+
+/// Has a place found for what `books` has nothing of yet at its addresses.
+fn wanted(
+    books: &Books,
+    offset: u64,
+    len: u64,
+    fixed: Option<u64>,
+    find: impl FnOnce(&Wanted<'_>) -> Result<Arc<Place>, Errno>,
+) -> Result<Arc<Place>, Errno> {
+    let is_free = |range: &Range<u64>| books.areas.is_free(range);
+    find(&Wanted {
+        offset,
+        len,
+        fixed,
+        is_free: &is_free,
+    })
 }

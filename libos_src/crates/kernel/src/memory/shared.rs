@@ -1,85 +1,107 @@
 //! Memory that several mappings show.
 //!
-//! An enclave has one set of addresses and no aliases, so pages that are shared have one place: every
-//! mapping of the same part of a file, in whatever process, is at the same address. The addresses belong
-//! to nobody's gang; the pages are never saved, copied by `fork` or exchanged.
-//!
-//! Pages of a file are a copy of its content. Reads and writes of the file through descriptors pass by
-//! here (see [`ContentObserver`]): before a read what differs is written to the file, after a write the
-//! pages are read again. What differs is found by comparing, for no fault tells what was touched.
+//! An enclave has one set of addresses and no aliases. So mappings of the same part of a file are at the
+//! same [`Place`] where they can, in whatever process; the addresses belong to nobody's gang, and
+//! the pages are never saved, copied by `fork` or exchanged. Where that cannot be, because one
+//! process maps them twice or wants them elsewhere, there are several places, and a page moves
+//! between them as it is touched.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hal::{Errno, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot};
-use locks::Mutex;
+use locks::{Mutex, MutexGuard};
 use vfs::{ContentObserver, FileId, Inode};
 
-use super::pages::PageSet;
+use super::place::{Place, Spot};
 use super::region::{GangId, Region, Use};
+use super::space::Paging;
 
-/// What is moved at a time through the kernel's heap.
-const CHUNK_BYTES: u64 = 64 * 1024;
 /// Addresses kept free behind pages of a file, so that they can grow where they are.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
 
 /// All memory of an enclave that is shared.
 pub(crate) struct SharedMemory {
     machine: &'static dyn Machine,
+    paging: Paging,
     region: Arc<Region>,
     /// Whom the addresses belong to.
     owner: GangId,
     /// Pages by the file that they show.
-    files: Mutex<BTreeMap<FileId, Vec<Weak<SharedPages>>>>,
+    files: Mutex<BTreeMap<FileId, Weak<SharedPages>>>,
     /// How many of these there are, so that other files cost one load.
     count: AtomicUsize,
+    next_id: AtomicU64,
+    has_warned: AtomicBool,
 }
 
-/// Pages at one place for all who map them.
+/// Pages of a file, or of no file, for all who map them.
 pub(crate) struct SharedPages {
-    machine: &'static dyn Machine,
+    pub(super) machine: &'static dyn Machine,
     memory: Arc<SharedMemory>,
-    start: u64,
-    file: Option<FilePart>,
-    state: Mutex<State>,
+    /// No other pages ever have this number.
+    id: u64,
+    file: Option<SharedFile>,
+    pub(super) state: Mutex<State>,
 }
 
-/// What pages show of a file.
-pub(crate) struct FilePart {
-    /// Which file.
+/// A file that is mapped.
+pub(crate) struct SharedFile {
+    /// Which.
     pub(crate) id: FileId,
     /// The file.
     pub(crate) inode: Arc<dyn Inode>,
-    /// Its name when it was mapped, for people only.
+    /// Its name when it was first mapped, for people only.
     pub(crate) path: Arc<[u8]>,
+}
+
+/// What is to be shown of a file.
+pub(crate) struct FilePart {
+    /// The file.
+    pub(crate) file: SharedFile,
     /// Where the first page is in it.
     pub(crate) offset: u64,
 }
 
-struct State {
-    /// Behind the last page.
-    end: u64,
-    /// Behind the last address that is kept.
-    claimed_end: u64,
-    committed: PageSet,
-    /// What any mapping may do.
-    prot: Prot,
+pub(super) struct State {
+    pub(super) spots: Vec<Spot>,
+    next_number: u64,
+    /// Whether any mapping ever could be written to.
+    pub(super) may_differ: bool,
+}
+
+/// What a range of shared pages is to be mapped at.
+pub(crate) struct Wanted<'a> {
+    /// Where the first page is in the pages.
+    pub(crate) offset: u64,
+    /// How much.
+    pub(crate) len: u64,
+    /// Where it has to be.
+    pub(crate) fixed: Option<u64>,
+    /// Whether whoever asks has nothing at some addresses.
+    pub(crate) is_free: &'a dyn Fn(&Range<u64>) -> bool,
 }
 
 impl SharedMemory {
     /// None yet.
-    pub(super) fn new(machine: &'static dyn Machine, region: Arc<Region>) -> Arc<Self> {
+    pub(super) fn new(
+        machine: &'static dyn Machine,
+        region: Arc<Region>,
+        paging: Paging,
+    ) -> Arc<Self> {
         Arc::new(Self {
             machine,
+            paging,
             owner: region.new_gang(),
             region,
             files: Mutex::default(),
             count: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            has_warned: AtomicBool::new(false),
         })
     }
 
@@ -91,65 +113,52 @@ impl SharedMemory {
         self: &Arc<Self>,
         len: u64,
         fixed: Option<u64>,
-    ) -> Result<Arc<SharedPages>, Errno> {
-        let range = self.claim(len, 0, fixed)?;
-        Ok(self.pages(&range, len, None))
+    ) -> Result<Arc<Place>, Errno> {
+        self.pages(None).add_place(0, len, fixed, false)
     }
 
-    /// The pages that show `len` bytes of a file, and the address of the first. `fixed` is where
-    /// that has to be.
+    /// Pages of zeros that keep their content while nobody has them mapped, as long as the place is
+    /// kept.
     ///
     /// # Errors
-    /// `ENOMEM` when there are no such addresses, or the file is mapped somewhere else already.
+    /// `ENOMEM` when there are no such addresses.
+    pub(crate) fn segment(self: &Arc<Self>, len: u64) -> Result<Arc<Place>, Errno> {
+        self.pages(None).add_place(0, len, None, true)
+    }
+
+    /// The place that shows a part of a file.
+    ///
+    /// # Errors
+    /// `ENOMEM` when there are no such addresses.
     pub(crate) fn of_file(
         self: &Arc<Self>,
-        part: FilePart,
-        len: u64,
-        fixed: Option<u64>,
-    ) -> Result<(Arc<SharedPages>, u64), Errno> {
-        let wanted = part.offset..part.offset.checked_add(len).ok_or(Errno::ENOMEM)?;
-        // Dropped after the lock, which the last reference to pages takes.
-        let alive: Vec<Arc<SharedPages>>;
-        let mut files = self.files.lock();
-        let known = files.entry(part.id).or_default();
-        known.retain(|pages| pages.strong_count() != 0);
-        alive = known.iter().filter_map(Weak::upgrade).collect();
-        for pages in &alive {
-            let shown = pages.shown();
-            let overlaps = wanted.start < shown.end && shown.start < wanted.end;
-            if !overlaps {
-                continue;
-            }
-            let address = pages.start + wanted.start.wrapping_sub(shown.start);
-            let is_inside = shown.start <= wanted.start;
-            let is_there = fixed.is_none_or(|fixed| fixed == address);
-            if is_inside && is_there && pages.grow_to(address + len).is_ok() {
-                return Ok((pages.clone(), address));
-            }
-            return Err(Errno::ENOMEM);
-        }
-        let room = if fixed.is_some() {
-            0
-        } else {
-            len.min(GROWTH_MAX_BYTES)
+        file: SharedFile,
+        wanted: &Wanted<'_>,
+    ) -> Result<Arc<Place>, Errno> {
+        let pages = {
+            let mut files = self.files.lock();
+            let known = files.get(&file.id).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let id = file.id;
+                let pages = self.pages(Some(file));
+                self.count.fetch_add(1, Ordering::Relaxed);
+                files.insert(id, Arc::downgrade(&pages));
+                pages
+            })
         };
-        let range = self.claim(len, room, fixed)?;
-        let pages = self.pages(&range, len, Some(part));
-        known.push(Arc::downgrade(&pages));
-        self.count.fetch_add(1, Ordering::Relaxed);
-        Ok((pages, range.start))
+        pages.place(wanted)
     }
 
     /// Whether a mapping of a file may be written to.
     pub(crate) fn is_written(&self, file: FileId) -> bool {
-        let is_written = |pages: &Arc<SharedPages>| pages.state.lock().prot.contains(Prot::WRITE);
-        self.of(file).iter().any(is_written)
+        let pages = self.of(file);
+        pages.is_some_and(|pages| pages.state.lock().spots.iter().any(Spot::is_written))
     }
 
     /// Writes all pages to their files: the enclave ends.
     pub(crate) fn write_back_all(&self) {
         let files = self.files.lock();
-        let all: Vec<_> = files.values().flatten().filter_map(Weak::upgrade).collect();
+        let all: Vec<_> = files.values().filter_map(Weak::upgrade).collect();
         drop(files);
         for pages in all {
             pages.write_back(&(0..u64::MAX));
@@ -176,400 +185,427 @@ impl SharedMemory {
         claimed.ok_or(Errno::ENOMEM)
     }
 
-    fn pages(
-        self: &Arc<Self>,
-        range: &Range<u64>,
-        len: u64,
-        file: Option<FilePart>,
-    ) -> Arc<SharedPages> {
+    fn pages(self: &Arc<Self>, file: Option<SharedFile>) -> Arc<SharedPages> {
         Arc::new(SharedPages {
             machine: self.machine,
             memory: self.clone(),
-            start: range.start,
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
             file,
             state: Mutex::new(State {
-                end: range.start + len,
-                claimed_end: range.end,
-                committed: PageSet::default(),
-                prot: Prot::empty(),
+                spots: Vec::new(),
+                next_number: 0,
+                may_differ: false,
             }),
         })
     }
 
-    /// The pages that show a part of a file.
-    fn of(&self, file: FileId) -> Vec<Arc<SharedPages>> {
+    /// The pages that show a file.
+    fn of(&self, file: FileId) -> Option<Arc<SharedPages>> {
         if self.count.load(Ordering::Relaxed) == 0 {
-            return Vec::new();
+            return None;
         }
-        let files = self.files.lock();
-        let known = files.get(&file).map(|known| known.iter());
-        known
-            .into_iter()
-            .flatten()
-            .filter_map(Weak::upgrade)
-            .collect()
+        self.files.lock().get(&file).and_then(Weak::upgrade)
     }
 
     fn forget(&self, file: FileId) {
         let mut files = self.files.lock();
-        if let Some(known) = files.get_mut(&file) {
-            known.retain(|pages| pages.strong_count() != 0);
-            if known.is_empty() {
-                files.remove(&file);
-            }
+        // Others may have mapped it anew meanwhile.
+        if files
+            .get(&file)
+            .is_some_and(|known| known.strong_count() == 0)
+        {
+            files.remove(&file);
         }
         drop(files);
         self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Says once what several places mean where the page tables are the host's alone.
+    fn warn_of_places(&self) {
+        if self.paging == Paging::Eager && !self.has_warned.swap(true, Ordering::Relaxed) {
+            self.machine.log(
+                LogLevel::Warning,
+                "a program has shared memory at two addresses: with `memory_model: sgx1` only the host's \
+                 page tables keep the two the same; `edmm` does not depend on them",
+            );
+        }
     }
 }
 
 impl ContentObserver for SharedMemory {
     fn before_read(&self, file: FileId, offset: u64, length: u64) {
-        for pages in self.of(file) {
+        if let Some(pages) = self.of(file) {
             pages.write_back(&(offset..offset.saturating_add(length)));
         }
     }
 
     fn after_write(&self, file: FileId, offset: u64, length: u64) {
-        for pages in self.of(file) {
+        if let Some(pages) = self.of(file) {
             pages.reload(&(offset..offset.saturating_add(length)));
         }
     }
 
     fn after_truncate(&self, file: FileId, size_bytes: u64) {
-        for pages in self.of(file) {
+        if let Some(pages) = self.of(file) {
             pages.cut(size_bytes);
         }
     }
 }
 
 impl SharedPages {
-    /// What they show of a file.
-    pub(crate) const fn file(&self) -> Option<&FilePart> {
+    /// The file that they show.
+    pub(crate) const fn file(&self) -> Option<&SharedFile> {
         self.file.as_ref()
     }
 
-    /// The address of the first page.
-    pub(crate) const fn start(&self) -> u64 {
-        self.start
+    /// A number that no other pages ever have.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
     }
 
-    /// Where `address` is in the file, or in the pages.
-    pub(crate) fn offset_of(&self, address: u64) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.offset) + (address - self.start)
+    /// A place for a part of them: one that is there, if whoever asks can use it.
+    ///
+    /// # Errors
+    /// `ENOMEM` when there are no such addresses.
+    pub(crate) fn place(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Arc<Place>, Errno> {
+        let places: Vec<Arc<Place>> = {
+            let state = self.state.lock();
+            state.spots.iter().filter_map(Spot::place).collect()
+        };
+        let found = places.iter().find(|place| {
+            let Some(distance) = wanted.offset.checked_sub(place.offset_of(place.start())) else {
+                return false;
+            };
+            let start = place.start().checked_add(distance);
+            let range = start.and_then(|start| Some(start..start.checked_add(wanted.len)?));
+            range.is_some_and(|range| {
+                wanted.fixed.is_none_or(|fixed| fixed == range.start)
+                    && (wanted.is_free)(&range)
+                    && self.reach(place, &range).is_ok()
+            })
+        });
+        match found {
+            Some(place) => Ok(place.clone()),
+            None => self.add_place(wanted.offset, wanted.len, wanted.fixed, false),
+        }
     }
 
-    /// Whether the pages of a range have memory.
-    pub(super) fn contains(&self, range: &Range<u64>) -> bool {
-        self.state.lock().committed.contains(range)
-    }
-
-    /// Gives the pages of a range memory and their content, but for those behind the end of the
-    /// file.
-    pub(super) fn populate(&self, range: &Range<u64>) -> Result<(), NoMemory> {
+    fn add_place(
+        self: &Arc<Self>,
+        offset: u64,
+        len: u64,
+        fixed: Option<u64>,
+        is_kept: bool,
+    ) -> Result<Arc<Place>, Errno> {
+        offset.checked_add(len).ok_or(Errno::ENOMEM)?;
+        let room = match &self.file {
+            Some(_) if fixed.is_none() => len.min(GROWTH_MAX_BYTES),
+            _ => 0,
+        };
+        let range = self.memory.claim(len, room, fixed)?;
+        // Its pages come when they are touched.
+        self.machine.bar(range.start, len);
         let mut state = self.state.lock();
-        let writable = Prot::READ | Prot::WRITE;
-        let range = range.start..range.end.min(self.content_end());
-        for run in state.committed.missing(&range) {
-            let len = run.end - run.start;
-            self.machine.commit(run.start, len, writable)?;
-            let filled = self.fill(&run);
-            let done = filled.and_then(|()| {
-                if state.prot == writable {
-                    return Ok(());
-                }
-                self.machine.protect(run.start, len, state.prot)
-            });
-            if done.is_err() {
-                self.machine.decommit(run.start, len);
-                return Err(NoMemory);
-            }
-            state.committed.insert(&run);
+        let number = state.next_number;
+        state.next_number += 1;
+        let place = Place::new(self, number, range.start, offset);
+        state.spots.push(Spot::new(&place, len, &range, is_kept));
+        if state.is_elsewhere(state.spots.len() - 1) {
+            self.memory.warn_of_places();
         }
-        Ok(())
+        Ok(place)
     }
 
-    /// Lets the program do `prot`, too: what one mapping may do all may.
-    pub(super) fn allow(&self, prot: Prot) -> Result<(), NoMemory> {
-        let mut state = self.state.lock();
-        let all = state.prot | prot;
-        if all == state.prot {
-            return Ok(());
-        }
-        state.prot = all;
-        for run in state.committed.iter() {
-            self.machine.protect(run.start, run.end - run.start, all)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the pages reach at least to `end`.
+    /// Makes a place reach at least to the end of a range that starts in it.
     ///
     /// # Errors
     /// `ENOMEM` when the addresses behind are in use.
-    pub(super) fn grow_to(&self, end: u64) -> Result<(), Errno> {
+    pub(super) fn reach(&self, place: &Place, range: &Range<u64>) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        if end > state.claimed_end {
-            let more = state.claimed_end..end;
-            if end > self.memory.region.range().end
-                || !self.memory.region.claim_unused(self.memory.owner, &more)
-            {
-                return Err(Errno::ENOMEM);
-            }
-            state.claimed_end = end;
+        let (_, spot) = state.find(place.number()).ok_or(Errno::ENOMEM)?;
+        if range.start < place.start() || range.start > spot.end {
+            return Err(Errno::ENOMEM);
         }
-        state.end = state.end.max(end);
-        Ok(())
-    }
-
-    /// Makes the file forget these pages, so that it can be shown in another place.
-    pub(super) fn retire(&self) {
-        self.write_back(&(0..u64::MAX));
-        if let Some(file) = &self.file
-            && let Some(known) = self.memory.files.lock().get_mut(&file.id)
-        {
-            known.retain(|pages| !core::ptr::eq(pages.as_ptr(), self));
-        }
-    }
-
-    /// Makes the bytes of a range read as zero, in the file, too.
-    pub(super) fn punch(&self, range: &Range<u64>) -> Result<(), Errno> {
-        if let Some(file) = &self.file {
-            let (offset, len) = (self.offset_of(range.start), range.end - range.start);
-            file.inode
-                .allocate(vfs::Allocation::PunchHole, offset, len)?;
-        }
-        let state = self.state.lock();
-        for run in state.committed.present(range) {
-            self.zero(&run, state.prot)?;
-        }
-        Ok(())
-    }
-
-    /// Which bytes of the file they show.
-    fn shown(&self) -> Range<u64> {
-        let offset = self.file.as_ref().map_or(0, |file| file.offset);
-        offset..offset + (self.state.lock().end - self.start)
-    }
-
-    /// The addresses of the bytes of the file that are in `bytes`, whether they have memory or not.
-    fn addresses(&self, bytes: &Range<u64>, end: u64) -> Range<u64> {
-        let offset = self.file.as_ref().map_or(0, |file| file.offset);
-        let start = self.start + bytes.start.saturating_sub(offset).min(end - self.start);
-        let stop = self.start + bytes.end.saturating_sub(offset).min(end - self.start);
-        start..stop.max(start)
-    }
-
-    /// Puts the file's content into pages; they are zero, and stay so behind its end.
-    fn fill(&self, run: &Range<u64>) -> Result<(), NoMemory> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let mut chunk = chunk_of(run)?;
-        let mut at = run.start;
-        while at < run.end {
-            let wanted = CHUNK_BYTES.min(run.end - at) as usize;
-            let part = &mut chunk[..wanted];
-            let got = file
-                .inode
-                .read_at(self.offset_of(at), part)
-                .map_err(|_| NoMemory)?;
-            if got == 0 {
-                break;
-            }
-            self.machine
-                .copy_out(at, &part[..got])
-                .map_err(|_| NoMemory)?;
-            at += got as u64;
-        }
-        Ok(())
-    }
-
-    /// Writes to the file what differs from it, of some of its bytes.
-    pub(crate) fn write_back(&self, bytes: &Range<u64>) {
-        if let Err(errno) = self.try_write_back(bytes) {
-            let path = self.file.as_ref().map_or(&b""[..], |file| &file.path);
-            self.machine.log(
-                LogLevel::Error,
-                &format!(
-                    "what was written to a mapping of `{}` is lost: {errno}",
-                    path.escape_ascii()
-                ),
-            );
-        }
-    }
-
-    fn try_write_back(&self, bytes: &Range<u64>) -> Result<(), Errno> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let state = self.state.lock();
-        if !state.prot.contains(Prot::WRITE) {
-            return Ok(());
-        }
-        let size_bytes = file.inode.metadata()?.size_bytes;
-        let within = bytes.start..bytes.end.min(size_bytes);
-        let wanted = self.addresses(&within, state.end);
-        let pages =
-            super::page_floor(wanted.start)..super::page_ceiling(wanted.end).unwrap_or(wanted.end);
-        let mut ours = vec![0; PAGE_SIZE as usize];
-        let mut theirs = vec![0; PAGE_SIZE as usize];
-        for run in state.committed.present(&pages) {
-            for page in (run.start..run.end).step_by(PAGE_SIZE as usize) {
-                let offset = self.offset_of(page);
-                let len = size_bytes.saturating_sub(offset).min(PAGE_SIZE) as usize;
-                let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
-                self.machine
-                    .copy_in(page, ours)
-                    .map_err(|_| Errno::EFAULT)?;
-                let mut got = 0;
-                while got < len {
-                    match file
-                        .inode
-                        .read_at(offset + got as u64, &mut theirs[got..])?
-                    {
-                        0 => break,
-                        count => got += count,
-                    }
-                }
-                if ours == theirs {
-                    continue;
-                }
-                let mut done = 0;
-                while done < len {
-                    match file.inode.write_at(offset + done as u64, &ours[done..])? {
-                        0 => return Err(Errno::ENOSPC),
-                        count => done += count,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads some bytes of the file again.
-    fn reload(&self, bytes: &Range<u64>) {
-        let Some(file) = &self.file else {
-            return;
-        };
-        let state = self.state.lock();
-        let wanted = self.addresses(bytes, state.end);
-        let pages =
-            super::page_floor(wanted.start)..super::page_ceiling(wanted.end).unwrap_or(wanted.end);
-        for run in state.committed.present(&pages) {
-            let run = run.start.max(wanted.start)..run.end.min(wanted.end);
-            let Ok(mut chunk) = chunk_of(&run) else {
+        let (memory, missing) = (&self.memory, spot.claimed.missing(range));
+        for (index, part) in missing.iter().enumerate() {
+            let is_inside = part.end <= memory.region.range().end;
+            if is_inside && memory.region.claim_unused(memory.owner, part) {
                 continue;
-            };
-            let mut at = run.start;
-            while at < run.end {
-                let wanted = CHUNK_BYTES.min(run.end - at) as usize;
-                let part = &mut chunk[..wanted];
-                match file.inode.read_at(self.offset_of(at), part) {
-                    Ok(got @ 1..) => {
-                        // The pages have memory, so this cannot fail but by a defect.
-                        let _ = self.put(at, &part[..got], state.prot);
-                        at += got as u64;
-                    }
-                    _ => break,
-                }
             }
+            for part in &missing[..index] {
+                memory.region.release(part);
+            }
+            return Err(Errno::ENOMEM);
         }
+        spot.claimed.insert(range);
+        spot.end = spot.end.max(range.end);
+        Ok(())
     }
 
-    /// The address behind the last page that shows something of the file.
-    fn content_end(&self) -> u64 {
-        let Some(file) = &self.file else {
-            return u64::MAX;
-        };
-        // A file of which nothing is known will say at the read what is wrong.
-        let size_bytes = file.inode.metadata().map_or(u64::MAX, |is| is.size_bytes);
-        let pages = super::page_ceiling(size_bytes.saturating_sub(file.offset));
-        let end = pages.and_then(|len| self.start.checked_add(len));
-        end.unwrap_or(u64::MAX)
+    /// How many mappings there are, in all address spaces.
+    pub(crate) fn mapping_count(&self) -> usize {
+        self.state.lock().spots.iter().map(Spot::user_count).sum()
     }
 
-    /// Takes the pages behind the end of the file away, and zeroes the rest of its last one.
-    fn cut(&self, size_bytes: u64) {
+    /// Whether the pages of a range have memory at a place.
+    pub(super) fn contains(&self, place: &Place, range: &Range<u64>) -> bool {
         let mut state = self.state.lock();
-        let gone = self.addresses(&(size_bytes..u64::MAX), state.end);
-        let first_gone = super::page_ceiling(gone.start).unwrap_or(state.end);
-        if state
-            .committed
-            .contains(&(super::page_floor(gone.start)..first_gone))
-        {
-            let _ = self.zero(&(gone.start..first_gone), state.prot);
-        }
-        let pages = first_gone..state.end.max(first_gone);
-        for run in state.committed.present(&pages) {
-            self.machine.decommit(run.start, run.end - run.start);
-        }
-        state.committed.remove(&pages);
+        state
+            .find(place.number())
+            .is_some_and(|(_, spot)| spot.held.contains(range))
     }
 
-    fn zero(&self, range: &Range<u64>, prot: Prot) -> Result<(), Errno> {
-        let zeros = vec![0; PAGE_SIZE as usize];
-        let mut at = range.start;
-        while at < range.end {
-            let len = (PAGE_SIZE - at % PAGE_SIZE).min(range.end - at);
-            self.put(at, &zeros[..len as usize], prot)?;
-            at += len;
+    /// Keeps the pages of a range where they are, if they are at this place.
+    pub(super) fn hold(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether some of what a place shows is at other places, too.
+    pub(super) fn is_elsewhere(&self, place: &Place) -> bool {
+        let mut state = self.state.lock();
+        let index = state.find(place.number()).map(|(index, _)| index);
+        index.is_some_and(|index| state.is_elsewhere(index))
+    }
+
+    /// Gives the pages of a range memory at a place, and their content, but for those behind the end
+    /// of the file.
+    pub(super) fn populate(&self, place: &Place, range: &Range<u64>) -> Result<(), NoMemory> {
+        let mut state = self.state.lock();
+        let Some((index, spot)) = state.find(place.number()) else {
+            return Err(NoMemory);
+        };
+        let content = spot.addresses(&(0..self.content_end()));
+        let range = range.start.max(content.start)..range.end.min(content.end);
+        let missing = spot.held.missing(&range);
+        let moves = state.is_elsewhere(index);
+        for run in missing {
+            if !moves {
+                self.make(&mut state.spots[index], &run)?;
+                continue;
+            }
+            for page in run.step_by(PAGE_SIZE as usize) {
+                self.bring(&mut state, index, page)?;
+            }
         }
         Ok(())
     }
 
-    /// Writes to pages whatever the program may do with them.
-    fn put(&self, address: u64, bytes: &[u8], prot: Prot) -> Result<(), Errno> {
-        if self.machine.copy_out(address, bytes).is_ok() {
+    /// What an address space may do with a range of a place from now on; `None` if it has it mapped
+    /// no more.
+    pub(super) fn allow(
+        &self,
+        place: &Place,
+        space: u64,
+        range: &Range<u64>,
+        prot: Option<Prot>,
+    ) -> Result<(), NoMemory> {
+        let mut state = self.state.lock();
+        let Some((index, spot)) = state.find(place.number()) else {
+            return Err(NoMemory);
+        };
+        let before = spot.prots(range);
+        spot.set_right(space, range, prot);
+        let after = spot.prots(range);
+        let unused = match prot {
+            None => spot.unused(range),
+            Some(_) => Vec::new(),
+        };
+        for part in &unused {
+            self.vacate(&mut state, index, part);
+        }
+        state.may_differ |= prot.is_some_and(|prot| prot.contains(Prot::WRITE));
+        if before == after {
             return Ok(());
         }
-        let start = super::page_floor(address);
-        let end = super::page_ceiling(address + bytes.len() as u64).ok_or(Errno::EFAULT)?;
-        let refused = |_| Errno::EFAULT;
+        let moves = state.is_elsewhere(index);
+        for (part, prot) in after {
+            for run in state.spots[index].held.present(&part) {
+                if moves && prot.contains(Prot::WRITE) {
+                    state.take_from_others(self.machine, index, &run);
+                }
+                self.machine.protect(run.start, run.end - run.start, prot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes new pages at the only place that shows them.
+    fn make(&self, spot: &mut Spot, run: &Range<u64>) -> Result<(), NoMemory> {
         let writable = Prot::READ | Prot::WRITE;
         self.machine
-            .protect(start, end - start, writable)
-            .map_err(refused)?;
-        let written = self.machine.copy_out(address, bytes);
-        self.machine
-            .protect(start, end - start, prot)
-            .map_err(refused)?;
-        written.map_err(|_| Errno::EFAULT)
+            .commit(run.start, run.end - run.start, writable)?;
+        let filled = self.fill(spot, run).and_then(|()| {
+            let parts = spot.prots(run).into_iter();
+            parts
+                .filter(|(_, prot)| *prot != writable)
+                .try_for_each(|(part, prot)| {
+                    self.machine
+                        .protect(part.start, part.end - part.start, prot)
+                })
+        });
+        if filled.is_err() {
+            self.machine.decommit(run.start, run.end - run.start);
+            return filled;
+        }
+        spot.held.insert(run);
+        Ok(())
     }
 
-    /// Takes over the content of other pages that show no file.
-    pub(super) fn copy_from(&self, other: &Self, len: u64) -> Result<(), NoMemory> {
-        let from = other.state.lock();
-        for run in from.committed.present(&(other.start..other.start + len)) {
-            let to = self.start + (run.start - other.start);
-            let run_len = run.end - run.start;
-            self.populate(&(to..to + run_len))?;
-            self.machine
-                .copy(to, run.start, run_len)
-                .map_err(|_| NoMemory)?;
+    /// Brings a page to one of several places: from where it is, or anew.
+    fn bring(&self, state: &mut State, index: usize, page: u64) -> Result<(), NoMemory> {
+        let spot = &state.spots[index];
+        let (offset, prot) = (spot.offset_of(page), spot.prot_at(page));
+        let holders = state.holders(index, offset);
+        let mut content = vec![0; PAGE_SIZE as usize];
+        let is_written =
+            |&(other, at): &(usize, u64)| state.spots[other].prot_at(at).contains(Prot::WRITE);
+        let moves = prot.contains(Prot::WRITE) || holders.iter().any(is_written);
+        match holders.first() {
+            None => self.read_file(offset, &mut content)?,
+            Some(&(_, from)) => {
+                if moves {
+                    // From here on nobody changes it any more.
+                    self.machine.protect(from, PAGE_SIZE, Prot::READ)?;
+                    self.machine.settle();
+                }
+                self.read_page(from, &mut content)?;
+            }
+        }
+        self.machine.commit_with(page, &content, prot)?;
+        state.spots[index].held.insert(&(page..page + PAGE_SIZE));
+        if moves {
+            state.take_from_others(self.machine, index, &(page..page + PAGE_SIZE));
         }
         Ok(())
+    }
+
+    /// Reads a page, whatever programs may do with it.
+    pub(super) fn read_page(&self, page: u64, bytes: &mut [u8]) -> Result<(), NoMemory> {
+        let first = self.machine.copy_in(page, bytes);
+        first
+            .or_else(|fault| {
+                let opened = self.machine.protect(page, PAGE_SIZE, Prot::READ);
+                opened.map_err(|_| fault)?;
+                let read = self.machine.copy_in(page, bytes);
+                // Nobody may do anything with it, or it could be read.
+                let closed = self.machine.protect(page, PAGE_SIZE, Prot::empty());
+                closed.map_err(|_| fault)?;
+                read
+            })
+            .map_err(|_| NoMemory)
+    }
+
+    /// A place is nobody's any more. What is only there goes to another one, or to the file.
+    pub(super) fn leave(&self, number: u64) {
+        let mut state = self.state.lock();
+        let Some((index, _)) = state.find(number) else {
+            return;
+        };
+        self.vacate(&mut state, index, &(0..u64::MAX));
+        state.spots.remove(index);
+    }
+
+    /// A part of a place is nobody's any more.
+    fn vacate(&self, state: &mut State, index: usize, range: &Range<u64>) {
+        let spot = &state.spots[index];
+        let bytes = spot.bytes_of(range);
+        if self.file.is_some() {
+            self.write_back_of(state, index, &bytes);
+        } else {
+            self.rescue(state, index, range);
+        }
+        let spot = &mut state.spots[index];
+        for run in spot.held.present(range) {
+            self.machine.decommit(run.start, run.end - run.start);
+        }
+        spot.held.remove(range);
+        for part in spot.claimed.present(range) {
+            self.memory.region.release(&part);
+        }
+        spot.claimed.remove(range);
+    }
+
+    /// Moves the pages of a place that are nowhere else to others that show them.
+    fn rescue(&self, state: &mut State, index: usize, range: &Range<u64>) {
+        let held = state.spots[index].held.present(range);
+        let pages = held.into_iter();
+        let pages = pages.flat_map(|run| run.step_by(PAGE_SIZE as usize));
+        let pages: Vec<u64> = pages.collect();
+        for page in pages {
+            let offset = state.spots[index].offset_of(page);
+            if !state.holders(index, offset).is_empty() {
+                continue;
+            }
+            let others = state.spots.iter().enumerate();
+            let mut others = others.filter(|(at, _)| *at != index);
+            let other = others.find_map(|(at, spot)| {
+                let page = spot.addresses(&(offset..offset + PAGE_SIZE));
+                let shows = !page.is_empty() && spot.claimed.contains(&page);
+                shows.then_some((at, page.start))
+            });
+            let Some((other, to)) = other else { continue };
+            if self.bring(state, other, to).is_err() {
+                self.machine.log(
+                    LogLevel::Error,
+                    "a page of shared memory is lost: there was no memory to move it",
+                );
+            }
+        }
+    }
+}
+
+impl State {
+    /// A place, and where it is among them.
+    pub(super) fn find(&mut self, number: u64) -> Option<(usize, &mut Spot)> {
+        let mut spots = self.spots.iter_mut().enumerate();
+        spots.find(|(_, spot)| spot.number() == number)
+    }
+
+    /// Whether some of what a place shows is at other places, too.
+    fn is_elsewhere(&self, index: usize) -> bool {
+        let mut spots = self.spots.iter().enumerate();
+        let spot = &self.spots[index];
+        spots.any(|(at, other)| at != index && spot.overlaps(other))
+    }
+
+    /// Whether all pages of a range are at a place.
+    pub(super) fn has(&mut self, place: &Place, range: &Range<u64>) -> bool {
+        self.find(place.number())
+            .is_some_and(|(_, spot)| spot.held.contains(range))
+    }
+
+    /// The other places where a page is, and its addresses there.
+    fn holders(&self, index: usize, offset: u64) -> Vec<(usize, u64)> {
+        let spots = self.spots.iter().enumerate();
+        let others = spots.filter(|(at, _)| *at != index);
+        let held = others.filter_map(|(at, spot)| {
+            let page = spot.addresses(&(offset..offset + PAGE_SIZE));
+            (!page.is_empty() && spot.held.contains(&page)).then_some((at, page.start))
+        });
+        held.collect()
+    }
+
+    /// Takes the pages of a range of one place from all others.
+    fn take_from_others(&mut self, machine: &dyn Machine, index: usize, range: &Range<u64>) {
+        let spot = &self.spots[index];
+        let bytes = spot.offset_of(range.start)..spot.offset_of(range.end);
+        for (at, other) in self.spots.iter_mut().enumerate() {
+            if at == index {
+                continue;
+            }
+            let theirs = other.addresses(&bytes);
+            for run in other.held.present(&theirs) {
+                machine.decommit(run.start, run.end - run.start);
+            }
+            other.held.remove(&theirs);
+        }
     }
 }
 
 impl Drop for SharedPages {
     fn drop(&mut self) {
-        self.write_back(&(0..u64::MAX));
-        let state = self.state.get_mut();
-        for run in state.committed.iter() {
-            self.machine.decommit(run.start, run.end - run.start);
-        }
-        self.memory.region.release(&(self.start..state.claimed_end));
         if let Some(file) = &self.file {
             self.memory.forget(file.id);
         }
     }
-}
-
-fn chunk_of(range: &Range<u64>) -> Result<Vec<u8>, NoMemory> {
-    let len = CHUNK_BYTES.min(range.end - range.start) as usize;
-    let mut chunk = Vec::new();
-    chunk.try_reserve_exact(len).map_err(|_| NoMemory)?;
-    chunk.resize(len, 0);
-    Ok(chunk)
 }

@@ -6,7 +6,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hal::{Errno, Machine, NoMemory, Prot};
-use locks::RwLock;
+use locks::{MutexGuard, RwLock};
 
 use super::Layout;
 use super::area::{Area, Areas};
@@ -14,9 +14,10 @@ use super::gang::Gang;
 use super::heap::Heap;
 use super::pages::PageSet;
 use super::patch::Patches;
+use super::place::Place;
 use super::plans::Plans;
 use super::region::Region;
-use super::shared::SharedMemory;
+use super::shared::{SharedMemory, State};
 use super::shortage::Shortages;
 use super::store::Store;
 use crate::threads::{FutexKey, Thread};
@@ -86,7 +87,7 @@ pub(super) struct Books {
     /// Claims that are no areas and no room for the heap: the guard of the stack.
     pub(super) reserved: Vec<Range<u64>>,
     /// Whether there may be pages that others have, too.
-    has_shared: bool,
+    pub(super) has_shared: bool,
 }
 
 impl Foundation {
@@ -97,7 +98,7 @@ impl Foundation {
         Self {
             machine,
             store: Store::new(machine, region.clone()),
-            shared: SharedMemory::new(machine, region.clone()),
+            shared: SharedMemory::new(machine, region.clone(), paging),
             region,
             layout,
             paging,
@@ -212,9 +213,9 @@ impl AddressSpace {
     /// Which futex the word at `address` is.
     pub(crate) fn futex_key(&self, address: u64) -> FutexKey {
         let books = self.books.read();
-        let area = books.areas.find(address);
-        if books.has_shared && area.is_some_and(|(_, area)| area.shared().is_some()) {
-            return FutexKey::Shared(address);
+        let area = books.areas.find(address).filter(|_| books.has_shared);
+        if let Some(place) = area.and_then(|(_, area)| area.shared()) {
+            return FutexKey::Shared(place.pages().id(), place.offset_of(address));
         }
         FutexKey::Private(self.id, address)
     }
@@ -232,22 +233,7 @@ impl AddressSpace {
     /// Unmaps every page of a range; what is not mapped there stays so.
     pub(crate) fn unmap(&self, address: u64, len: u64) -> Result<(), Errno> {
         let range = self.checked_range(address, len)?;
-        let mut books = self.books.write();
-        let mut at = range.start;
-        if books.has_shared {
-            let areas = books.areas.isolate(&range);
-            let kept = areas
-                .filter_map(|(start, area)| area.take_one_of_several().then_some(start..area.end));
-            let kept: Vec<Range<u64>> = kept.collect();
-            for part in kept {
-                self.discard(&mut books, &(at..part.start));
-                at = part.end;
-            }
-        }
-        self.discard(&mut books, &(at..range.end));
-        if books.has_shared {
-            books.areas.join(&range);
-        }
+        self.discard(&mut self.books.write(), &range);
         Ok(())
     }
 
@@ -266,8 +252,9 @@ impl AddressSpace {
         }
         let next = self.gang.part(self.id);
         for (start, area) in books.areas.take_all() {
-            if area.shared().is_none() {
-                self.region.release(&(start..area.end));
+            match area.shared() {
+                Some(place) => self.give_up(place, &(start..area.end)),
+                None => self.region.release(&(start..area.end)),
             }
         }
         self.region.release(books.heap.room());
@@ -364,6 +351,13 @@ impl AddressSpace {
 
     /// Takes a range out of the books and gives its pages and addresses back.
     pub(super) fn discard(&self, books: &mut Books, range: &Range<u64>) {
+        if books.has_shared {
+            for (start, area) in books.areas.overlapping(range) {
+                if let Some(place) = area.shared() {
+                    self.give_up(place, &(start.max(range.start)..area.end.min(range.end)));
+                }
+            }
+        }
         let removed = books.take(range);
         self.release_pages(books, range);
         for part in removed {
@@ -374,6 +368,27 @@ impl AddressSpace {
             self.release_pages(books, &stubs);
             self.region.release(&stubs);
         }
+    }
+
+    /// Takes what is shared out of a range that is to be something else: its addresses are not those
+    /// of the gang.
+    pub(super) fn discard_shared(&self, books: &mut Books, range: &Range<u64>) {
+        if !books.has_shared {
+            return;
+        }
+        let areas = books.areas.overlapping(range);
+        let shared = areas.filter(|(_, area)| area.shared().is_some());
+        let parts = shared.map(|(start, area)| start.max(range.start)..area.end.min(range.end));
+        let parts: Vec<Range<u64>> = parts.collect();
+        for part in parts {
+            self.discard(books, &part);
+        }
+    }
+
+    /// This address space has a part of a place mapped no more.
+    fn give_up(&self, place: &Place, range: &Range<u64>) {
+        // To allow less takes no memory; a page of which the host says otherwise stays accessible.
+        let _ = place.pages().allow(place, self.id, range, None);
     }
 
     /// Gives the pages of a range back to the machine.
@@ -433,9 +448,55 @@ impl Books {
         self.areas.overlapping(range).all(|(start, area)| {
             let part = start.max(range.start)..area.end.min(range.end);
             match area.shared() {
-                Some(pages) => pages.contains(&part),
+                Some(place) => place.pages().contains(place, &part),
                 None => self.committed.contains(&part),
             }
+        })
+    }
+
+    /// Keeps the shared pages of a range where they are; `None` if some are elsewhere.
+    pub(super) fn hold_shared(&self, range: &Range<u64>) -> Option<Vec<MutexGuard<'_, State>>> {
+        if !self.has_shared {
+            return Some(Vec::new());
+        }
+        let shared = self.areas.overlapping(range);
+        let shared = shared.filter_map(|(start, area)| {
+            let place = area.shared()?;
+            let part = start.max(range.start)..area.end.min(range.end);
+            place.pages().is_elsewhere(place).then_some((place, part))
+        });
+        let mut shared: Vec<(&Arc<Place>, Range<u64>)> = shared.collect();
+        // Everybody locks them in the same order.
+        shared.sort_by_key(|(place, _)| place.pages().id());
+        let mut held: Vec<MutexGuard<'_, State>> = Vec::new();
+        let mut last = None;
+        for (place, part) in shared {
+            let pages = place.pages();
+            if last != Some(pages.id()) {
+                held.push(pages.hold());
+                last = Some(pages.id());
+            }
+            let first = super::page_floor(part.start);
+            let end = super::page_ceiling(part.end)?;
+            if !held.last_mut()?.has(place, &(first..end)) {
+                return None;
+            }
+        }
+        Some(held)
+    }
+
+    /// Whether there are several places of the same shared pages in a range.
+    pub(super) fn has_places_in(&self, range: &Range<u64>) -> bool {
+        if !self.has_shared {
+            return false;
+        }
+        let mut last: Option<&Arc<Place>> = None;
+        let shared = self.areas.overlapping(range);
+        shared.filter_map(|(_, area)| area.shared()).any(|place| {
+            let before = last.replace(place);
+            before.is_some_and(|last| {
+                !Arc::ptr_eq(last, place) && last.pages().id() == place.pages().id()
+            })
         })
     }
 

@@ -6,7 +6,8 @@ use vfs::{DeviceNumber, FileType, MountFlags, OpenFile, OpenFlags};
 use super::call::{Call, Outcome};
 use crate::files::{MemoryFile, Seals};
 use crate::memory::{
-    Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, SharedMapping,
+    Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, SharedFile,
+    SharedMapping,
 };
 use crate::processes::Limits;
 
@@ -209,12 +210,9 @@ fn file_part(call: &Call<'_>, file: &OpenFile, offset: u64) -> Result<FilePart, 
     };
     file.location()
         .observe(call.memory().shared_memory().clone());
-    Ok(FilePart {
-        id: file.location().file_id()?,
-        inode,
-        path,
-        offset,
-    })
+    let id = file.location().file_id()?;
+    let file = SharedFile { id, inode, path };
+    Ok(FilePart { file, offset })
 }
 
 /// Where a shared mapping has to be, if the program says so.

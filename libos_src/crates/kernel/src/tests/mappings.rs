@@ -563,11 +563,7 @@ fn a_shared_mapping_and_its_file_are_one() {
     let mut world = World::new();
     let fd = text_file(&mut world);
     let map = |world: &mut World| world.call(MMAP, &[0, 0x1000, 3, 1, fd, 0]);
-    let (start, again) = (
-        map(&mut world).expect("room"),
-        map(&mut world).expect("room"),
-    );
-    assert_eq!(start, again, "there is one place");
+    let start = map(&mut world).expect("room");
 
     let memory = world.process.memory();
     memory.copy_out(start + 1, b"store").expect("writable");
@@ -578,11 +574,63 @@ fn a_shared_mapping_and_its_file_are_one() {
     assert_eq!(world.call(PWRITE64, &[fd, text, 5, 2]), Ok(5));
     assert_eq!(&world.get::<7>(start), b"\x90swrite");
 
-    world.call(MUNMAP, &[start, 0x1000]).expect("mapped");
-    assert_eq!(world.get::<1>(start + 1), *b"s", "it was mapped twice");
+    let again = map(&mut world).expect("room");
+    assert_ne!(start, again, "a page has one address at a time");
     let committed = world.machine.committed_pages();
+    assert_eq!(&world.get::<7>(again), b"\x90swrite");
+    world
+        .process
+        .memory()
+        .copy_out(again, b"A")
+        .expect("writable");
+    assert_eq!(&world.get::<3>(start), b"Asw");
+    assert_eq!(world.machine.committed_pages(), committed);
     world.call(MUNMAP, &[start, 0x1000]).expect("mapped");
+    assert_eq!(&world.get::<3>(again), b"Asw");
+    world.call(MUNMAP, &[again, 0x1000]).expect("mapped");
     assert_eq!(world.machine.committed_pages(), committed - 1);
+}
+
+#[test]
+fn what_a_range_has_twice_of_shared_memory_is_moved_page_by_page() {
+    let mut world = World::new();
+    let ring = mmap(&mut world, 0, 0x4000, READ_WRITE, 0x21).expect("room");
+    world
+        .call(MREMAP, &[ring, 0, 0x2000, 3, ring + 0x2000])
+        .expect("the first half is only there");
+    let memory = world.process.memory();
+    let bytes: Vec<u8> = (0..0x2000_u32).map(|at| (at % 251) as u8).collect();
+
+    memory.copy_out(ring + 0xf00, &bytes).expect("writable");
+
+    let mut seen = vec![0; 0x2000];
+    memory.copy_in(ring + 0x1f00, &mut seen).expect("readable");
+    assert_eq!(seen[..0x1000], bytes[0x1000..]);
+    assert_eq!(seen[0x1000..], bytes[..0x1000]);
+}
+
+#[test]
+fn a_page_that_nobody_writes_to_is_at_several_places_until_somebody_does() {
+    let mut world = World::new();
+    let fd = text_file(&mut world);
+    let map = |world: &mut World| world.call(MMAP, &[0, 0x1000, READ, 1, fd, 0]);
+    let (one, other) = (
+        map(&mut world).expect("room"),
+        map(&mut world).expect("room"),
+    );
+    let _ = (world.get::<1>(one), world.get::<1>(other));
+    let committed = world.machine.committed_pages();
+    let _ = (world.get::<1>(one), world.get::<1>(other));
+    assert_eq!(world.machine.committed_pages(), committed);
+
+    world
+        .call(MPROTECT, &[one, 0x1000, READ_WRITE])
+        .expect("mapped");
+
+    assert_eq!(world.machine.committed_pages(), committed - 1);
+    let memory = world.process.memory();
+    memory.copy_out(one, b"W").expect("writable");
+    assert_eq!(world.get::<1>(other), *b"W");
 }
 
 #[test]

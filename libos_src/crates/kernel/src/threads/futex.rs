@@ -28,8 +28,9 @@ pub(crate) struct Futexes {
 pub(crate) enum FutexKey {
     /// A word of an address space that nobody else sees: the number of the space, and the address.
     Private(u64, u64),
-    /// A word of memory that several address spaces show, at the same address in each.
-    Shared(u64),
+    /// A word of memory that several address spaces may show: the number of the pages, and where in
+    /// them.
+    Shared(u64, u64),
 }
 
 struct Waiter {

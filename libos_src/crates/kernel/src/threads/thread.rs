@@ -184,9 +184,13 @@ impl Thread {
         *stuck = match fault {
             PageFault::Present if before == address => (address, times + 1),
             PageFault::Present => (address, 1),
-            PageFault::Served | PageFault::Refused | PageFault::Absent => (0, 0),
+            PageFault::Moved | PageFault::Served | PageFault::Refused | PageFault::Absent => (0, 0),
         };
-        matches!(fault, PageFault::Served | PageFault::Present) && stuck.1 <= PATIENCE
+        let is_there = matches!(
+            fault,
+            PageFault::Moved | PageFault::Served | PageFault::Present
+        );
+        is_there && stuck.1 <= PATIENCE
     }
 
     /// It runs now, on this enclave thread; returns how it goes on.

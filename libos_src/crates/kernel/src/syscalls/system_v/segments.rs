@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::registry::{
     IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
 };
-use crate::memory::{SharedMapping, SharedPages};
+use crate::memory::{Place, SharedMapping};
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome};
 
@@ -26,7 +26,9 @@ pub(crate) struct Segment {
 
 struct State {
     permissions: Permissions,
-    pages: Arc<SharedPages>,
+    /// Where it was made; kept so that its content is.
+    home: Arc<Place>,
+    is_locked: bool,
     attached_at: u64,
     detached_at: u64,
     changed_at: u64,
@@ -50,6 +52,14 @@ struct SegmentRecord {
 }
 
 const SHM_DEST: u32 = 0o1000;
+const SHM_LOCKED: u32 = 0o2000;
+
+impl State {
+    /// How often it is attached.
+    fn attached(&self) -> u64 {
+        self.home.pages().mapping_count() as u64
+    }
+}
 
 /// `shmget(2)`.
 pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Outcome {
@@ -77,7 +87,8 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
                 creator,
                 state: Mutex::new(State {
                     permissions,
-                    pages: memory.anonymous(len, None)?,
+                    home: memory.segment(len)?,
+                    is_locked: false,
                     attached_at: 0,
                     detached_at: 0,
                     changed_at: now(machine),
@@ -111,15 +122,13 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
     let pages = {
         let state = segment.state.lock();
         state.permissions.check(&credentials, access)?;
-        state.pages.clone()
+        state.home.pages().clone()
     };
     if let Some(start) = fixed.filter(|_| flags & SHM_REMAP == 0)
         && !call.memory().is_free(start, segment.size_bytes)?
     {
         return Err(Errno::EINVAL.into());
     }
-    // It can be nowhere but there, where it counts once more.
-    let fixed = fixed.filter(|start| *start != pages.start());
     let mapping = SharedMapping::Pages(pages);
     let at = call
         .memory()
@@ -133,12 +142,11 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
 /// `shmdt(2)`.
 pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
     let memory = call.memory();
-    let len = memory.shared_len(address).ok_or(Errno::EINVAL)?;
-    memory.unmap(address, len)?;
-    // One that was removed is known by its mappings only.
+    let pages = memory.shared_at(address).ok_or(Errno::EINVAL)?;
+    memory.detach(address);
     for (_, segment) in call.libos.system_v.segments.all() {
         let mut state = segment.state.lock();
-        if state.pages.start() == address {
+        if Arc::ptr_eq(state.home.pages(), &pages) {
             state.detached_at = now(call.libos.machine);
             state.last = call.process.pid;
         }
@@ -196,6 +204,9 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
             if state.is_removed {
                 permissions.mode |= SHM_DEST;
             }
+            if state.is_locked {
+                permissions.mode |= SHM_LOCKED;
+            }
             let record = SegmentRecord {
                 permissions,
                 size_bytes: segment.size_bytes,
@@ -204,8 +215,7 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
                 changed_at: state.changed_at,
                 creator: segment.creator,
                 last: state.last,
-                // One reference is ours.
-                attached: Arc::strong_count(&state.pages) as u64 - 1,
+                attached: state.attached(),
                 ..SegmentRecord::default()
             };
             drop(state);
@@ -227,7 +237,10 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
             // Whoever has it attached keeps it; Linux lets others attach it, too, until then.
             call.libos.system_v.segments.remove(id);
         }
-        SHM_LOCK | SHM_UNLOCK => {}
+        SHM_LOCK | SHM_UNLOCK => {
+            state.permissions.check_owner(&credentials)?;
+            state.is_locked = command == SHM_LOCK;
+        }
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
