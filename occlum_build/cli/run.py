@@ -83,10 +83,10 @@ def _argv(command: Command, parts: Sequence[str | Artifact | Tool]) -> list[str]
         if isinstance(one, Artifact):
             words.append(str(command.session.layout.source_path(one)))
         elif isinstance(one, PythonTool):
-            words += tools.place(one).words
+            words += _isolated(tools.place(one).words)
         elif isinstance(one, PythonScript):
             script = command.session.layout.source_path(one.script)
-            words += [*tools.place(one).words[:-1], str(script)]
+            words += _isolated([*tools.place(one).words[:-1], str(script)])
         elif isinstance(one, ExternalTool):
             words.append(f"{tools.place(one).words[0]}/{one.program}")
         elif isinstance(one, Tool):
@@ -94,6 +94,11 @@ def _argv(command: Command, parts: Sequence[str | Artifact | Tool]) -> list[str]
         else:
             words.append(_text(command, one))
     return words
+
+
+def _isolated(words: Sequence[str]) -> list[str]:
+    """A Python command for the user's environment, whose `PYTHON…` variables are not for it."""
+    return [words[0], "-E", *words[1:]]
 
 
 def _text(command: Command, text: str) -> str:

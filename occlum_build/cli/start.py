@@ -3,9 +3,11 @@
 Standard library only, and little of it: this is what a build with nothing to do costs.
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from occlum_build.execution.fingerprint import fingerprint_path, recall
 
@@ -13,6 +15,13 @@ _MARKER = "WORKSPACE.occlum"
 _STATE = ".occlum-build"
 _INTERRUPTED = 130
 _VERBS = frozenset({"build", "run", "test"})
+_RUN_RULES = frozenset({"build", "query", "run", "test"})
+_KEPT_VARIABLES = "OCCLUM_BUILD_PYTHON_VARIABLES"
+"""Holds the caller's `PYTHON…` variables while the engine starts without them."""
+_ENGINE = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1));"
+    "from occlum_build.cli.start import work; sys.exit(work(sys.argv[1:]))"
+)
 
 _STANDALONE = frozenset({"diff", "inspect", "measure", "verify"})
 _MORE_THAN_STANDARD = ("--policy", "--provenance-key")
@@ -25,7 +34,23 @@ def main() -> int:
     answered = replay(words)
     if answered is not None:
         return answered
+    runs_rules = bool(words) and words[0] in _RUN_RULES
+    if runs_rules and sys.flags.hash_randomization and _KEPT_VARIABLES not in os.environ:
+        become_engine(sys.executable, os.path.abspath(f"{__file__}/../../.."), words)
     return work(words)
+
+
+def become_engine(python: str, parent: str, words: Sequence[str]) -> NoReturn:
+    """Replace this process by the engine, with nothing of the caller's in its interpreter.
+
+    Rule files run in it, so that the order of a set of strings must not differ between two
+    builds. Only a variable can fix it, so that `-I` will not do: the caller's are put aside.
+    """
+    aside = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    env = {name: value for name, value in os.environ.items() if name not in aside}
+    env |= {"PYTHONHASHSEED": "0", _KEPT_VARIABLES: json.dumps(aside)}
+    flags = ["-P", "-s", *(["-B"] if sys.dont_write_bytecode else [])]
+    os.execve(python, [python, *flags, "-c", _ENGINE, parent, *words], env)  # no shell
 
 
 def is_standalone(words: Sequence[str]) -> bool:
@@ -38,6 +63,10 @@ def is_standalone(words: Sequence[str]) -> bool:
 
 def work(words: Sequence[str]) -> int:
     """Do the work. The user may want to stop while the modules of the tool still load."""
+    aside = os.environ.pop(_KEPT_VARIABLES, None)
+    if aside is not None:
+        del os.environ["PYTHONHASHSEED"]
+        os.environ.update(json.loads(aside))
     try:
         from occlum_build.cli.entry import main as entry
 

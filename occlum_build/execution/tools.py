@@ -21,6 +21,9 @@ _PYTHON_TOOL: Final = Path(__file__).with_name("python_tool.py")
 _PACKAGE_PARENT: Final = Path(__file__).parents[2]
 _LOCK: Final = "requirements.lock"
 _SECONDS: Final = 60
+_FLAGS: Final = ("-s", "-B")
+"""How actions start Python. Not `-E` nor `-I`: with those it would ignore the variable that
+fixes the order of sets, and the environment of an action has nothing of the user's anyway."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Tools:
             files.append((_LOCK, lock))
         files.append(("python_tool.py", _PYTHON_TOOL))
         parent = str(_PACKAGE_PARENT) if sources else "-"
-        words = (python, "-I", "-B", str(_PYTHON_TOOL), parent, tool.module)
+        words = (python, *_FLAGS, "-P", str(_PYTHON_TOOL), parent, tool.module)
         version, digest = _python_version(), self._combined(files)
         line = f"tool python {version} {tool.module} {digest}"
         return PlacedTool(tool.command, words, line, f"python {tool.module}", version, digest)
@@ -167,7 +170,7 @@ class Tools:
 
 def _script(tool: PythonScript) -> PlacedTool:
     """A script sees its own directory and the standard library; its files are inputs."""
-    words = (sys.executable, "-E", "-s", "-S", "-B", tool.script.path)
+    words = (sys.executable, *_FLAGS, "-S", tool.script.path)
     version, path = _python_version(), tool.script.path
     line = f"tool python {version} {path}"
     return PlacedTool(tool.command, words, line, f"python {path}", version)

@@ -227,6 +227,7 @@ class _Runner:
         env = {
             "HOME": sandbox.home,
             "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
             "TMPDIR": sandbox.temporary,
             "TZ": "UTC",
         }
