@@ -16,9 +16,9 @@ from occlum_build.action import (
     Tool,
 )
 from occlum_build.artifact import Artifact
-from occlum_build.attribute import Attrs
+from occlum_build.attribute import Attrs, label_uses
 from occlum_build.configuration import Configuration
-from occlum_build.diagnostic import DiagnosticError, Span, error
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error
 from occlum_build.label import Label
 from occlum_build.provider import DefaultInfo, Provider, check_timeout, need, need_class
 
@@ -75,9 +75,12 @@ class RuleContext(Generic[AttrsT]):
     dependencies: Mapping[Label, Dependency]
     models: Mapping[Label, object] = field(default_factory=lambda: MappingProxyType({}))
     attribute_spans: Callable[[tuple[str | int, ...]], Span | None] = lambda _location: None
+    key_spans: Callable[[tuple[str | int, ...]], Span | None] = lambda _location: None
     key_ring: Callable[[str], SigningKey | None] = lambda _name: None
     actions: list[Action] = field(default_factory=list)
     declared: dict[str, Artifact] = field(default_factory=dict)
+    problems: list[Diagnostic] = field(default_factory=list)
+    """What `report` was told: the target is refused, with all of it, when the rule returns."""
 
     def files(self, labels: Iterable[Label] | Label | None) -> tuple[Artifact, ...]:
         """The files of `labels`, in order, each once."""
@@ -256,23 +259,47 @@ class RuleContext(Generic[AttrsT]):
     def fail(
         self,
         message: str,
-        at: Label | str | None = None,
+        at: Label | str | tuple[str | int, ...] | None = None,
         *,
         notes: Iterable[str] = (),
         helps: Iterable[str] = (),
     ) -> NoReturn:
-        """Refuse the target: `at` is the label or the attribute that is wrong."""
-        span = self.attribute_spans((at,)) if isinstance(at, str) else None
-        raise DiagnosticError(
-            error(
-                "OB0330",
-                message,
-                span or self.span,
-                label=f"in `{self.label}`",
-                notes=notes,
-                helps=helps,
-            )
+        """Refuse the target here and now, with what was reported before; as `report` otherwise."""
+        self.report(message, at, notes=notes, helps=helps)
+        raise DiagnosticError(self.problems)
+
+    def report(
+        self,
+        message: str,
+        at: Label | str | tuple[str | int, ...] | None = None,
+        *,
+        notes: Iterable[str] = (),
+        helps: Iterable[str] = (),
+    ) -> None:
+        """Refuse the target once the rule returns, so that all that is wrong is told at once.
+
+        `at` is what is wrong: a label, an attribute, or the way to a part of an attribute, as in
+        `("files", "/bin/x")`; of a dictionary, that is the key.
+        """
+        problem = error(
+            "OB0330",
+            message,
+            self._span(at) or self.span,
+            label=f"in `{self.label}`",
+            notes=notes,
+            helps=helps,
         )
+        self.problems.append(problem)
+
+    def _span(self, at: Label | str | tuple[str | int, ...] | None) -> Span | None:
+        if isinstance(at, Label):
+            location = next(
+                (one.location for one in label_uses(self.attrs) if one.label == at), ()
+            )
+            return self.attribute_spans(location) if location else None
+        if isinstance(at, str):
+            return self.attribute_spans((at,))
+        return None if at is None else self.key_spans(at) or self.attribute_spans(at)
 
     def _declare(self, name: str, *, is_directory: bool) -> Artifact:
         if any(part in {"", ".", ".."} for part in name.split("/")):

@@ -120,19 +120,21 @@ def _origins_of(trees: Sequence[TreeInfo]) -> list[Artifact]:
 def _check(ctx: RuleContext[RootfsAttrs]) -> None:
     """Refuse what no image could hold."""
     attrs = ctx.attrs
-    for attribute, paths in (
-        ("files", attrs.files),
-        ("directories", attrs.directories),
-        ("symlinks", attrs.symlinks),
-    ):
-        for path in paths:
-            if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
-                ctx.fail(f"`{path}` is no clean absolute path in an image", attribute)
+    paths: list[tuple[str, tuple[str | int, ...]]] = [
+        *((path, ("files", path)) for path in attrs.files),
+        *((path, ("directories", index)) for index, path in enumerate(attrs.directories)),
+        *((path, ("symlinks", path)) for path in attrs.symlinks),
+    ]
+    for path, place in paths:
+        if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+            helps = () if path.startswith("/") else (f"write `/{path}`",)
+            ctx.report(f"`{path}` is no clean absolute path in an image", place, helps=helps)
     for path, mode in attrs.modes.items():
+        place = ("modes", path)
         if path not in attrs.files and path not in attrs.directories:
-            ctx.fail(f"`modes` names `{path}`, which is no file or directory here", "modes")
+            ctx.report(f"`modes` names `{path}`, which is no file or directory here", place)
         if not _MODE.fullmatch(mode):
-            ctx.fail(f"`{mode}` is no mode", "modes", helps=("write octal digits: `0644`",))
+            ctx.report(f"`{mode}` is no mode", place, helps=("write octal digits: `0644`",))
 
 
 rootfs = Rule(attrs=RootfsAttrs, analyze=analyze, provides=(DefaultInfo, TreeInfo))

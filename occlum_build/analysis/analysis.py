@@ -58,8 +58,12 @@ def analyze(roots: Iterable[Label], loader: Loader, key_ring: KeyRing) -> Analys
         try:
             analyzed = _analyzed(target, analysis, key_ring)
         except DiagnosticError as problem:
-            made_by = target.call.made_by
-            loader.report(DiagnosticError([one.noting(made_by) for one in problem.diagnostics]))
+            notes = target.call.notes
+            loader.report(
+                DiagnosticError(
+                    [one.noting(notes(one.span or target.span)) for one in problem.diagnostics]
+                )
+            )
             continue
         if analyzed is not None:
             analysis.targets[target.label] = analyzed
@@ -86,7 +90,8 @@ def _analyzed(target: Target, analysis: Analysis, key_ring: KeyRing) -> Analyzed
         output_prefix=loader.workspace.output_prefix(target.label, loader.configuration),
         dependencies=dependencies,
         models=_models(target, analysis),
-        attribute_spans=target.call.site.value,
+        attribute_spans=target.call.value,
+        key_spans=target.call.key,
         key_ring=key_ring,
     )
     rule = target.rule_class.rule
@@ -97,6 +102,8 @@ def _analyzed(target: Target, analysis: Analysis, key_ring: KeyRing) -> Analyzed
         raise
     except BaseException as problem:  # `SystemExit` too: the rule fails, not the build
         raise DiagnosticError(_rule_failed(target, problem, loader)) from problem
+    if context.problems:
+        raise DiagnosticError(context.problems)
     providers = {type(one): one for one in returned}
     missing = [one.__name__ for one in rule.provides if one not in providers]
     if missing:

@@ -87,14 +87,15 @@ class TargetGraph:
     def _connect(self, target: Target, use: LabelUse) -> bool:
         """Add an edge; False if what it leads to is missing or may not be named."""
         span = target.value_span(use.location)
-        found = self._loader.find(use.label, span, target.call.made_by)
+        notes = target.call.notes(span)
+        found = self._loader.find(use.label, span, notes)
         if found is None:
             self.broken.add(target.label)
             return False
         self._graph.add_edge(target.label, use.label)
         problem = is_visible(target, found, use.label, self._loader, span)
         if problem is not None:
-            self._loader.report(problem.noting(target.call.made_by))
+            self._loader.report(problem.noting(notes))
             self.broken.add(target.label)
         validated = use.marked(Validated)
         if validated is not None:

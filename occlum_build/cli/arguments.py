@@ -91,7 +91,10 @@ class _Parser(argparse.ArgumentParser):
             guess = near(word, self._option_string_actions)
             is_option = word.startswith("-")
             message = f"no option `{word}`" if is_option else f"`{word}` is one argument too many"
-            helps = [f"an option `{guess}` exists"] if guess else helps
+            if word.startswith(("-//", "-@", "-:")):
+                helps = [f"targets are taken away behind `--`: `-- {word}`"]
+            else:
+                helps = [f"an option `{guess}` exists"] if guess else helps
         raise DiagnosticError(error("OB0001", message.replace("'", "`"), helps=helps))
 
 

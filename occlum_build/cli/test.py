@@ -4,7 +4,7 @@ from occlum_build.analysis.analysis import Analysis
 from occlum_build.artifact import Artifact
 from occlum_build.cli.command import Command
 from occlum_build.cli.exit_code import ExitCode
-from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error, near
 from occlum_build.execution.failure import failures
 from occlum_build.execution.files import write_if_different
 from occlum_build.execution.session import workspace_lock
@@ -31,7 +31,7 @@ def test(command: Command) -> ExitCode:
         labels = _tests(command, session.members(selection.labels, analysis), analysis)
         steps = test_steps(labels, analysis, session.layout)
         if not steps:
-            raise DiagnosticError(error("OB0125", "none of these targets is a test"))
+            raise DiagnosticError(_no_test(command, analysis))
         if command.arguments.accept:
             _accept(command, labels, analysis)
         forget_failures(steps.values(), session.layout)
@@ -64,6 +64,23 @@ def _tests(command: Command, labels: list[Label], analysis: Analysis) -> list[La
         if not tags or tags & set(target.target.attrs.tags):
             found.append(label)
     return found
+
+
+def _no_test(command: Command, analysis: Analysis) -> Diagnostic:
+    known = {
+        tag
+        for one in analysis.targets.values()
+        if TestInfo in one.providers
+        for tag in one.target.attrs.tags
+    }
+    if not command.arguments.tags or not any(
+        TestInfo in one.providers for one in analysis.targets.values()
+    ):
+        return error("OB0125", "none of these targets is a test")
+    wanted = ", ".join(f"`{one}`" for one in command.arguments.tags)
+    guesses = (near(one, known) for one in command.arguments.tags)
+    helps = [f"a tag `{one}` exists" for one in guesses if one]
+    return error("OB0125", f"none of these tests has the tag {wanted}", helps=helps)
 
 
 def _accept(command: Command, labels: list[Label], analysis: Analysis) -> None:

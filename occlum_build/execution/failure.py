@@ -52,11 +52,12 @@ def _failure(analysis: Analysis, plan: Plan, step: Step, message: str) -> Diagno
         notes.append(f"all of it is in `{log}`")
     else:
         notes.append("it said nothing")
-    notes += target.target.call.made_by if target is not None else ()
+    span = target.target.call.span if target is not None else None
+    notes += target.target.call.notes(span) if target is not None and span is not None else ()
     return error(
         "OB0401",
         f"`{action.mnemonic}` of `{action.owner}` failed: {message}",
-        target.target.span if target is not None else None,
+        span,
         label="declared here",
         notes=notes,
         helps=(f"run it alone, and keep its directory, with\n{shlex.join(again)}",),

@@ -67,7 +67,7 @@ def _no_match(
     return error(
         "OB0118",
         f"nothing in this `select()` holds in configuration `{configuration.name}`",
-        call.site.value((name,)) or call.site.span,
+        call.value((name,)) or call.site.span,
         label=f"attribute `{name}` of `{call.label}`",
         notes=(f"its conditions are {conditions}",),
         helps=("add a choice for `default`",),
@@ -88,16 +88,16 @@ def _explained(call: TargetCall, problem: Mapping[str, Any]) -> Diagnostic:
     attribute = str(location[0]) if location else ""
     known = list(call.rule_class.rule.attrs.model_fields)
     rule = call.rule_class.name
-    notes = call.made_by
     if _is_unknown(problem):
         guess = _meant(call, attribute)
         listed = ", ".join(f"`{one}`" for one in known)
+        span = call.site.keyword(attribute) or call.site.span
         return error(
             "OB0110",
             f"rule `{rule}` has no attribute `{attribute}`",
-            call.site.keyword(attribute) or call.site.span,
+            span,
             label=f"in target `{call.label}`",
-            notes=notes,
+            notes=call.notes(span),
             helps=(f"an attribute `{guess}` exists" if guess else f"it has {listed}",),
         )
     if problem["type"] == "missing" and len(location) == 1:
@@ -107,13 +107,17 @@ def _explained(call: TargetCall, problem: Mapping[str, Any]) -> Diagnostic:
             f"target `{call.label}` lacks the attribute `{attribute}`",
             call.site.span,
             label=f"rule `{rule}` needs it",
-            notes=(*notes, *((f"`{attribute}`: {description}",) if description else ())),
+            notes=(
+                *call.notes(call.site.span),
+                *((f"`{attribute}`: {description}",) if description else ()),
+            ),
         )
+    span = _span(call, location, problem["input"])
     return error(
         "OB0112",
         f"attribute `{_place(location)}` of `{call.label}` is wrong: {_wording(problem)}",
-        _span(call, location, problem["input"]),
-        notes=notes,
+        span,
+        notes=call.notes(span),
     )
 
 
@@ -124,7 +128,7 @@ def _place(location: tuple[Any, ...]) -> str:
 
 def _span(call: TargetCall, location: tuple[Any, ...], value: object) -> Span:
     text = value if isinstance(value, str) else None
-    return call.site.value(location, text) or call.site.span
+    return call.value(location, text) or call.site.span
 
 
 def _wording(problem: Mapping[str, Any]) -> str:

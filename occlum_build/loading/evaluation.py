@@ -128,7 +128,7 @@ class Evaluator:
                 notes=("a BUILD file describes targets; work belongs into actions",),
             )
             return DiagnosticError(problem)
-        return DiagnosticError(explained(text, source, known))
+        return DiagnosticError(explained(text, source, known, self._maps))
 
     def _loads(
         self, importer: Label, tree: starlark.AstModule, source: SourceMap
@@ -239,9 +239,7 @@ class Evaluator:
         target = attributes.get("name")
         at_file, line = places[-1] if places else (str(package.label), 0)
         site = self._maps[at_file].call(line, name, target)
-        callers = tuple(
-            self._maps[one].call(number, "").span for one, number in reversed(places[:-1])
-        )
+        callers = tuple(self._maps[one].call(number, "") for one, number in reversed(places[:-1]))
         if not isinstance(target, str):
             problem = error(
                 "OB0111", f"a `{name}` has no name", site.span, helps=('say `name = "…"`',)

@@ -28,18 +28,51 @@ class TargetCall:
     rule_class: RuleClass
     attributes: Mapping[str, Any]
     site: CallSite
-    callers: tuple[Span, ...] = ()
-    """Where the macros around the call were called, innermost first."""
+    callers: tuple[CallSite, ...] = ()
+    """The calls of the macros around this one, innermost first."""
 
     @property
     def span(self) -> Span:
         """Where a reader of BUILD files sees the target: the outermost call."""
-        return self.callers[-1] if self.callers else self.site.span
+        return self._outermost.span
 
     @property
-    def made_by(self) -> tuple[str, ...]:
-        """For a problem in the call: which macros it lies in, and where they were called."""
-        return tuple(f"made by a macro that is called at {span}" for span in self.callers)
+    def _outermost(self) -> CallSite:
+        return self.callers[-1] if self.callers else self.site
+
+    def value(self, location: Location, text: object = None) -> Span | None:
+        """Where a value is written: followed through macros to those who gave it to them.
+
+        None if the text does not say. `text` is the value, if it may be found by what it says.
+        """
+        site, here = self._giver(location)
+        return site.value(here, text)
+
+    def key(self, location: Location) -> Span | None:
+        """Where the key is written that leads to a value of a dictionary."""
+        site, here = self._giver(location)
+        return site.key(here)
+
+    def keyword(self, name: str) -> Span | None:
+        """Where an argument that should not be there is named."""
+        return self.site.keyword(name)
+
+    def notes(self, span: Span) -> tuple[str, ...]:
+        """For a problem at `span`: which macros have to do with it."""
+        if not self.callers:
+            return ()
+        if span.file == self._outermost.source.file:
+            return (f"a macro hands it on, at {self.site.span}",)
+        return tuple(f"made by a macro that is called at {one.span}" for one in self.callers)
+
+    def _giver(self, location: Location) -> tuple[CallSite, Location]:
+        site, here = self.site, location
+        for caller in self.callers:
+            passed = site.parameter(here)
+            if passed is None or caller.value(passed[:1]) is None:
+                break
+            site, here = caller, passed
+        return site, here
 
 
 @dataclass(frozen=True)
@@ -59,7 +92,7 @@ class Target:
 
     def value_span(self, location: Location, text: object = None) -> Span:
         """Where an attribute's value stands; where the rule is called if it is not said there."""
-        return self.call.site.value(location, text) or self.span
+        return self.call.value(location, text) or self.span
 
 
 @dataclass

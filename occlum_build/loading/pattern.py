@@ -22,20 +22,20 @@ MANUAL_TAG: Final = "manual"
 
 @dataclass(frozen=True)
 class Selection:
-    """The targets of one command line, sorted; `by_name` were asked for one by one."""
+    """The targets of one command line, sorted."""
 
     labels: tuple[Label, ...]
-    by_name: frozenset[Label]
 
 
 def expand(patterns: Iterable[str], loader: Loader, directory: Path) -> Selection:
     """The targets that `patterns` mean, as a user in `directory` writes them.
 
     `//...` and `pkg/...` are every package below, `//pkg:all` every target of one,
-    `//pkg`, `:name` and `pkg:name` one target; `-pattern` takes targets away again.
+    `//pkg`, `:name` and `pkg:name` one target; `-pattern` takes targets away again. A word
+    is the package of that name, if there is one, else a target of this package.
     Wildcards leave out targets tagged `manual`. Problems go to the loader.
     """
-    chosen: dict[Label, bool] = {}
+    chosen: set[Label] = set()
     for pattern in patterns:
         text, is_negative = pattern.removeprefix("-"), pattern.startswith("-")
         try:
@@ -43,14 +43,11 @@ def expand(patterns: Iterable[str], loader: Loader, directory: Path) -> Selectio
         except DiagnosticError as problem:
             loader.report(problem)
             continue
-        for label, is_named in found:
-            if is_negative:
-                chosen.pop(label, None)
-            else:
-                chosen[label] = chosen.get(label, False) or is_named
-    return Selection(
-        tuple(sorted(chosen)), frozenset(one for one, is_named in chosen.items() if is_named)
-    )
+        if is_negative:
+            chosen.difference_update(found)
+        else:
+            chosen.update(found)
+    return Selection(tuple(sorted(chosen)))
 
 
 def packages_below(root: Path, start: Path, note: Callable[[Path], None]) -> Iterator[str]:
@@ -72,12 +69,12 @@ def packages_below(root: Path, start: Path, note: Callable[[Path], None]) -> Ite
     yield from sorted(found)
 
 
-def _labels(text: str, loader: Loader, directory: Path) -> Iterator[tuple[Label, bool]]:
-    """Each label that one pattern means, and whether it was named rather than found."""
+def _labels(text: str, loader: Loader, directory: Path) -> Iterator[Label]:
+    """Each label that one pattern means."""
     root = loader.workspace.root
     here = PurePosixPath(directory.relative_to(root)).as_posix() if directory != root else ""
     if not text.startswith(("//", "@", ":")):
-        text = _absolute(text, here)
+        text = _absolute(text, here, root)
     if text == "//..." or text.endswith("/..."):
         if text.startswith("@"):
             raise DiagnosticError(error("OB0121", "`...` works in the workspace only"))
@@ -90,20 +87,31 @@ def _labels(text: str, loader: Loader, directory: Path) -> Iterator[tuple[Label,
         raise DiagnosticError(error("OB0121", str(problem), helps=helps)) from None
     if label.name == _ALL and ":" in text:
         yield from _all_of(label, loader)
+    elif ":" not in text and _has_no_namesake(label, loader):
+        helps = (f"`{text}:{_ALL}` takes every target of the package",)
+        raise DiagnosticError(error("OB0103", f"no target `{label}`", helps=helps))
     elif loader.find(label) is not None:
-        yield label, True
+        yield label
 
 
-def _absolute(text: str, here: str) -> str:
-    """`pkg:name`, `pkg/...`, `...` and `name` as seen from the package `here`."""
+def _has_no_namesake(label: Label, loader: Loader) -> bool:
+    """Whether the package is there, and nothing in it is named as the package is."""
+    if not loader.sources.has_package(label.sibling(BUILD_FILE)):
+        return False
+    package = loader.package(label)
+    return package is not None and label.name not in package.calls
+
+
+def _absolute(text: str, here: str, root: Path) -> str:
+    """`pkg:name`, `pkg/...`, `...`, `pkg` and `name` as seen from the package `here`."""
     if text == "...":
         return f"//{here}/..." if here else "//..."
-    if ":" in text or "/" in text:
+    if ":" in text or "/" in text or (root / here / text / BUILD_FILE).is_file():
         return f"//{here}/{text}" if here else f"//{text}"
     return f":{text}"
 
 
-def _below(text: str, loader: Loader) -> Iterator[tuple[Label, bool]]:
+def _below(text: str, loader: Loader) -> Iterator[Label]:
     root = loader.workspace.root
     start = text.removeprefix("//").removesuffix("...").rstrip("/")
     packages = list(packages_below(root, root / start, loader.sources.note_directory))
@@ -113,10 +121,10 @@ def _below(text: str, loader: Loader) -> Iterator[tuple[Label, bool]]:
         yield from _all_of(Label("", package, BUILD_FILE), loader)
 
 
-def _all_of(label: Label, loader: Loader) -> Iterator[tuple[Label, bool]]:
+def _all_of(label: Label, loader: Loader) -> Iterator[Label]:
     package = loader.package(label)
     for name in sorted(package.calls) if package is not None else ():
         one = label.sibling(name)
         target = loader.target(one)
         if target is not None and MANUAL_TAG not in target.attrs.tags:
-            yield one, False
+            yield one

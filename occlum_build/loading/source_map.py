@@ -45,8 +45,8 @@ class CallSite:
         found = self._keyword(str(location[0]))
         if found is None:
             return None
-        node, is_exact = _descend(found.value, location[1:])
-        if not is_exact and text is not None:
+        node, left = _descend(found.value, location[1:])
+        if left and text is not None:
             node = next(
                 (
                     one
@@ -56,6 +56,25 @@ class CallSite:
                 node,
             )
         return self.source.span(node)
+
+    def key(self, location: Location) -> Span | None:
+        """The key of a dictionary that leads to the value at `location`."""
+        found = self._keyword(str(location[0])) if len(location) > 1 else None
+        if found is None:
+            return None
+        node, left = _descend(found.value, location[1:-1])
+        if left or not isinstance(node, ast.Dict):
+            return None
+        key = _key(node, location[-1])
+        return None if key is None else self.source.span(key)
+
+    def parameter(self, location: Location) -> Location | None:
+        """Where the macro around this call was given the value at `location`, if it was."""
+        found = self._keyword(str(location[0])) if location else None
+        if found is None:
+            return None
+        node, left = _descend(found.value, location[1:])
+        return (node.id, *left) if isinstance(node, ast.Name) else None
 
     def _keyword(self, name: str) -> ast.keyword | None:
         keywords = self.call.keywords if self.call is not None else ()
@@ -125,6 +144,14 @@ class SourceMap:
                 return site
         return CallSite(self, line, found[0] if found else None)
 
+    def parameters(self, function: str) -> list[str]:
+        """The names that arguments of a function of this file may have."""
+        for statement in self.tree.body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == function:
+                found = statement.args
+                return [one.arg for one in (*found.args, *found.kwonlyargs)]
+        return []
+
     def exports(self) -> Iterator[str]:
         """The names that other files can load from this one."""
         for statement in self.tree.body:
@@ -159,29 +186,25 @@ class SourceMap:
         return len(encoded.decode("utf-8", errors="ignore")) + 1
 
 
-def _descend(node: ast.expr, location: Location) -> tuple[ast.expr, bool]:
-    """The node at `location`, as deep as the text shows it, and whether that is all the way."""
-    for step in location:
+def _descend(node: ast.expr, location: Location) -> tuple[ast.expr, Location]:
+    """The node at `location`, as deep as the text shows it, and the steps that it does not."""
+    for index, step in enumerate(location):
+        further: ast.expr | None = None
         if isinstance(node, ast.List | ast.Tuple) and isinstance(step, int):
-            if step >= len(node.elts):
-                return node, False
-            node = node.elts[step]
+            further = node.elts[step] if step < len(node.elts) else None
         elif isinstance(node, ast.Dict):
-            pairs = zip(node.keys, node.values, strict=True)
-            found = next(
-                (
-                    value
-                    for key, value in pairs
-                    if isinstance(key, ast.Constant) and key.value == step
-                ),
-                None,
-            )
-            if found is None:
-                return node, False
-            node = found
-        else:
-            return node, False
-    return node, True
+            key = _key(node, step)
+            further = None if key is None else node.values[node.keys.index(key)]
+        if further is None:
+            return node, location[index:]
+        node = further
+    return node, ()
+
+
+def _key(node: ast.Dict, step: object) -> ast.expr | None:
+    return next(
+        (key for key in node.keys if isinstance(key, ast.Constant) and key.value == step), None
+    )
 
 
 def _loaded(call: ast.Call) -> Iterator[str]:

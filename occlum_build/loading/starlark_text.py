@@ -1,6 +1,7 @@
 """What Starlark says in words: its errors and its call stacks, read back into places."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from occlum_build.diagnostic import Diagnostic, Span, error, near
@@ -11,6 +12,14 @@ _FRAME: Final = re.compile(r"^  \* (?P<file>.+):(?P<line>\d+), in (?P<function>.
 _CARETS: Final = re.compile(r"^\s*\|\s(?P<indent>\s*)(?P<carets>\^+)", re.MULTILINE)
 _MESSAGE: Final = re.compile(r"^error: (?P<message>.*?)(?=\n\s*-->|\Z)", re.MULTILINE | re.DOTALL)
 _NO_VALUE: Final = re.compile(r"not supported on type `(?P<kind>\w+)`")
+_EXTRA_NAMED: Final = re.compile(
+    r"Found `(?P<names>[^`]+)` extra named parameter\(s\) "
+    r"for call to (?P<file>.+)\.(?P<macro>\w+)$"
+)
+_MISSING: Final = re.compile(
+    r"Missing (?:named-only |positional )?parameter `(?P<name>\w+)` "
+    r"for call to `(?P<file>.+)\.(?P<macro>\w+)`$"
+)
 _NOT_FOUND: Final = re.compile(r"Variable `(?P<name>\w+)` not found")
 
 
@@ -30,8 +39,13 @@ def place(text: str) -> Span | None:
     return Span(match["file"], line, column, end)
 
 
-def explained(text: str, source: SourceMap, known: tuple[str, ...]) -> Diagnostic:
-    """A diagnostic of an error's text; `known` are the names that the file could mean."""
+def explained(
+    text: str, source: SourceMap, known: tuple[str, ...], files: Mapping[str, SourceMap]
+) -> Diagnostic:
+    """A diagnostic of an error's text; `known` are the names that the file could mean.
+
+    `files` are all that were read, by name.
+    """
     match = _MESSAGE.search(text)
     message, *more = (match["message"] if match else text).strip().split("\n")
     span = place(text) or Span(source.file)
@@ -47,6 +61,9 @@ def explained(text: str, source: SourceMap, known: tuple[str, ...]) -> Diagnosti
             (f"a name `{guess}` exists",) if guess else ("rules and macros come from `load(…)`",)
         )
         return error("OB0116", f"unknown name `{missing['name']}`", span, notes=notes, helps=helps)
+    unfit = _unfit_call(message, span, files, notes)
+    if unfit is not None:
+        return unfit
     if message.startswith("Parse error: "):
         return _syntax_error(message, span, source)
     if message.startswith("fail: "):
@@ -57,6 +74,32 @@ def explained(text: str, source: SourceMap, known: tuple[str, ...]) -> Diagnosti
     message = message.removeprefix("TypeError: ").removeprefix("StarlarkError: ")
     message = message[:1].lower() + message[1:].rstrip(".")
     return error("OB0105", message, span, notes=notes)
+
+
+def _unfit_call(
+    message: str, span: Span, files: Mapping[str, SourceMap], notes: tuple[str, ...]
+) -> Diagnostic | None:
+    """A macro that was called with an argument that it does not have, or without one it needs."""
+    found = _EXTRA_NAMED.match(message) or _MISSING.match(message)
+    if found is None or span.file not in files:
+        return None
+    macro, file = found["macro"], found["file"]
+    parameters = files[file].parameters(macro) if file in files else []
+    site = files[span.file].call(span.line, macro)
+    if found.re is _MISSING:
+        text = f"macro `{macro}` needs the argument `{found['name']}`"
+        return error("OB0111", text, site.span, notes=notes)
+    names = [one.strip(" `") for one in found["names"].split(",")]
+    wrong = names[0]
+    guess = near(wrong, parameters)
+    listed = ", ".join(f"`{one}`" for one in parameters)
+    return error(
+        "OB0110",
+        f"macro `{macro}` has no argument `{wrong}`",
+        site.keyword(wrong) or site.span,
+        notes=notes,
+        helps=(f"an argument `{guess}` exists" if guess else f"it has {listed}",),
+    )
 
 
 def _syntax_error(message: str, span: Span, source: SourceMap) -> Diagnostic:

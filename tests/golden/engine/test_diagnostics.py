@@ -257,6 +257,32 @@ CASES: dict[str, dict[str, str]] = {
         '    shell(name = name, cmd = "", outs = ["o"], srcs = [src])\n',
         "app/BUILD": 'load(":m.bzl", "m")\n\nm(name = "a", src = "gone.txt")\n',
     },
+    "package_without_a_target_of_its_name": {
+        "app/BUILD": 'write(name = "a", text = "")\n',
+        "arguments": "build app",
+    },
+    "target_taken_away_before_the_dashes": {"arguments": "build -//app:x"},
+    "tag_that_no_test_has": {
+        "app/BUILD": 'shell_test(name = "t", cmd = "true", tags = ["slow"])\n',
+        "arguments": "test //... --tag solw",
+    },
+    "macro_with_a_misspelt_argument": {
+        "app/m.bzl": 'load("//tools:shell.py", "write")\n\n'
+        'def m(name, text, *, extra = ""):\n    write(name = name, text = text + extra)\n',
+        "app/BUILD": 'load(":m.bzl", "m")\n\nm(name = "a", text = "", exrta = "x")\n',
+    },
+    "macro_without_its_argument": {
+        "app/m.bzl": 'load("//tools:shell.py", "write")\n\n'
+        "def m(name, text):\n    write(name = name, text = text)\n",
+        "app/BUILD": 'load(":m.bzl", "m")\n\nm(\n    name = "a",\n)\n',
+    },
+    "wrong_value_through_two_macros": {
+        "app/m.bzl": 'load("//tools:shell.py", "shell")\n\n'
+        "def inner(name, outs):\n"
+        '    shell(name = name, cmd = "", outs = outs)\n\n'
+        "def m(name, made):\n    inner(name = name, outs = made)\n",
+        "app/BUILD": 'load(":m.bzl", "m")\n\nm(\n    name = "a",\n    made = ["a", 7],\n)\n',
+    },
     "query_that_is_none": {"arguments": "query deps(//app:a"},
     "value_that_no_memory_holds": {"app/BUILD": "x = [0] * 1000000000\n"},
     "build_file_that_is_a_directory": {"app/BUILD/x": "", "arguments": "build //app:all"},
