@@ -72,6 +72,7 @@ class _Listener:
         self.titles = titles
         self.progress = progress
         self.result = NinjaResult(status=0)
+        self.is_open = False
 
     def run(self) -> NinjaResult:
         self._forget_future()
@@ -164,6 +165,9 @@ class _Listener:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
             return
+        if event["event"] == "open":
+            self._warn(event["walls"])
+            return
         name = event["id"]
         kind = event["event"]
         if kind == "start":
@@ -175,6 +179,13 @@ class _Listener:
             self.result.failures[name] = str(event["message"])
             self.result.is_disk_full |= kind == "full"
         self.progress.ended(name, did_run=kind == "done")
+
+    def _warn(self, walls: Sequence[str]) -> None:
+        """Say once, of a run, what of this machine its actions can reach undeclared."""
+        if not self.is_open:
+            self.is_open = True
+            why = "; ".join(walls)
+            self.progress.message(f"warning: this machine permits no wall around actions ({why})")
 
     def _ninja_line(self, line: str) -> None:
         match = _STATUS_LINE.match(line)

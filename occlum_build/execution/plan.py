@@ -159,12 +159,21 @@ class Writer:
             text=self._text(action),
             is_lineage=bool(action.lineage_of),
             is_executable=action.is_executable,
+            visible=self._visible(action),
             network=action.network,
             timeout_seconds=action.timeout_seconds,
             is_test=step.is_test,
             junit=step.junit,
             description=action.description,
         )
+
+    def _visible(self, action: Action) -> list[str]:
+        """The places of this machine that the action's words lead to."""
+        found = [one for tool in action.tools for one in self._tools.place(tool).places]
+        if any(STORE in text for text in (*action.argv, *action.env.values())):
+            found.append(str(self._layout.cache))
+        found += [str(self._keys.secret_path(one)) for one in self._used_keys(action)]
+        return sorted(set(found))
 
     def _log(self, step: Step) -> str:
         if step.is_test:

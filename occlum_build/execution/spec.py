@@ -54,6 +54,8 @@ class Spec:
     text: str | None = None
     is_lineage: bool = False
     is_executable: bool = False
+    visible: list[str] = field(default_factory=list)
+    """Where its tools lie: what it sees of this machine, beside the system and its inputs."""
     network: bool = False
     timeout_seconds: int = 0
     is_test: bool = False

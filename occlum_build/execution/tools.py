@@ -18,7 +18,8 @@ from occlum_build.execution.python_sources import python_sources
 from occlum_build.execution.source_digests import SourceDigests
 
 _PYTHON_TOOL: Final = Path(__file__).with_name("python_tool.py")
-_PACKAGE_PARENT: Final = Path(__file__).parents[2]
+_PACKAGE: Final = Path(__file__).parents[1]
+_PACKAGE_PARENT: Final = _PACKAGE.parent
 _LOCK: Final = "requirements.lock"
 _SECONDS: Final = 60
 _FLAGS: Final = ("-s", "-B")
@@ -31,7 +32,8 @@ class PlacedTool:
     """A tool that was found: the placeholder that means it, its words, and its key line.
 
     `name`, `version` and `digest` are what the key line says, for people who ask what made
-    an artifact; a script's digest is those of its files, which are inputs.
+    an artifact; a script's digest is those of its files, which are inputs. `places` are
+    where it lies, with all that it needs of this machine beside the system.
     """
 
     placeholder: str
@@ -40,6 +42,7 @@ class PlacedTool:
     name: str
     version: str
     digest: str | None = None
+    places: tuple[str, ...] = ()
 
 
 class Tools:
@@ -84,7 +87,13 @@ class Tools:
         words = (python, *_FLAGS, "-P", str(_PYTHON_TOOL), parent, tool.module)
         version, digest = _python_version(), self._combined(files)
         line = f"tool python {version} {tool.module} {digest}"
-        return PlacedTool(tool.command, words, line, f"python {tool.module}", version, digest)
+        title = f"python {tool.module}"
+        places = (
+            *_python_places(python),
+            str(_PYTHON_TOOL),
+            *([str(_PACKAGE)] if sources else []),
+        )
+        return PlacedTool(tool.command, words, line, title, version, digest, places)
 
     def _environment(self, lock: Path) -> str:
         try:
@@ -111,7 +120,8 @@ class Tools:
             raise DiagnosticError(_missing(tool, f"nothing in `{home}` is what was pinned"))
         digest = self._combined(files)
         line = f"tool {tool.name} {digest}"
-        return PlacedTool(tool.home, (str(home),), line, tool.name, tool.version, digest)
+        words = (str(home),)
+        return PlacedTool(tool.home, words, line, tool.name, tool.version, digest, words)
 
     def _home(self, tool: ExternalTool) -> Path:
         folders = [os.path.expanduser(one) for one in tool.search]  # noqa: PTH111
@@ -173,7 +183,13 @@ def _script(tool: PythonScript) -> PlacedTool:
     words = (sys.executable, *_FLAGS, "-S", tool.script.path)
     version, path = _python_version(), tool.script.path
     line = f"tool python {version} {path}"
-    return PlacedTool(tool.command, words, line, f"python {path}", version)
+    places = _python_places(sys.executable)
+    return PlacedTool(tool.command, words, line, f"python {path}", version, places=places)
+
+
+def _python_places(python: str) -> tuple[str, ...]:
+    """The environment of an interpreter, and the installation below it, the same for all."""
+    return (python, str(Path(python).parents[1]), sys.base_prefix, sys.base_exec_prefix)
 
 
 def _python_version() -> str:

@@ -205,12 +205,16 @@ class _Runner:
             log=self._path(spec.log),
             stdout=stdout,
             timeout_seconds=spec.timeout_seconds,
+            walls=sandbox.walls(),
         )
         try:
             status = run(command)
         except OSError as problem:
             message = f"`{command.argv[0]}` cannot be executed: {problem.strerror}"
             raise ActionError(message) from None
+        finally:
+            if command.missing_walls:
+                self._tell("open", walls=command.missing_walls)
         self._check_inputs(sandbox)
         return status
 

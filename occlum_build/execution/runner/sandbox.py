@@ -1,7 +1,7 @@
 """The sandbox: a directory that holds an action's declared inputs and nothing else.
 
-It keeps an honest command from reading what it did not declare. It is no wall against
-a hostile one: absolute paths still lead to the host.
+It keeps an honest command from reading by a relative path what it did not declare; what
+lies outside, its walls hide (see `walls`).
 """
 
 import os
@@ -17,6 +17,7 @@ from occlum_build.execution.files import (
     remove,
     tree,
 )
+from occlum_build.execution.runner.walls import HOST_NAME, Walls
 from occlum_build.execution.spec import Spec, SpecInput
 
 _LINK_FROM_BYTES = 16 << 20
@@ -73,6 +74,24 @@ class Sandbox:
     def changed_links(self) -> list[SpecInput]:
         """The inputs that are links, not copies, and were written to since they were placed."""
         return [one for one, source, known in self._links if _identities(source) != known]
+
+    def walls(self) -> Walls | None:
+        """What is hidden from the command; None if it is one that nothing is hidden from.
+
+        A test may look at the machine, and a fetch needs the network and the user's settings
+        of it: what they find out is a result, or is checked by its digest.
+        """
+        spec = self._spec
+        if spec.is_test or spec.network:
+            return None
+        hidden = [spec.workspace, "/tmp", "/var/tmp"]  # noqa: S108  # hidden, not used
+        hidden += [one for one in (os.environ.get("HOME", ""),) if os.path.isabs(one)]
+        kept = [self.root, self.home, self.temporary, *spec.visible]
+        kept += [source for _, source, _ in self._links]
+        host_name = f"{self._base}/hostname"
+        with open(host_name, "w", encoding="ascii") as file:
+            file.write(f"{HOST_NAME}\n")
+        return Walls(hidden, kept, host_name)
 
     def _place(self, one: SpecInput) -> None:
         target = f"{self.root}/{one.path}"
