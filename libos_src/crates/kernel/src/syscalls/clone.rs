@@ -502,34 +502,57 @@ pub(super) fn unshare(call: &mut Call<'_>, flags: u64) -> Outcome {
     if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) != 0 && !is_alone {
         return Err(Errno::EINVAL.into());
     }
-    let mut places = call.task.places.clone();
+    let mut apart = call.apart();
     if flags & CLONE_FS != 0 {
-        places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
+        apart.places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
     }
-    if flags & CLONE_FILES != 0
-        && let Some(own) = call.own_files()
-    {
-        places.files = own.files;
+    if flags & CLONE_FILES != 0 {
+        apart.leave_shared_files();
     }
-    Err(call.move_to(places))
+    Err(call.move_to(apart))
+}
+
+/// Places for the calling thread to go on with, which count as one user of their descriptors.
+pub(super) struct Apart {
+    pub(super) places: Places,
+    /// Whether the process has others.
+    is_of_thread: bool,
+}
+
+impl Apart {
+    /// Its descriptors are a copy from now on, unless nobody shares them.
+    pub(super) fn leave_shared_files(&mut self) {
+        if let Some(own) = self.places.own_files() {
+            self.places = own;
+        }
+    }
 }
 
 impl Call<'_> {
-    /// The descriptors of the calling thread without those who share them; `None` if nobody does.
-    pub(super) fn own_files(&self) -> Option<Places> {
-        let places = &self.task.places;
-        if self.process.thread_count() > 1 && self.thread.own_places().is_none() {
+    /// The places of the calling thread, to be changed without those who share them. Whoever asks
+    /// must [move there](Self::move_to).
+    ///
+    /// Whether they become the thread's own or stay its process's is decided here once: another
+    /// thread may end meanwhile, and a thread that has places of its own gives them up when it ends.
+    pub(super) fn apart(&self) -> Apart {
+        let places = self.task.places.clone();
+        let has_own = self.thread.own_places().is_some();
+        let is_of_thread = has_own || self.process.thread_count() > 1;
+        if is_of_thread && !has_own {
             places.files.write().user_count += 1;
         }
-        places.own_files()
+        Apart {
+            places,
+            is_of_thread,
+        }
     }
 
     /// The call gives 0, and the thread has other places then; if it is the only one, its process.
-    pub(super) fn move_to(&mut self, places: Places) -> Stop {
-        if self.process.thread_count() > 1 || self.thread.own_places().is_some() {
-            self.thread.set_own_places(places);
+    pub(super) fn move_to(&mut self, apart: Apart) -> Stop {
+        if apart.is_of_thread {
+            self.thread.set_own_places(apart.places);
         } else {
-            self.process.set_places(places);
+            self.process.set_places(apart.places);
         }
         self.regs.rax = 0;
         self.leave(Then::Move)

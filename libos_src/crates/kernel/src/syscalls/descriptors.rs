@@ -31,8 +31,13 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
         return Err(Errno::EINVAL.into());
     }
     let unshares = flags & CLOSE_RANGE_UNSHARE != 0;
-    let own = unshares.then(|| call.own_files()).flatten();
-    let places = own.as_ref().unwrap_or(&call.task.places);
+    let apart = unshares.then(|| {
+        let mut apart = call.apart();
+        apart.leave_shared_files();
+        apart
+    });
+    let places = apart.as_ref().map(|apart| &apart.places);
+    let places = places.unwrap_or(&call.task.places);
     let mut descriptors = places.files.write();
     let in_range = |fd: &i32| (first..=last).contains(&fd.cast_unsigned());
     let numbers: Vec<i32> = descriptors.numbers().filter(in_range).collect();
@@ -50,8 +55,8 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
     }
     drop(closed);
     call.libos.sockets.collect_after_close();
-    match own {
-        Some(own) => Err(call.move_to(own)),
+    match apart {
+        Some(apart) => Err(call.move_to(apart)),
         None => Ok(0),
     }
 }

@@ -197,3 +197,20 @@ fn a_shared_word_that_is_not_there_cannot_be_woken() {
     assert_eq!(private, Ok(0));
     assert_eq!(shared, Err(Errno::EFAULT));
 }
+
+#[test]
+fn a_thread_that_shares_less_takes_nothing_away_when_it_ends() {
+    const CLOSE: u64 = 3;
+    const UNSHARE: u64 = 272;
+    const CLONE_FS: u64 = 0x200;
+    const CLONE_FILES: u64 = 0x400;
+    for shares_less in [CLONE_FS, CLONE_FILES, CLONE_FS | CLONE_FILES] {
+        let mut world = World::new();
+        let thread = in_thread(&mut world, UNSHARE, [shares_less, 0, 0, 0]);
+        assert_eq!(thread.join().expect("no panic"), 0);
+
+        let users = world.process.places().files.read().user_count;
+        assert_eq!(users, 1, "{shares_less:#x}");
+        assert_eq!(world.call(CLOSE, &[1]), Ok(0), "{shares_less:#x}");
+    }
+}
