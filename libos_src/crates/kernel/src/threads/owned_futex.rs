@@ -103,8 +103,15 @@ impl OwnedFutexes {
     /// Hands on every word that others wait for and that the thread `tid`, which ends, still owns.
     pub(crate) fn release_all(&self, memory: &AddressSpace, machine: &dyn Machine, tid: u32) {
         let mut woken = Vec::new();
-        self.queues.lock().retain(|_, queue| {
-            if queue.owner == tid {
+        self.queues.lock().retain(|key, queue| {
+            if queue.owner != tid || queue.is_granted() {
+                return true;
+            }
+            if memory.futex_key(queue.address) != *key {
+                // What it shows at this address is another word: the program says who owns one, and
+                // may name any thread. Who waits writes into the word itself.
+                woken.extend(queue.grant());
+            } else {
                 match memory.load_u32(queue.address).map(|word| word & OWNER) {
                     // Somebody came between its end as the word has it, and this.
                     Ok(owner) if owner != 0 && owner != tid => queue.owner = owner,
@@ -134,6 +141,9 @@ impl OwnedFutexes {
         let Some(owner) = take_free(memory, address, tid, has_waiters)? else {
             return Ok(None);
         };
+        // The next owner may not have written into the word yet.
+        let granted = queues.get(&key).filter(|queue| queue.is_granted());
+        let owner = granted.map_or(owner, |queue| queue.owner);
         if owner == tid || waits_for(&queues, owner, tid) {
             return Err(Errno::EDEADLK);
         }
@@ -154,20 +164,51 @@ impl OwnedFutexes {
         Ok(Some(claim))
     }
 
-    /// Leaves the line; whether the turn had not come.
+    /// Leaves the line, unless the turn has come; whether it had not.
     fn withdraw(&self, key: FutexKey, claim: &Arc<Claim>) -> bool {
         let mut queues = self.queues.lock();
+        if claim.is_granted.load(Ordering::Acquire) {
+            return false;
+        }
         if let Some(queue) = queues.get_mut(&key) {
             queue.claims.retain(|other| !Arc::ptr_eq(other, claim));
             if queue.claims.is_empty() {
                 queues.remove(&key);
             }
         }
-        !claim.is_granted.load(Ordering::Acquire)
+        true
+    }
+
+    /// The turn of `claim` has come: it becomes the owner as the word has it, if it is not yet.
+    fn settle(&self, memory: &AddressSpace, key: FutexKey, claim: &Arc<Claim>) {
+        let mut queues = self.queues.lock();
+        let Some(queue) = queues.get_mut(&key) else {
+            return;
+        };
+        if (queue.claims.front()).is_some_and(|first| Arc::ptr_eq(first, claim)) {
+            // A word that is gone is nobody's.
+            let _ = queue.hand_over(memory, OWNER_DIED);
+        }
+        if queue.claims.is_empty() {
+            queues.remove(&key);
+        }
     }
 }
 
 impl Queue {
+    /// Whether the first in line is the owner, and has yet to write that into the word.
+    fn is_granted(&self) -> bool {
+        (self.claims.front()).is_some_and(|first| first.is_granted.load(Ordering::Acquire))
+    }
+
+    /// Makes the first in line the owner, who writes that itself; returns its enclave thread.
+    fn grant(&mut self) -> Option<u32> {
+        let next = self.claims.front()?;
+        self.owner = next.tid;
+        next.is_granted.store(true, Ordering::Release);
+        Some(next.number)
+    }
+
     /// Makes the first in line the owner; returns its enclave thread. `marks` go into the word.
     fn hand_over(&mut self, memory: &AddressSpace, marks: u32) -> Result<u32, Errno> {
         let next = self.claims.pop_front().ok_or(Errno::ESRCH)?;
@@ -256,6 +297,7 @@ impl Libos {
         let key = memory.futex_key(address);
         loop {
             if claim.is_granted.load(Ordering::Acquire) {
+                self.owned_futexes.settle(memory, key, &claim);
                 return Ok(());
             }
             let stop = match self.sleep(process, thread, deadline) {
@@ -263,10 +305,9 @@ impl Libos {
                 Wake::TimedOut => Stop::Errno(Errno::ETIMEDOUT),
                 Wake::Signal => Stop::RestartAlways,
             };
-            return match self.owned_futexes.withdraw(key, &claim) {
-                true => Err(stop),
-                false => Ok(()),
-            };
+            if self.owned_futexes.withdraw(key, &claim) {
+                return Err(stop);
+            }
         }
     }
 }
