@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use crate::dentry::Dentry;
 use crate::namespace::Mount;
-use crate::{DeviceNumber, FileSystem, FileType, Inode, Metadata, Result};
+use crate::{AttributeChange, DeviceNumber, FileSystem, FileType, Inode, Metadata, Result};
 
 /// A name in a mount: what a path resolves to, and what a working directory or an open file keeps.
 ///
@@ -64,6 +64,29 @@ impl Location {
     #[must_use]
     pub fn is_mount_root(&self) -> bool {
         Arc::ptr_eq(&self.dentry, &self.mount.root)
+    }
+
+    /// Takes the set-id bits from a regular file that is about to be changed by who may not set them
+    /// for anybody, so that nobody else's rights go to what they write.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn drop_set_id_bits(&self) -> Result<()> {
+        if self.kind() != FileType::Regular {
+            return Ok(());
+        }
+        let mode = self.metadata()?.mode;
+        let kept = mode.without_set_id();
+        if kept == mode {
+            return Ok(());
+        }
+        let change = AttributeChange {
+            mode: Some(kept),
+            ..AttributeChange::default()
+        };
+        self.inode().set_attributes(&change)?;
+        self.tell_change(&change);
+        Ok(())
     }
 
     /// The inode number of the directory above in the same file system.

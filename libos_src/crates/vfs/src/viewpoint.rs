@@ -178,6 +178,7 @@ impl Viewpoint {
         }
         let file = self.namespace.open(location.clone(), flags)?;
         if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {
+            self.before_change(location)?;
             location.inode().truncate(0)?;
             location.after_truncate(0);
             location.tell(Event::MODIFY);
@@ -367,6 +368,7 @@ impl Viewpoint {
         location.mount().check_writable()?;
         self.credentials
             .check(&location.metadata()?, Access::WRITE)?;
+        self.before_change(location)?;
         location.inode().truncate(size_bytes)?;
         location.after_truncate(size_bytes);
         location.tell(Event::MODIFY);
@@ -425,6 +427,14 @@ impl Viewpoint {
         location.inode().set_attributes(change)?;
         location.tell_change(change);
         Ok(())
+    }
+
+    /// To be called before the content of a file changes.
+    fn before_change(&self, location: &Location) -> Result<()> {
+        if self.credentials.can(Capabilities::SET_ID_BITS) {
+            return Ok(());
+        }
+        location.drop_set_id_bits()
     }
 
     fn new_node(&self, kind: FileType, mode: Mode) -> NewNode<'static> {

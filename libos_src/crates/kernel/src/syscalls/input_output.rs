@@ -4,9 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hal::{Errno, Prot};
-use vfs::{
-    AttributeChange, CHUNK_BYTES, Capabilities, FileType, OpenFile, OpenFlags, Readiness, SeekFrom,
-};
+use vfs::{CHUNK_BYTES, Capabilities, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
 
 use super::argument::Address;
 use super::buffers::Buffers;
@@ -131,18 +129,21 @@ impl Call<'_> {
         self.check_room_of(file)?;
         let mut buffers = Buffers::new(self.memory(), vectors);
         check_extent(offset, buffers.left())?;
-        if file.flags().is_writable()
-            && buffers.left() > 0
-            && let Some(room) = self.room_in_file(file, offset)?
-        {
+        let changes = file.flags().is_writable() && buffers.left() > 0;
+        let room = match changes {
+            true => self.room_in_file(file, offset)?,
+            false => None,
+        };
+        if changes {
+            self.before_change(file)?;
+        }
+        if let Some(room) = room {
             let mut limited = Limited::new(&mut buffers, room);
             let count = match offset {
                 Some(offset) => file.write_from_at(offset, &mut limited),
                 None => file.write_from(&mut limited),
             };
-            let count = count? as u64;
-            self.after_change(file)?;
-            return Ok(count);
+            return Ok(count? as u64);
         }
         let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
         let mut done = 0;
@@ -163,27 +164,19 @@ impl Call<'_> {
             done += count;
             let goes_on = count >= wanted || (may_wait && count > 0 && is_flow(file));
             if buffers.left() == 0 || !goes_on {
-                self.after_change(file)?;
                 return Ok(done);
             }
         }
     }
 
-    /// Takes the set-id bits from a file that was changed by who may not set them for anybody.
-    pub(super) fn after_change(&self, file: &OpenFile) -> Result<(), Errno> {
+    /// To be called before an open file changes: takes the set-id bits from it, if the caller may not
+    /// set them for anybody. A write through a mapping leaves them, as on Linux.
+    pub(super) fn before_change(&self, file: &OpenFile) -> Result<(), Errno> {
         let is_regular = file.location().kind() == FileType::Regular;
         if !is_regular || self.standing().can(Capabilities::SET_ID_BITS) {
             return Ok(());
         }
-        let mode = file.metadata()?.mode;
-        let kept = mode.without_set_id();
-        if kept == mode {
-            return Ok(());
-        }
-        file.location().inode().set_attributes(&AttributeChange {
-            mode: Some(kept),
-            ..AttributeChange::default()
-        })
+        file.location().drop_set_id_bits()
     }
 
     /// Refuses to add to a file of ours while the kernel's heap is nearly full. What goes to the

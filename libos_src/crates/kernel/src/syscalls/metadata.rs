@@ -229,9 +229,9 @@ pub(super) fn ftruncate(call: &mut Call<'_>, fd: i32, size: i64) -> Outcome {
     let file = call.file(fd)?;
     if file.flags().is_writable() && file.location().kind() == FileType::Regular {
         call.check_file_size(size, file.metadata()?.size_bytes)?;
+        call.before_change(&file)?;
     }
     file.truncate(size)?;
-    call.after_change(&file)?;
     Ok(0)
 }
 

@@ -290,6 +290,9 @@ fn drain(
     call.check_room_of(&to.file)?;
     let room = call.room_in_file(&to.file, to.at)?.unwrap_or(u64::MAX);
     let len = len.min(MOVED_MAX_BYTES).min(room);
+    if len > 0 {
+        call.before_change(&to.file)?;
+    }
     let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
     let mut attempt = || match pipe.offer(&mut buffer, |bytes| to.write_some(bytes)) {
         Ok(Some(count)) => Ok(Ok(count)),
@@ -335,6 +338,9 @@ fn transfer(
     call.check_room_of(&to.file)?;
     let room = call.room_in_file(&to.file, to.at)?.unwrap_or(u64::MAX);
     let len = len.min(MOVED_MAX_BYTES).min(room);
+    if len > 0 {
+        call.before_change(&to.file)?;
+    }
     let is_one_step = patience != Patience::OfAll && PipeEnd::behind(&to.file).is_some();
     let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
     let mut done = 0;

@@ -23,6 +23,9 @@ pub(super) fn fallocate(call: &mut Call<'_>, fd: i32, mode: u32, offset: i64, le
         let end = offset.cast_unsigned().saturating_add(len.cast_unsigned());
         call.check_file_size(end, file.metadata()?.size_bytes)?;
     }
+    if file.flags().is_writable() {
+        call.before_change(&file)?;
+    }
     file.allocate(what, offset.cast_unsigned(), len.cast_unsigned())?;
     Ok(0)
 }
