@@ -6,6 +6,7 @@ use hal::Errno;
 use locks::Mutex;
 use vfs::{OpenFile, Readiness, Watcher};
 
+use crate::processes::Ids;
 use crate::signals::{Outbox, Recipient, Signal, SignalInfo};
 
 /// Who is told by a signal that an open file is ready.
@@ -20,6 +21,8 @@ pub(crate) struct Notice {
 pub(crate) struct Terms {
     /// Who gets the signal.
     pub(crate) owner: Option<Recipient>,
+    /// The user who named them, and must be allowed to send them signals.
+    pub(crate) asker: Ids,
     /// Which one, and then with the reason; else `SIGIO`.
     pub(crate) signal: Option<Signal>,
     /// The descriptor that it was asked for with.
@@ -54,8 +57,14 @@ impl Notice {
         change(&mut self.terms.lock());
     }
 
-    /// Begins or ends to send it. `owner` gets it if nobody was named.
-    pub(crate) fn turn(self: &Arc<Self>, is_on: bool, fd: i32, owner: Option<Recipient>) {
+    /// Begins or ends to send it. `owner` gets it if nobody was named, as if `asker` had named them.
+    pub(crate) fn turn(
+        self: &Arc<Self>,
+        is_on: bool,
+        fd: i32,
+        owner: Option<Recipient>,
+        asker: Ids,
+    ) {
         let Some(file) = self.file.upgrade() else {
             return;
         };
@@ -63,7 +72,9 @@ impl Notice {
         let was_on = core::mem::replace(&mut terms.is_on, is_on);
         if is_on {
             terms.fd = fd;
-            terms.owner = terms.owner.or(owner);
+            if terms.owner.is_none() {
+                (terms.owner, terms.asker) = (owner, asker);
+            }
         }
         drop(terms);
         let Some(watchers) = file.watchers().filter(|_| was_on != is_on) else {
@@ -91,6 +102,7 @@ impl Watcher for Notice {
         };
         let Terms {
             owner,
+            asker,
             signal,
             fd,
             is_on,
@@ -109,14 +121,14 @@ impl Watcher for Notice {
         } else {
             POLL_HUP
         };
-        match signal {
+        let (signal, info) = match signal {
             Some(signal) => {
                 let band = super::poll_events::events(due, u32::MAX);
-                let info = SignalInfo::from_file(signal, code, band, fd);
-                self.outbox.post_with(owner, signal, info);
+                (signal, SignalInfo::from_file(signal, code, band, fd))
             }
-            None => self.outbox.post(owner, Signal::IO),
-        }
+            None => (Signal::IO, SignalInfo::from_kernel(Signal::IO)),
+        };
+        self.outbox.post_for(asker, owner, signal, info);
         true
     }
 }

@@ -279,6 +279,13 @@ impl Ids {
         })
     }
 
+    /// Whether who asked to be told of a file may have signals about it sent to a process of `target`.
+    /// Unlike for `kill(2)`, capabilities do not count.
+    pub(crate) fn may_notify(self, target: Self) -> bool {
+        let is_theirs = |id| id == target.real || id == target.saved;
+        self.effective == 0 || is_theirs(self.effective) || is_theirs(self.real)
+    }
+
     /// Whether it is one of them.
     pub(crate) const fn has(self, id: u32) -> bool {
         id == self.real || id == self.effective || id == self.saved

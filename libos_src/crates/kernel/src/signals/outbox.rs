@@ -7,7 +7,7 @@ use locks::Mutex;
 
 use super::{Signal, SignalInfo};
 use crate::Libos;
-use crate::processes::Target;
+use crate::processes::{Ids, Process, Target};
 
 /// Signals that files raise: what is typed on a terminal, input for who asked for `SIGIO`. Files know
 /// no processes, so the kernel sends them, before the thread that caused them waits or goes on with
@@ -19,6 +19,8 @@ pub(crate) struct Outbox {
 }
 
 struct Letter {
+    /// The user who wants it sent; `None` for the kernel.
+    from: Option<Ids>,
     to: Recipient,
     info: SignalInfo,
     signal: Signal,
@@ -38,12 +40,26 @@ pub(crate) enum Recipient {
 impl Outbox {
     /// Puts a signal in that the kernel raised.
     pub(crate) fn post(&self, to: Recipient, signal: Signal) {
-        self.post_with(to, signal, SignalInfo::from_kernel(signal));
+        self.put(Letter {
+            from: None,
+            to,
+            info: SignalInfo::from_kernel(signal),
+            signal,
+        });
     }
 
-    /// Puts a signal in.
-    pub(crate) fn post_with(&self, to: Recipient, signal: Signal, info: SignalInfo) {
-        self.letters.lock().push(Letter { to, info, signal });
+    /// Puts a signal in that a user asked for. Those to whom they may not send it do not get it.
+    pub(crate) fn post_for(&self, asker: Ids, to: Recipient, signal: Signal, info: SignalInfo) {
+        self.put(Letter {
+            from: Some(asker),
+            to,
+            info,
+            signal,
+        });
+    }
+
+    fn put(&self, letter: Letter) {
+        self.letters.lock().push(letter);
         self.has_letters.store(true, Ordering::Release);
     }
 
@@ -60,13 +76,17 @@ impl Outbox {
 impl Libos {
     /// Sends what files have raised.
     pub(crate) fn send_raised_signals(&self) {
-        for Letter { to, info, signal } in self.outbox.take() {
+        for letter in self.outbox.take() {
+            let Letter {
+                to, info, signal, ..
+            } = letter;
             let target = match to {
                 Recipient::Group(group) => Target::Group(group),
                 Recipient::Process(pid) => Target::Process(pid),
                 Recipient::Thread(tid) => {
                     if let Some(process) = self.processes.of_thread(tid)
                         && let Some(thread) = process.thread(tid)
+                        && letter.is_allowed(&process)
                     {
                         let _ = self.send_to_thread(&process, &thread, signal, info);
                     }
@@ -75,8 +95,17 @@ impl Libos {
             };
             // Whoever it was for may be gone, or have a full queue.
             for process in self.processes.targets(0, target).unwrap_or_default() {
-                let _ = self.send_to_process(&process, signal, info);
+                if letter.is_allowed(&process) {
+                    let _ = self.send_to_process(&process, signal, info);
+                }
             }
         }
+    }
+}
+
+impl Letter {
+    fn is_allowed(&self, process: &Process) -> bool {
+        let may_notify = |asker: Ids| asker.may_notify(process.standing().user);
+        self.from.is_none_or(may_notify)
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn control(call: &Call<'_>, fd: i32, command: NoticeCommand, argument
             };
             let owner = (id != 0).then_some(owner);
             check(call, owner)?;
-            notice.change(|terms| terms.owner = owner);
+            name_owner(call, &notice, owner);
         }
         NoticeCommand::OwnerRecord => {
             let record = match notice.terms().owner {
@@ -95,7 +95,7 @@ pub(super) fn set_owner(call: &Call<'_>, file: &Arc<OpenFile>, id: i32) -> Resul
     };
     check(call, owner)?;
     let notice = Notice::of(file, &call.libos.outbox)?;
-    notice.change(|terms| terms.owner = owner);
+    name_owner(call, &notice, owner);
     Ok(())
 }
 
@@ -104,6 +104,12 @@ pub(super) fn write_owner(call: &Call<'_>, file: &Arc<OpenFile>, address: Addres
     let notice = Notice::of(file, &call.libos.outbox)?;
     call.memory().write(address.0, &owner(&notice))?;
     Ok(0)
+}
+
+/// The caller names who gets the signals, and must be allowed to send them when they are due.
+fn name_owner(call: &Call<'_>, notice: &Notice, owner: Option<Recipient>) {
+    let asker = call.standing().user;
+    notice.change(|terms| (terms.owner, terms.asker) = (owner, asker));
 }
 
 fn owner(notice: &Notice) -> i32 {
@@ -147,7 +153,8 @@ pub(super) fn set_flags(
             0 => Recipient::Process(call.process.pid),
             group => Recipient::Group(group),
         });
-        Notice::of(file, &call.libos.outbox)?.turn(wants, fd, owner);
+        let asker = call.standing().user;
+        Notice::of(file, &call.libos.outbox)?.turn(wants, fd, owner, asker);
     }
     file.set_flags(flags);
     Ok(())
