@@ -70,6 +70,50 @@ impl Principal {
         self.standing.can(capability)
     }
 
+    /// Whether it may look into another process by its ids for files, as `/proc` asks.
+    pub(crate) fn may_look_into(&self, target: &Process) -> bool {
+        let ids = (self.credentials.user, self.credentials.group);
+        let is_theirs = may_look(ids, self.standing.capabilities.effective, target);
+        is_theirs || self.can(Capabilities::TRACE)
+    }
+
+    /// Whether others who might look into its process may no longer do so once it has become
+    /// `other`: what it had may be left in the memory, or it may do more than they.
+    pub(crate) fn is_hidden_as(&self, other: &Self) -> bool {
+        let before = (self.standing.user.effective, self.standing.group.effective);
+        let after = (
+            other.standing.user.effective,
+            other.standing.group.effective,
+        );
+        let files = |who: &Self| (who.credentials.user, who.credentials.group);
+        let permitted = |who: &Self| who.standing.capabilities.permitted;
+        before != after
+            || files(self) != files(other)
+            || !permitted(self).contains(permitted(other))
+    }
+
+    /// Who asks for files on behalf of its real ids (`access(2)`).
+    pub(crate) fn real_credentials(&self) -> Credentials {
+        let Standing {
+            user,
+            group,
+            capabilities,
+            secure_bits,
+            ..
+        } = self.standing;
+        let capabilities = match user.real {
+            _ if secure_bits & SECURE_NO_FIX_UP != 0 => capabilities.effective,
+            0 => capabilities.permitted,
+            _ => Capabilities::empty(),
+        };
+        Credentials {
+            user: user.real,
+            group: group.real,
+            groups: self.credentials.groups.clone(),
+            capabilities,
+        }
+    }
+
     /// It has other user ids from now on.
     pub(crate) fn set_user(&mut self, user: Ids) {
         let before = core::mem::replace(&mut self.standing.user, user);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use hal::{Clock, Errno};
 use vfs::{
     Access, AttributeChange, FileType, Follow, Location, Mode, OpenFile, OpenFlags, Timestamp,
+    Viewpoint,
 };
 
 use super::argument::Address;
@@ -113,7 +114,7 @@ fn write_statfs(call: &Call<'_>, location: &Location, buffer: Address) -> Outcom
     Ok(0)
 }
 
-/// `faccessat2(2)`. Real and effective ids never differ here.
+/// `faccessat2(2)`: what the real ids may do, unless `AT_EACCESS` asks for the effective ones.
 pub(super) fn faccessat2(
     call: &mut Call<'_>,
     directory: i32,
@@ -126,8 +127,12 @@ pub(super) fn faccessat2(
     }
     let mode = u16::try_from(mode).map_err(|_| Errno::EINVAL)?;
     let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
-    let location = call.locate(directory, path, flags)?;
-    call.viewpoint().check_access(&location, access)?;
+    let mut viewpoint = call.viewpoint().clone();
+    if flags & AT_EACCESS == 0 {
+        viewpoint.credentials = call.principal().real_credentials();
+    }
+    let location = call.locate_as(&viewpoint, directory, path, flags)?;
+    viewpoint.check_access(&location, access)?;
     Ok(0)
 }
 
@@ -386,12 +391,22 @@ impl Call<'_> {
         path: Address,
         flags: u32,
     ) -> Result<Location, Errno> {
+        self.locate_as(&self.viewpoint(), directory, path, flags)
+    }
+
+    /// The same, seen from somewhere else.
+    fn locate_as(
+        &self,
+        viewpoint: &Viewpoint,
+        directory: i32,
+        path: Address,
+        flags: u32,
+    ) -> Result<Location, Errno> {
         let path = match self.path(path) {
             // `statx` and `newfstatat` take a null path for an empty one.
             Err(Errno::EFAULT) if path.is_null() && flags & AT_EMPTY_PATH != 0 => Vec::new(),
             path => path?,
         };
-        let viewpoint = self.viewpoint();
         if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
             if directory == AT_WORKING_DIRECTORY {
                 return Ok(viewpoint.working_directory.clone());
