@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use bitflags::bitflags;
 use hal::Errno;
-use locks::Mutex;
-use vfs::{Allocation, AttributeChange, AttributeSet, FileType, Inode, Metadata};
+use locks::{Mutex, MutexGuard};
+use vfs::{Allocation, AttributeChange, AttributeSet, FileType, Inode, Metadata, Mode};
 
 /// A regular file that no directory has, with what may not be done to it any more.
 pub(crate) struct MemoryFile {
@@ -65,20 +65,23 @@ impl MemoryFile {
         Ok(())
     }
 
-    fn check(&self, refused: Seals) -> Result<(), Errno> {
-        if self.seals().intersects(refused) {
-            Err(Errno::EPERM)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Checks that bytes may be written up to `end`.
-    fn check_write(&self, end: u64) -> Result<(), Errno> {
-        self.check(Seals::WRITE | Seals::FUTURE_WRITE)?;
+    /// Checks that bytes may be written up to `end`. No seal is added while the guard lives: who has
+    /// sealed a file finds it as it will stay.
+    fn before_write(&self, end: u64) -> Result<MutexGuard<'_, Seals>, Errno> {
+        let seals = self.seals.lock();
+        check(*seals, Seals::WRITE | Seals::FUTURE_WRITE)?;
         if end > self.content.metadata()?.size_bytes {
-            self.check(Seals::GROW)?;
+            check(*seals, Seals::GROW)?;
         }
+        Ok(seals)
+    }
+}
+
+/// Whether what one of these seals refuses may still be done.
+const fn check(seals: Seals, refused: Seals) -> Result<(), Errno> {
+    if seals.intersects(refused) {
+        Err(Errno::EPERM)
+    } else {
         Ok(())
     }
 }
@@ -93,6 +96,13 @@ impl Inode for MemoryFile {
     }
 
     fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        let executable = Mode::from_low_bits(0o111);
+        let seals = self.seals.lock();
+        if let Some(mode) = change.mode
+            && (mode ^ self.content.metadata()?.mode).intersects(executable)
+        {
+            check(*seals, Seals::EXEC)?;
+        }
         self.content.set_attributes(change)
     }
 
@@ -101,12 +111,12 @@ impl Inode for MemoryFile {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
-        self.check_write(offset.saturating_add(data.len() as u64))?;
+        let _unsealed = self.before_write(offset.saturating_add(data.len() as u64))?;
         self.content.write_at(offset, data)
     }
 
     fn append(&self, data: &[u8]) -> Result<(u64, usize), Errno> {
-        self.check_write(u64::MAX)?;
+        let _unsealed = self.before_write(u64::MAX)?;
         self.content.append(data)
     }
 
@@ -115,20 +125,22 @@ impl Inode for MemoryFile {
     }
 
     fn truncate(&self, size_bytes: u64) -> Result<(), Errno> {
+        let seals = self.seals.lock();
         let now = self.content.metadata()?.size_bytes;
         if size_bytes < now {
-            self.check(Seals::SHRINK)?;
+            check(*seals, Seals::SHRINK)?;
         } else if size_bytes > now {
-            self.check(Seals::GROW)?;
+            check(*seals, Seals::GROW)?;
         }
         self.content.truncate(size_bytes)
     }
 
     fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<(), Errno> {
+        let seals = self.seals.lock();
         match what {
-            Allocation::PunchHole => self.check(Seals::WRITE | Seals::FUTURE_WRITE)?,
+            Allocation::PunchHole => check(*seals, Seals::WRITE | Seals::FUTURE_WRITE)?,
             Allocation::Extend if offset + length > self.content.metadata()?.size_bytes => {
-                self.check(Seals::GROW)?;
+                check(*seals, Seals::GROW)?;
             }
             _ => {}
         }
