@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use locks::Mutex;
 use vfs::Readiness;
 
-use super::{FIRST_PID, Process};
+use super::{Change, FIRST_PID, Process};
 use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::signals::{Recipient, Signal, SignalInfo};
@@ -151,6 +151,10 @@ impl Libos {
         let Some(status) = last else {
             return Then::EndThread;
         };
+        if let Some(own) = thread.principal() {
+            // Nobody else is left who is whoever the process is; its parent asks whose it was.
+            *process.standing.lock() = own.standing;
+        }
         if process.pid == FIRST_PID {
             return Then::EndEnclave(status.shell_status());
         }
@@ -187,7 +191,8 @@ impl Libos {
         }
         if let Some(parent) = ended.parent {
             if let Some(signal) = ended.exit_signal {
-                let info = SignalInfo::from_child(signal, process.pid, status);
+                let user = process.standing().user.real;
+                let info = SignalInfo::from_child(signal, process.pid, user, Change::Ended(status));
                 let _ = self.send_to_process(&parent, signal, info);
             }
             self.wake_waiting(&parent);

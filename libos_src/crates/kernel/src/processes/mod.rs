@@ -15,7 +15,9 @@ pub(crate) use files::ProcessFiles;
 pub(crate) use limits::{Limit, Limits};
 pub(crate) use places::Places;
 pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
-pub(crate) use standing::{CapabilitySets, Ids, Principal, SECURE_KEEP_CAPABILITIES, Standing};
+pub(crate) use standing::{
+    CapabilitySets, Ids, Principal, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE, Standing,
+};
 pub(crate) use stop::Stop;
 pub(crate) use table::{FIRST_PID, ProcessTable, Target};
 pub(crate) use wait::{Change, Children, WaitFor, Waited};

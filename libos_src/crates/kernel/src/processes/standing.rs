@@ -63,6 +63,8 @@ pub(crate) const SECURE_NO_ROOT: u32 = 1;
 const SECURE_NO_FIX_UP: u32 = 4;
 /// `SECBIT_KEEP_CAPS`: who stops being the superuser keeps what is permitted.
 pub(crate) const SECURE_KEEP_CAPABILITIES: u32 = 16;
+/// `SECBIT_NO_CAP_AMBIENT_RAISE`: no capability becomes an ambient one.
+pub(crate) const SECURE_NO_AMBIENT_RAISE: u32 = 64;
 
 impl Principal {
     /// Whether it has a capability.

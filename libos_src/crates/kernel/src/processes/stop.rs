@@ -85,7 +85,8 @@ impl Libos {
             return;
         };
         if !parent.signals.lock().ignores_stops_of_children() {
-            let info = SignalInfo::from_change(Signal::CHLD, process.pid, change);
+            let user = process.standing().user.real;
+            let info = SignalInfo::from_child(Signal::CHLD, process.pid, user, change);
             // A standard signal is pending once, so there is always room.
             let _ = self.send_to_process(&parent, Signal::CHLD, info);
         }

@@ -1,6 +1,5 @@
 //! Waiting for children.
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use hal::Errno;
@@ -51,6 +50,8 @@ pub(crate) struct WaitFor {
 pub(crate) struct Waited {
     /// Which child.
     pub(crate) pid: u32,
+    /// Its user.
+    pub(crate) user: u32,
     /// What happened to it.
     pub(crate) change: Change,
     /// What it and its children have used of processors, if it has ended.
@@ -99,21 +100,28 @@ impl ProcessTable {
             }
             exists = true;
             if let Some(change) = child.change.filter(|&change| wait.wants(change)) {
-                found = Some((pid, change, time_of(child)));
+                found = Some((child.process.clone(), change, time_of(child)));
                 break;
             }
         }
-        let Some((pid, change, time)) = found else {
+        let Some((child, change, time)) = found else {
             return if exists { Ok(None) } else { Err(Errno::ECHILD) };
         };
+        let pid = child.pid;
+        let mut is_forgotten = false;
         if !wait.keeps {
-            let forgotten = take_note(&mut members, pid, change);
-            drop(members);
-            if forgotten.is_some() {
-                *parent.children_time.lock() += time;
-            }
+            is_forgotten = take_note(&mut members, pid, change);
         }
-        Ok(Some(Waited { pid, change, time }))
+        drop(members);
+        if is_forgotten {
+            *parent.children_time.lock() += time;
+        }
+        Ok(Some(Waited {
+            pid,
+            user: child.standing().user.real,
+            change,
+            time,
+        }))
     }
 }
 
@@ -121,13 +129,13 @@ fn time_of(child: &Member) -> Duration {
     child.time + *child.process.children_time.lock()
 }
 
-/// Returns the process if it is forgotten, so that it is dropped without the lock.
-fn take_note(members: &mut Members, pid: u32, change: Change) -> Option<Arc<Process>> {
+/// Whether the process is forgotten. The caller has it, so that it is not dropped under the lock.
+fn take_note(members: &mut Members, pid: u32, change: Change) -> bool {
     if matches!(change, Change::Ended(_)) {
-        return members.forget(pid).map(|member| member.process);
+        return members.forget(pid).is_some();
     }
     if let Some(member) = members.by_pid.get_mut(&pid) {
         member.change = None;
     }
-    None
+    false
 }

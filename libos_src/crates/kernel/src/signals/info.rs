@@ -40,13 +40,8 @@ impl SignalInfo {
         Self::new(signal, SI_TKILL, pid as u64 | (user as u64) << 32)
     }
 
-    /// A child of this process has ended, and its parent learns of it by `signal`.
-    pub(crate) const fn from_child(signal: Signal, pid: u32, status: EndStatus) -> Self {
-        Self::from_change(signal, pid, Change::Ended(status))
-    }
-
-    /// Something happened to a child, which belongs to the superuser.
-    pub(crate) const fn from_change(signal: Signal, pid: u32, change: Change) -> Self {
+    /// Something happened to the child `pid` of this user.
+    pub(crate) const fn from_child(signal: Signal, pid: u32, user: u32, change: Change) -> Self {
         const CLD_EXITED: i32 = 1;
         const CLD_KILLED: i32 = 2;
         const CLD_STOPPED: i32 = 5;
@@ -57,7 +52,7 @@ impl SignalInfo {
             Change::Stopped(by) => (CLD_STOPPED, by.number() as i32),
             Change::Continued => (CLD_CONTINUED, Signal::CONT.number() as i32),
         };
-        let mut info = Self::new(signal, code, pid as u64);
+        let mut info = Self::new(signal, code, pid as u64 | (user as u64) << 32);
         info.fields[1] = status.cast_unsigned() as u64;
         info
     }

@@ -5,7 +5,7 @@ use vfs::Capabilities;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::processes::{CapabilitySets, SECURE_KEEP_CAPABILITIES};
+use crate::processes::{CapabilitySets, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE};
 
 /// `_LINUX_CAPABILITY_VERSION_1`: sets of 32 bits.
 const FIRST_VERSION: u32 = 0x1998_0330;
@@ -126,8 +126,9 @@ pub(super) fn change_ambient(call: &Call<'_>, what: u64, number: u64) -> Outcome
         IS_SET => Ok(call.standing().capabilities.ambient.contains(chosen).into()),
         RAISE => {
             call.change_principal(|who| {
+                let is_forbidden = who.standing.secure_bits & SECURE_NO_AMBIENT_RAISE != 0;
                 let sets = &mut who.standing.capabilities;
-                if !(sets.permitted & sets.inheritable).contains(chosen) {
+                if is_forbidden || !(sets.permitted & sets.inheritable).contains(chosen) {
                     return Err(Errno::EPERM);
                 }
                 sets.ambient |= chosen;

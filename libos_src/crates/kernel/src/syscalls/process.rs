@@ -125,8 +125,9 @@ pub(super) fn waitid(
     if let Some(address) = info.non_null() {
         // As Linux, only the fields that it fills: siginfo_t is longer.
         const FIELDS_BYTES: usize = 28;
-        let record =
-            waited.map(|waited| SignalInfo::from_change(Signal::CHLD, waited.pid, waited.change));
+        let record = waited.map(|waited| {
+            SignalInfo::from_child(Signal::CHLD, waited.pid, waited.user, waited.change)
+        });
         let bytes = record.as_ref().map_or(&[0; FIELDS_BYTES][..], |record| {
             &record.as_bytes()[..FIELDS_BYTES]
         });

@@ -39,6 +39,11 @@ pub(super) fn rt_sigaction(
         None => signals.action(signal),
     };
     drop(signals);
+    if new.is_some_and(|action| action.ignores(signal)) {
+        for thread in call.process.threads() {
+            thread.signals.lock().pending.forget(signal);
+        }
+    }
     if let Some(address) = old.non_null() {
         call.memory().write(address.0, &replaced)?;
     }

@@ -184,6 +184,9 @@ impl State {
             return Err(Errno::EIDRM.into());
         }
         let mut values: Vec<i32> = self.values.iter().map(|one| one.value).collect();
+        let count = values.len();
+        let undo = self.undo.get(&pid).cloned();
+        let mut undo = undo.unwrap_or_else(|| vec![0; count]);
         for operation in list {
             let value = &mut values[usize::from(operation.number)];
             let change = i32::from(operation.change);
@@ -203,17 +206,22 @@ impl State {
                 return Err(Errno::ERANGE.into());
             }
             *value += change;
+            if operation.flags & SEM_UNDO != 0 {
+                let adjustment = &mut undo[usize::from(operation.number)];
+                *adjustment -= change;
+                if !(-VALUE_MAX - 1..=VALUE_MAX).contains(adjustment) {
+                    return Err(Errno::ERANGE.into());
+                }
+            }
         }
         for (semaphore, value) in self.values.iter_mut().zip(values) {
             semaphore.value = value;
         }
-        let count = self.values.len();
         for operation in list {
             self.values[usize::from(operation.number)].last = pid;
-            if operation.flags & SEM_UNDO != 0 {
-                let undo = self.undo.entry(pid).or_insert_with(|| vec![0; count]);
-                undo[usize::from(operation.number)] -= i32::from(operation.change);
-            }
+        }
+        if list.iter().any(|one| one.flags & SEM_UNDO != 0) {
+            self.undo.insert(pid, undo);
         }
         self.operated_at = time;
         Ok(Some(()))
