@@ -11,7 +11,7 @@ use vfs::{
 
 use crate::link::{PlaceLink, TextLink};
 use crate::text::{Subject, Text};
-use crate::{ProcessPlace, ProcessText, Source, SystemText, settings};
+use crate::{ProcessPlace, ProcessText, Source, SystemText, owner, settings};
 
 /// What an inode number is made of: the process (zero for the system) and a number in it.
 pub(crate) const fn inode_number(process: u32, within: u32) -> u64 {
@@ -133,7 +133,7 @@ impl Root {
             target: format!("{process}/task/{thread}").into_bytes(),
         };
         entries.push(("thread-self", Arc::new(itself)));
-        entries.push(("sys", settings::directory()));
+        entries.push(("sys", settings::directory(&*self.source)));
         entries
     }
 }
@@ -144,7 +144,11 @@ impl Inode for Root {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        Ok(directory_metadata(inode_number(0, DIRECTORY), 0o555))
+        Ok(Metadata::fixed(
+            inode_number(0, DIRECTORY),
+            FileType::Directory,
+            Mode::from_low_bits(0o555),
+        ))
     }
 
     fn has_volatile_entries(&self) -> bool {
@@ -244,10 +248,9 @@ impl Inode for ProcessDirectory {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        Ok(directory_metadata(
-            inode_number(self.process, DIRECTORY),
-            0o555,
-        ))
+        let inode = inode_number(self.process, DIRECTORY);
+        let kind = FileType::Directory;
+        owner::metadata(&*self.source, self.process, inode, kind, 0o555)
     }
 
     fn has_volatile_entries(&self) -> bool {
@@ -269,10 +272,8 @@ impl Inode for DescriptorDirectory {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        Ok(directory_metadata(
-            inode_number(self.process, DESCRIPTORS),
-            0o500,
-        ))
+        let inode = inode_number(self.process, DESCRIPTORS);
+        owner::metadata_of_own(&*self.source, self.process, inode, 0o500)
     }
 
     fn has_volatile_entries(&self) -> bool {
@@ -339,7 +340,8 @@ impl Inode for NumberDirectory {
             Numbered::Descriptors => (DESCRIPTOR_TEXTS, 0o500),
             Numbered::Threads => (THREADS, 0o555),
         };
-        Ok(directory_metadata(inode_number(self.process, within), mode))
+        let inode = inode_number(self.process, within);
+        owner::metadata_of_own(&*self.source, self.process, inode, mode)
     }
 
     fn has_volatile_entries(&self) -> bool {
@@ -389,10 +391,6 @@ impl Inode for NumberDirectory {
 
 fn descriptor_inode(process: u32, descriptor: u32) -> u64 {
     inode_number(process, FIRST_DESCRIPTOR.saturating_add(descriptor))
-}
-
-fn directory_metadata(inode: u64, mode: u32) -> Metadata {
-    Metadata::fixed(inode, FileType::Directory, Mode::from_low_bits(mode))
 }
 
 fn find(entries: Vec<(&'static str, Arc<dyn Inode>)>, name: Name<'_>) -> Result<Arc<dyn Inode>> {

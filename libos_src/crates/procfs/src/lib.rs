@@ -23,10 +23,12 @@ extern crate alloc;
 mod directory;
 mod fixed;
 mod link;
+mod owner;
 mod settings;
 mod sys;
 mod text;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -42,6 +44,24 @@ const MAGIC: u64 = 0x9fa0;
 pub trait Source: Send + Sync {
     /// The process on whose behalf this is called.
     fn current_process(&self) -> u32;
+
+    /// User and group who own what `/proc` has of a process: those on whose behalf it acts.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    fn owner(&self, process: u32) -> Result<(u32, u32)>;
+
+    /// Whether others of its user may look into a process (`PR_SET_DUMPABLE`).
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    fn is_dumpable(&self, process: u32) -> Result<bool>;
+
+    /// Checks that the calling thread may look into a process (`ptrace(2)`).
+    ///
+    /// # Errors
+    /// `ESRCH`, `EACCES`.
+    fn check_look_into(&self, process: u32) -> Result<()>;
 
     /// All processes, in ascending order.
     fn processes(&self) -> Vec<u32>;
@@ -89,6 +109,9 @@ pub trait Source: Send + Sync {
     /// `ESRCH`, `ENOENT`.
     fn descriptor_text(&self, process: u32, descriptor: u32) -> Result<Vec<u8>>;
 
+    /// What a setting is now.
+    fn setting(&self, setting: Setting) -> String;
+
     /// A text about the system.
     ///
     /// # Errors
@@ -132,6 +155,11 @@ pub enum ProcessText {
 }
 
 impl ProcessText {
+    /// Whether only those may read it who may look into the process.
+    const fn is_guarded(self) -> bool {
+        matches!(self, Self::Environment | Self::Maps | Self::MapSizes)
+    }
+
     /// Who may read and write the file: a process's owner may change few of its texts.
     const fn mode(self) -> u32 {
         match self {
@@ -153,6 +181,23 @@ pub enum ProcessPlace {
     Root,
     /// `fd/N`: an open file.
     Descriptor(u32),
+}
+
+/// Settings of `/proc/sys` that only the kernel knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// `fs/inotify/max_queued_events`
+    WatchEvents,
+    /// `fs/inotify/max_user_watches`
+    Watches,
+    /// `fs/nr_open`: no limit of descriptors is higher.
+    Descriptors,
+    /// `kernel/domainname`
+    DomainName,
+    /// `kernel/hostname`
+    HostName,
+    /// `kernel/threads-max`
+    Threads,
 }
 
 /// Files in the root.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use vfs::{FileType, Inode, Location, Metadata, Mode, Result};
 
-use crate::{ProcessPlace, Source};
+use crate::{ProcessPlace, Source, owner};
 
 /// A link that is resolved as a path.
 pub(crate) struct TextLink {
@@ -19,6 +19,14 @@ pub(crate) struct PlaceLink {
     pub(crate) inode: u64,
     pub(crate) process: u32,
     pub(crate) place: ProcessPlace,
+}
+
+impl PlaceLink {
+    /// Where it leads, for who may look into the process.
+    fn place(&self) -> Result<Location> {
+        self.source.check_look_into(self.process)?;
+        self.source.process_place(self.process, self.place)
+    }
 }
 
 impl Inode for TextLink {
@@ -45,21 +53,15 @@ impl Inode for PlaceLink {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        Ok(Metadata::fixed(
-            self.inode,
-            FileType::Symlink,
-            Mode::from_low_bits(0o777),
-        ))
+        let kind = FileType::Symlink;
+        owner::metadata(&*self.source, self.process, self.inode, kind, 0o777)
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {
-        let place = self.source.process_place(self.process, self.place)?;
-        Ok(self.source.text_of_place(&place))
+        Ok(self.source.text_of_place(&self.place()?))
     }
 
     fn magic_link(&self) -> Result<Option<Location>> {
-        self.source
-            .process_place(self.process, self.place)
-            .map(Some)
+        self.place().map(Some)
     }
 }

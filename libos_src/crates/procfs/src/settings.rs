@@ -7,26 +7,33 @@ use alloc::vec::Vec;
 use vfs::Inode;
 
 use crate::fixed::Tree;
+use crate::{Setting, Source};
 
 /// Inode numbers of this tree, above those of the root's other entries.
 const FIRST_INODE: u64 = 1 << 20;
 
-const SETTINGS: [(&str, &str); 42] = [
-    ("fs/file-max", "1048576"),
-    ("fs/file-nr", "0\t0\t1048576"),
-    ("fs/inotify/max_queued_events", "16384"),
-    ("fs/inotify/max_user_instances", "128"),
-    ("fs/inotify/max_user_watches", "65536"),
+/// What only the kernel knows.
+const KERNELS: [(&str, Setting); 6] = [
+    ("fs/inotify/max_queued_events", Setting::WatchEvents),
+    ("fs/inotify/max_user_watches", Setting::Watches),
+    ("fs/nr_open", Setting::Descriptors),
+    ("kernel/domainname", Setting::DomainName),
+    ("kernel/hostname", Setting::HostName),
+    ("kernel/threads-max", Setting::Threads),
+];
+
+/// What is always so. A limit that is not kept is the highest number that Linux takes.
+const SETTINGS: [(&str, &str); 36] = [
+    ("fs/file-max", "9223372036854775807"),
+    ("fs/file-nr", "0\t0\t9223372036854775807"),
+    ("fs/inotify/max_user_instances", "2147483647"),
     ("fs/lease-break-time", "45"),
-    ("fs/nr_open", "1048576"),
     ("fs/pipe-max-size", "1048576"),
     ("fs/pipe-user-pages-hard", "0"),
-    ("fs/pipe-user-pages-soft", "16384"),
+    ("fs/pipe-user-pages-soft", "0"),
     ("fs/protected_hardlinks", "0"),
     ("kernel/cap_last_cap", "40"),
     ("kernel/core_pattern", "core"),
-    ("kernel/domainname", "(none)"),
-    ("kernel/hostname", "occlum"),
     ("kernel/msgmax", "8192"),
     ("kernel/msgmnb", "16384"),
     ("kernel/msgmni", "4096"),
@@ -45,10 +52,9 @@ const SETTINGS: [(&str, &str); 42] = [
     ("kernel/shmmax", "18446744073692774399"),
     ("kernel/shmmni", "4096"),
     ("kernel/tainted", "0"),
-    ("kernel/threads-max", "65536"),
     ("kernel/version", "#1 SMP"),
     ("net/core/somaxconn", "4096"),
-    ("vm/max_map_count", "65530"),
+    ("vm/max_map_count", "2147483647"),
     ("vm/mmap_min_addr", "65536"),
     ("vm/nr_hugepages", "0"),
     ("vm/overcommit_memory", "0"),
@@ -56,9 +62,10 @@ const SETTINGS: [(&str, &str); 42] = [
     ("vm/swappiness", "0"),
 ];
 
-/// The directory.
-pub(crate) fn directory() -> Arc<dyn Inode> {
-    let texts = SETTINGS.map(|(path, text)| (path, text.to_string()));
-    let texts: Vec<(&'static str, String)> = texts.into();
+/// The directory, as settings are now.
+pub(crate) fn directory(source: &dyn Source) -> Arc<dyn Inode> {
+    let fixed = SETTINGS.map(|(path, text)| (path, text.to_string()));
+    let kernels = KERNELS.map(|(path, setting)| (path, source.setting(setting)));
+    let texts: Vec<(&'static str, String)> = fixed.into_iter().chain(kernels).collect();
     Tree::of(FIRST_INODE, &texts).into_directory()
 }

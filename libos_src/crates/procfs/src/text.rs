@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use vfs::{Errno, FileType, Inode, Metadata, Mode, OpenFlags, Result};
 
-use crate::{ProcessText, Source, SystemText};
+use crate::{ProcessText, Source, SystemText, owner};
 
 /// A file of `/proc`.
 pub(crate) struct Text {
@@ -37,22 +37,32 @@ impl Inode for Text {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        let mode = match self.subject {
-            Subject::Process(_, text) => text.mode(),
-            _ => 0o444,
+        let (kind, source) = (FileType::Regular, &*self.source);
+        let (process, mode) = match self.subject {
+            Subject::System(_) => {
+                return Ok(Metadata::fixed(
+                    self.inode,
+                    kind,
+                    Mode::from_low_bits(0o444),
+                ));
+            }
+            Subject::Process(process, text) => (process, text.mode()),
+            Subject::Descriptor(process, _) => (process, 0o444),
         };
-        Ok(Metadata::fixed(
-            self.inode,
-            FileType::Regular,
-            Mode::from_low_bits(mode),
-        ))
+        owner::metadata(source, process, self.inode, kind, mode)
     }
 
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
         let text = match self.subject {
             Subject::System(text) => self.source.system_text(text)?,
-            Subject::Process(process, text) => self.source.process_text(process, text)?,
+            Subject::Process(process, text) => {
+                if text.is_guarded() {
+                    self.source.check_look_into(process)?;
+                }
+                self.source.process_text(process, text)?
+            }
             Subject::Descriptor(process, descriptor) => {
+                self.source.check_look_into(process)?;
                 self.source.descriptor_text(process, descriptor)?
             }
         };

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use devfs::{DevFs, Random};
-use procfs::{ProcFs, ProcessPlace, ProcessText, Source, SystemText};
+use procfs::{ProcFs, ProcessPlace, ProcessText, Setting, Source, SystemText};
 use tmpfs::TmpFs;
 use vfs::{
     Access, Capabilities, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow,
@@ -520,6 +520,22 @@ impl Source for Kernel {
         7
     }
 
+    fn owner(&self, process: u32) -> vfs::Result<(u32, u32)> {
+        Ok((process * 100, process * 10))
+    }
+
+    fn is_dumpable(&self, process: u32) -> vfs::Result<bool> {
+        Ok(process == 7)
+    }
+
+    fn check_look_into(&self, process: u32) -> vfs::Result<()> {
+        if process == 7 {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+
     fn processes(&self) -> Vec<u32> {
         vec![1, 7]
     }
@@ -567,6 +583,10 @@ impl Source for Kernel {
         text
     }
 
+    fn setting(&self, setting: Setting) -> String {
+        format!("{setting:?}")
+    }
+
     fn system_text(&self, text: SystemText) -> vfs::Result<Vec<u8>> {
         Ok(format!("{text:?}").into_bytes())
     }
@@ -595,7 +615,7 @@ fn proc_shows_the_caller_and_its_files() {
         String::from_utf8(content[..length].to_vec()).expect("text")
     };
     assert_eq!(read("/proc/self/status"), "7 Status");
-    assert_eq!(read("/proc/1/maps"), "1 Maps");
+    assert_eq!(read("/proc/1/mounts"), "1 Mounts");
     assert_eq!(read("/proc/cpuinfo"), "Processors");
     assert_eq!(read("/proc/mounts"), "7 Mounts");
     assert_eq!(read("/proc/self/exe"), "content");
@@ -650,6 +670,30 @@ fn proc_shows_the_caller_and_its_files() {
     assert_eq!(read("/proc/self/fdinfo/3"), "pos:\t3\n");
     assert_eq!(read("/proc/thread-self/status"), "7 Status");
     assert_eq!(read("/proc/sys/kernel/ostype"), "Linux\n");
+    assert_eq!(read("/proc/sys/kernel/hostname"), "HostName\n");
+    for guarded in ["maps", "smaps", "environ", "fdinfo/3"] {
+        let path = format!("/proc/1/{guarded}");
+        let opened = view.open(None, path.as_bytes(), OpenFlags::empty(), mode(0));
+        let refused = [Errno::EACCES, Errno::ENOENT];
+        assert!(
+            opened.is_err_and(|error| refused.contains(&error)),
+            "{path}"
+        );
+    }
+    for link in ["exe", "cwd", "root"] {
+        assert_eq!(
+            error(&view, &format!("/proc/1/{link}")),
+            Errno::EACCES,
+            "{link}"
+        );
+    }
+    let owner = |path: &str| {
+        let metadata = place(&view, path).metadata().expect(path);
+        (metadata.user, metadata.group)
+    };
+    assert_eq!(owner("/proc/7/environ"), (700, 70));
+    assert_eq!(owner("/proc/1"), (100, 10));
+    assert_eq!(owner("/proc/1/environ"), (0, 0), "nobody may look into it");
     assert!(
         list("/proc").ends_with("self mounts thread-self sys 1 7"),
         "{}",

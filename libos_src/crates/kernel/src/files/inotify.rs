@@ -14,9 +14,9 @@ use vfs::{
 };
 
 /// Events that wait at most; then one says that others were lost.
-const EVENTS_MAX: usize = 16384;
+pub(crate) const EVENTS_MAX: usize = 16384;
 /// `/proc/sys/fs/inotify/max_user_watches`, as far as our heap goes.
-const WATCHES_MAX: usize = 8192;
+pub(crate) const WATCHES_MAX: usize = 8192;
 /// `struct inotify_event` without the name.
 const HEADER_BYTES: usize = 16;
 /// Names are filled up to a multiple of the header.

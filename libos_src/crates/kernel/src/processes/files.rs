@@ -1,7 +1,7 @@
 //! The texts of `/proc` (proc(5)): what is true inside the enclave, nothing of the host.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -9,11 +9,14 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
-use procfs::{ProcessPlace, ProcessText, Source, SystemText};
+use locks::Mutex;
+use procfs::{ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
 use super::{Principal, Process, ProcessTable, Standing};
+use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX};
 use crate::libos::Slots;
+use crate::syscalls::HostNames;
 use crate::terminals::Terminals;
 
 /// Answers what `/proc` asks.
@@ -22,6 +25,8 @@ pub(crate) struct ProcessFiles {
     processes: Arc<ProcessTable>,
     slots: Arc<Slots>,
     terminals: Arc<Terminals>,
+    names: Arc<Mutex<HostNames>>,
+    threads_max: u32,
 }
 
 const PAGE_BYTES: u64 = hal::PAGE_SIZE;
@@ -34,12 +39,16 @@ impl ProcessFiles {
         processes: Arc<ProcessTable>,
         slots: Arc<Slots>,
         terminals: Arc<Terminals>,
+        names: Arc<Mutex<HostNames>>,
+        threads_max: u32,
     ) -> Arc<Self> {
         Arc::new(Self {
             machine,
             processes,
             slots,
             terminals,
+            names,
+            threads_max,
         })
     }
 
@@ -275,6 +284,31 @@ impl Source for ProcessFiles {
         self.caller().map_or(0, |process| process.pid)
     }
 
+    fn owner(&self, process: u32) -> Result<(u32, u32), Errno> {
+        let standing = self.process(process)?.standing();
+        Ok((standing.user.effective, standing.group.effective))
+    }
+
+    fn is_dumpable(&self, process: u32) -> Result<bool, Errno> {
+        Ok(self.process(process)?.is_dumpable.load(Ordering::Relaxed))
+    }
+
+    fn check_look_into(&self, process: u32) -> Result<(), Errno> {
+        let target = self.process(process)?;
+        let caller = self.slots.process_and_thread(self.machine.this_thread());
+        let (caller, thread) = caller.ok_or(Errno::EACCES)?;
+        if caller.pid == process {
+            return Ok(());
+        }
+        let principal = thread.principal();
+        let principal = principal.map_or_else(|| caller.principal(), |own| *own);
+        if principal.may_look_into(&target) {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+
     fn processes(&self) -> Vec<u32> {
         self.processes.pids()
     }
@@ -311,6 +345,9 @@ impl Source for ProcessFiles {
         let process = self.process(process)?;
         match text {
             ProcessText::Name => {
+                if self.current_process() != process.pid {
+                    return Err(Errno::EINVAL);
+                }
                 let first = process.thread(process.pid).ok_or(Errno::ESRCH)?;
                 let new = new.strip_suffix(b"\n").unwrap_or(new);
                 let mut name = [0; 16];
@@ -395,6 +432,18 @@ impl Source for ProcessFiles {
         match self.caller() {
             Some(process) => process.places().view.read().path_of(place),
             None => Vec::new(),
+        }
+    }
+
+    fn setting(&self, setting: Setting) -> String {
+        let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match setting {
+            Setting::WatchEvents => EVENTS_MAX.to_string(),
+            Setting::Watches => WATCHES_MAX.to_string(),
+            Setting::Descriptors => DESCRIPTORS_MAX.to_string(),
+            Setting::DomainName => name(&self.names.lock().domain),
+            Setting::HostName => name(&self.names.lock().host),
+            Setting::Threads => self.threads_max.to_string(),
         }
     }
 

@@ -2,8 +2,12 @@
 //!
 //! The user and group for files are in the process's [`vfs::Viewpoint`]; here is the rest.
 
+use core::sync::atomic::Ordering;
+
 use hal::Errno;
 use vfs::{Capabilities, Credentials};
+
+use super::Process;
 
 /// Whose a process is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -235,17 +239,26 @@ impl Standing {
             || self.can(Capabilities::KILL)
     }
 
-    /// Whether it may look into a process of `target` (`ptrace(2)`) or set its limits.
-    pub(crate) fn may_look_into(&self, target: &Self) -> bool {
-        let is_same = |own: Ids, their: Ids| {
-            [their.real, their.effective, their.saved]
-                .iter()
-                .all(|&id| id == own.real)
-        };
-        let is_theirs = is_same(self.user, target.user) && is_same(self.group, target.group);
-        let has_more = !(self.capabilities.permitted).contains(target.capabilities.permitted);
-        (is_theirs && !has_more) || self.can(Capabilities::TRACE)
+    /// Whether it may look into another process by its real ids (`ptrace(2)`).
+    pub(crate) fn may_look_into(&self, target: &Process) -> bool {
+        let ids = (self.user.real, self.group.real);
+        let is_theirs = may_look(ids, self.capabilities.permitted, target);
+        is_theirs || self.can(Capabilities::TRACE)
     }
+}
+
+/// Whether somebody with these ids of user and group, and these capabilities, may look into a process.
+fn may_look(ids: (u32, u32), capabilities: Capabilities, target: &Process) -> bool {
+    let standing = target.standing();
+    let is_same = |own: u32, their: Ids| {
+        [their.real, their.effective, their.saved]
+            .iter()
+            .all(|&id| id == own)
+    };
+    is_same(ids.0, standing.user)
+        && is_same(ids.1, standing.group)
+        && capabilities.contains(standing.capabilities.permitted)
+        && target.is_dumpable.load(Ordering::Relaxed)
 }
 
 /// The ids of one sort.

@@ -92,7 +92,10 @@ pub(super) fn clone(
     thread_pointer: u64,
 ) -> Outcome {
     const CLONE_BOTH_TIDS: u64 = CLONE_PIDFD | CLONE_PARENT_SETTID;
-    if flags & CLONE_BOTH_TIDS == CLONE_BOTH_TIDS || flags & CLONE_PIDFD & CLONE_DETACHED != 0 {
+    const CLONE_DETACHED_PIDFD: u64 = CLONE_PIDFD | CLONE_DETACHED;
+    if flags & CLONE_BOTH_TIDS == CLONE_BOTH_TIDS
+        || flags & CLONE_DETACHED_PIDFD == CLONE_DETACHED_PIDFD
+    {
         return Err(Errno::EINVAL.into());
     }
     new_task(
@@ -372,6 +375,8 @@ fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<Address
     });
     let adjustment = parent.score_adjustment.load(Ordering::Relaxed);
     child.score_adjustment.store(adjustment, Ordering::Relaxed);
+    let is_dumpable = parent.is_dumpable.load(Ordering::Relaxed);
+    child.is_dumpable.store(is_dumpable, Ordering::Relaxed);
     child
 }
 

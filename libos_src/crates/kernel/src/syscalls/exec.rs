@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use hal::{Errno, LogLevel, UserRegs};
-use vfs::{Follow, PATH_MAX_BYTES};
+use vfs::{Access, Follow, PATH_MAX_BYTES};
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
@@ -217,7 +217,14 @@ fn become_program(
     if is_other || invocation.run_as.is_secure {
         libos.processes.set_death_signal(process.pid, None);
     }
-    process.is_dumpable.store(!is_other, Ordering::Relaxed);
+    let ids = before.standing;
+    let acts_for_others =
+        ids.user.real != ids.user.effective || ids.group.real != ids.group.effective;
+    let place = invocation.program.file.location();
+    let is_readable = (place.metadata())
+        .is_ok_and(|metadata| before.credentials.check(&metadata, Access::READ).is_ok());
+    let is_dumpable = !acts_for_others && is_readable;
+    process.is_dumpable.store(is_dumpable, Ordering::Relaxed);
     let program = ProgramRecord {
         executable: invocation.program.file.location().clone(),
         arguments: invocation.argv,

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::Deref;
+use core::sync::atomic::Ordering;
 
 use hal::Errno;
 use locks::RwLockReadGuard;
@@ -67,8 +68,12 @@ impl Call<'_> {
         &self,
         change: impl FnOnce(&mut Principal) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        let mut principal = self.principal();
+        let before = self.principal();
+        let mut principal = before.clone();
         let value = change(&mut principal)?;
+        if before.is_hidden_as(&principal) {
+            self.process.is_dumpable.store(false, Ordering::Relaxed);
+        }
         let is_own = self.thread.principal().is_some() || self.process.thread_count() > 1;
         if is_own {
             self.thread.set_principal(Some(Box::new(principal)));
@@ -93,6 +98,6 @@ impl Call<'_> {
 
     /// Whether the calling thread may look into another process.
     pub(super) fn may_look_into(&self, process: &Arc<Process>) -> bool {
-        Arc::ptr_eq(process, self.process) || self.standing().may_look_into(&process.standing())
+        Arc::ptr_eq(process, self.process) || self.standing().may_look_into(process)
     }
 }

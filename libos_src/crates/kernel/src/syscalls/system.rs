@@ -16,8 +16,8 @@ const NAME_MAX_BYTES: usize = FIELD_BYTES - 1;
 
 /// What the machine that programs see is called.
 pub(crate) struct HostNames {
-    host: Vec<u8>,
-    domain: Vec<u8>,
+    pub(crate) host: Vec<u8>,
+    pub(crate) domain: Vec<u8>,
 }
 
 impl Default for HostNames {
