@@ -165,9 +165,7 @@ pub trait Machine: Sync {
     /// the features in use.
     fn xstate_size(&self) -> usize;
     /// The features that an XSAVE area of this machine may hold, as in XCR0; at least x87 and SSE.
-    fn xstate_features(&self) -> u64 {
-        3
-    }
+    fn xstate_features(&self) -> u64;
     /// Saves the extended state of this thread's interrupted user context; returns the bytes
     /// written.
     ///

@@ -330,6 +330,10 @@ impl Machine for EnclaveMachine {
         xstate::size()
     }
 
+    fn xstate_features(&self) -> u64 {
+        ThreadPage::current().get(page::XFRM)
+    }
+
     fn save_xstate(&self, out: &mut [u8]) -> usize {
         xstate::save(out)
     }

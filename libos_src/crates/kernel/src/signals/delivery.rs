@@ -14,7 +14,7 @@ use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::memory::PageFault;
 use crate::processes::{EndStatus, Process};
-use crate::threads::{Deadline, Thread};
+use crate::threads::{AfterFault, Deadline, Thread};
 use crate::tracing;
 
 /// A system call that a signal stopped before it had done anything.
@@ -109,8 +109,13 @@ impl Libos {
         let mut is_absent = false;
         if info.vector == Vector::PAGE_FAULT {
             let fault = memory.fault_in(info.address, access_of(info.error));
-            if thread.may_try_again(fault, info.address) {
-                return Then::Return;
+            match thread.after_fault(fault, info.address) {
+                AfterFault::TryAgain => return Then::Return,
+                AfterFault::GiveUp => {
+                    let reason = "the host keeps a page from it that it has";
+                    return self.killed_by(task, Signal::SEGV, reason);
+                }
+                AfterFault::Signal => {}
             }
             is_absent = fault == PageFault::Absent;
         }

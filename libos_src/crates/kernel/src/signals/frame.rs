@@ -273,15 +273,23 @@ fn restore_state(space: &AddressSpace, machine: &dyn Machine, at: u64) -> Result
         && space
             .read_bytes(at + size as u64, 4)
             .is_ok_and(|magic| magic == FP_XSTATE_MAGIC2);
-    let mut area = if is_extended {
-        space.read_bytes(at, size)?
+    const X87_AND_SSE: u64 = 3;
+    let components_at = LEGACY_BYTES..LEGACY_BYTES + size_of::<u64>();
+    let (mut area, features) = if is_extended {
+        (space.read_bytes(at, size)?, marks.features)
     } else {
-        // Only x87 and SSE, as FXSAVE has them.
-        let mut area = legacy;
-        area.resize(XSAVE_HEADER_END, 0);
-        area[LEGACY_BYTES] = 3;
-        area
+        // As FXSAVE has them.
+        (legacy, X87_AND_SSE)
     };
+    // What the frame does not have is as at program start.
+    area.resize(machine.xstate_size(), 0);
+    let mut components = [0; size_of::<u64>()];
+    components.copy_from_slice(&area[components_at.clone()]);
+    let components = match is_extended {
+        true => u64::from_le_bytes(components) & features,
+        false => features,
+    };
+    area[components_at].copy_from_slice(&components.to_le_bytes());
     area[SOFTWARE_BYTES_AT..LEGACY_BYTES].fill(0);
     machine.restore_xstate(&area).map_err(|_| Errno::EFAULT)
 }

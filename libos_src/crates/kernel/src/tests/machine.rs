@@ -14,6 +14,9 @@ use hal::{
 
 /// The user region.
 pub(super) const USER: Range<u64> = 0x1_0000..0x201_0000;
+/// The extended state of a CPU with AVX, and its features.
+pub(super) const XSTATE_BYTES: usize = 832;
+pub(super) const XSTATE_FEATURES: u64 = 7;
 /// TCSs.
 pub(super) const THREADS: u32 = 4;
 
@@ -48,6 +51,8 @@ pub(super) struct TestMachine {
     pub(super) liar: Mutex<Option<Liar>>,
     /// What is left of the kernel's heap.
     pub(super) heap_left: AtomicUsize,
+    /// The extended state of the program, of whichever thread.
+    pub(super) xstate: Mutex<[u8; XSTATE_BYTES]>,
     permits: [(Mutex<bool>, Condvar); THREADS as usize],
     start: Instant,
 }
@@ -78,6 +83,7 @@ impl TestMachine {
             host_signals: AtomicU64::new(0),
             liar: Mutex::default(),
             heap_left: AtomicUsize::new(usize::MAX),
+            xstate: Mutex::new([0; XSTATE_BYTES]),
             permits: Default::default(),
             start: Instant::now(),
         }))
@@ -379,20 +385,23 @@ impl Machine for TestMachine {
     }
 
     fn xstate_size(&self) -> usize {
-        576
+        XSTATE_BYTES
+    }
+
+    fn xstate_features(&self) -> u64 {
+        XSTATE_FEATURES
     }
 
     fn save_xstate(&self, out: &mut [u8]) -> usize {
-        out[..576].fill(0);
-        576
+        let state = self.xstate.lock().expect("not poisoned");
+        out[..XSTATE_BYTES].copy_from_slice(&*state);
+        XSTATE_BYTES
     }
 
     fn restore_xstate(&self, area: &[u8]) -> Result<(), Fault> {
-        if area.len() < 576 {
-            Err(Fault { address: 0 })
-        } else {
-            Ok(())
-        }
+        let state = area.try_into().map_err(|_| Fault { address: 0 })?;
+        *self.xstate.lock().expect("not poisoned") = state;
+        Ok(())
     }
 
     fn has_heap_room(&self, bytes: usize) -> bool {

@@ -296,3 +296,101 @@ fn a_signal_that_comes_back_with_the_old_mask_is_delivered() {
 
     assert_eq!(world.regs.rip, HANDLER, "again");
 }
+
+/// What a handler makes of the extended state in its frame; what the program has afterwards.
+fn state_after(change: impl FnOnce(&World, u64)) -> (Next, Vec<u8>) {
+    const STATE_AT: u64 = CONTEXT_AT + 40 + 184;
+    let mut world = World::new();
+    handle(&mut world, USR1, 0);
+    let before = std::array::from_fn(|at| at as u8);
+    *world.machine.xstate.lock().expect("not poisoned") = before;
+    world.serve(TGKILL, &[1, 1, USR1]);
+    let state = u64::from_le_bytes(world.get(world.regs.rsp + STATE_AT));
+    let features = world.get::<8>(state + 472);
+    assert_eq!(u64::from_le_bytes(features), machine::XSTATE_FEATURES);
+    let memory = world.process.memory();
+    // XSTATE_BV: all components are in use.
+    let components = machine::XSTATE_FEATURES.to_le_bytes();
+    memory.copy_out(state + 512, &components).expect("writable");
+    change(&world, state);
+
+    world.regs.rsp += 8;
+    let next = world.serve(SIGRETURN, &[]);
+
+    let after = world.machine.xstate.lock().expect("not poisoned").to_vec();
+    (next, after)
+}
+
+#[test]
+fn a_frame_without_marks_brings_back_what_fxsave_has() {
+    let (next, after) = state_after(|world, state| {
+        let memory = world.process.memory();
+        memory.copy_out(state + 464, &[0; 4]).expect("writable");
+    });
+
+    assert_eq!(next, Next::Return);
+    assert_eq!(
+        after[..464],
+        std::array::from_fn::<_, 464, _>(|at| at as u8)
+    );
+    assert_eq!(after[512..520], 3u64.to_le_bytes());
+    assert_eq!(after[520..], [0; machine::XSTATE_BYTES - 520]);
+}
+
+#[test]
+fn a_frame_that_says_less_brings_back_what_it_says() {
+    let (next, after) = state_after(|world, state| {
+        let memory = world.process.memory();
+        // Features, the size of the area, and the mark behind it.
+        memory
+            .copy_out(state + 472, &3u64.to_le_bytes())
+            .expect("writable");
+        memory
+            .copy_out(state + 480, &576u32.to_le_bytes())
+            .expect("writable");
+        memory.copy_out(state + 576, b"EXPF").expect("writable");
+    });
+
+    assert_eq!(next, Next::Return);
+    assert_eq!(after[512..520], 3u64.to_le_bytes());
+    assert_eq!(after[576..], [0; machine::XSTATE_BYTES - 576]);
+}
+
+#[test]
+fn a_frame_as_it_was_made_brings_back_everything() {
+    let (next, after) = state_after(|_, _| {});
+
+    assert_eq!(next, Next::Return);
+    assert_eq!(after[512..520], machine::XSTATE_FEATURES.to_le_bytes());
+    assert_eq!(
+        after[520..],
+        std::array::from_fn::<_, { machine::XSTATE_BYTES - 520 }, _>(|at| (at + 520) as u8)
+    );
+}
+
+#[test]
+fn a_host_that_keeps_a_page_away_does_not_choose_when_a_handler_runs() {
+    let mut world = World::new();
+    handle(&mut world, SEGV, 0);
+    let info = ExceptionInfo {
+        vector: Vector::PAGE_FAULT,
+        error: 6,
+        address: world.page,
+    };
+
+    let mut times = 0;
+    let end = loop {
+        match world.libos.exception(&mut world.regs, info) {
+            Next::Return if times < 5000 => times += 1,
+            next => break next,
+        }
+        assert_ne!(world.regs.rip, HANDLER, "after {times} faults");
+    };
+
+    assert_eq!(end, Next::ExitProcess(128 + 11));
+    assert!(
+        world.log().contains("the host keeps a page"),
+        "{}",
+        world.log()
+    );
+}

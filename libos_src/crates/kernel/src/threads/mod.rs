@@ -19,6 +19,6 @@ pub(crate) use processor_time::ProcessorTime;
 pub(crate) use robust::release_robust_list;
 pub(crate) use scheduler::Scheduler;
 pub(crate) use scheduling::{Attributes, Scheduling};
-pub(crate) use thread::Thread;
+pub(crate) use thread::{AfterFault, Thread};
 pub(crate) use timer_slack::TimerSlack;
 pub(crate) use wait::{Deadline, Wake, duration_of};

@@ -58,9 +58,21 @@ struct Own {
     places: Option<Places>,
 }
 
-/// How often in a row a thread may meet a fault at the same address of a page that is there, before
-/// it is told. Other threads cause a few; a host that keeps the page away would cause any number.
+/// How often in a row a thread may meet a fault at the same address of a page that is there. Other
+/// threads cause a few; a host that keeps the page away, or makes faults up, causes any number.
 const PATIENCE: u32 = 1000;
+
+/// What becomes of an instruction that met a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterFault {
+    /// It runs again.
+    TryAgain,
+    /// The program gets a signal: it may not do that.
+    Signal,
+    /// The process ends, and nothing of it is asked before: it may do that, and the host does not let
+    /// it. A handler would run where the host likes.
+    GiveUp,
+}
 
 /// The thread has not begun to run.
 const NO_NUMBER: u32 = u32::MAX;
@@ -177,8 +189,8 @@ impl Thread {
         self.needs_look.load(Ordering::Relaxed) && self.needs_look.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether it runs the instruction again that met a page fault.
-    pub(crate) fn may_try_again(&self, fault: PageFault, address: u64) -> bool {
+    /// What becomes of the instruction that met a page fault.
+    pub(crate) fn after_fault(&self, fault: PageFault, address: u64) -> AfterFault {
         let mut stuck = self.stuck.lock();
         let (before, times) = *stuck;
         *stuck = match fault {
@@ -186,11 +198,11 @@ impl Thread {
             PageFault::Present => (address, 1),
             PageFault::Moved | PageFault::Served | PageFault::Refused | PageFault::Absent => (0, 0),
         };
-        let is_there = matches!(
-            fault,
-            PageFault::Moved | PageFault::Served | PageFault::Present
-        );
-        is_there && stuck.1 <= PATIENCE
+        match fault {
+            PageFault::Refused | PageFault::Absent => AfterFault::Signal,
+            _ if stuck.1 <= PATIENCE => AfterFault::TryAgain,
+            _ => AfterFault::GiveUp,
+        }
     }
 
     /// It runs now, on this enclave thread; returns how it goes on.
