@@ -10,6 +10,10 @@ pub(crate) struct Instruction {
     pub(crate) len: usize,
     /// What it may do.
     pub(crate) kind: Kind,
+    /// Whether the CPU may go on at the next one.
+    pub(crate) goes_on: bool,
+    /// Whether it does nothing at all.
+    pub(crate) is_nop: bool,
 }
 
 /// What an instruction may do.
@@ -36,6 +40,9 @@ impl Instruction {
         Some(Self {
             len,
             kind: kind(&decoded, bytes),
+            goes_on: !matches!(decoded.opcode(), Opcode::JMP | Opcode::RETURN),
+            // With F3 it is PAUSE, with which a loop may begin.
+            is_nop: decoded.opcode() == Opcode::NOP && bytes.first() != Some(&0xf3),
         })
     }
 }
@@ -137,6 +144,49 @@ mod tests {
         assert_eq!(kind_of(&[0x75, 0xfe]), Kind::ShortBranch(-2));
         assert_eq!(kind_of(&[0xf2, 0xeb, 4]), Kind::ShortBranch(4));
         assert_eq!(kind_of(&[0xe3, 0x7f]), Kind::ShortBranch(127));
+    }
+
+    #[test]
+    fn nothing_follows_a_return_or_a_jump() {
+        let goes_on = |code: &[u8]| Instruction::decode(code).map(|one| one.goes_on);
+
+        for code in [
+            &[0xc3][..],
+            &[0xf3, 0xc3],
+            &[0xc2, 8, 0],
+            &[0xeb, 4],
+            &[0xe9, 0, 0, 0, 0],
+            &[0xff, 0xe0],
+        ] {
+            assert_eq!(goes_on(code), Some(false), "{code:x?}");
+        }
+        for code in [
+            &[0x75, 4][..],
+            &[0xe8, 0, 0, 0, 0],
+            &[0x0f, 0x05],
+            &[0xff, 0xd0],
+            &[0xe3, 0],
+        ] {
+            assert_eq!(goes_on(code), Some(true), "{code:x?}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_padding_is_none() {
+        let is_nop = |code: &[u8]| Instruction::decode(code).map(|one| one.is_nop);
+
+        for code in [
+            &[0x90][..],
+            &[0x66, 0x90],
+            &[0x0f, 0x1f, 0x00],
+            &[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(is_nop(code), Some(true), "{code:x?}");
+        }
+        let endbr64 = [0xf3, 0x0f, 0x1e, 0xfa];
+        for code in [&endbr64[..], &[0xf3, 0x90], &[0x87, 0xc0], &[0x41, 0x90]] {
+            assert_eq!(is_nop(code), Some(false), "{code:x?}");
+        }
     }
 
     #[test]

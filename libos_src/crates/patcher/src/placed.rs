@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::jump::{JUMP_BYTES, TooFar, displacement, is_near};
 use crate::plan::Plan;
-use crate::site::Site;
+use crate::site::{SHORT_JUMP_BYTES, Site};
 
 /// `lea rcx, [rip + rel32]`.
 const LEA_BYTES: usize = 7;
@@ -33,9 +33,12 @@ pub struct Placed {
 
 impl Placed {
     pub(crate) fn new(plan: Arc<Plan>, text: u64, stubs: u64) -> Result<Self, TooFar> {
-        let first = plan.sites().next().map_or(0, Site::offset);
-        let last = plan.sites().last().map_or(0, Site::next);
-        let low = stubs.min(text + first);
+        let written = plan.sites().flat_map(Site::written);
+        let written = written.filter(|range| !range.is_empty());
+        let (first, last) = written.fold((u64::MAX, 0), |(first, last), range| {
+            (first.min(range.start), last.max(range.end))
+        });
+        let low = stubs.min(text + first.min(last));
         let high = (stubs + plan.stubs_len()).max(text + last);
         if i32::try_from(high - low).is_err() {
             return Err(TooFar);
@@ -43,13 +46,20 @@ impl Placed {
         Ok(Self { plan, text, stubs })
     }
 
-    /// The jumps to write into the text: where, and what.
+    /// The jumps to the stubs, to write into the text: where, and what.
     pub fn jumps(&self) -> impl Iterator<Item = (u64, [u8; JUMP_BYTES])> + '_ {
         self.plan.with_stubs().iter().map(|(site, stub)| {
-            let from = self.text + site.offset();
+            let from = self.text + site.jump();
             let [d0, d1, d2, d3] = displacement(from + JUMP_BYTES as u64, self.stubs + stub);
             (from, [0xe9, d0, d1, d2, d3])
         })
+    }
+
+    /// The short jumps to some of them, to write when those are there.
+    pub fn short_jumps(&self) -> impl Iterator<Item = (u64, [u8; SHORT_JUMP_BYTES])> + '_ {
+        self.plan
+            .sites()
+            .filter_map(|site| Some((self.text + site.offset(), site.short_jump()?)))
     }
 
     /// The code of all stubs, which go on at the LibOS's `entry`. It is a part of the plan's
@@ -79,10 +89,22 @@ impl Placed {
         code
     }
 
-    /// The address that the program knows for `address`, if that is in a stub: the instruction
-    /// itself for a moved one, the `syscall` for what comes after them.
+    /// The address that the program knows for `address`, if that is in a stub or on the way there:
+    /// the instruction itself for a moved one, the `syscall` for what comes after them.
     #[must_use]
     pub fn program_address(&self, address: u64) -> Option<u64> {
+        self.address_in_stub(address)
+            .or_else(|| self.address_in_padding(address))
+    }
+
+    fn address_in_padding(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.text)?;
+        let mut sites = self.plan.sites();
+        let site = sites.find(|site| site.jump() == offset)?;
+        Some(self.text + site.offset())
+    }
+
+    fn address_in_stub(&self, address: u64) -> Option<u64> {
         let offset = address.checked_sub(self.stubs)?;
         let sites = self.plan.with_stubs();
         let behind = sites.partition_point(|(_, stub)| *stub <= offset);

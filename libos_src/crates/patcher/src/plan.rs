@@ -3,12 +3,16 @@
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::branches::{OPCODE_BYTES, Targets};
 use crate::jump::TooFar;
 use crate::placed::{Placed, stub_bytes};
 use crate::site::Site;
 use crate::window::{self, AFTER_BYTES, BEFORE_BYTES};
+
+/// Two sites that are further apart have no padding in common.
+const REACH_BYTES: u64 = 512;
 
 /// How much text is read at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -41,16 +45,19 @@ impl Plan {
             &mut read,
             |code, base, own| {
                 let calls = own.filter(|&at| matches!(code.get(at..), Some([0x0f, 0x05, ..])));
-                sites.extend(calls.filter_map(|at| window::site(code, at, base)));
+                for at in calls {
+                    let site = window::site(code, at, base, |site| is_free(&sites, site));
+                    sites.extend(site);
+                }
             },
         )?;
-        let targets = Targets::new(sites.iter().flat_map(Site::inside).collect());
+        let targets = Targets::new(sites.iter().flat_map(Site::forbidden).collect());
         if !targets.is_empty() {
             let mut hit = Vec::new();
             each_chunk(len, OPCODE_BYTES + 3, 3, &mut read, |code, base, _| {
                 hit.extend(targets.hit_by(code, base));
             })?;
-            sites.retain(|site| !hit.iter().any(|target| site.inside().contains(target)));
+            sites.retain(|site| !hit.iter().any(|&target| site.forbids(target)));
         }
         Ok(Self::new(sites))
     }
@@ -110,6 +117,23 @@ impl Plan {
     }
 }
 
+/// Whether a site writes and moves nothing that one of those before it does.
+fn is_free(before: &[Site], site: &Site) -> bool {
+    let uses = |site: &Site| {
+        let [_, padding] = site.written();
+        [site.offset()..site.next(), padding]
+    };
+    let overlaps = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
+    let mut near =
+        (before.iter().rev()).take_while(|other| other.next() + REACH_BYTES > site.offset());
+    !near.any(|other| {
+        let used = uses(other);
+        uses(site)
+            .iter()
+            .any(|range| used.iter().any(|other| overlaps(range, other)))
+    })
+}
+
 /// Calls `look` on each chunk of a text with up to `before` and `after` bytes around it: the code,
 /// its offset, and which part of it is the chunk's own.
 fn each_chunk<E>(
@@ -117,7 +141,7 @@ fn each_chunk<E>(
     before: usize,
     after: usize,
     read: &mut impl FnMut(u64, &mut [u8]) -> Result<(), E>,
-    mut look: impl FnMut(&[u8], u64, core::ops::Range<usize>),
+    mut look: impl FnMut(&[u8], u64, Range<usize>),
 ) -> Result<(), E> {
     let mut buffer = vec![0; len.min(CHUNK_BYTES + (before + after) as u64) as usize];
     for at in (0..len).step_by(CHUNK_BYTES as usize) {

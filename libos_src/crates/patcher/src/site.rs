@@ -8,6 +8,9 @@ use crate::jump::JUMP_BYTES;
 /// Bytes of the `syscall` instruction.
 pub(crate) const SYSCALL_BYTES: usize = 2;
 
+/// Bytes of a `jmp rel8` (Intel SDM vol. 2A, "JMP", opcode EB cb).
+pub(crate) const SHORT_JUMP_BYTES: usize = 2;
+
 /// The most instructions that move: each has a byte at least, and four of them are too few.
 const MOVED_MAX: usize = JUMP_BYTES;
 /// The most bytes that move: one byte was missing when the longest instruction came.
@@ -22,6 +25,9 @@ pub enum Shape {
     One,
     /// Several short instructions, none of which is known as the target of a branch.
     Several,
+    /// One instruction of two to four bytes, in the place of which a short jump goes to a long one
+    /// in padding near by.
+    Short,
 }
 
 /// A system call that can be patched, by its offset in the text.
@@ -31,9 +37,30 @@ pub struct Site {
     moved: [u8; MOVED_BYTES_MAX],
     /// The length of each moved instruction; zeros behind the last.
     lens: [u8; MOVED_MAX],
+    /// Where the long jump is, counted from the first moved instruction, if that has no room for it.
+    padding: Option<i16>,
 }
 
 impl Site {
+    /// A site whose one moved instruction, of `len` bytes at the start of `code`, is too short for a
+    /// jump, and that has room for one at `padding`, counted from there. `None` when a short jump
+    /// does not get there, or has no room either.
+    pub(crate) fn short(offset: u64, code: &[u8], len: usize, padding: i16) -> Option<Self> {
+        i8::try_from(padding - SHORT_JUMP_BYTES as i16).ok()?;
+        if !(SHORT_JUMP_BYTES..JUMP_BYTES).contains(&len) {
+            return None;
+        }
+        let mut site = Self {
+            offset,
+            moved: [0; MOVED_BYTES_MAX],
+            lens: [0; MOVED_MAX],
+            padding: Some(padding),
+        };
+        site.moved.get_mut(..len)?.copy_from_slice(code.get(..len)?);
+        site.lens[0] = len as u8;
+        Some(site)
+    }
+
     /// A site whose moved instructions have the lengths `lens` and lie at the start of `code`.
     /// `None` when they are too few or too many.
     pub(crate) fn new(
@@ -49,6 +76,7 @@ impl Site {
             offset,
             moved: [0; MOVED_BYTES_MAX],
             lens: [0; MOVED_MAX],
+            padding: None,
         };
         site.moved
             .get_mut(..total)?
@@ -74,6 +102,9 @@ impl Site {
     /// What the code looks like.
     #[must_use]
     pub fn shape(&self) -> Shape {
+        if self.padding.is_some() {
+            return Shape::Short;
+        }
         match (self.lens, self.moved[0]) {
             ([5, 0, ..], 0xb8) => Shape::MoveNumber,
             ([_, 0, ..], _) => Shape::One,
@@ -103,16 +134,56 @@ impl Site {
         core::iter::once(0).chain(ends)
     }
 
+    /// Where the jump to the stub is: at its first moved instruction, or in padding near by.
+    #[must_use]
+    pub fn jump(&self) -> u64 {
+        let distance = self.padding.unwrap_or(0);
+        self.offset.wrapping_add_signed(distance.into())
+    }
+
+    /// The jump that leads from the first moved instruction to the one to the stub, if there are two.
+    pub(crate) fn short_jump(&self) -> Option<[u8; SHORT_JUMP_BYTES]> {
+        let distance = self.padding? - SHORT_JUMP_BYTES as i16;
+        // `short` has seen that it is one.
+        Some([0xeb, i8::try_from(distance).ok()?.cast_unsigned()])
+    }
+
     /// The starts of moved instructions that will lie inside the jump.
     pub(crate) fn covered(&self) -> impl Iterator<Item = u64> {
         self.starts()
-            .filter(|start| (1..JUMP_BYTES as u64).contains(start))
+            .filter(|start| (1..self.written_len()).contains(start))
             .map(|start| self.offset + start)
     }
 
-    /// What will lie inside the jump. Nothing may lead there, not even past a prefix.
-    pub(crate) const fn inside(&self) -> Range<u64> {
-        self.offset + 1..self.offset + JUMP_BYTES as u64
+    /// What will be written, in order of what it is for: from the first moved instruction on, and in
+    /// padding.
+    pub(crate) fn written(&self) -> [Range<u64>; 2] {
+        let first = self.offset..self.offset + self.written_len();
+        let second = match self.padding {
+            Some(_) => self.jump()..self.jump() + JUMP_BYTES as u64,
+            None => 0..0,
+        };
+        [first, second]
+    }
+
+    /// Where nothing may lead: what will lie inside a jump, not even past a prefix, and padding.
+    pub(crate) fn forbidden(&self) -> impl Iterator<Item = u64> + use<> {
+        let [first, second] = self.written();
+        (first.start + 1..first.end).chain(second)
+    }
+
+    /// Whether nothing may lead there.
+    pub(crate) fn forbids(&self, target: u64) -> bool {
+        let [first, second] = self.written();
+        (first.start + 1..first.end).contains(&target) || second.contains(&target)
+    }
+
+    /// Bytes that are written from the first moved instruction on.
+    const fn written_len(&self) -> u64 {
+        match self.padding {
+            Some(_) => SHORT_JUMP_BYTES as u64,
+            None => JUMP_BYTES as u64,
+        }
     }
 
     fn moved_len(&self) -> usize {
@@ -138,6 +209,30 @@ mod tests {
         assert_eq!((site.syscall(), site.next()), (0x108, 0x10a));
         assert_eq!(site.shape(), Shape::Several);
         assert_eq!(site.moved(), code);
+    }
+
+    #[test]
+    fn a_short_site_writes_two_bytes_and_five_in_padding() {
+        // xor eax, eax; then syscall
+        let site = Site::short(0x100, &[0x31, 0xc0], 2, -20).expect("near enough");
+
+        assert_eq!(site.shape(), Shape::Short);
+        assert_eq!(site.short_jump(), Some([0xeb, 0xea]));
+        assert_eq!(site.written(), [0x100..0x102, 0xec..0xf1]);
+        assert_eq!(site.covered().next(), None);
+        let forbidden: Vec<u64> = site.forbidden().collect();
+        assert_eq!(forbidden, [0x101, 0xec, 0xed, 0xee, 0xef, 0xf0]);
+        assert!(forbidden.iter().all(|&at| site.forbids(at)));
+        assert!(!site.forbids(0x100) && !site.forbids(0x102) && !site.forbids(0xf1));
+        assert_eq!((site.syscall(), site.next()), (0x102, 0x104));
+    }
+
+    #[test]
+    fn a_short_jump_goes_128_bytes_back_or_127_on() {
+        let at = |padding| Site::short(0x100, &[0x89, 0xd0], 2, padding);
+
+        assert!(at(-126).is_some() && at(129).is_some());
+        assert!(at(-127).is_none() && at(130).is_none());
     }
 
     #[test]

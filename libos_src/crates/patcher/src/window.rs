@@ -15,10 +15,15 @@ const SYNC_BYTES: usize = 64;
 const NEAR_BYTES: usize = SYNC_BYTES + 32;
 /// Bytes around a `syscall` in which a jump through a table keeps several instructions from moving.
 const TABLE_BYTES: usize = 512;
+/// How far a short jump reaches, about: padding is looked for no further away.
+const PADDING_BYTES: usize = 136;
 /// Bytes before a `syscall` that must be there.
-pub(crate) const BEFORE_BYTES: usize = TABLE_BYTES;
+pub(crate) const BEFORE_BYTES: usize = TABLE_BYTES + PADDING_BYTES;
 /// Bytes from a `syscall` on that must be there.
-pub(crate) const AFTER_BYTES: usize = TABLE_BYTES;
+pub(crate) const AFTER_BYTES: usize = TABLE_BYTES + PADDING_BYTES;
+
+/// What compilers align code to that only jumps lead to.
+const ALIGNMENT: u64 = 16;
 
 /// From where a short branch reaches what moves.
 const BRANCH_BYTES: usize = 128 + NEAR_BYTES;
@@ -26,21 +31,94 @@ const BRANCH_BYTES: usize = 128 + NEAR_BYTES;
 /// System call numbers from here on do not exist; a larger constant means that the bytes are data.
 const NUMBERS: u32 = 1024;
 
-/// The site whose `syscall` is at `at` in `code`, which lies at `base`.
+/// The site whose `syscall` is at `at` in `code`, which lies at `base`, if it is `free` to be one.
 ///
-/// Near code is taken into account: no short branch leads into the jump, and no jump through a
+/// Near code is taken into account: no short branch leads where none may, and no jump through a
 /// table is near enough to come from the same `switch`. Far code is not.
-pub(crate) fn site(code: &[u8], at: usize, base: u64) -> Option<Site> {
+pub(crate) fn site(
+    code: &[u8],
+    at: usize,
+    base: u64,
+    free: impl Fn(&Site) -> bool,
+) -> Option<Site> {
     let near = at.saturating_sub(NEAR_BYTES);
-    let site = Window::new(&code[near..], at - near).site(base + near as u64)?;
-    let around = at.saturating_sub(TABLE_BYTES)..code.len().min(at + TABLE_BYTES);
-    if site.covered().next().is_some() && code[around].array_windows().any(is_table_jump) {
-        return None;
+    let before = Window::new(&code[near..], at - near).before()?;
+    let is_good = |site: &Site| free(site) && !is_branched_to(code, base, site);
+    let site = before.site(base + near as u64).filter(|site| {
+        let may_be_switched_to = site.covered().next().is_some() && has_table_jump(code, at);
+        !may_be_switched_to && is_good(site)
+    });
+    site.or_else(|| {
+        let start = before.last().filter(|&start| before.movable[start])?;
+        let len = before.end - start;
+        let offset = near + start;
+        paddings(code, base, offset).find_map(|padding| {
+            let distance = padding as i64 - offset as i64;
+            let distance = i16::try_from(distance).ok()?;
+            let site = Site::short(base + offset as u64, &code[offset..], len, distance)?;
+            (is_good(&site) && !has_table_jump(code, padding)).then_some(site)
+        })
+    })
+}
+
+/// Whether a short branch leads where none may.
+fn is_branched_to(code: &[u8], base: u64, site: &Site) -> bool {
+    site.written().into_iter().any(|range| {
+        let at = range.start.saturating_sub(base) as usize;
+        let first = at.saturating_sub(BRANCH_BYTES);
+        let end = code.len().min(at + BRANCH_BYTES) - first;
+        let mut branches = Window::new(&code[first..], end).branches(base + first as u64);
+        !range.is_empty() && branches.any(|target| site.forbids(target))
+    })
+}
+
+/// Where padding begins in `code`, which lies at `base`, that has room for a jump and is near the
+/// offset `from`: instructions that do nothing, after one that goes elsewhere, up to where compilers
+/// align what only jumps lead to.
+fn paddings(code: &[u8], base: u64, from: usize) -> impl Iterator<Item = usize> {
+    let first = from.saturating_sub(PADDING_BYTES).max(1);
+    let end = code.len().min(from + PADDING_BYTES);
+    (first..end).filter(move |&at| {
+        // Most bytes begin nothing of the kind.
+        matches!(code[at], 0x90 | 0x0f | 0x66 | 0x2e | 0xcc)
+            && is_padding(code, base, at)
+            && !is_reached_from_before(code, at)
+    })
+}
+
+/// Whether what does nothing goes on from here to where code is aligned, which is far enough. What
+/// begins at such a place is no padding: a function may begin with instructions that do nothing.
+fn is_padding(code: &[u8], base: u64, start: usize) -> bool {
+    let to_end = (base + start as u64).wrapping_neg() % ALIGNMENT;
+    let end = start + to_end as usize;
+    if end < start + JUMP_BYTES {
+        return false;
     }
-    let first = at.saturating_sub(BRANCH_BYTES);
-    let end = code.len().min(at + BRANCH_BYTES) - first;
-    let mut branches = Window::new(&code[first..], end).branches(base + first as u64);
-    (!branches.any(|target| site.inside().contains(&target))).then_some(site)
+    let mut at = start;
+    while at < end {
+        at += match code.get(at..end) {
+            Some([0xcc, ..]) => 1,
+            Some(rest) => match Instruction::decode(rest) {
+                Some(one) if one.is_nop => one.len,
+                _ => return false,
+            },
+            None => return false,
+        };
+    }
+    true
+}
+
+/// Whether the CPU may come here from the instruction before, or nobody knows what that is.
+fn is_reached_from_before(code: &[u8], at: usize) -> bool {
+    let near = at.saturating_sub(NEAR_BYTES);
+    let before = Window::new(&code[near..], at - near).before();
+    before.is_none_or(|before| before.last().is_none_or(|last| before.goes_on[last]))
+}
+
+/// Whether a jump through a table is within reach of a `switch`.
+fn has_table_jump(code: &[u8], at: usize) -> bool {
+    let around = at.saturating_sub(TABLE_BYTES)..code.len().min(at + TABLE_BYTES);
+    code[around].array_windows().any(is_table_jump)
 }
 
 /// `jmp r64` and `jmp [base + index * scale]`, as compilers make them of a `switch`.
@@ -75,39 +153,24 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The site before the `syscall` that comes after the stretch, which lies at `base`; if all
-    /// ways of reading the code agree on it.
-    fn site(self, base: u64) -> Option<Site> {
-        let (code, at) = (self.code, self.end);
-        let mut lens = [0; NEAR_BYTES];
-        let mut movable = [false; NEAR_BYTES];
+    /// The instructions of the stretch. `None` if one may be only half inside.
+    fn before(self) -> Option<Before<'a>> {
+        let mut before = Before {
+            code: self.code,
+            end: self.end,
+            lens: [0; NEAR_BYTES],
+            movable: [false; NEAR_BYTES],
+            goes_on: [true; NEAR_BYTES],
+        };
         for (start, instruction) in self {
-            if start + instruction.len > at {
+            if start + instruction.len > before.end {
                 return None;
             }
-            lens[start] = instruction.len;
-            movable[start] = instruction.kind == Kind::Movable;
+            before.lens[start] = instruction.len;
+            before.movable[start] = instruction.kind == Kind::Movable;
+            before.goes_on[start] = instruction.goes_on;
         }
-        let mut first = at;
-        let mut moved = [0; JUMP_BYTES];
-        let mut count = 0;
-        while at - first < JUMP_BYTES {
-            let floor = first.saturating_sub(Instruction::LEN_MAX);
-            let mut before = (floor..first).filter(|&start| lens[start] == first - start);
-            let start = before.next()?;
-            if before.next().is_some() || !movable[start] {
-                return None;
-            }
-            *moved.get_mut(count)? = lens[start];
-            count += 1;
-            first = start;
-        }
-        let site = Site::new(
-            base + first as u64,
-            &code[first..],
-            moved[..count].iter().rev().copied(),
-        )?;
-        has_number(site.moved()).then_some(site)
+        Some(before)
     }
 
     /// Where the short branches lead, for a stretch that lies at `base`.
@@ -119,6 +182,52 @@ impl<'a> Window<'a> {
             }
             _ => None,
         })
+    }
+}
+
+/// The instructions before a place in the code.
+struct Before<'a> {
+    /// From the first of them on.
+    code: &'a [u8],
+    /// Where the place is.
+    end: usize,
+    /// The length of the instruction that may start there, or 0.
+    lens: [usize; NEAR_BYTES],
+    movable: [bool; NEAR_BYTES],
+    goes_on: [bool; NEAR_BYTES],
+}
+
+impl Before<'_> {
+    /// The start of the instruction that ends at `end`, if all ways of reading the code agree on it.
+    fn ending_at(&self, end: usize) -> Option<usize> {
+        let floor = end.saturating_sub(Instruction::LEN_MAX);
+        let mut starts = (floor..end).filter(|&start| self.lens[start] == end - start);
+        let start = starts.next()?;
+        starts.next().is_none().then_some(start)
+    }
+
+    /// The start of the last one.
+    fn last(&self) -> Option<usize> {
+        self.ending_at(self.end)
+    }
+
+    /// The site whose `syscall` is at the place, for code that lies at `base`.
+    fn site(&self, base: u64) -> Option<Site> {
+        let mut first = self.end;
+        let mut moved = [0; JUMP_BYTES];
+        let mut count = 0;
+        while self.end - first < JUMP_BYTES {
+            let start = self.ending_at(first).filter(|&start| self.movable[start])?;
+            *moved.get_mut(count)? = self.lens[start];
+            count += 1;
+            first = start;
+        }
+        let site = Site::new(
+            base + first as u64,
+            &self.code[first..],
+            moved[..count].iter().rev().copied(),
+        )?;
+        has_number(site.moved()).then_some(site)
     }
 }
 

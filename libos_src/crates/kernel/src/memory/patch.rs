@@ -222,6 +222,12 @@ impl AddressSpace {
         for (address, jump) in placed.jumps() {
             written += u64::from(self.machine.copy_out(address, &jump).is_ok());
         }
+        if written == placed.jumps().count() as u64 {
+            // They lead into what is there now.
+            for (address, jump) in placed.short_jumps() {
+                let _ = self.machine.copy_out(address, &jump);
+            }
+        }
         written
     }
 }
