@@ -8,8 +8,12 @@ use hal::UserRegs;
 /// Bytes that the entry code puts below the program's registers: sixteen XMM registers and padding.
 pub(crate) const VECTORS_SIZE: usize = 264;
 
-/// AC and TF: flags that would make the LibOS itself trap.
-const UNWANTED_FLAGS: u64 = 0x4_0100;
+/// TF, DF, NT, AC and ID: flags that change what the LibOS's instructions do, or that nothing but
+/// POPFQ sets. The LibOS runs without them.
+const UNWANTED_FLAGS: u64 = 0x24_4500;
+
+/// From how many bytes on the repeated string instructions are faster than a loop.
+const REPEAT_FROM: usize = 1024;
 
 global_asm!(
     include_str!("entry.s"),
@@ -27,6 +31,7 @@ global_asm!(
     VECTORS_SIZE = const VECTORS_SIZE,
     REGS_SIZE = const size_of::<UserRegs>(),
     UNWANTED_FLAGS = const UNWANTED_FLAGS,
+    REPEAT_FROM = const REPEAT_FROM,
     REGS_RIP = const offset_of!(UserRegs, rip),
     REGS_RFLAGS = const offset_of!(UserRegs, rflags),
     REGS_FS_BASE = const offset_of!(UserRegs, fs_base),
@@ -100,6 +105,18 @@ unsafe extern "C" {
     /// Loads the extended state from the thread page.
     pub(crate) fn restore_extended_state();
 
+    /// Copies upwards: ranges that overlap need the destination below the source, or 32 bytes at
+    /// most. Returns the destination.
+    pub(crate) fn enclave_copy(destination: *mut u8, source: *const u8, size: usize) -> *mut u8;
+    /// Copies at least 16 bytes downwards: for a destination above the source. Returns it.
+    pub(crate) fn enclave_copy_back(
+        destination: *mut u8,
+        source: *const u8,
+        size: usize,
+    ) -> *mut u8;
+    /// Fills bytes. Returns the destination.
+    pub(crate) fn enclave_fill(destination: *mut u8, byte: i32, size: usize) -> *mut u8;
+
     pub(crate) fn user_copy(destination: u64, source: u64, length: u64) -> u64;
     pub(crate) fn user_fill(destination: u64, byte: u64, length: u64) -> u64;
     pub(crate) fn user_load(address: u64) -> Access;
@@ -107,19 +124,51 @@ unsafe extern "C" {
     pub(crate) fn user_compare_exchange(address: u64, current: u32, new: u32) -> Access;
 
     fn access_copy();
+    fn access_copy_end();
     fn access_fill();
+    fn access_fill_end();
     fn access_load();
     fn access_store();
     fn access_compare_exchange();
-    fn landing_count();
+    fn landing_failed();
     fn landing_fault();
 }
 
-/// Instructions of the LibOS that may meet a fault in the program's memory, and where they go on.
-pub(crate) static FIXUPS: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 5] = [
-    (access_copy, landing_count),
-    (access_fill, landing_count),
-    (access_load, landing_fault),
-    (access_store, landing_fault),
-    (access_compare_exchange, landing_fault),
+/// Code of the LibOS that may meet a fault in the program's memory.
+pub(crate) struct Fixup {
+    first: unsafe extern "C" fn(),
+    /// Behind the last instruction. `None`: there is one.
+    end: Option<unsafe extern "C" fn()>,
+    landing: unsafe extern "C" fn(),
+}
+
+impl Fixup {
+    const fn new(
+        first: unsafe extern "C" fn(),
+        end: Option<unsafe extern "C" fn()>,
+        landing: unsafe extern "C" fn(),
+    ) -> Self {
+        Self {
+            first,
+            end,
+            landing,
+        }
+    }
+
+    /// Where an instruction goes on that met a fault, if it is one of these.
+    pub(crate) fn landing(&self, rip: u64) -> Option<u64> {
+        let address = |function: unsafe extern "C" fn()| function as usize as u64;
+        let first = address(self.first);
+        let end = self.end.map_or(first + 1, address);
+        (first..end).contains(&rip).then(|| address(self.landing))
+    }
+}
+
+/// All of them.
+pub(crate) static FIXUPS: [Fixup; 5] = [
+    Fixup::new(access_copy, Some(access_copy_end), landing_failed),
+    Fixup::new(access_fill, Some(access_fill_end), landing_failed),
+    Fixup::new(access_load, None, landing_fault),
+    Fixup::new(access_store, None, landing_fault),
+    Fixup::new(access_compare_exchange, None, landing_fault),
 ];

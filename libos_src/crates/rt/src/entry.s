@@ -27,6 +27,128 @@
     movaps [rsp + 240], xmm15
     .endm
 
+// Copies RDX bytes from RSI to RDI. If they overlap, RDI is the lower one, or there are 32 at most.
+// It changes RAX, RCX, RDX, RSI, RDI, XMM0 to XMM4, and no memory but the destination.
+//
+// REP MOVSB is the fastest way for many bytes, but it takes long to begin, and on AMD's CPUs it
+// copies byte by byte when the destination is less than a line ahead of the source within a page.
+    .macro COPY
+    cmp rdx, 32
+    ja 12f
+    cmp edx, 16
+    jae 11f
+    cmp edx, 8
+    jae 10f
+    cmp edx, 4
+    jae 9f
+    test edx, edx
+    jz 19f
+    movzx eax, byte ptr [rsi]
+    mov ecx, edx
+    shr ecx, 1
+    movzx ecx, byte ptr [rsi + rcx]
+    movzx esi, byte ptr [rsi + rdx - 1]
+    mov [rdi], al
+    mov [rdi + rdx - 1], sil
+    shr edx, 1
+    mov [rdi + rdx], cl
+    jmp 19f
+9:  mov eax, [rsi]
+    mov ecx, [rsi + rdx - 4]
+    mov [rdi], eax
+    mov [rdi + rdx - 4], ecx
+    jmp 19f
+10: mov rax, [rsi]
+    mov rcx, [rsi + rdx - 8]
+    mov [rdi], rax
+    mov [rdi + rdx - 8], rcx
+    jmp 19f
+11: movups xmm0, [rsi]
+    movups xmm1, [rsi + rdx - 16]
+    movups [rdi], xmm0
+    movups [rdi + rdx - 16], xmm1
+    jmp 19f
+12: cmp rdx, {REPEAT_FROM}
+    jb 13f
+    mov eax, edi
+    sub eax, esi
+    dec eax
+    and eax, 0xfff
+    cmp eax, 62
+    jbe 13f
+    mov rcx, rdx
+    rep movsb
+    jmp 19f
+    // The last 16 bytes, which may overlap those before them, come last.
+13: movups xmm4, [rsi + rdx - 16]
+    lea rax, [rdi + rdx - 16]
+    sub rdx, 64
+    jb 15f
+14: movups xmm0, [rsi]
+    movups xmm1, [rsi + 16]
+    movups xmm2, [rsi + 32]
+    movups xmm3, [rsi + 48]
+    movups [rdi], xmm0
+    movups [rdi + 16], xmm1
+    movups [rdi + 32], xmm2
+    movups [rdi + 48], xmm3
+    add rsi, 64
+    add rdi, 64
+    sub rdx, 64
+    jae 14b
+15: add rdx, 48
+    jle 17f
+16: movups xmm0, [rsi]
+    movups [rdi], xmm0
+    add rsi, 16
+    add rdi, 16
+    sub rdx, 16
+    ja 16b
+17: movups [rax], xmm4
+19:
+    .endm
+
+// Fills RDX bytes at RDI with SIL. It changes RAX, RCX, RDX, RDI, XMM0, and no other memory.
+    .macro FILL
+    movzx eax, sil
+    mov rcx, 0x0101010101010101
+    imul rax, rcx
+    cmp rdx, 16
+    jae 12f
+    cmp edx, 8
+    jae 11f
+    cmp edx, 4
+    jae 10f
+    test edx, edx
+    jz 19f
+    mov [rdi], al
+    mov [rdi + rdx - 1], al
+    shr edx, 1
+    mov [rdi + rdx], al
+    jmp 19f
+10: mov [rdi], eax
+    mov [rdi + rdx - 4], eax
+    jmp 19f
+11: mov [rdi], rax
+    mov [rdi + rdx - 8], rax
+    jmp 19f
+12: cmp rdx, {REPEAT_FROM}
+    jb 13f
+    mov rcx, rdx
+    rep stosb
+    jmp 19f
+13: movq xmm0, rax
+    punpcklqdq xmm0, xmm0
+    movups [rdi + rdx - 16], xmm0
+    sub rdx, 16
+    jbe 19f
+14: movups [rdi], xmm0
+    add rdi, 16
+    sub rdx, 16
+    ja 14b
+19:
+    .endm
+
     .section .text.entry, "ax"
 
 // ---- EENTER: RAX = CSSA, RBX = TCS, RCX = where EEXIT goes, RDI RSI RDX = the host's.
@@ -216,7 +338,6 @@ syscall_entry:
     push rbx
     push rax
     inc qword ptr gs:[{PATCHED_SYSCALLS}]
-    cld
     test r11d, {UNWANTED_FLAGS}
     jnz 2f
 1:  SAVE_VECTORS
@@ -261,14 +382,25 @@ return_window:
     movaps xmm14, [rsp + 224]
     movaps xmm15, [rsp + 240]
     add rsp, {VECTORS_SIZE}
-    // IRET is illegal in an enclave, so the last jump goes through the thread page.
+    // Most often it is there already, and writing it is slow.
     mov rax, [rsp + {REGS_FS_BASE}]
-    wrfsbase rax
-    mov rax, [rsp + {REGS_RIP}]
+    rdfsbase rcx
+    cmp rax, rcx
+    jne 4f
+    // IRET is illegal in an enclave, so the last jump goes through the thread page.
+1:  mov rax, [rsp + {REGS_RIP}]
     mov gs:[{USER_RIP}], rax
-    push qword ptr [rsp + {REGS_RFLAGS}]
-    popfq
-    pop rax
+    mov eax, [rsp + {REGS_RFLAGS}]
+    test eax, {UNWANTED_FLAGS}
+    jnz 3f
+    // The LibOS has none of these set, so only the arithmetic flags differ. POPFQ is slow, too.
+    mov ecx, eax
+    shr ecx, 11
+    mov ah, al
+    mov al, cl
+    add al, 0x7f                // overflows if the program's operation did
+    sahf
+2:  pop rax
     pop rbx
     pop rcx
     pop rdx
@@ -285,6 +417,11 @@ return_window:
     mov r15, [rsp + 64]
     mov rsp, [rsp]
     jmp qword ptr gs:[{USER_RIP}]
+3:  push rax
+    popfq
+    jmp 2b
+4:  wrfsbase rax
+    jmp 1b
     .globl return_window_end
 return_window_end:
     .globl return_interrupted
@@ -331,27 +468,59 @@ restore_extended_state:
     xrstor64 gs:[{XSAVE}]
     ret
 
-// ---- User memory. A fault at one of the labels `access_*` goes on at its landing.
-// fn user_copy(destination, source, length) -> bytes not copied
+// ---- Memory. A fault of the program's at one of the labels `access_*`, or between two of them, goes
+// on at its landing. The enclave's own may meet none.
+// fn user_copy(destination, source, length) -> 0 if all was copied
     .globl user_copy
 user_copy:
-    mov rcx, rdx
     .globl access_copy
 access_copy:
-    rep movsb
-    .globl landing_count
-landing_count:
-    mov rax, rcx
+    COPY
+    .globl access_copy_end
+access_copy_end:
+    xor eax, eax
     ret
-// fn user_fill(destination, byte, length) -> bytes not filled
+// fn user_fill(destination, byte, length) -> 0 if all was filled
     .globl user_fill
 user_fill:
-    mov rcx, rdx
-    mov eax, esi
     .globl access_fill
 access_fill:
-    rep stosb
-    jmp landing_count
+    FILL
+    .globl access_fill_end
+access_fill_end:
+    xor eax, eax
+    ret
+    .globl landing_failed
+landing_failed:
+    mov eax, 1
+    ret
+// fn enclave_copy(destination, source, length) -> destination, as COPY
+    .globl enclave_copy
+enclave_copy:
+    mov r8, rdi
+    COPY
+    mov rax, r8
+    ret
+// fn enclave_copy_back(destination, source, length) -> destination; the destination is the higher one,
+// and there are 16 bytes at least.
+    .globl enclave_copy_back
+enclave_copy_back:
+    mov rax, rdi
+    movups xmm1, [rsi]
+1:  movups xmm0, [rsi + rdx - 16]
+    movups [rdi + rdx - 16], xmm0
+    sub rdx, 16
+    cmp rdx, 16
+    ja 1b
+    movups [rdi], xmm1
+    ret
+// fn enclave_fill(destination, byte, length) -> destination
+    .globl enclave_fill
+enclave_fill:
+    mov r8, rdi
+    FILL
+    mov rax, r8
+    ret
 // fn user_load(address) -> (value, fault)
     .globl user_load
 user_load:

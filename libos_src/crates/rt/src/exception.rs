@@ -85,10 +85,7 @@ fn saved_registers(thread: ThreadPage) -> u64 {
 
 /// Where a LibOS instruction that may fault goes on.
 fn landing(rip: u64) -> Option<u64> {
-    FIXUPS
-        .iter()
-        .find(|(access, _)| *access as usize as u64 == rip)
-        .map(|(_, landing)| *landing as usize as u64)
+    FIXUPS.iter().find_map(|fixup| fixup.landing(rip))
 }
 
 /// Sends the thread to `exception_entry`. The program was running, so the kernel stack is empty.

@@ -1,48 +1,28 @@
 //! The memory functions that the compiler calls, and two symbols that the prebuilt `core` asks for.
-//!
-//! `rep movsb` and `rep stosb` are fast on every CPU that has SGX2 (ERMS, FSRM).
 
-use core::arch::asm;
+use crate::entry;
 
 /// # Safety
 /// As C's `memcpy`.
 #[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(destination: *mut u8, source: *const u8, size: usize) -> *mut u8 {
     // SAFETY: the caller promises that both ranges are valid and do not overlap.
-    unsafe {
-        asm!(
-            "rep movsb",
-            inout("rdi") destination => _,
-            inout("rsi") source => _,
-            inout("rcx") size => _,
-            options(nostack, preserves_flags)
-        );
-    }
-    destination
+    unsafe { entry::enclave_copy(destination, source, size) }
 }
 
 /// # Safety
 /// As C's `memmove`.
 #[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memmove(destination: *mut u8, source: *const u8, size: usize) -> *mut u8 {
-    if (destination as usize).wrapping_sub(source as usize) >= size {
-        // SAFETY: the destination does not begin inside the source, so forwards is right.
-        return unsafe { memcpy(destination, source, size) };
+    let distance = (destination as usize).wrapping_sub(source as usize);
+    if distance >= size || size <= 32 {
+        // SAFETY: the caller promises that both ranges are valid. The destination does not begin
+        // inside the source, so upwards is right, or they are short.
+        return unsafe { entry::enclave_copy(destination, source, size) };
     }
-    // SAFETY: the caller promises that both ranges are valid; backwards is right when the
-    // destination begins inside the source. The direction flag is clear again after.
-    unsafe {
-        asm!(
-            "std",
-            "rep movsb",
-            "cld",
-            inout("rdi") destination.wrapping_add(size).wrapping_sub(1) => _,
-            inout("rsi") source.wrapping_add(size).wrapping_sub(1) => _,
-            inout("rcx") size => _,
-            options(nostack, preserves_flags)
-        );
-    }
-    destination
+    // SAFETY: the caller promises that both ranges are valid; downwards is right when the destination
+    // begins inside the source, and they are not short.
+    unsafe { entry::enclave_copy_back(destination, source, size) }
 }
 
 /// # Safety
@@ -50,16 +30,7 @@ unsafe extern "C" fn memmove(destination: *mut u8, source: *const u8, size: usiz
 #[cfg_attr(enclave, unsafe(no_mangle))]
 unsafe extern "C" fn memset(destination: *mut u8, byte: i32, size: usize) -> *mut u8 {
     // SAFETY: the caller promises that the range is valid.
-    unsafe {
-        asm!(
-            "rep stosb",
-            inout("rdi") destination => _,
-            inout("rcx") size => _,
-            in("al") byte as u8,
-            options(nostack, preserves_flags)
-        );
-    }
-    destination
+    unsafe { entry::enclave_fill(destination, byte, size) }
 }
 
 /// # Safety
@@ -123,4 +94,92 @@ extern "C" fn rust_eh_personality() {}
 #[cfg_attr(enclave, unsafe(export_name = "_Unwind_Resume"))]
 extern "C" fn unwind_resume() -> ! {
     panic!("unwinding in an enclave")
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    crate::enclave!(no_boot);
+
+    /// There is no enclave here.
+    fn no_boot(_: &crate::Boot) -> Result<crate::Program, hal::StartError> {
+        unreachable!("nobody enters")
+    }
+
+    /// Around each number of bytes at which the code goes another way, and the long ways.
+    fn sizes() -> impl Iterator<Item = usize> {
+        (0..200).chain(1000..1060).chain([4096, 5001])
+    }
+
+    fn bytes(size: usize) -> Vec<u8> {
+        (0..size).map(|at| (at * 7 + at / 251) as u8).collect()
+    }
+
+    #[test]
+    fn bytes_move_as_a_slice_moves_them_however_the_ranges_overlap() {
+        for size in sizes() {
+            for (from, to) in [
+                (0, 0),
+                (3, 0),
+                (0, 5),
+                (16, 0),
+                (0, 16),
+                (64, 65),
+                (100, 40),
+                (40, 200),
+            ] {
+                let mut expected = bytes(size + 300);
+                let mut found = expected.clone();
+                expected.copy_within(from..from + size, to);
+                let start = found.as_mut_ptr();
+
+                // SAFETY: both ranges are inside the vector.
+                unsafe { memmove(start.wrapping_add(to), start.wrapping_add(from), size) };
+
+                assert_eq!(found, expected, "{size} bytes from {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_writes_its_destination_and_nothing_else() {
+        for size in sizes() {
+            for (from, to) in [(0, 0), (1, 0), (0, 1), (8, 3), (0, 32), (5, 69)] {
+                let source = bytes(size + 100);
+                let mut expected = alloc::vec![0xaa; size + 200];
+                let mut found = expected.clone();
+                expected[to..to + size].copy_from_slice(&source[from..from + size]);
+
+                // SAFETY: both ranges are inside their vectors.
+                unsafe {
+                    memcpy(
+                        found.as_mut_ptr().wrapping_add(to),
+                        source.as_ptr().wrapping_add(from),
+                        size,
+                    )
+                };
+
+                assert_eq!(found, expected, "{size} bytes from {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fill_writes_its_destination_and_nothing_else() {
+        for size in sizes() {
+            for to in [0, 1, 8, 13] {
+                let mut expected = bytes(size + 100);
+                let mut found = expected.clone();
+                expected[to..to + size].fill(0x5b);
+
+                // SAFETY: the range is inside the vector.
+                unsafe { memset(found.as_mut_ptr().wrapping_add(to), 0x15b, size) };
+
+                assert_eq!(found, expected, "{size} bytes to {to}");
+            }
+        }
+    }
 }

@@ -43,8 +43,8 @@ pub(crate) fn copy_in(source: u64, out: &mut [u8]) -> Result<(), Fault> {
     reach(source, length, || {
         // SAFETY: the destination is a live slice, the source is outside all Rust objects, and a
         // fault at the source ends the copy.
-        let left = unsafe { entry::user_copy(out.as_mut_ptr() as u64, source, length) };
-        complete(left, source)
+        let failed = unsafe { entry::user_copy(out.as_mut_ptr() as u64, source, length) };
+        complete(failed, source)
     })
 }
 
@@ -53,8 +53,8 @@ pub(crate) fn copy_out(destination: u64, bytes: &[u8]) -> Result<(), Fault> {
     let length = bytes.len() as u64;
     reach(destination, length, || {
         // SAFETY: as in `copy_in`, with the roles exchanged.
-        let left = unsafe { entry::user_copy(destination, bytes.as_ptr() as u64, length) };
-        complete(left, destination)
+        let failed = unsafe { entry::user_copy(destination, bytes.as_ptr() as u64, length) };
+        complete(failed, destination)
     })
 }
 
@@ -62,8 +62,8 @@ pub(crate) fn fill(destination: u64, size: u64, byte: u8) -> Result<(), Fault> {
     check(destination, size)?;
     reach(destination, size, || {
         // SAFETY: the range is the program's, where no Rust object is; a fault ends the loop.
-        let left = unsafe { entry::user_fill(destination, u64::from(byte), size) };
-        complete(left, destination)
+        let failed = unsafe { entry::user_fill(destination, u64::from(byte), size) };
+        complete(failed, destination)
     })
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn copy(to: u64, from: u64, size: u64) -> Result<(), Fault> {
     reach(from, size, || {
         reach(to, size, || {
             // SAFETY: both ranges are the program's, where no Rust object is; a fault ends the copy.
-            let left = unsafe { entry::user_copy(to, from, size) };
-            complete(left, to)
+            let failed = unsafe { entry::user_copy(to, from, size) };
+            complete(failed, to)
         })
     })
 }
@@ -120,8 +120,8 @@ fn reach<T>(
     })
 }
 
-fn complete(left: u64, address: u64) -> Result<(), Fault> {
-    if left == 0 {
+fn complete(failed: u64, address: u64) -> Result<(), Fault> {
+    if failed == 0 {
         Ok(())
     } else {
         Err(Fault { address })
