@@ -128,14 +128,16 @@ impl AddressSpace {
         limit: usize,
         too_long: Errno,
     ) -> Result<Vec<u8>, Errno> {
+        // Most strings are short.
+        const PIECE_BYTES: u64 = 256;
         let mut text = Vec::new();
-        let mut page = [0; PAGE_SIZE as usize];
+        let mut piece = [0; PIECE_BYTES as usize];
         while text.len() < limit {
             let at = address
                 .checked_add(text.len() as u64)
                 .ok_or(Errno::EFAULT)?;
-            let in_page = (PAGE_SIZE - at % PAGE_SIZE) as usize;
-            let part = &mut page[..in_page.min(limit - text.len())];
+            let to_boundary = (PIECE_BYTES - at % PIECE_BYTES) as usize;
+            let part = &mut piece[..to_boundary.min(limit - text.len())];
             self.copy_in(at, part)?;
             if let Some(end) = part.iter().position(|&byte| byte == 0) {
                 text.extend_from_slice(&part[..end]);
