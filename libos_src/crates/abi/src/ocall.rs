@@ -353,6 +353,8 @@ impl StartInfo {
     pub const FLAG_TRACE: u64 = 2;
     /// Flag: log what code is mapped. An enclave that may not be debugged refuses to start.
     pub const FLAG_MAPPINGS: u64 = 4;
+    /// Flag: the host's clock rests on the time-stamp counter, which is the same on every CPU.
+    pub const FLAG_COUNTER: u64 = 8;
 }
 
 /// One answer of CPUID.

@@ -16,7 +16,7 @@ use abi::{
 use hal::{HostStart, Kernel, LogLevel, Next, StartError, UserRegs};
 
 use crate::{
-    EnclaveMachine, cpuid,
+    EnclaveMachine, clock, cpuid,
     entry::{self, VECTORS_SIZE},
     heap, hints,
     lock::Lock,
@@ -347,6 +347,9 @@ fn take_start_info(address: u64, xfrm: u64) -> Option<HostStart> {
     );
     CPU_COUNT.store(cpus.clamp(1, 1024) as u32, Ordering::Relaxed);
     START_FLAGS.store(flags, Ordering::Relaxed);
+    if flags & StartInfo::FLAG_COUNTER != 0 {
+        clock::use_counter();
+    }
     Some(HostStart {
         argv: strings(&HostRange::new(arguments, arguments_size)?.to_vec()),
         env: strings(&HostRange::new(environment, environment_size)?.to_vec()),

@@ -122,6 +122,8 @@ unsafe extern "C" {
     pub(crate) fn user_load(address: u64) -> Access;
     pub(crate) fn user_store(address: u64, value: u32) -> Access;
     pub(crate) fn user_compare_exchange(address: u64, current: u32, new: u32) -> Access;
+    /// The time-stamp counter; a fault where an enclave may not read it.
+    pub(crate) fn read_counter() -> Access;
 
     fn access_copy();
     fn access_copy_end();
@@ -130,11 +132,12 @@ unsafe extern "C" {
     fn access_load();
     fn access_store();
     fn access_compare_exchange();
+    fn access_counter();
     fn landing_failed();
     fn landing_fault();
 }
 
-/// Code of the LibOS that may meet a fault in the program's memory.
+/// Code of the LibOS that may meet a fault: in the program's memory, or because the CPU does not let it.
 pub(crate) struct Fixup {
     first: unsafe extern "C" fn(),
     /// Behind the last instruction. `None`: there is one.
@@ -165,10 +168,11 @@ impl Fixup {
 }
 
 /// All of them.
-pub(crate) static FIXUPS: [Fixup; 5] = [
+pub(crate) static FIXUPS: [Fixup; 6] = [
     Fixup::new(access_copy, Some(access_copy_end), landing_failed),
     Fixup::new(access_fill, Some(access_fill_end), landing_failed),
     Fixup::new(access_load, None, landing_fault),
     Fixup::new(access_store, None, landing_fault),
     Fixup::new(access_compare_exchange, None, landing_fault),
+    Fixup::new(access_counter, None, landing_fault),
 ];

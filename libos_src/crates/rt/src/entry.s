@@ -547,6 +547,16 @@ access_compare_exchange:
     lock cmpxchg [rdi], ecx
     xor edx, edx
     ret
+// fn read_counter() -> (value, fault): RDTSC, which faults with SGX1.
+    .globl read_counter
+read_counter:
+    .globl access_counter
+access_counter:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    xor edx, edx
+    ret
     .globl landing_fault
 landing_fault:
     mov edx, 1

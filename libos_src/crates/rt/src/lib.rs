@@ -22,6 +22,7 @@
 extern crate alloc;
 
 mod boot;
+mod clock;
 mod cpuid;
 mod enclu;
 mod entry;

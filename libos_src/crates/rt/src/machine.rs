@@ -14,7 +14,7 @@ use hal::{
 };
 
 use crate::{
-    boot, cpuid, entry, exception, heap, hints, mailbox::HOST, pages, parking, random,
+    boot, clock, cpuid, entry, exception, heap, hints, mailbox::HOST, pages, parking, random,
     thread::ThreadPage, user_memory, xstate,
 };
 
@@ -23,9 +23,6 @@ pub struct EnclaveMachine;
 
 /// The signals that the host was told to keep.
 static KEPT_SIGNALS: AtomicU64 = AtomicU64::new(0);
-
-/// The latest monotonic time that anyone saw.
-static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// Called by the entry code for a patched system call.
 pub(crate) extern "C" fn serve_syscall(registers: &mut UserRegs) {
@@ -110,7 +107,7 @@ impl Illegal {
 
 /// Answers RDTSC where the CPU does not: the host's clock, as a counter of 1 GHz.
 fn read_counter(registers: &mut UserRegs, with_processor: bool) {
-    let now = monotonic();
+    let now = clock::now(Clock::Monotonic);
     registers.rax = now & 0xffff_ffff;
     registers.rdx = now >> 32;
     if with_processor {
@@ -126,12 +123,6 @@ fn follow(next: Next, registers: &mut UserRegs) {
         Next::ExitThread => boot::end_thread(),
         Next::ExitProcess(status) => boot::end_process(status),
     }
-}
-
-/// Nanoseconds of a clock that never goes back, whatever the host says.
-fn monotonic() -> u64 {
-    let now = HOST.clock(Clock::Monotonic);
-    LATEST.fetch_max(now, Ordering::SeqCst).max(now)
 }
 
 impl Machine for EnclaveMachine {
@@ -255,15 +246,14 @@ impl Machine for EnclaveMachine {
     }
 
     fn clock(&self, clock: Clock) -> Timespec {
-        let nanoseconds = match clock {
-            Clock::Realtime => HOST.clock(clock),
-            Clock::Monotonic => monotonic(),
-        };
-        Duration::from_nanos(nanoseconds).into()
+        Duration::from_nanos(clock::now(clock)).into()
     }
 
     fn processor_time(&self, thread: u32) -> Duration {
-        Duration::from_nanos(HOST.processor_time(thread).min(monotonic()))
+        Duration::from_nanos(
+            HOST.processor_time(thread)
+                .min(clock::now(Clock::Monotonic)),
+        )
     }
 
     fn random(&self, out: &mut [u8]) {
@@ -305,7 +295,8 @@ impl Machine for EnclaveMachine {
 
     fn park(&self, deadline: Option<Duration>) {
         if !parking::spin() {
-            let left = || deadline.map(|at| at.saturating_sub(Duration::from_nanos(monotonic())));
+            let now = || Duration::from_nanos(clock::now(Clock::Monotonic));
+            let left = || deadline.map(|at| at.saturating_sub(now()));
             parking::park(|| HOST.park(left()));
         }
     }

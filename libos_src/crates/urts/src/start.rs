@@ -59,6 +59,13 @@ fn flags(options: &Options) -> u64 {
     when(options.statistics.is_some(), StartInfo::FLAG_STATISTICS)
         | when(options.trace.is_some(), StartInfo::FLAG_TRACE)
         | when(options.mappings.is_some(), StartInfo::FLAG_MAPPINGS)
+        | when(has_counter(), StartInfo::FLAG_COUNTER)
+}
+
+/// Whether Linux has found the time-stamp counter good enough for its own clock.
+fn has_counter() -> bool {
+    const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    std::fs::read_to_string(SOURCE).is_ok_and(|name| name.trim() == "tsc")
 }
 
 struct Packed {

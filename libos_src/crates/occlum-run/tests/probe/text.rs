@@ -58,11 +58,17 @@ fn objections(code: &[u8], address: u64) -> Vec<String> {
 fn the_libos_has_no_instruction_that_is_illegal_or_the_programs() {
     let elf = Elf::load(&build("libos"), 0);
     let texts = elf.segments.iter().filter(|one| one.flags & EXECUTE != 0);
-    let mut size = 0;
+    let (mut size, mut counters) = (0, 0);
     for text in texts {
         size += text.data.len();
-        assert_eq!(objections(&text.data, text.address), Vec::<String>::new());
+        let all = objections(&text.data, text.address);
+        let mut found = all.clone();
+        // One place reads the counter where that is legal, and goes on where it is not.
+        found.retain(|objection| !objection.starts_with("Rdtsc "));
+        counters += all.len() - found.len();
+        assert_eq!(found, Vec::<String>::new());
     }
+    assert_eq!(counters, 1);
     assert!(size > 100_000, "{size} bytes are not the LibOS");
 }
 
