@@ -176,8 +176,8 @@ class RuleContext(Generic[AttrsT]):
         """Declare one command. Artifacts and tools in `argv` and `env` are found by themselves.
 
         `network` lets it reach the network and the user's files, with the machine's proxy
-        and certificate settings; what such an action makes must be verified by digest. `stdout` is an output that gets the
-        command's standard output. A timeout of 0 is none.
+        and certificate settings; what such an action makes must be verified by digest.
+        `stdout` is an output that gets the command's standard output. A timeout of 0 is none.
         """
         inputs, tools = tuple(inputs), tuple(tools)
         need("inputs", inputs, Artifact)

@@ -91,7 +91,6 @@ _ENTRY_NAMES: Final = {
     22: "reserved memory, rest",
     23: "user region",
 }
-_GUARD_ID: Final = 10
 _TCS_IDS: Final = frozenset({4, 14})
 _BEFORE_TCS_IDS: Final = frozenset({7, 8, 17, 18})
 _AFTER_TCS_IDS: Final = frozenset({5, 6, 15, 16})

@@ -7,9 +7,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final
-
-_CHUNK_BYTES: Final = 1 << 20
 
 Identity = list[int]
 """What a stat says of a file: equal identities mean that nobody wrote it in between."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from occlum_build.analysis.analysis import Analysis, AnalyzedTarget, analyze
+from occlum_build.analysis.analysis import Analysis, analyze
 from occlum_build.artifact import Artifact
 from occlum_build.configuration import Configuration
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
@@ -156,10 +156,6 @@ class Session:
         problems = failures(analysis, plan, result)
         if problems:
             raise DiagnosticError(problems)
-
-    def target(self, analysis: Analysis, label: Label) -> AnalyzedTarget:
-        """A target of the analysis, which `analyze` has checked to be there."""
-        return analysis.targets[label]
 
 
 def _place(problem: Diagnostic) -> tuple[str, int, int]:

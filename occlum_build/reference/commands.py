@@ -62,7 +62,7 @@ def commands_page(root: Path) -> str:
         "## occlum-build",
         block("occlum-build VERB [options] [PATTERN ...]"),
         block(parser.epilog or ""),
-        "### Options of every verb but `version` and `help`",
+        "### Options of the verbs that take targets",
         table(_TITLES, common),
         *(_command(*one, known=common) for one in verbs),
         _FILE_VERBS.strip(),
@@ -119,7 +119,8 @@ def _common_rows(parsers: Sequence[argparse.ArgumentParser]) -> list[_Row]:
 
 
 def _rows(parser: argparse.ArgumentParser) -> list[_Row]:
-    return [_row(one) for one in parser._actions if one.dest != "help"]  # noqa: SLF001
+    shown = (one for one in parser._actions if one.help != argparse.SUPPRESS)  # noqa: SLF001
+    return [_row(one) for one in shown if one.dest != "help"]
 
 
 def _row(action: argparse.Action) -> _Row:

@@ -33,6 +33,16 @@ def python_packages() -> Iterator[str]:
         yield name[0].lower()
 
 
+def fuzzing() -> set[str]:
+    """What `tests/fuzz` installs beyond what the other tests have."""
+    locks = {name: pinned(ROOT / name) for name in ("requirements-dev.lock", "requirements.lock")}
+    return pinned(ROOT / "tests" / "fuzz" / "requirements.lock") - set().union(*locks.values())
+
+
+def pinned(lock: Path) -> set[str]:
+    return set(re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
+
+
 def crates() -> Iterator[str]:
     manifests = [
         *(ROOT / "libos_src").glob("**/Cargo.toml"),
@@ -59,7 +69,7 @@ def tools() -> set[str]:
 
 
 def test_every_direct_dependency_is_explained_and_nothing_else() -> None:
-    assert set(explained()) == {*python_packages(), *crates(), *tools()}
+    assert set(explained()) == {*python_packages(), *fuzzing(), *crates(), *tools()}
 
 
 def test_a_dependency_is_explained_once() -> None:

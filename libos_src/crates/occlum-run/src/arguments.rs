@@ -37,7 +37,8 @@ options:
                          needs an enclave that may be debugged
   --help                 print this
 
-exit status: the program's, 128 + n when signal n ended it; else 1 if the enclave was
+exit status: the program's, 128 + n when signal n ended it; 126 if the enclave cannot start
+the program, or refuses arguments or the wish to look into it; else 1 if the enclave was
 refused, 2 if the input is wrong, 70 if it is a defect of this project.
 ";
 
