@@ -64,8 +64,9 @@ pub(crate) struct End {
     writes: bool,
     /// Whether each write is a packet.
     has_packets: AtomicBool,
-    /// How many ends of the other sort there had ever been when this one was opened.
-    partners_before: u64,
+    /// How many ends of the other sort there had ever been when this one was opened and there was none;
+    /// `None` if there was one, which may have gone before its opener looks again.
+    partners_before: Option<u64>,
 }
 
 impl Pipe {
@@ -119,11 +120,8 @@ impl Inode for Pipe {
         if self.is_named && !reads && !may_wait && state.readers.now == 0 {
             return Err(Errno::ENXIO);
         }
-        let partners_before = if reads {
-            state.writers.ever
-        } else {
-            state.readers.ever
-        };
+        let partners = if reads { state.writers } else { state.readers };
+        let partners_before = (partners.now == 0).then_some(partners.ever);
         if reads {
             state.readers.now += 1;
             state.readers.ever += 1;
@@ -215,7 +213,7 @@ impl End {
         } else {
             state.readers
         };
-        partners.now == 0 && partners.ever == self.partners_before
+        partners.now == 0 && self.partners_before == Some(partners.ever)
     }
 
     /// How many bytes can be read.
@@ -408,7 +406,8 @@ impl Inode for End {
         let state = self.pipe.state.lock();
         let mut readiness = Readiness::empty();
         if self.reads {
-            let had_writer = !self.pipe.is_named || state.writers.ever != self.partners_before;
+            let had_writer =
+                !self.pipe.is_named || self.partners_before != Some(state.writers.ever);
             readiness.set(Readiness::READABLE, state.ring.len() > 0);
             readiness.set(Readiness::HANG_UP, state.writers.now == 0 && had_writer);
         }
