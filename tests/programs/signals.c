@@ -141,6 +141,63 @@ static void waits(void) {
     handler_ends("and a futex with a time", futex_wait);
 }
 
+// What the mask of a wait keeps away comes when the wait is over; what it lets through comes only if
+// there was something to wait for.
+static void masks(void) {
+    sigset_t none, users, old;
+    timer_t timer;
+    int ends[2];
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    struct itimerspec soon = {.it_value = {.tv_nsec = 50000000}};
+    on(SIGUSR1, 0);
+    on(SIGUSR2, 0);
+    sigemptyset(&none);
+    sigemptyset(&users);
+    sigaddset(&users, SIGUSR1);
+    sigaddset(&users, SIGUSR2);
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) exit(1);
+    if (timer_settime(timer, 0, &soon, NULL) != 0) exit(1);
+    int result = ppoll(NULL, 0, &FOURTH, &users);
+    check(result == 0 && caught[SIGUSR2] == 1, "a signal waits for the end of ppoll");
+    timer_delete(timer);
+    sigprocmask(SIG_BLOCK, &users, &old);
+    raise(SIGUSR1);
+    if (pipe(ends) != 0 || write(ends[1], "x", 1) != 1) exit(1);
+    struct pollfd ready = {.fd = ends[0], .events = POLLIN};
+    result = ppoll(&ready, 1, &FOURTH, &none);
+    check(result == 1 && caught[SIGUSR1] == 0, "what is ready comes first");
+    ready.events = 0;
+    result = ppoll(&ready, 1, &FOURTH, &none);
+    check(result == -1 && errno == EINTR && caught[SIGUSR1] == 1, "then the signal");
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    close(ends[0]);
+    close(ends[1]);
+    caught[SIGUSR1] = caught[SIGUSR2] = 0;
+}
+
+// Who falls off the stack for handlers ends, and does not begin again at its top.
+static void faults_again(int number) {
+    volatile char room[1000];
+    room[0] = number;
+    *(volatile char *)0 = room[0];
+}
+
+static void falls_off(void) {
+    static char memory[1 << 17];
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        stack_t stack = {.ss_sp = memory + sizeof memory / 2, .ss_size = sizeof memory / 2};
+        struct sigaction action = {.sa_handler = faults_again, .sa_flags = SA_ONSTACK | SA_NODEFER};
+        if (sigaltstack(&stack, NULL) != 0 || sigaction(SIGSEGV, &action, NULL) != 0) _exit(1);
+        faults_again(0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "the end of the stack is the end");
+}
+
 // A signal that is ignored comes all the same for who waits for it.
 static void awaited(void) {
     sigset_t set, old;
@@ -318,6 +375,8 @@ static void files(void) {
 int main(void) {
     alarm(60);
     waits();
+    masks();
+    falls_off();
     awaited();
     signal_files();
     files();

@@ -80,7 +80,13 @@ impl AlternateStack {
         }
     }
 
-    fn is_in_use(self, rsp: u64) -> bool {
-        !self.is_disarmed_by_use && rsp > self.start && rsp.wrapping_sub(self.start) <= self.size
+    /// Whether `rsp` is on it.
+    pub(super) const fn holds(self, rsp: u64) -> bool {
+        rsp > self.start && rsp.wrapping_sub(self.start) <= self.size
+    }
+
+    /// The same, while it is set.
+    pub(super) const fn is_in_use(self, rsp: u64) -> bool {
+        !self.is_disarmed_by_use && self.holds(rsp)
     }
 }

@@ -58,6 +58,10 @@ impl Libos {
                 return self.end_thread(task, EndStatus::Exited(0));
             }
             let Some((signal, info)) = self.take_signal(process, thread) else {
+                // What the mask of the call kept away comes now.
+                if thread.signals.lock().restore_suspended_mask() {
+                    continue;
+                }
                 break;
             };
             let action = process.signals.lock().take_action(signal);
@@ -89,7 +93,6 @@ impl Libos {
                 thread.keep_deadline(Some(deadline));
             }
         }
-        thread.signals.lock().restore_suspended_mask();
         Then::Return
     }
 
@@ -324,11 +327,11 @@ impl ThreadSignals {
         self.mask = mask;
     }
 
-    /// Goes back to the mask from before the call, if it was replaced.
-    pub(crate) fn restore_suspended_mask(&mut self) {
-        if let Some(mask) = self.suspended_mask.take() {
-            self.mask = mask;
-        }
+    /// Goes back to the mask from before the call, if it was replaced; whether it was.
+    pub(crate) fn restore_suspended_mask(&mut self) -> bool {
+        let before = self.suspended_mask.take();
+        self.mask = before.unwrap_or(self.mask);
+        before.is_some()
     }
 
     fn mask_to_restore(&self) -> SignalSet {

@@ -133,6 +133,11 @@ pub(super) fn push(
     let state_at = top.wrapping_sub(state.len() as u64) & !(STATE_ALIGN - 1);
     // As after a call: the stack pointer is 8 below a multiple of 16.
     let frame_at = (state_at.wrapping_sub(size_of::<Frame>() as u64) & !15).wrapping_sub(8);
+    // Who falls off it does not start again at its top, nor goes on in what lies below.
+    let is_alternate = alternate.is_some() || plan.alternate_stack.is_in_use(regs.rsp);
+    if is_alternate && !plan.alternate_stack.holds(frame_at) {
+        return Err(Errno::EFAULT);
+    }
     let frame = Frame {
         return_address: plan.action.restorer,
         context: Context {

@@ -105,6 +105,10 @@ impl Call<'_> {
         if interrupted.is_none() && !self.thread.must_look_at_signals() {
             return Then::Return;
         }
+        if self.regs.rax != Errno::EINTR.to_return_value() {
+            // It came to its end: what its own mask lets through did not stop it, and waits.
+            self.thread.signals.lock().restore_suspended_mask();
+        }
         (self.libos).deliver_signals(self.task, self.regs, interrupted)
     }
 
