@@ -70,7 +70,7 @@ def _suite_entries(suite: Suite) -> Iterator[_Entry]:
     for path, node in read_directory(suite.directory):
         yield (prefix + b"/" + path if path else prefix), node
     yield b"tmp", directory(_STICKY, "the suite")
-    for name in (b"dev", b"proc", b"root"):
+    for name in (b"dev", b"proc", b"root", b"sys"):
         yield name, directory(_MODE, "the suite")
     for name in _MERGED:
         if os.path.islink(b"/" + name):  # noqa: PTH114  # paths of the host are bytes here

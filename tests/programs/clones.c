@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,8 +159,50 @@ static void limits(void) {
     end_of(child);
 }
 
+static void *names_apart(void *fd) {
+    // What is left to share is still there when the thread has ended.
+    CHECK(kill(syscall(SYS_gettid), 0) == 0);
+    CHECK(unshare(CLONE_FS) == 0 && unshare(CLONE_NEWUTS) == 0);
+    CHECK(sethostname("elsewhere", 9) == 0);
+    struct utsname here;
+    CHECK(uname(&here) == 0 && strcmp(here.nodename, "elsewhere") == 0);
+    char text[64] = "";
+    int file = open("/proc/sys/kernel/hostname", O_RDONLY);
+    CHECK(file >= 0 && read(file, text, sizeof text) == 10 && strcmp(text, "elsewhere\n") == 0);
+    CHECK(close(file) == 0);
+    pid_t child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    CHECK(child >= 0);
+    if (child == 0) _exit(uname(&here) != 0 || strcmp(here.nodename, "elsewhere") != 0);
+    end_of(child);
+    child = syscall(SYS_clone, SIGCHLD | CLONE_NEWUTS, 0, 0, 0, 0);
+    CHECK(child >= 0);
+    if (child == 0) _exit(sethostname("further", 7) != 0);
+    end_of(child);
+    CHECK(uname(&here) == 0 && strcmp(here.nodename, "elsewhere") == 0);
+    return fd;
+}
+
+static void names(void) {
+    struct utsname before, after;
+    pthread_t thread;
+    int fd = dup(1);
+    CHECK(uname(&before) == 0);
+    CHECK(pthread_create(&thread, 0, names_apart, &fd) == 0 && pthread_join(thread, 0) == 0);
+    CHECK(fcntl(fd, F_GETFD) >= 0 && close(fd) == 0);
+    CHECK(uname(&after) == 0 && strcmp(before.nodename, after.nodename) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(setgid(7) == 0 && setuid(7) == 0);
+        FAILS(unshare(CLONE_NEWUTS), EPERM);
+        _exit(0);
+    }
+    end_of(child);
+}
+
 int main(void) {
     shares();
+    names();
     by_descriptor();
     limits();
     puts("clones share what they say");

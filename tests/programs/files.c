@@ -114,6 +114,26 @@ static void attributes(void) {
     CHECK(unlink("f") == 0);
 }
 
+// A read is noted, the first after each change, and that a link was followed.
+static void accesses(void) {
+    struct stat before[2], after[2];
+    char byte;
+    write_file("f", "x");
+    CHECK(symlink("f", "s") == 0);
+    CHECK(lstat("f", &before[0]) == 0 && lstat("s", &before[1]) == 0);
+    usleep(20000);
+    int fd = open("s", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, &byte, 1) == 1 && close(fd) == 0);
+    CHECK(lstat("f", &after[0]) == 0 && lstat("s", &after[1]) == 0);
+    for (int index = 0; index < 2; index++) {
+        long passed = (after[index].st_atim.tv_sec - before[index].st_atim.tv_sec) * 1000000000 +
+                      after[index].st_atim.tv_nsec - before[index].st_atim.tv_nsec;
+        CHECK(passed > 0);
+        CHECK(after[index].st_mtim.tv_nsec == before[index].st_mtim.tv_nsec);
+    }
+    CHECK(unlink("f") == 0 && unlink("s") == 0);
+}
+
 static void *unlock_soon(void *lock) {
     usleep(50000);
     CHECK(fcntl(*(int *)lock, F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK}) == 0);
@@ -165,6 +185,7 @@ int main(int argc, char **argv) {
         names();
         content();
         attributes();
+        accesses();
         locks();
         struct statfs statistics;
         CHECK(statfs(".", &statistics) == 0 && statistics.f_bfree > 0);

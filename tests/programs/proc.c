@@ -72,6 +72,9 @@ int main(void) {
     CHECK((fd = open("/proc/self/oom_score_adj", O_WRONLY | O_TRUNC)) >= 0);
     CHECK(write(fd, "-500\n", 5) == 5 && close(fd) == 0);
     CHECK(has("/proc/self/oom_score_adj", "-500\n"));
+    CHECK((fd = open("/proc/self/oom_score_adj", O_WRONLY)) >= 0);
+    CHECK(write(fd, "7", 2) == 2 && close(fd) == 0);
+    CHECK(has("/proc/self/oom_score_adj", "7\n"));
     CHECK((fd = open("/proc/self/comm", O_WRONLY)) >= 0);
     CHECK(write(fd, "a name of its own", 17) == 17 && close(fd) == 0);
     CHECK(has("/proc/self/comm", "a name of its o\n"));
@@ -95,6 +98,12 @@ int main(void) {
     CHECK(pthread_create(&second, NULL, thread, &barrier) == 0);
     pthread_barrier_wait(&barrier);
     CHECK(entries("/proc/self/task") == 2);
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        snprintf(path, sizeof path, "/proc/%.20s/status", entry->d_name);
+        CHECK(entry->d_name[0] == '.' || has(path, "Tgid:"));
+    }
+    CHECK(closedir(tasks) == 0);
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)syscall(SYS_gettid));
     CHECK(read_all(path));
     pthread_barrier_wait(&barrier);
@@ -114,7 +123,30 @@ int main(void) {
     CHECK(kill(child, 9) == 0 && waitpid(child, NULL, 0) == child);
     CHECK(!read_all(path));
 
-    CHECK(access("/sys", F_OK) != 0 || has("/sys/devices/system/cpu/online", "0"));
+    char boot[64], other[64];
+    CHECK(strlen(strcpy(boot, read_all("/proc/sys/kernel/random/boot_id"))) == 37 && boot[14] == '4');
+    CHECK(strcmp(boot, read_all("/proc/sys/kernel/random/boot_id")) == 0);
+    CHECK(strlen(strcpy(other, read_all("/proc/sys/kernel/random/uuid"))) == 37);
+    CHECK(strcmp(other, read_all("/proc/sys/kernel/random/uuid")) != 0);
+    CHECK(has("/proc/stat", "\nprocesses ") && has("/proc/stat", "\nsoftirq "));
+    // Texts that are made while they are read have no end to start at; others have.
+    CHECK((fd = open("/proc/meminfo", O_RDONLY)) >= 0);
+    CHECK(lseek(fd, 0, SEEK_END) < 0 && errno == EINVAL);
+    CHECK(lseek(fd, 0, SEEK_DATA) < 0 && errno == EINVAL);
+    CHECK(lseek(fd, 10, SEEK_CUR) == 10 && close(fd) == 0);
+    CHECK((fd = open("/proc/self/cmdline", O_RDONLY)) >= 0);
+    CHECK(lseek(fd, 0, SEEK_END) >= 0 && close(fd) == 0);
+    CHECK(open("/proc/sys/kernel/ostype", O_WRONLY) < 0 && errno == EACCES);
+
+    if (access("/sys", F_OK) == 0) {
+        CHECK(has("/sys/devices/system/cpu/online", "0"));
+        CHECK(open("/sys/devices/system/cpu/online", O_WRONLY) < 0 && errno == EACCES);
+        CHECK(rename("/sys/devices", "/sys/devices") == 0);
+        CHECK(rename("/sys/devices", "/sys/.") < 0 && errno == EBUSY);
+        CHECK(rename("/sys/devices", "/sys/..") < 0 && errno == EBUSY);
+        CHECK(rename("/sys/devices", "/devices") < 0 && errno == EXDEV);
+        CHECK(link("/proc/self/cmdline", "/sys/a") < 0 && errno == EXDEV);
+    }
     puts("the system is known");
     return 0;
 }

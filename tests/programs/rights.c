@@ -129,6 +129,15 @@ static void set_ids(void) {
 
 static void root_elsewhere(void) {
     CHECK(mkdir("jail", 0755) == 0 && mkdir("jail/inner", 0755) == 0);
+    int processes = open("/proc", O_RDONLY); int outside = open("/tmp", O_RDONLY);
+    CHECK(processes >= 0 && outside >= 0);
+    IN_CHILD({
+        char path[32]; char target[32];
+        snprintf(path, sizeof path, "self/fd/%d", outside);
+        CHECK(chroot("jail") == 0);
+        CHECK(readlinkat(processes, path, target, sizeof target) == 4 && memcmp(target, "/tmp", 4) == 0);
+    });
+    CHECK(close(processes) == 0 && close(outside) == 0);
     IN_CHILD({
         CHECK(chroot("jail") == 0 && chdir("/") == 0);
         struct stat here; struct stat above;
@@ -137,6 +146,55 @@ static void root_elsewhere(void) {
         FAILS(access("/proc", F_OK), ENOENT);
     });
     CHECK(rmdir("jail/inner") == 0 && rmdir("jail") == 0);
+}
+
+// A name for what is somebody else's must be harmless, and a descriptor is no right to names.
+static void links(void) {
+    int fd = open("theirs", O_CREAT | O_RDWR, 0644);
+    CHECK(fd >= 0 && mkfifo("fifo", 0666) == 0 && chmod("fifo", 0666) == 0);
+    CHECK(close(open("open", O_CREAT | O_RDWR, 0666)) == 0 && chmod("open", 0666) == 0);
+    CHECK(linkat(fd, "", AT_FDCWD, "again", AT_EMPTY_PATH) == 0 && unlink("again") == 0);
+    IN_CHILD({
+        CHECK(setgid(7) == 0 && setuid(7) == 0);
+        FAILS(link("theirs", "again"), EPERM);
+        FAILS(link("fifo", "again"), EPERM);
+        CHECK(link("open", "again") == 0);
+        FAILS(linkat(fd, "", AT_FDCWD, "third", AT_EMPTY_PATH), ENOENT);
+    });
+    CHECK(unlink("again") == 0 && chmod("open", 04666) == 0);
+    IN_CHILD({
+        CHECK(setgid(7) == 0 && setuid(7) == 0);
+        FAILS(link("open", "again"), EPERM);
+    });
+    CHECK(close(fd) == 0 && unlink("theirs") == 0 && unlink("open") == 0 && unlink("fifo") == 0);
+}
+
+// Who has ended still has a nice value, until somebody has waited.
+static void after_the_end(void) {
+    siginfo_t info;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) _exit(setgid(7) != 0 || setuid(7) != 0);
+    CHECK(waitid(P_PID, child, &info, WEXITED | WNOWAIT) == 0 && info.si_status == 0);
+    CHECK(setpriority(PRIO_PROCESS, child, 5) == 0 && getpriority(PRIO_PROCESS, child) == 5);
+    set_effective(CAP_SYS_NICE, 0);
+    FAILS(setpriority(PRIO_PROCESS, child, 6), EPERM);
+    set_effective(CAP_SYS_NICE, 1);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    FAILS(setpriority(PRIO_PROCESS, child, 6), ESRCH);
+}
+
+static void descriptors(void) {
+    struct rlimit most; struct rlimit less;
+    CHECK(getrlimit(RLIMIT_NOFILE, &most) == 0);
+    less.rlim_cur = less.rlim_max = most.rlim_max - 1;
+    IN_CHILD({
+        CHECK(setrlimit(RLIMIT_NOFILE, &less) == 0);
+        CHECK(setrlimit(RLIMIT_NOFILE, &most) == 0);
+        most.rlim_max = 1L << 40;
+        FAILS(setrlimit(RLIMIT_NOFILE, &most), EPERM);
+    });
 }
 
 static void to_others(void) {
@@ -186,7 +244,10 @@ int main(int count, char **words) {
     by_thread();
     set_ids();
     root_elsewhere();
+    links();
     to_others();
+    after_the_end();
+    descriptors();
     scheduling();
     puts("rights are as on Linux");
     return 0;

@@ -3,12 +3,17 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -103,12 +108,94 @@ static void parts(void) {
     CHECK(close(fd) == 0 && unlink("parts") == 0 && munmap(pages, 8192) == 0);
 }
 
+// Of a mapping of a file only what the file has can be written elsewhere.
+static void behind_the_end(void) {
+    int from = open("short", O_CREAT | O_RDWR, 0600), to = open("copy", O_CREAT | O_WRONLY, 0600);
+    CHECK(from >= 0 && to >= 0 && ftruncate(from, 4096) == 0);
+    char *pages = mmap(0, 8192, PROT_READ, MAP_PRIVATE, from, 0);
+    CHECK(pages != MAP_FAILED);
+    struct iovec both[2] = {{pages, 4096}, {pages, 8192}};
+    CHECK(pwritev(to, both, 2, 0) == 8192);
+    FAILS(write(to, pages + 4096, 10), EFAULT);
+    CHECK(munmap(pages, 8192) == 0 && close(from) == 0 && close(to) == 0);
+    CHECK(unlink("short") == 0 && unlink("copy") == 0);
+}
+
+// A name that no buffer so short could hold comes before a bad buffer.
+static void listings(void) {
+    char *pages = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED && munmap(pages + 4096, 4096) == 0);
+    int fd = open("/", O_RDONLY | O_DIRECTORY);
+    FAILS(syscall(SYS_getdents64, fd, pages + 4096, 10), EINVAL);
+    FAILS(syscall(SYS_getdents64, fd, pages + 4096, 1000), EFAULT);
+    CHECK(close(fd) == 0 && munmap(pages, 4096) == 0);
+}
+
+static void kinds(void) {
+    struct statfs about;
+    int ends[2], fd;
+    CHECK(pipe(ends) == 0 && fstatfs(ends[0], &about) == 0);
+    CHECK(about.f_type == 0x50495045 && about.f_namelen == 255 && about.f_bsize == 4096);
+    FAILS(fcntl(ends[0], F_SETPIPE_SZ, INT64_MAX), EINVAL);
+    FAILS(syscall(SYS_fallocate, ends[1], 0, 0L, 10L), ESPIPE);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && fstatfs(ends[0], &about) == 0);
+    CHECK(about.f_type == 0x534f434b);
+    FAILS(syscall(SYS_fallocate, ends[1], 0, 0L, 10L), ENODEV);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    CHECK((fd = eventfd(0, 0)) >= 0 && fstatfs(fd, &about) == 0 && about.f_type == 0x09041934);
+    FAILS(syscall(SYS_fallocate, fd, 0, 0L, 10L), ENODEV);
+    CHECK(close(fd) == 0);
+    // What has no input and output knows no more than its flags.
+    CHECK((fd = open(".", O_PATH)) >= 0 && fcntl(fd, F_GETFL) & O_PATH);
+    FAILS(fcntl(fd, F_SETFL, 0), EBADF);
+    FAILS(fcntl(fd, F_GETOWN), EBADF);
+    FAILS(syscall(SYS_fcntl, fd, 16 /* F_GETOWN_EX */, 0), EBADF);
+    FAILS(syscall(SYS_fadvise64, fd, 0L, 0L, 0), EBADF);
+    CHECK(close(fd) == 0);
+    CHECK((fd = open(".", O_TMPFILE | O_RDWR, 0600)) >= 0);
+    FAILS(syscall(SYS_sync_file_range, fd, 8192L, INT64_MAX - 4096, 0), EINVAL);
+    FAILS(syscall(SYS_fcntl, fd, 15 /* F_SETOWN_EX */, (int[]){1, -1}), ESRCH);
+    CHECK(close(fd) == 0);
+    CHECK((fd = memfd_create("m", 0)) >= 0 && fstatfs(fd, &about) == 0 && about.f_type == 0x01021994);
+    CHECK(close(fd) == 0);
+}
+
+static void *reads_fifo(void *unused) {
+    char byte = 0;
+    int fd = open("fifo", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, &byte, 1) == 1 && byte == 'x' && close(fd) == 0);
+    return unused;
+}
+
+// Who found somebody at the other end waits for nobody, though they have gone meanwhile.
+static void meetings(void) {
+    CHECK(mkfifo("fifo", 0600) == 0);
+    for (int i = 0; i < 200; i++) {
+        pthread_t reader;
+        CHECK(pthread_create(&reader, 0, reads_fifo, 0) == 0);
+        int fd = open("fifo", O_WRONLY);
+        CHECK(fd >= 0 && write(fd, "x", 1) == 1 && close(fd) == 0);
+        CHECK(pthread_join(reader, 0) == 0);
+    }
+    int both = open("fifo", O_RDWR), reader = open("fifo", O_RDONLY | O_NONBLOCK);
+    struct pollfd end = {.fd = reader, .events = POLLIN};
+    CHECK(both >= 0 && reader >= 0 && poll(&end, 1, 0) == 0 && close(both) == 0);
+    CHECK(poll(&end, 1, 0) == 1 && end.revents == POLLHUP);
+    CHECK(close(reader) == 0 && (end.fd = open("fifo", O_RDONLY | O_NONBLOCK)) >= 0);
+    CHECK(poll(&end, 1, 0) == 0 && close(end.fd) == 0 && unlink("fifo") == 0);
+}
+
 int main(void) {
     CHECK(chdir("/tmp") == 0);
     appends();
     splices();
     packets();
     parts();
+    behind_the_end();
+    listings();
+    kinds();
+    meetings();
     puts("transfers are as on Linux");
     return 0;
 }

@@ -44,7 +44,6 @@ impl Libos {
             self.processes.clone(),
             self.slots().clone(),
             self.terminals.clone(),
-            self.names.clone(),
             self.config.threads.max,
         );
         let namespace = self.mount_all(&process_files, stdin.clone())?;

@@ -21,7 +21,7 @@ use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Places, Process, ProcessTable};
 use crate::signals::{self, Outbox};
 use crate::sockets::Sockets;
-use crate::syscalls::{self, Call, HostNames, SystemV};
+use crate::syscalls::{self, Call, SystemV};
 use crate::terminals::Terminals;
 use crate::threads::{Context, Futexes, OwnedFutexes, Resume, Scheduler, Thread};
 use crate::timers::Timers;
@@ -36,7 +36,6 @@ pub struct Libos {
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) system_v: SystemV,
     pub(crate) inotifies: Arc<Inotifies>,
-    pub(crate) names: Arc<Mutex<HostNames>>,
     memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
@@ -137,6 +136,12 @@ impl Slots {
             .map(|task| (task.process.clone(), task.thread.clone()))
     }
 
+    /// What the thread that runs on an enclave thread has open, and where it stands.
+    pub(crate) fn places(&self, number: u32) -> Option<Places> {
+        let slot = self.of(number).read();
+        slot.as_ref().map(|task| task.places.clone())
+    }
+
     /// The id of the thread that runs on an enclave thread.
     pub(crate) fn thread(&self, number: u32) -> Option<u32> {
         let slot = self.of(number).read();
@@ -156,7 +161,6 @@ impl Libos {
             file_locks: Arc::default(),
             system_v: SystemV::default(),
             inotifies: Arc::default(),
-            names: Arc::default(),
             memory_files: Once::new(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),

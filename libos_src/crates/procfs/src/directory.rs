@@ -157,12 +157,11 @@ impl Inode for Root {
 
     fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
         if let Some(process) = parse_number(&name) {
-            if !self.source.processes().contains(&process) {
-                return Err(Errno::ENOENT);
-            }
+            // A thread has a directory, too, which is not listed.
+            let owner = self.source.process_of(process).ok_or(Errno::ENOENT)?;
             return Ok(Arc::new(ProcessDirectory {
                 source: self.source.clone(),
-                process,
+                process: owner,
                 thread: None,
             }));
         }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use vfs::{FileType, Inode, Metadata, Mode, Result, StaticDirectory};
+use vfs::{Errno, FileType, Inode, Metadata, Mode, OpenFlags, Result, StaticDirectory};
 
 /// A file that can be read.
 pub(crate) struct FixedText {
@@ -30,6 +30,14 @@ impl Inode for FixedText {
     fn metadata(&self) -> Result<Metadata> {
         let mode = Mode::from_low_bits(0o444);
         Ok(Metadata::fixed(self.inode, FileType::Regular, mode))
+    }
+
+    /// Not even the superuser can write there, whatever the permission bits let them try.
+    fn open(&self, flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
+        if flags.is_writable() {
+            return Err(Errno::EACCES);
+        }
+        Ok(None)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {

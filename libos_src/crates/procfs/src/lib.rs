@@ -66,6 +66,9 @@ pub trait Source: Send + Sync {
     /// All processes, in ascending order.
     fn processes(&self) -> Vec<u32>;
 
+    /// The process of a thread, or the process with this id.
+    fn process_of(&self, thread: u32) -> Option<u32>;
+
     /// A text about a process.
     ///
     /// # Errors
@@ -160,6 +163,14 @@ impl ProcessText {
         matches!(self, Self::Environment | Self::Maps | Self::MapSizes)
     }
 
+    /// Whether Linux has the text at hand when the file is opened, and can seek from its end.
+    const fn has_end(self) -> bool {
+        matches!(
+            self,
+            Self::CommandLine | Self::Environment | Self::ScoreAdjustment
+        )
+    }
+
     /// Who may read and write the file: a process's owner may change few of its texts.
     const fn mode(self) -> u32 {
         match self {
@@ -196,6 +207,10 @@ pub enum Setting {
     DomainName,
     /// `kernel/hostname`
     HostName,
+    /// `kernel/random/boot_id`: one for each start of the enclave.
+    BootId,
+    /// `kernel/random/uuid`: another one each time.
+    Uuid,
     /// `kernel/threads-max`
     Threads,
 }

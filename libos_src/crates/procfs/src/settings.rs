@@ -13,12 +13,14 @@ use crate::{Setting, Source};
 const FIRST_INODE: u64 = 1 << 20;
 
 /// What only the kernel knows.
-const KERNELS: [(&str, Setting); 6] = [
+const KERNELS: [(&str, Setting); 8] = [
     ("fs/inotify/max_queued_events", Setting::WatchEvents),
     ("fs/inotify/max_user_watches", Setting::Watches),
     ("fs/nr_open", Setting::Descriptors),
     ("kernel/domainname", Setting::DomainName),
     ("kernel/hostname", Setting::HostName),
+    ("kernel/random/boot_id", Setting::BootId),
+    ("kernel/random/uuid", Setting::Uuid),
     ("kernel/threads-max", Setting::Threads),
 ];
 
@@ -31,7 +33,7 @@ const SETTINGS: [(&str, &str); 36] = [
     ("fs/pipe-max-size", "1048576"),
     ("fs/pipe-user-pages-hard", "0"),
     ("fs/pipe-user-pages-soft", "0"),
-    ("fs/protected_hardlinks", "0"),
+    ("fs/protected_hardlinks", "1"),
     ("kernel/cap_last_cap", "40"),
     ("kernel/core_pattern", "core"),
     ("kernel/msgmax", "8192"),

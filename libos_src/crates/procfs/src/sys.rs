@@ -68,8 +68,4 @@ impl FileSystem for SysFs {
             ..Statistics::default()
         })
     }
-
-    fn is_read_only(&self) -> bool {
-        true
-    }
 }

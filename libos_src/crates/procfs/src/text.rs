@@ -89,6 +89,10 @@ impl Inode for Snapshot {
         Ok(self.metadata)
     }
 
+    fn has_end(&self) -> bool {
+        matches!(self.subject, Subject::Process(_, text) if text.has_end())
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let start = usize::try_from(offset)
             .unwrap_or(usize::MAX)

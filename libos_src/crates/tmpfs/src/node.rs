@@ -174,6 +174,14 @@ impl State {
         self.changed = now;
     }
 
+    /// Notes a read, the first after each change, as Linux does where nobody wants more (`relatime`).
+    /// That it also notes one a day is not done.
+    fn note_access(&mut self, shared: &Shared) {
+        if self.accessed <= self.modified.max(self.changed) {
+            self.accessed = shared.clock.now();
+        }
+    }
+
     /// Notes a change of what is known about the inode.
     pub(crate) fn changed(&mut self, now: Timestamp) {
         self.changed = now;
@@ -244,11 +252,14 @@ impl Inode for Node {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        match &self.state().body {
-            Body::Regular(content) => Ok(content.read(offset, buffer)),
-            Body::Directory(_) => Err(Errno::EISDIR),
-            _ => Err(Errno::EINVAL),
-        }
+        let mut state = self.state();
+        let count = match &state.body {
+            Body::Regular(content) => content.read(offset, buffer),
+            Body::Directory(_) => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        };
+        state.note_access(&self.shared);
+        Ok(count)
     }
 
     /// Page by page, so that what is copied twice is still in the processor's cache.
@@ -350,7 +361,9 @@ impl Inode for Node {
     }
 
     fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
-        self.state().directory()?.read(cookie, sink);
+        let mut state = self.state();
+        state.directory()?.read(cookie, sink);
+        state.note_access(&self.shared);
         Ok(())
     }
 
@@ -433,10 +446,13 @@ impl Inode for Node {
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {
-        match &self.state().body {
-            Body::Symlink(target) => Ok(target.to_vec()),
-            _ => Err(Errno::EINVAL),
-        }
+        let mut state = self.state();
+        let Body::Symlink(target) = &state.body else {
+            return Err(Errno::EINVAL);
+        };
+        let target = target.to_vec();
+        state.note_access(&self.shared);
+        Ok(target)
     }
 }
 

@@ -53,6 +53,12 @@ pub trait Inode: Any + Send + Sync {
         )
     }
 
+    /// Whether positions may be told from the end, or from what is stored: a text that is made while it
+    /// is read has no end to start at.
+    fn has_end(&self) -> bool {
+        true
+    }
+
     /// Reads at `offset` into `buffer`. Fewer bytes than asked mean the end of the file, or that a
     /// stream has no more for now; zero means the end.
     fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<usize> {

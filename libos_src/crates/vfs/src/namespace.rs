@@ -16,7 +16,8 @@ use crate::{DeviceNumber, FileSystem, FileType, Inode, Location, OpenFile, OpenF
 /// A tree of mounts that processes share.
 pub struct Namespace {
     root: Location,
-    anonymous: Arc<Mount>,
+    /// One for each of [`Anonymous::ALL`].
+    anonymous: Vec<Arc<Mount>>,
     /// Mounts by what they cover: the identity of the mount below and of the dentry in it.
     table: RwLock<BTreeMap<(u64, u64), Arc<Mount>>>,
     next_device: AtomicU32,
@@ -129,11 +130,14 @@ impl Namespace {
     /// `ENOTDIR` if its root is no directory.
     pub fn new(file_system: Arc<dyn FileSystem>, flags: MountFlags) -> Result<Arc<Self>> {
         let next_device = AtomicU32::new(1);
-        let anonymous_root = detached_root(Arc::new(Anonymous), &next_device)?;
+        let anonymous = Anonymous::ALL.map(|file_system| {
+            let root = detached_root(Arc::new(file_system), &next_device)?;
+            Ok(Mount::new(root, None, MountFlags::default()))
+        });
         let root = Mount::new(detached_root(file_system, &next_device)?, None, flags);
         Ok(Arc::new(Self {
             root: top_of(&root),
-            anonymous: Mount::new(anonymous_root, None, MountFlags::default()),
+            anonymous: anonymous.into_iter().collect::<Result<_>>()?,
             table: RwLock::default(),
             next_device,
             special_files: Once::new(),
@@ -257,16 +261,15 @@ impl Namespace {
     /// `name`, for example `pipe:[7]`.
     #[must_use]
     pub fn anonymous(&self, inode: Arc<dyn Inode>, name: &[u8]) -> Location {
-        let dentry = Dentry::detached(inode, &self.anonymous.root.super_block, name);
-        Location {
-            mount: self.anonymous.clone(),
-            dentry,
-        }
+        let mount = self.anonymous[Anonymous::index_of(inode.kind())].clone();
+        let dentry = Dentry::detached(inode, &mount.root.super_block, name);
+        Location { mount, dentry }
     }
 
     /// Whether a place was made by [`anonymous`](Self::anonymous).
     pub(crate) fn is_anonymous(&self, location: &Location) -> bool {
-        Arc::ptr_eq(&location.mount, &self.anonymous)
+        let mut mounts = self.anonymous.iter();
+        mounts.any(|mount| Arc::ptr_eq(&location.mount, mount))
     }
 
     /// The top of what is mounted on `location`, or `location` itself.

@@ -302,6 +302,7 @@ impl OpenFile {
         let (origin, distance) = match to {
             SeekFrom::Start(distance) => (0, distance),
             SeekFrom::Current(distance) => (*offset, distance),
+            _ if !self.object.has_end() => return Err(Errno::EINVAL),
             // As the file systems of Linux that have numbers for entries.
             SeekFrom::End(distance) if self.location.kind() == FileType::Directory => {
                 (OFFSET_MAX, distance)
@@ -342,6 +343,7 @@ impl OpenFile {
         if self.location.is_deleted() {
             return Err(Errno::ENOENT);
         }
+        self.location.tell(Event::ACCESS);
         let mut offset = self.offset.lock();
         let own_inode = self.metadata()?.inode;
         let parent_inode = self.location.parent_inode()?.unwrap_or(own_inode);

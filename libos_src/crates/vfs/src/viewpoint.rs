@@ -292,13 +292,29 @@ impl Viewpoint {
         if parent.directory.mount.id() != source.mount.id() {
             return Err(Errno::EXDEV);
         }
-        if source.kind() == FileType::Directory {
-            return Err(Errno::EPERM);
-        }
+        self.check_link_source(&source.metadata()?)?;
         self.check_change(&parent.directory)?;
         parent.directory.dentry.link(name, source.inode())?;
         source.tell_alone(Event::ATTRIBUTES);
         (parent.directory).tell_name(&name, source.kind(), Event::CREATE, 0);
+        Ok(())
+    }
+
+    /// Checks that a file may get another name: not one that its owner might come to regret, as Linux
+    /// with `protected_hardlinks` has it.
+    fn check_link_source(&self, source: &Metadata) -> Result<()> {
+        let mode = source.mode;
+        let is_safe = source.kind == FileType::Regular
+            && !mode.contains(Mode::SET_USER)
+            && !mode.contains(Mode::SET_GROUP | Mode::GROUP_EXECUTE)
+            && self
+                .credentials
+                .check(source, Access::READ | Access::WRITE)
+                .is_ok();
+        let is_allowed = is_safe || self.credentials.owns(source);
+        if source.kind == FileType::Directory || !is_allowed {
+            return Err(Errno::EPERM);
+        }
         Ok(())
     }
 
@@ -346,8 +362,11 @@ impl Viewpoint {
             self.check_removal(directory, &victim.inode.metadata()?)?;
             if directory.dentry.remove(name, &victim)? {
                 let kind = victim.inode.kind();
-                if kind != FileType::Directory {
-                    directory.at(victim.clone()).tell_alone(Event::ATTRIBUTES);
+                if kind == FileType::Directory {
+                    // Unless somebody has it open, that is its end, which comes first.
+                    drop(victim);
+                } else {
+                    directory.at(victim).tell_alone(Event::ATTRIBUTES);
                 }
                 directory.tell_name(&name, kind, Event::DELETE, 0);
                 return Ok(());

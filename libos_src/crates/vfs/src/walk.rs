@@ -200,12 +200,27 @@ impl Viewpoint {
 
     /// The absolute path of `location` as this viewpoint sees it.
     ///
-    /// A place outside of the root has the prefix `(unreachable)`, as on Linux. That a name was
+    /// A place outside of the root has the prefix `(unreachable)`, as `getcwd` says it. That a name was
     /// removed is not in the path, see [`Location::is_deleted`].
     #[must_use]
     pub fn path_of(&self, location: &Location) -> Vec<u8> {
+        match self.reachable_path(location) {
+            (path, true) => path,
+            (path, false) => [b"(unreachable)", &*path].concat(),
+        }
+    }
+
+    /// The same without a prefix, as a link in `/proc` reads: what is outside of the root has its path
+    /// from the root of all.
+    #[must_use]
+    pub fn full_path_of(&self, location: &Location) -> Vec<u8> {
+        self.reachable_path(location).0
+    }
+
+    /// The path, and whether it starts at the root of this viewpoint.
+    fn reachable_path(&self, location: &Location) -> (Vec<u8>, bool) {
         if self.namespace.is_anonymous(location) {
-            return location.dentry.name().into_vec();
+            return (location.dentry.name().into_vec(), true);
         }
         let mut names = Vec::new();
         let mut here = location.clone();
@@ -232,11 +247,7 @@ impl Viewpoint {
             names.push(name);
             here = here.at(parent);
         }
-        let mut path = if is_reachable {
-            Vec::new()
-        } else {
-            b"(unreachable)".to_vec()
-        };
+        let mut path = Vec::new();
         for name in names.iter().rev() {
             path.push(b'/');
             path.extend_from_slice(name);
@@ -244,7 +255,7 @@ impl Viewpoint {
         if names.is_empty() {
             path.push(b'/');
         }
-        path
+        (path, is_reachable)
     }
 }
 
@@ -258,6 +269,8 @@ struct Walk<'a> {
     links_followed: u32,
     /// The last `.`, `..` or nothing at all, in case the path ends with it.
     last: LastComponent,
+    /// Where that is to be looked up.
+    before_last: Option<Location>,
 }
 
 enum Step {
@@ -298,6 +311,7 @@ impl<'a> Walk<'a> {
             position: 0,
             links_followed: 0,
             last: LastComponent::Root,
+            before_last: None,
         })
     }
 
@@ -312,7 +326,7 @@ impl<'a> Walk<'a> {
                     return Err(Errno::ENOTDIR);
                 }
                 return Ok(Step::Done(Parent {
-                    directory: self.here.clone(),
+                    directory: self.before_last.as_ref().unwrap_or(&self.here).clone(),
                     last: self.last.clone(),
                     must_be_directory: true,
                 }));
@@ -336,6 +350,7 @@ impl<'a> Walk<'a> {
             }
             let is_parent = component == b"..";
             self.check_search()?;
+            self.before_last = None;
             self.last = if is_parent {
                 LastComponent::DotDot
             } else {
@@ -347,7 +362,7 @@ impl<'a> Walk<'a> {
                 }
                 let parent = self.view.parent_of(&self.here);
                 self.check_mount(&parent)?;
-                self.here = parent;
+                self.before_last = Some(core::mem::replace(&mut self.here, parent));
             }
         }
     }

@@ -540,6 +540,10 @@ impl Source for Kernel {
         vec![1, 7]
     }
 
+    fn process_of(&self, thread: u32) -> Option<u32> {
+        [1, 7].contains(&thread).then_some(thread)
+    }
+
     fn process_text(&self, process: u32, text: ProcessText) -> vfs::Result<Vec<u8>> {
         Ok(format!("{process} {text:?}").into_bytes())
     }

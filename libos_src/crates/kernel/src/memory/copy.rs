@@ -94,6 +94,22 @@ impl AddressSpace {
         }
     }
 
+    /// How many of `len` bytes there are before the first page that the program cannot access so, be
+    /// it that it may not or that there is nothing.
+    pub(crate) fn reachable_bytes(&self, address: u64, len: u64, access: Prot) -> u64 {
+        let mut done = 0;
+        while done < len {
+            let in_page = (PAGE_SIZE - (address.wrapping_add(done)) % PAGE_SIZE).min(len - done);
+            let end = address.checked_add(done + in_page);
+            let is_there = |end: u64| self.bring_in(&(end - in_page..end), access).is_ok();
+            if !end.is_some_and(is_there) {
+                break;
+            }
+            done += in_page;
+        }
+        done
+    }
+
     /// Reads a value.
     pub(crate) fn read<T: FromBytes + IntoBytes + FromZeros>(
         &self,

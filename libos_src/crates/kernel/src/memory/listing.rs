@@ -142,11 +142,13 @@ fn line(start: u64, area: &Area) -> String {
         flag(Prot::EXEC, 'x'),
     );
     let kind = if area.shared().is_some() { 's' } else { 'p' };
+    // What is of no file is on no device.
+    let device = u8::from(!matches!(area.backing, Backing::Zero));
     let mut line = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        "{start:08x}-{:08x} {read}{write}{execute}{kind} {offset:08x} 00:01 {inode} ",
+        "{start:08x}-{:08x} {read}{write}{execute}{kind} {offset:08x} 00:{device:02x} {inode} ",
         area.end
     );
     while line.len() < 73 && !name(area).is_empty() {

@@ -9,14 +9,13 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
-use locks::Mutex;
+use locks::Once;
 use procfs::{ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
-use super::{Principal, Process, ProcessTable, Standing};
+use super::{HostNames, Places, Principal, Process, ProcessTable, Standing};
 use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX};
 use crate::libos::Slots;
-use crate::syscalls::HostNames;
 use crate::terminals::Terminals;
 
 /// Answers what `/proc` asks.
@@ -25,8 +24,8 @@ pub(crate) struct ProcessFiles {
     processes: Arc<ProcessTable>,
     slots: Arc<Slots>,
     terminals: Arc<Terminals>,
-    names: Arc<Mutex<HostNames>>,
     threads_max: u32,
+    boot_id: Once<String>,
 }
 
 const PAGE_BYTES: u64 = hal::PAGE_SIZE;
@@ -39,7 +38,6 @@ impl ProcessFiles {
         processes: Arc<ProcessTable>,
         slots: Arc<Slots>,
         terminals: Arc<Terminals>,
-        names: Arc<Mutex<HostNames>>,
         threads_max: u32,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -47,8 +45,8 @@ impl ProcessFiles {
             processes,
             slots,
             terminals,
-            names,
             threads_max,
+            boot_id: Once::new(),
         })
     }
 
@@ -58,6 +56,16 @@ impl ProcessFiles {
 
     fn caller(&self) -> Option<Arc<Process>> {
         self.slots.process(self.machine.this_thread())
+    }
+
+    fn places(&self) -> Option<Places> {
+        self.slots.places(self.machine.this_thread())
+    }
+
+    /// The host names that the caller sees.
+    fn names(&self) -> HostNames {
+        let places = self.places();
+        places.map_or_else(HostNames::default, |places| places.names.lock().clone())
     }
 
     fn uptime_ticks(&self) -> u64 {
@@ -253,6 +261,17 @@ impl ProcessFiles {
         )
     }
 
+    /// A random identifier (RFC 9562, version 4).
+    fn uuid(&self) -> String {
+        let mut bytes = [0; 16];
+        self.machine.random(&mut bytes);
+        let number = u128::from_be_bytes(bytes);
+        let number = number & !(0xf << 76) & !(3 << 62) | 4 << 76 | 2 << 62;
+        let digits = format!("{number:032x}");
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+        parts.join("-")
+    }
+
     fn cpu_times(&self) -> String {
         let ticks = self.uptime_ticks();
         let mut text = format!("cpu  {ticks} 0 0 0 0 0 0 0 0 0\n");
@@ -263,7 +282,9 @@ impl ProcessFiles {
         let started = now.saturating_sub(ticks / TICKS_PER_SECOND);
         let _ = write!(
             text,
-            "intr 0\nctxt 0\nbtime {started}\nprocs_running 1\nprocs_blocked 0\n"
+            "intr 0\nctxt 0\nbtime {started}\nprocesses {}\nprocs_running 1\nprocs_blocked 0\n\
+             softirq 0 0 0 0 0 0 0 0 0 0 0\n",
+            self.processes.started()
         );
         text
     }
@@ -313,6 +334,14 @@ impl Source for ProcessFiles {
         self.processes.pids()
     }
 
+    fn process_of(&self, thread: u32) -> Option<u32> {
+        let processes = &self.processes;
+        let process = processes
+            .of_thread(thread)
+            .or_else(|| processes.get(thread));
+        process.map(|process| process.pid)
+    }
+
     fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>, Errno> {
         let process = self.process(process)?;
         Ok(match text {
@@ -357,6 +386,7 @@ impl Source for ProcessFiles {
                 *first.name.lock() = name;
             }
             ProcessText::ScoreAdjustment => {
+                let new = new.split(|&byte| byte == 0).next().unwrap_or_default();
                 let text = core::str::from_utf8(new).map_err(|_| Errno::EINVAL)?;
                 let adjustment: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
                 if !(-1000..=1000).contains(&adjustment) {
@@ -429,8 +459,8 @@ impl Source for ProcessFiles {
     }
 
     fn text_of_place(&self, place: &Location) -> Vec<u8> {
-        match self.caller() {
-            Some(process) => process.places().view.read().path_of(place),
+        match self.places() {
+            Some(places) => places.view.read().full_path_of(place),
             None => Vec::new(),
         }
     }
@@ -441,9 +471,11 @@ impl Source for ProcessFiles {
             Setting::WatchEvents => EVENTS_MAX.to_string(),
             Setting::Watches => WATCHES_MAX.to_string(),
             Setting::Descriptors => DESCRIPTORS_MAX.to_string(),
-            Setting::DomainName => name(&self.names.lock().domain),
-            Setting::HostName => name(&self.names.lock().host),
+            Setting::BootId => self.boot_id.call_once(|| self.uuid()).clone(),
+            Setting::DomainName => name(&self.names().domain),
+            Setting::HostName => name(&self.names().host),
             Setting::Threads => self.threads_max.to_string(),
+            Setting::Uuid => self.uuid(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use hal::Errno;
 
+use crate::files::DESCRIPTORS_MAX;
+
 /// One limit: `struct rlimit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
@@ -78,14 +80,16 @@ impl Limits {
     }
 
     /// Changes a limit. `EPERM` for a hard limit that is raised without the right to, or above what
-    /// the configuration gives of stack and what there is of descriptors.
+    /// the configuration gives of stack, and for more descriptors than there ever are.
     pub(crate) fn set(&mut self, resource: u32, new: Limit, may_raise: bool) -> Result<(), Errno> {
-        const GIVEN: [u32; 2] = [Limits::STACK, Limits::DESCRIPTORS];
         let limit = self.0.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
         }
-        if new.hard > limit.hard && (!may_raise || GIVEN.contains(&resource)) {
+        if new.hard > limit.hard && (!may_raise || resource == Self::STACK) {
+            return Err(Errno::EPERM);
+        }
+        if resource == Self::DESCRIPTORS && new.hard > DESCRIPTORS_MAX as u64 {
             return Err(Errno::EPERM);
         }
         *limit = new;

@@ -13,7 +13,7 @@ mod wait;
 pub(crate) use end::{EndStatus, Survivors};
 pub(crate) use files::ProcessFiles;
 pub(crate) use limits::{Limit, Limits};
-pub(crate) use places::Places;
+pub(crate) use places::{HostNames, Places};
 pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
 pub(crate) use standing::{
     CapabilitySets, Ids, Principal, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE, Standing,

@@ -1,8 +1,9 @@
 //! What a process has open and where it stands, which it may share with others.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use locks::RwLock;
+use locks::{Mutex, RwLock};
 use vfs::Viewpoint;
 
 use crate::files::Descriptors;
@@ -15,6 +16,26 @@ pub(crate) struct Places {
     /// Root, working directory and creation mask (`CLONE_FS`), with the credentials of threads that
     /// have no identity of their own.
     pub(crate) view: Arc<RwLock<Viewpoint>>,
+    /// The name space of host names (`CLONE_NEWUTS`).
+    pub(crate) names: Arc<Mutex<HostNames>>,
+}
+
+/// What the machine that programs see is called.
+#[derive(Clone)]
+pub(crate) struct HostNames {
+    /// `sethostname`
+    pub(crate) host: Vec<u8>,
+    /// `setdomainname`
+    pub(crate) domain: Vec<u8>,
+}
+
+impl Default for HostNames {
+    fn default() -> Self {
+        Self {
+            host: b"occlum".to_vec(),
+            domain: b"(none)".to_vec(),
+        }
+    }
 }
 
 impl Places {
@@ -23,7 +44,14 @@ impl Places {
         Self {
             files: Arc::new(RwLock::new(files)),
             view: Arc::new(RwLock::new(view)),
+            names: Arc::default(),
         }
+    }
+
+    /// Gives them host names of their own, which are what they were.
+    pub(crate) fn unshare_names(&mut self) {
+        let names = self.names.lock().clone();
+        self.names = Arc::new(Mutex::new(names));
     }
 
     /// The same descriptors under a count of their own (`unshare`); `None` if nobody shares them.
@@ -37,7 +65,7 @@ impl Places {
         drop(shared);
         Some(Self {
             files: Arc::new(RwLock::new(files)),
-            view: self.view.clone(),
+            ..self.clone()
         })
     }
 

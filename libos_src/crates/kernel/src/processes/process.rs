@@ -84,6 +84,8 @@ struct Threads {
     live: BTreeMap<u32, Arc<Thread>>,
     /// What the first thread said when it ended: the status of a process whose threads all end.
     leader_status: Option<EndStatus>,
+    /// The first thread, once it has ended.
+    ended_leader: Option<Arc<Thread>>,
 }
 
 /// How a process begins.
@@ -126,6 +128,7 @@ impl Process {
             threads: Mutex::new(Threads {
                 live: BTreeMap::new(),
                 leader_status: None,
+                ended_leader: None,
             }),
         }
     }
@@ -186,9 +189,10 @@ impl Process {
     /// A thread ends with `status`. The status of the process, if it was the last one.
     pub(crate) fn remove_thread(&self, tid: u32, status: EndStatus) -> Option<EndStatus> {
         let mut threads = self.threads.lock();
-        threads.live.remove(&tid);
+        let ended = threads.live.remove(&tid);
         if tid == self.pid {
             threads.leader_status = Some(status);
+            threads.ended_leader = ended;
         }
         threads
             .live
@@ -204,12 +208,21 @@ impl Process {
         thread.set_tid(self.pid);
         threads.live.insert(self.pid, thread.clone());
         threads.leader_status = None;
+        threads.ended_leader = None;
         old
     }
 
     /// The live thread with this id.
     pub(crate) fn thread(&self, tid: u32) -> Option<Arc<Thread>> {
         self.threads.lock().live.get(&tid).cloned()
+    }
+
+    /// The thread with this id, or the first one after its end: a process that nobody has waited for
+    /// still has what belongs to it.
+    pub(crate) fn thread_or_leader(&self, tid: u32) -> Option<Arc<Thread>> {
+        let threads = self.threads.lock();
+        let leader = (threads.ended_leader.as_ref()).filter(|_| tid == self.pid);
+        threads.live.get(&tid).or(leader).cloned()
     }
 
     /// All live threads.

@@ -26,6 +26,8 @@ pub(super) struct Members {
     pub(super) by_pid: BTreeMap<u32, Member>,
     /// The process of each live thread.
     by_tid: BTreeMap<u32, u32>,
+    /// How many processes and threads there have ever been.
+    started: u64,
     last_id: u32,
 }
 
@@ -84,6 +86,7 @@ impl Members {
                 || self.by_pid.contains_key(&id)
                 || (self.by_pid.values()).any(|member| member.group == id || member.session == id);
             if !is_used {
+                self.started += 1;
                 return Ok(id);
             }
         }
@@ -229,6 +232,11 @@ impl ProcessTable {
     /// Whether a process has ended and was not waited for.
     pub(crate) fn is_zombie(&self, pid: u32) -> bool {
         (self.0.lock().by_pid.get(&pid)).is_some_and(|member| !member.is_alive())
+    }
+
+    /// How many processes and threads there have ever been.
+    pub(crate) fn started(&self) -> u64 {
+        self.0.lock().started
     }
 
     /// All ids of processes, in order.

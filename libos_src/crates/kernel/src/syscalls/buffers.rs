@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use hal::{Errno, PAGE_SIZE, Prot};
+use hal::{Errno, Prot};
 use vfs::{Sink, Source};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -64,11 +64,7 @@ impl<'a> Buffers<'a> {
     pub(super) fn cut(&mut self, access: Prot) -> bool {
         let mut permitted = 0;
         for (address, len) in self.pieces(usize::MAX) {
-            let mut good = len as u64;
-            while good > 0 && self.memory.check_access(address, good, access).is_err() {
-                let last = address.saturating_add(good - 1);
-                good = (last - last % PAGE_SIZE).saturating_sub(address);
-            }
+            let good = self.memory.reachable_bytes(address, len as u64, access);
             permitted += good;
             if good < len as u64 {
                 break;

@@ -40,6 +40,8 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// What every thread shares with the others.
 const SHARED_BY_THREADS: u64 = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+/// What says which places are shared.
+const SHARED_PLACES: u64 = CLONE_FS | CLONE_FILES | CLONE_NEWUTS;
 const FOR_BOTH: u64 = CLONE_VM
     | CLONE_SYSVSEM
     | CLONE_SETTLS
@@ -51,12 +53,15 @@ const FOR_BOTH: u64 = CLONE_VM
     | CLONE_FS
     | CLONE_FILES
     | CLONE_SIGHAND
-    | CLONE_CHILD_SETTID;
+    | CLONE_CHILD_SETTID
+    | CLONE_NEWUTS;
 const FOR_THREADS: u64 = FOR_BOTH | SHARED_BY_THREADS;
 const FOR_PROCESSES: u64 =
     FOR_BOTH | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_PIDFD;
-/// New name spaces: users, mounts and the like.
-const NAME_SPACES: u64 = 0x80 | 0x2_0000 | 0x7e00_0000;
+/// A new name space of host names.
+const CLONE_NEWUTS: u64 = 0x400_0000;
+/// New name spaces that there are not: users, mounts and the like.
+const NAME_SPACES: u64 = 0x80 | 0x2_0000 | 0x7a00_0000;
 
 /// A thread or process as both forms of the call describe it.
 struct NewTask {
@@ -176,9 +181,12 @@ fn new_task(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         return Err(Errno::EINVAL.into());
     }
     if new.flags & NAME_SPACES != 0 {
-        let reason = "there is one name space of each sort; EPERM";
+        let reason = "there is one name space of each sort but for host names; EPERM";
         call.libos.report_once(call.regs.rax, reason);
         return Err(Errno::EPERM.into());
+    }
+    if new.has(CLONE_NEWUTS) {
+        call.require(Capabilities::ADMINISTER)?;
     }
     if new.has(CLONE_THREAD) {
         new_thread(call, new)
@@ -206,8 +214,8 @@ fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         .and_then(|tid| {
             let thread = copy_of_thread(call, new, tid, start);
             thread.set_principal(call.thread.principal());
-            let has_both = new.has(CLONE_FS) && new.has(CLONE_FILES);
-            if !has_both || call.thread.own_places().is_some() {
+            let has_all = new.flags & SHARED_PLACES == CLONE_FS | CLONE_FILES;
+            if !has_all || call.thread.own_places().is_some() {
                 thread.set_own_places(places_of(call, new));
             }
             set_words(call, new, &thread).inspect_err(|_| {
@@ -392,6 +400,9 @@ fn places_of(call: &Call<'_>, new: &NewTask) -> Places {
     if !new.has(CLONE_FS) {
         places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
     }
+    if new.has(CLONE_NEWUTS) {
+        places.unshare_names();
+    }
     places
 }
 
@@ -491,12 +502,11 @@ fn admit(call: &Call<'_>) -> Result<(), Errno> {
     })
 }
 
-/// `unshare(2)`: of what threads and processes can share, not of name spaces.
+/// `unshare(2)`: of what threads and processes can share; of name spaces, that of host names.
 pub(super) fn unshare(call: &mut Call<'_>, flags: u64) -> Outcome {
-    const KNOWN: u64 =
-        CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+    const KNOWN: u64 = SHARED_PLACES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
     if flags & NAME_SPACES != 0 {
-        let reason = "there is one name space of each sort; EPERM";
+        let reason = "there is one name space of each sort but for host names; EPERM";
         call.libos.report_once(call.regs.rax, reason);
         return Err(Errno::EPERM.into());
     }
@@ -507,9 +517,15 @@ pub(super) fn unshare(call: &mut Call<'_>, flags: u64) -> Outcome {
     if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) != 0 && !is_alone {
         return Err(Errno::EINVAL.into());
     }
+    if flags & CLONE_NEWUTS != 0 {
+        call.require(Capabilities::ADMINISTER)?;
+    }
     let mut apart = call.apart();
     if flags & CLONE_FS != 0 {
         apart.places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
+    }
+    if flags & CLONE_NEWUTS != 0 {
+        apart.places.unshare_names();
     }
     if flags & CLONE_FILES != 0 {
         apart.leave_shared_files();

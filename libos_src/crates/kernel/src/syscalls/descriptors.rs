@@ -106,7 +106,13 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_GETPIPE_SZ: u32 = 1032;
     const F_ADD_SEALS: u32 = 1033;
     const F_GET_SEALS: u32 = 1034;
+    /// What Linux takes for a size of a pipe at all; what it gives is another matter.
+    const PIPE_SIZE_MAX: u32 = 1 << 31;
+    const KNOW_NO_FILE: [u32; 5] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL];
     let floor = argument as i32;
+    if !KNOW_NO_FILE.contains(&command) && call.file(fd)?.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
     if let Some(command) = RecordCommand::from_number(command) {
         return record_lock(call, fd, command, Address(argument));
     }
@@ -137,8 +143,12 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
         }
         F_SETPIPE_SZ => {
             let file = call.file(fd)?;
-            let wanted = usize::try_from(argument as u32).map_err(|_| Errno::EINVAL)?;
-            Ok(pipe_end(&file)?.set_capacity(wanted)? as u64)
+            let end = pipe_end(&file)?;
+            let wanted = argument as u32;
+            if wanted > PIPE_SIZE_MAX {
+                return Err(Errno::EINVAL.into());
+            }
+            Ok(end.set_capacity(wanted as usize)? as u64)
         }
         F_ADD_SEALS => add_seals(call, fd, argument as u32),
         F_GET_SEALS => get_seals(call, fd),
@@ -163,6 +173,9 @@ pub(super) fn fadvise64(
     advice: i32,
 ) -> Outcome {
     let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
     if !file.object().is_seekable() {
         return Err(Errno::ESPIPE.into());
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use hal::{Errno, PAGE_SIZE};
+use hal::{Errno, Prot};
 use vfs::{DirectoryEntry, Follow, Location, Mode, SinkState};
 
 use super::argument::Address;
@@ -97,30 +97,26 @@ fn list(call: &mut Call<'_>, fd: i32, buffer: Address, len: u32, push: Push) -> 
     let file = call.file(fd)?;
     // Linux takes a length over 2 GiB for a negative one, into which nothing fits.
     let wanted = usize::try_from(len as i32).map_or(0, |len| len.min(LISTING_MAX_BYTES));
-    let room = writable_bytes(call, buffer, wanted);
+    let room = call
+        .memory()
+        .reachable_bytes(buffer.0, wanted as u64, Prot::WRITE) as usize;
     let mut listing = Vec::with_capacity(room.min(4096));
-    let mut has_more = false;
+    let mut rest = None;
     file.read_directory(&mut |entry| {
         let state = push(&mut listing, room, entry);
-        has_more = state == SinkState::Full;
+        if state == SinkState::Full {
+            // The first that does not fit: whether it would in a better buffer.
+            rest = Some(push(&mut Vec::new(), wanted, entry));
+        }
         state
     })?;
-    if listing.is_empty() && has_more {
-        let is_cut = room < wanted;
-        return Err(if is_cut { Errno::EFAULT } else { Errno::EINVAL }.into());
+    match rest {
+        Some(SinkState::Taken) if listing.is_empty() => return Err(Errno::EFAULT.into()),
+        Some(SinkState::Full) if listing.is_empty() => return Err(Errno::EINVAL.into()),
+        _ => {}
     }
     call.memory().copy_out(buffer.0, &listing)?;
     Ok(listing.len() as u64)
-}
-
-/// How many of `len` bytes may be written, from the first on.
-fn writable_bytes(call: &Call<'_>, buffer: Address, len: usize) -> usize {
-    let mut room = len as u64;
-    while room > 0 && call.memory().check_writable(buffer.0, room).is_err() {
-        let last = buffer.0.saturating_add(room - 1);
-        room = (last - last % PAGE_SIZE).saturating_sub(buffer.0);
-    }
-    room as usize
 }
 
 /// Appends a `struct linux_dirent64`, if it fits.

@@ -1,7 +1,7 @@
 //! Names: linking, removing, renaming, symbolic links.
 
 use hal::Errno;
-use vfs::{DeviceNumber, FileType, Follow, Mode, RenameFlags};
+use vfs::{Capabilities, DeviceNumber, FileType, Follow, Mode, RenameFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -95,7 +95,13 @@ pub(super) fn linkat(
         Follow::No
     };
     let source = match from_base {
-        Some(base) if from.is_empty() && flags & AT_EMPTY_PATH != 0 => base,
+        Some(base) if from.is_empty() && flags & AT_EMPTY_PATH != 0 => {
+            // Who was given a descriptor was not given the right to names for it.
+            if !viewpoint.credentials.can(Capabilities::READ_AND_SEARCH) {
+                return Err(Errno::ENOENT.into());
+            }
+            base
+        }
         base => viewpoint.resolve(base.as_ref(), &from, follow)?,
     };
     viewpoint.link(&source, to_base.as_ref(), &to)?;

@@ -60,6 +60,5 @@ mod vectors;
 mod waiting;
 
 pub(crate) use call::{Call, Stop};
-pub(crate) use system::HostNames;
 pub(crate) use system_v::SystemV;
 pub(crate) use table::name_of;

@@ -7,7 +7,7 @@ use vfs::{OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::files::Notice;
+use crate::files::{Notice, ProcessFile};
 use crate::signals::{Recipient, Signal};
 use crate::terminals::End;
 
@@ -61,7 +61,8 @@ pub(super) fn control(call: &Call<'_>, fd: i32, command: NoticeCommand, argument
         }
         NoticeCommand::SetOwnerRecord => {
             let [kind, id]: [i32; 2] = call.memory().read(argument)?;
-            let number = u32::try_from(id).map_err(|_| Errno::EINVAL)?;
+            // A number that nobody can have is that of nobody.
+            let number = id.cast_unsigned();
             let owner = match kind {
                 F_OWNER_TID => Recipient::Thread(number),
                 F_OWNER_PID => Recipient::Process(number),
@@ -144,6 +145,11 @@ pub(super) fn set_flags(
 ) -> Result<(), Errno> {
     let wants = flags.contains(OpenFlags::ASYNC);
     if wants != file.flags().contains(OpenFlags::ASYNC) {
+        // Linux lets a pidfd have the flag, and tells nobody.
+        if ProcessFile::behind(file).is_some() {
+            file.set_flags(flags.difference(OpenFlags::ASYNC));
+            return Ok(());
+        }
         if wants && file.watchers().is_none() {
             let reason = "this file sends no SIGIO: O_ASYNC has no effect";
             call.libos.report_once(call.regs.rax, reason);

@@ -440,9 +440,10 @@ impl Call<'_> {
             // Of affinities Linux says that there is no such thread, of the others more.
             tid => u32::try_from(tid).map_err(|_| Errno::EINVAL)?,
         };
-        let process = self.libos.processes.of_thread(tid);
+        let processes = &self.libos.processes;
+        let process = processes.of_thread(tid).or_else(|| processes.get(tid));
         let process = process.ok_or(Errno::ESRCH)?;
-        let thread = process.thread(tid).ok_or(Errno::ESRCH)?;
+        let thread = process.thread_or_leader(tid).ok_or(Errno::ESRCH)?;
         Ok(Scheduled::of(&process, thread))
     }
 

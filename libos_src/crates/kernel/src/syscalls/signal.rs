@@ -132,7 +132,12 @@ pub(super) fn sigaltstack(call: &mut Call<'_>, new: Address, old: Address) -> Ou
 pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
     let (libos, own) = (call.libos, call.process.pid);
     let target = match pid {
-        1.. => Target::Process(pid.cast_unsigned()),
+        1.. => {
+            // A thread's number stands for its process.
+            let (number, processes) = (pid.cast_unsigned(), &libos.processes);
+            let process = processes.of_thread(number);
+            Target::Process(process.map_or(number, |process| process.pid))
+        }
         0 => Target::Group(libos.processes.group_and_session(own)?.0),
         -1 => Target::Others,
         _ => Target::Group(pid.unsigned_abs()),

@@ -60,7 +60,7 @@ pub(super) fn sync_file_range(
 ) -> Outcome {
     const FLAGS: u32 = 7;
     let file = call.file(fd)?;
-    if flags & !FLAGS != 0 || offset < 0 || len < 0 {
+    if flags & !FLAGS != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
         return Err(Errno::EINVAL.into());
     }
     if !file.object().is_seekable() {

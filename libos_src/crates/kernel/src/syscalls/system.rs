@@ -14,32 +14,17 @@ const FIELD_BYTES: usize = 65;
 /// The longest name of a host or domain (`__NEW_UTS_LEN`).
 const NAME_MAX_BYTES: usize = FIELD_BYTES - 1;
 
-/// What the machine that programs see is called.
-pub(crate) struct HostNames {
-    pub(crate) host: Vec<u8>,
-    pub(crate) domain: Vec<u8>,
-}
-
-impl Default for HostNames {
-    fn default() -> Self {
-        Self {
-            host: b"occlum".to_vec(),
-            domain: b"(none)".to_vec(),
-        }
-    }
-}
-
 /// `sethostname(2)`.
 pub(super) fn sethostname(call: &mut Call<'_>, name: Address, len: i32) -> Outcome {
     let name = read_name(call, name, len)?;
-    call.libos.names.lock().host = name;
+    call.task.places.names.lock().host = name;
     Ok(0)
 }
 
 /// `setdomainname(2)`.
 pub(super) fn setdomainname(call: &mut Call<'_>, name: Address, len: i32) -> Outcome {
     let name = read_name(call, name, len)?;
-    call.libos.names.lock().domain = name;
+    call.task.places.names.lock().domain = name;
     Ok(0)
 }
 
@@ -58,7 +43,7 @@ fn read_name(call: &Call<'_>, name: Address, len: i32) -> Result<Vec<u8>, Errno>
 
 /// `uname(2)`. The release is the oldest Linux that has all calls of our table.
 pub(super) fn uname(call: &mut Call<'_>, buffer: Address) -> Outcome {
-    let names = call.libos.names.lock();
+    let names = call.task.places.names.lock();
     let fields = [
         &b"Linux"[..],
         &names.host,
