@@ -350,13 +350,16 @@ impl Gang {
         };
         for (index, run) in saved.iter().enumerate() {
             if self.bring_back(state, space, &books, run).is_err() {
-                // What is left stays where it is; the member cannot run.
+                // What is left stays where it is; the member cannot run. Nor can the one that was
+                // resident before its own pages are in their place again.
                 let holding = state.members.entry(id).or_default();
                 for run in &saved[index..] {
-                    holding
-                        .saved
-                        .insert(&run.place, core::slice::from_ref(&run.kept));
+                    for left in holding.in_place.missing(&run.place) {
+                        let kept = run.part(&left).kept;
+                        holding.saved.insert(&left, &[kept]);
+                    }
                 }
+                state.resident = None;
                 return Err(NoMemory);
             }
         }

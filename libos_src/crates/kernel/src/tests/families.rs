@@ -1,6 +1,7 @@
 //! Processes: making them, ending them, waiting for them, and how they are related.
 
 use super::*;
+use crate::memory::Entry;
 
 const CLONE: u64 = 56;
 const FORK: u64 = 57;
@@ -327,6 +328,42 @@ fn two_sides_of_a_fork_take_turns() {
     assert!(
         sights.iter().all(|sight| *sight == Ok(*b"before")),
         "{sights:?}"
+    );
+}
+
+#[test]
+fn a_turn_that_cannot_begin_leaves_each_kept_page_with_one_owner() {
+    const MMAP: u64 = 9;
+    const MUNMAP: u64 = 11;
+    let mut world = World::new();
+    let mapped = world.call(MMAP, &[0, 3 * PAGE_SIZE, 3, 0x22, u64::MAX, 0]);
+    let start = mapped.expect("room");
+    let parent = world.process.memory();
+    let of_parent = world.process.threads().remove(0);
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one") as u32;
+    let child = world.libos.processes.get(child).expect("it lives");
+    let (memory, of_child) = (child.memory(), child.threads().remove(0));
+    let middle = start + PAGE_SIZE;
+    memory.copy_out(middle, b"child!").expect("writable");
+    for page in [start, start + 2 * PAGE_SIZE] {
+        world.call(MUNMAP, &[page, PAGE_SIZE]).expect("mapped");
+    }
+    let gang = memory.gang();
+
+    // One page is put back, one exchanged, and for the last there is nothing.
+    let left = world.machine.limit_pages(1);
+    gang.leave(&of_child);
+    assert!(matches!(gang.enter(&parent, &of_parent), Entry::NoMemory));
+    world.machine.limit_pages(left - 1);
+    parent.clear();
+    let spare = memory.spare_bytes();
+
+    assert!(matches!(gang.enter(&memory, &of_child), Entry::Held(_)));
+    assert_eq!(memory.read(middle), Ok(*b"child!"));
+    assert!(
+        memory.spare_bytes() > spare,
+        "what the child had was its own"
     );
 }
 

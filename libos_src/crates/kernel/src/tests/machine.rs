@@ -103,6 +103,11 @@ impl TestMachine {
             .count()
     }
 
+    /// Leaves `pages` pages to be given; how many there were.
+    pub(super) fn limit_pages(&self, pages: usize) -> usize {
+        core::mem::replace(&mut self.lock().pages_left, pages)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().expect("no test thread panicked here")
     }
