@@ -200,7 +200,7 @@ impl AddressSpace {
         let range = address..end;
         for _ in 0..PATIENCE {
             self.bring_in(&range, prot)?;
-            // A thread that is about to end may come here when its turn is over.
+            // A thread that ends because its pages could not be put back may still come here.
             if !self.is_resident() {
                 return Err(Errno::EFAULT);
             }

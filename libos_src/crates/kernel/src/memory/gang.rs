@@ -64,6 +64,8 @@ struct Holding {
     /// Those whose content is in its place, maybe for others, too.
     in_place: PageSet,
     saved: SavedPages,
+    /// Whether there was no memory for them once. It is nobody's turn to run there any more.
+    is_starved: bool,
 }
 
 /// What becomes of a thread that wants the memory.
@@ -72,7 +74,7 @@ pub(crate) enum Entry {
     Held(Vec<Arc<Thread>>),
     /// It has to wait until then, or until it is woken; these threads must be interrupted.
     Wait(Duration, Vec<Arc<Thread>>),
-    /// There is no memory to make room for it.
+    /// There is no memory to make room for it, or was none once.
     NoMemory,
 }
 
@@ -120,9 +122,11 @@ impl Gang {
             };
             // Whoever changes these books looks first whether there are several members.
             let books = only.books.read();
-            let in_place = books.committed.clone();
-            let saved = SavedPages::default();
-            state.members.insert(only.id(), Holding { in_place, saved });
+            let holding = Holding {
+                in_place: books.committed.clone(),
+                ..Holding::default()
+            };
+            state.members.insert(only.id(), holding);
             self.is_shared.store(true, Ordering::SeqCst);
         }
         state.members.insert(space.id(), Holding::default());
@@ -258,10 +262,17 @@ impl Gang {
         for range in writable {
             in_place.remove(range);
         }
-        state.members.insert(parent, Holding { in_place, saved });
-        let in_place = committed.clone();
-        let saved = SavedPages::default();
-        state.members.insert(child, Holding { in_place, saved });
+        let left = Holding {
+            in_place,
+            saved,
+            ..Holding::default()
+        };
+        state.members.insert(parent, left);
+        let resident = Holding {
+            in_place: committed.clone(),
+            ..Holding::default()
+        };
+        state.members.insert(child, resident);
         state.resident = Some(child);
         state.runners = Vec::from([thread.clone()]);
         state.alone = None;
@@ -342,6 +353,9 @@ impl Gang {
         space: &AddressSpace,
     ) -> Result<(), NoMemory> {
         let id = space.id();
+        if (state.members.get(&id)).is_some_and(|holding| holding.is_starved) {
+            return Err(NoMemory);
+        }
         let books = space.books.read();
         self.clear_unbacked(state, space, &books)?;
         let saved = match state.members.get_mut(&id) {
@@ -353,6 +367,7 @@ impl Gang {
                 // What is left stays where it is; the member cannot run. Nor can the one that was
                 // resident before its own pages are in their place again.
                 let holding = state.members.entry(id).or_default();
+                holding.is_starved = true;
                 for run in &saved[index..] {
                     for left in holding.in_place.missing(&run.place) {
                         let kept = run.part(&left).kept;

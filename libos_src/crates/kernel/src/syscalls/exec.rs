@@ -105,12 +105,18 @@ fn exec(
     let invocation = Invocation::new(&viewpoint, file, path, argv, env);
     let mut invocation = invocation.map_err(|error| error.errno)?;
     let principal = principal_of(call, &mut invocation)?;
+    let is_refusable = call.process.thread_count() == 1;
+    end_other_threads(call)?;
+    // Only now: one of the others may have lent the memory to a child at the last moment.
     let (memory, regs) = if call.memory().is_shared() {
-        let loaded = load_aside(call, &invocation)?;
-        end_other_threads(call)?;
-        loaded
+        load_aside(call, &invocation).map_err(|errno| {
+            if is_refusable {
+                errno.into()
+            } else {
+                end_without_program(call)
+            }
+        })?
     } else {
-        end_other_threads(call)?;
         load_in_place(call, &invocation)?
     };
     become_program(call, regs, memory, invocation, principal);
@@ -135,7 +141,7 @@ fn memory_for(call: &Call<'_>, invocation: &Invocation) -> Result<Arc<AddressSpa
 fn load_aside(
     call: &Call<'_>,
     invocation: &Invocation,
-) -> Result<(Arc<AddressSpace>, UserRegs), Stop> {
+) -> Result<(Arc<AddressSpace>, UserRegs), Errno> {
     let (libos, task) = (call.libos, call.task);
     let memory = memory_for(call, invocation)?;
     libos.release_memory(&task.thread, &task.memory);
@@ -146,7 +152,7 @@ fn load_aside(
             libos.release_memory(&task.thread, &memory);
             libos.wake_next(memory.clear());
             libos.take_memory(&task.process, &task.thread, &task.memory);
-            Err(error.errno.into())
+            Err(error.errno)
         }
     }
 }
@@ -170,7 +176,8 @@ fn end_other_threads(call: &mut Call<'_>) -> Result<(), Stop> {
         if process.survivors.is_over_for(tid) {
             return Err(Stop::Restart);
         }
-        call.libos.machine.park(None);
+        // They need the memory to end.
+        (call.libos).without_memory(process, call.thread, || call.libos.machine.park(None));
     }
     process.survivors.go_on(tid);
     Ok(())
@@ -194,11 +201,14 @@ fn load_in_place(
         });
         Ok((memory, regs?))
     });
-    loaded.map_err(|_| {
-        let end = EndStatus::Killed(Signal::KILL);
-        let then = libos.end_process(task, end);
-        call.leave(then)
-    })
+    loaded.map_err(|_| end_without_program(call))
+}
+
+/// Ends a process that has given up one program and cannot have another.
+fn end_without_program(call: &mut Call<'_>) -> Stop {
+    let end = EndStatus::Killed(Signal::KILL);
+    let then = call.libos.end_process(call.task, end);
+    call.leave(then)
 }
 
 /// Changes what belongs to the old program.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::memory::Entry;
+use crate::processes::EndStatus;
 
 const CLONE: u64 = 56;
 const FORK: u64 = 57;
@@ -329,6 +330,87 @@ fn two_sides_of_a_fork_take_turns() {
         sights.iter().all(|sight| *sight == Ok(*b"before")),
         "{sights:?}"
     );
+}
+
+#[test]
+fn a_thread_that_is_to_end_waits_for_its_memory_all_the_same() {
+    let mut world = World::new();
+    let (parent, of_parent) = (world.process.memory(), world.process.threads().remove(0));
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one") as u32;
+    let of_child = (world
+        .libos
+        .processes
+        .get(child)
+        .expect("it lives")
+        .threads())
+    .remove(0);
+    world
+        .libos
+        .kill_process(&world.process, EndStatus::Exited(1));
+    parent.gang().leave(&of_child);
+
+    world.libos.take_memory(&world.process, &of_parent, &parent);
+
+    assert!(of_parent.holds_memory());
+    assert_eq!(parent.store_u32(world.page, 0), Ok(()));
+}
+
+/// Runs the next ready thread on enclave thread `number` until it is in its program.
+fn next_thread(libos: &Libos, number: u32) -> (Next, UserRegs) {
+    become_thread(number);
+    let mut regs = UserRegs::default();
+    (libos.thread(0, &mut regs), regs)
+}
+
+#[test]
+fn a_program_that_is_replaced_leaves_the_memory_to_a_child_that_came_at_the_last_moment() {
+    const THREAD_FLAGS: u64 = 0x3d_0f00;
+    const OPEN: u64 = 2;
+    const WRITE: u64 = 1;
+    const CLOSE: u64 = 3;
+    let mut world = World::new();
+    let (libos, page, process) = (world.libos, world.page, world.process.clone());
+    let path = world.put(0, b"/program\0");
+    let fd = world.call(OPEN, &[path, 0o101, 0o755]).expect("room");
+    for part in images::program().chunks(PAGE_SIZE as usize) {
+        let part = world.put(0, part);
+        assert_eq!(world.call(WRITE, &[fd, part, PAGE_SIZE]), Ok(PAGE_SIZE));
+    }
+    world.call(CLOSE, &[fd]).expect("open");
+    let path = world.put(0, b"/program\0");
+    world.put(0x10, b"common");
+    let other = world.call(CLONE, &[THREAD_FLAGS, 0, page + 0x100, page + 0x100, 0]);
+    let other = other.expect("room") as u32;
+
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let lender = std::thread::spawn(move || {
+        let (next, mut regs) = next_thread(libos, 1);
+        assert_eq!(next, Next::Return);
+        begun.send(()).expect("it is waited for");
+        while !process.survivors.is_over_for(other) {
+            std::thread::yield_now();
+        }
+        // It was told to end and is about to look; but first it lends the memory to a child.
+        regs.rax = VFORK;
+        assert_eq!(libos.syscall(&mut regs), Next::Return);
+        assert_eq!(regs.rax, 0);
+        let ending = std::thread::spawn(move || next_thread(libos, 2).0);
+        assert_eq!(ending.join().expect("no panic"), Next::ExitThread);
+        regs.rax = GETPID;
+        assert_eq!(libos.syscall(&mut regs), Next::Return);
+        libos
+            .processes
+            .get(regs.rax as u32)
+            .expect("it lives")
+            .memory()
+    });
+    has_begun.recv().expect("it runs");
+    assert_eq!(world.serve(EXECVE, &[path, 0, 0]), Next::Return);
+
+    let lent = lender.join().expect("no panic");
+    assert_eq!(lent.read(page + 0x10), Ok(*b"common"));
+    assert!(world.process.memory().read::<u64>(page + 0x10).is_err());
 }
 
 #[test]

@@ -25,6 +25,11 @@ type Header = (u32, u32, u64, u64, u64, u64, u64);
 const TEXT: Header = (PT_LOAD, PF_R | PF_X, 0, 0, 0x1000, 0x1000, 0x1000);
 const DATA: Header = (PT_LOAD, PF_R | PF_W, 0x1000, 0x2000, 0x10, 0x2000, 0x1000);
 
+/// A program that can be loaded.
+pub(super) fn program() -> Vec<u8> {
+    file(ET_DYN, &[TEXT, DATA]).0
+}
+
 /// An ELF file of 8 KiB with these headers, and its entry point at 0x100.
 fn file(kind: u16, headers: &[Header]) -> File {
     let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();

@@ -13,7 +13,9 @@ use crate::processes::{EndStatus, Process};
 use crate::signals::Signal;
 
 impl Libos {
-    /// Waits until the thread holds the memory of its process, unless it is to end.
+    /// Waits until the thread holds the memory of its process, also if it is only to end: it leaves
+    /// its last words there. If its pages cannot be put back, its process is killed, and no access
+    /// of it reaches a page any more.
     pub(crate) fn take_memory(
         &self,
         process: &Process,
@@ -25,10 +27,6 @@ impl Libos {
         }
         let gang = memory.gang();
         loop {
-            if process.survivors.is_over_for(thread.tid()) {
-                self.wake_next(gang.give_up(thread));
-                return;
-            }
             match gang.enter(memory, thread) {
                 Entry::Held(others) => {
                     thread.set_holds_memory(true);
@@ -43,7 +41,13 @@ impl Libos {
                     }
                     self.machine.park(Some(until));
                 }
-                Entry::NoMemory => self.starve(process),
+                Entry::NoMemory => {
+                    if !process.survivors.is_over_for(thread.tid()) {
+                        self.starve(process);
+                    }
+                    self.wake_next(gang.give_up(thread));
+                    return;
+                }
             }
         }
     }
@@ -57,7 +61,8 @@ impl Libos {
 
     /// Lets others have the memory if they have waited long enough.
     pub(crate) fn make_way(&self, task: &Task) {
-        if task.memory.gang().must_yield() {
+        let is_over = (task.process.survivors).is_over_for(task.thread.tid());
+        if task.memory.gang().must_yield() && !is_over {
             self.release_memory(&task.thread, &task.memory);
             self.take_memory(&task.process, &task.thread, &task.memory);
         }
