@@ -28,17 +28,23 @@ pub(crate) struct Ancillary {
 /// nowhere else can be found.
 struct Rights {
     files: Vec<Arc<OpenFile>>,
+    /// On whose account they travel.
+    user: u32,
     sockets: Arc<Sockets>,
 }
 
 impl Ancillary {
-    /// Files that `sender` sends.
-    pub(crate) fn new(sender: Identity, files: Vec<Arc<OpenFile>>, sockets: &Arc<Sockets>) -> Self {
-        for file in &files {
-            sockets.depart(file);
-        }
+    /// Files that `sender` sends, which `user` is.
+    pub(crate) fn new(
+        sender: Identity,
+        user: u32,
+        files: Vec<Arc<OpenFile>>,
+        sockets: &Arc<Sockets>,
+    ) -> Self {
+        sockets.depart(&files, user);
         let rights = Rights {
             files,
+            user,
             sockets: sockets.clone(),
         };
         Self { sender, rights }
@@ -64,15 +70,18 @@ impl Ancillary {
 impl Rights {
     fn take(&mut self) -> Vec<Arc<OpenFile>> {
         let files = core::mem::take(&mut self.files);
-        for file in &files {
-            self.sockets.arrive(file);
-        }
+        self.sockets.arrive(&files, self.user);
         files
     }
 }
 
 impl Drop for Rights {
+    /// Closes the files, but not here if this is the end of a socket that was closed so: each of a
+    /// long row of sockets may lie in the inbox of the next, and the stack is not as long.
     fn drop(&mut self) {
-        drop(self.take());
+        let files = self.take();
+        if !files.is_empty() {
+            self.sockets.close(files);
+        }
     }
 }

@@ -45,6 +45,7 @@ enum Content {
 
 /// Bytes, and what goes with some of them.
 struct Stream {
+    machine: &'static dyn Machine,
     ring: Ring,
     /// How many bytes were ever read.
     position: u64,
@@ -103,6 +104,7 @@ impl Inbox {
     ) -> Arc<Self> {
         let content = if is_stream {
             Content::Stream(Stream {
+                machine,
                 ring: Ring::new(machine, capacity),
                 position: 0,
                 marks: VecDeque::new(),
@@ -167,6 +169,10 @@ impl Inbox {
         };
         if stream.ring.room() == 0 {
             return Err(Errno::EAGAIN);
+        }
+        if ancillary.is_some() {
+            // It takes more than the few bytes that it may come with.
+            room::check(stream.machine)?;
         }
         let start = stream.position + stream.ring.len() as u64;
         let count = stream.ring.push(PIECE_BYTES, source)?;
@@ -328,7 +334,8 @@ impl Inbox {
     }
 }
 
-fn remember(blocked: &mut Vec<Weak<Inbox>>, sender: &Arc<Inbox>) {
+/// Notes who is to be told; those that are gone are forgotten.
+pub(super) fn remember(blocked: &mut Vec<Weak<Inbox>>, sender: &Arc<Inbox>) {
     let sender = Arc::downgrade(sender);
     blocked.retain(|other| other.strong_count() > 0);
     if !blocked.iter().any(|other| other.ptr_eq(&sender)) {

@@ -26,6 +26,17 @@ pub(crate) struct Sockets {
     /// At this many garbage is looked for.
     pub(super) collect_at: AtomicUsize,
     pub(super) collecting: Mutex<()>,
+    /// How many files are in inboxes, by who sent them.
+    in_flight_of: Mutex<BTreeMap<u32, usize>>,
+    closing: Mutex<Closing>,
+}
+
+/// Files that lay in inboxes which are gone.
+#[derive(Default)]
+struct Closing {
+    files: Vec<Arc<OpenFile>>,
+    /// Whether somebody closes one after the other.
+    is_under_way: bool,
 }
 
 /// Where a socket can be found.
@@ -52,6 +63,8 @@ impl Sockets {
             moves: AtomicU64::new(0),
             collect_at: AtomicUsize::new(super::garbage::COLLECT_MIN),
             collecting: Mutex::new(()),
+            in_flight_of: Mutex::default(),
+            closing: Mutex::default(),
         })
     }
 
@@ -112,21 +125,61 @@ impl Sockets {
         self.all.lock().len()
     }
 
-    /// A file goes into an inbox.
-    pub(super) fn depart(&self, file: &OpenFile) {
-        if let Some(socket) = Socket::behind(file) {
+    /// Files go into an inbox, sent by `user`.
+    pub(super) fn depart(&self, files: &[Arc<OpenFile>], user: u32) {
+        if files.is_empty() {
+            return;
+        }
+        *self.in_flight_of.lock().entry(user).or_default() += files.len();
+        for socket in files.iter().filter_map(|file| Socket::behind(file)) {
             socket.in_flight.fetch_add(1, Ordering::SeqCst);
             self.in_flight.fetch_add(1, Ordering::SeqCst);
             self.moves.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// It has left the inbox.
-    pub(super) fn arrive(&self, file: &OpenFile) {
-        if let Some(socket) = Socket::behind(file) {
+    /// They have left the inbox.
+    pub(super) fn arrive(&self, files: &[Arc<OpenFile>], user: u32) {
+        if files.is_empty() {
+            return;
+        }
+        let mut users = self.in_flight_of.lock();
+        if let Some(count) = users.get_mut(&user) {
+            *count -= files.len();
+            if *count == 0 {
+                users.remove(&user);
+            }
+        }
+        drop(users);
+        for socket in files.iter().filter_map(|file| Socket::behind(file)) {
             socket.in_flight.fetch_sub(1, Ordering::SeqCst);
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             self.moves.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// How many files of a user are on their way.
+    pub(crate) fn in_flight_of(&self, user: u32) -> usize {
+        self.in_flight_of
+            .lock()
+            .get(&user)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Closes files one after the other, and those that lie in their inboxes after them.
+    pub(super) fn close(&self, mut files: Vec<Arc<OpenFile>>) {
+        let mut closing = self.closing.lock();
+        closing.files.append(&mut files);
+        if core::mem::replace(&mut closing.is_under_way, true) {
+            return;
+        }
+        while let Some(file) = closing.files.pop() {
+            drop(closing);
+            drop(file);
+            closing = self.closing.lock();
+        }
+        closing.files = Vec::new();
+        closing.is_under_way = false;
     }
 }

@@ -11,7 +11,7 @@ use hal::Errno;
 use locks::Mutex;
 use vfs::{FileType, Inode, Location, Metadata, Mode, OpenFile, Readiness, Sink, Source, Watchers};
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, remember};
 use super::options::{DEFAULT_BYTES, Options};
 use super::{Address, Ancillary, Identity, Place, Received, Receiving, Sockets};
 use crate::threads::Deadline;
@@ -88,6 +88,8 @@ pub(crate) enum Target {
 pub(crate) struct Outgoing {
     /// Who sends it.
     pub(crate) sender: Identity,
+    /// On which user's account the files travel.
+    pub(crate) user: u32,
     /// Whether the sender said who it is.
     pub(crate) is_explicit: bool,
     /// Open files.
@@ -263,6 +265,15 @@ impl Socket {
         matches!(self.state.lock().role, Role::Listening(_))
     }
 
+    /// How many have found no room.
+    #[cfg(test)]
+    pub(crate) fn blocked_count(&self) -> usize {
+        match &self.state.lock().role {
+            Role::Listening(backlog) => backlog.blocked.len(),
+            _ => 0,
+        }
+    }
+
     /// Takes a connection that somebody made.
     ///
     /// # Errors
@@ -308,19 +319,32 @@ impl Socket {
         if self.kind == Kind::Datagram {
             return self.connect_datagram(target);
         }
-        let name = match &*self.state.lock() {
-            State {
-                role: Role::Alone,
-                name,
-                ..
-            } => name.clone(),
-            State {
-                role: Role::Connected(_),
-                ..
-            } => return Err(Errno::EISCONN),
-            _ => return Err(Errno::EINVAL),
+        let (mut own, mut listener);
+        match self.number.cmp(&target.number) {
+            // One that listens cannot connect, and one that does not refuses.
+            core::cmp::Ordering::Equal => {
+                let is_listening = self.is_listening();
+                return Err(if is_listening {
+                    Errno::EINVAL
+                } else {
+                    Errno::ECONNREFUSED
+                });
+            }
+            // Both at once, lest it be connected twice; in one order, lest two wait for each other.
+            core::cmp::Ordering::Less => {
+                own = self.state.lock();
+                listener = target.state.lock();
+            }
+            core::cmp::Ordering::Greater => {
+                listener = target.state.lock();
+                own = self.state.lock();
+            }
+        }
+        let name = match own.role {
+            Role::Alone => own.name.clone(),
+            Role::Connected(_) => return Err(Errno::EISCONN),
+            Role::Listening(_) => return Err(Errno::EINVAL),
         };
-        let mut listener = target.state.lock();
         let listener_name = listener.name.clone();
         let Role::Listening(backlog) = &mut listener.role else {
             return Err(Errno::ECONNREFUSED);
@@ -329,7 +353,7 @@ impl Socket {
             return Err(Errno::ECONNREFUSED);
         }
         if backlog.waiting.len() > backlog.limit {
-            backlog.blocked.push(Arc::downgrade(&self.inbox));
+            remember(&mut backlog.blocked, &self.inbox);
             return Err(Errno::EAGAIN);
         }
         let accepted = Self::new(&self.sockets, number, self.kind, backlog.owner);
@@ -341,10 +365,10 @@ impl Socket {
             role: Role::Connected(peer),
             ..State::default()
         };
-        let role = Role::Connected(accepted.as_peer(listener_name));
+        own.role = Role::Connected(accepted.as_peer(listener_name));
         backlog.waiting.push_back(accepted);
         drop(listener);
-        self.state.lock().role = role;
+        drop(own);
         target.inbox.watchers.notify(Readiness::READABLE);
         self.inbox.watchers.notify(Readiness::WRITABLE);
         Ok(())
@@ -428,13 +452,19 @@ impl Socket {
     fn ancillary(&self, outgoing: &mut Option<Outgoing>) -> Option<Ancillary> {
         let is_stream = self.kind == Kind::Stream;
         let Some(outgoing) = outgoing else {
-            return (!is_stream).then(|| Ancillary::new(self.owner, Vec::new(), &self.sockets));
+            let nothing = || Ancillary::new(self.owner, 0, Vec::new(), &self.sockets);
+            return (!is_stream).then(nothing);
         };
         if is_stream && outgoing.files.is_empty() && !outgoing.is_explicit {
             return None;
         }
         let files = core::mem::take(&mut outgoing.files);
-        Some(Ancillary::new(outgoing.sender, files, &self.sockets))
+        Some(Ancillary::new(
+            outgoing.sender,
+            outgoing.user,
+            files,
+            &self.sockets,
+        ))
     }
 
     /// Reads what is there.

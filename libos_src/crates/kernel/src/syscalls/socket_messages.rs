@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hal::Errno;
-use vfs::{OpenFile, OpenFlags, Readiness};
+use vfs::{Capabilities, OpenFile, OpenFlags, Readiness};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::argument::Address;
@@ -12,6 +12,7 @@ use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
 use super::records::{Time, Vector};
 use crate::files::Descriptor;
+use crate::processes::Limits;
 use crate::sockets::{self, Identity, Kind, Outgoing, Received, Receiving, Socket, Target};
 use crate::threads::{Deadline, duration_of};
 
@@ -211,15 +212,34 @@ fn outgoing(
     let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
     if !files.is_empty() {
         call.libos.sockets.collect_before_sending();
+        call.check_files_in_flight()?;
     }
     if socket.carries() == Kind::Datagram && socket.options(|it| it.passes_credentials) {
         socket.bind_automatically()?;
     }
     Ok(Outgoing {
         sender: claimed.unwrap_or(own),
+        user: call.standing().user.real,
         is_explicit: claimed.is_some(),
         files,
     })
+}
+
+impl Call<'_> {
+    /// Refuses to send files for a user of whom as many are on their way as a process may have open.
+    /// As on Linux it does not bind the superuser, whom the kernel's heap does.
+    fn check_files_in_flight(&self) -> Result<(), Errno> {
+        let standing = self.standing();
+        let is_free =
+            standing.can(Capabilities::OVERRIDE_LIMITS) || standing.can(Capabilities::ADMINISTER);
+        let limit = self.process.limits.lock().soft(Limits::DESCRIPTORS);
+        let in_flight = self.libos.sockets.in_flight_of(standing.user.real);
+        if is_free || in_flight as u64 <= limit {
+            Ok(())
+        } else {
+            Err(Errno::ETOOMANYREFS)
+        }
+    }
 }
 
 fn send(

@@ -1,6 +1,7 @@
 //! Unix sockets.
 
 use super::*;
+use crate::sockets::{Address, Identity, Kind, Place, Socket};
 
 const CLOSE: u64 = 3;
 const POLL: u64 = 7;
@@ -430,4 +431,101 @@ fn other_families_and_kinds_are_refused_as_by_a_kernel_without_them() {
     assert_eq!(world.call(SOCKET, &[1, 4, 0]), Err(Errno::ESOCKTNOSUPPORT));
     assert_eq!(world.call(SOCKET, &[1, 1, 6]), Err(Errno::EPROTONOSUPPORT));
     assert_eq!(world.call(SOCKET, &[1, 0x101, 0]), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_long_row_of_sockets_that_lie_in_each_other_is_closed_on_a_short_stack() {
+    let row = || {
+        let mut world = World::new();
+        let (first, mut last) = world.pair(STREAM);
+        world.call(CLOSE, &[first]).expect("open");
+        for _ in 0..600 {
+            let (one, other) = world.pair(STREAM);
+            world.send_files(one, &[last]).expect("room");
+            world.call(CLOSE, &[one]).expect("open");
+            world.call(CLOSE, &[last]).expect("open");
+            last = other;
+        }
+        world.call(CLOSE, &[last]).expect("open");
+        world.open_sockets()
+    };
+    let thread = std::thread::Builder::new().stack_size(400 << 10).spawn(row);
+    let left = thread.expect("a thread").join().expect("no panic");
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_user_sends_no_more_files_than_a_process_may_have_open() {
+    const SETRESUID: u64 = 117;
+    const SETRLIMIT: u64 = 160;
+    const DESCRIPTORS: u64 = 7;
+    let mut world = World::new();
+    let (one, other) = world.pair(STREAM);
+    let limit = world.put(0x100, [20u64, 20].map(u64::to_le_bytes).as_flattened());
+    assert_eq!(world.call(SETRLIMIT, &[DESCRIPTORS, limit]), Ok(0));
+    for _ in 0..30 {
+        assert_eq!(world.send_files(one, &[0]), Ok(1), "the superuser is free");
+    }
+    assert_eq!(world.call(SETRESUID, &[1000, 1000, 1000]), Ok(0));
+    for _ in 0..=20 {
+        assert_eq!(world.send_files(one, &[0]), Ok(1));
+    }
+    assert_eq!(world.send_files(one, &[0]), Err(Errno::ETOOMANYREFS));
+
+    while world.receive(other, 1, AT_ONCE).is_ok() {}
+    assert_eq!(world.send_files(one, &[0]), Ok(1));
+}
+
+/// A listener that no descriptor refers to.
+fn listener(world: &World) -> Arc<Socket> {
+    let sockets = &world.libos.sockets;
+    let listener = Socket::new(sockets, u64::MAX, Kind::Stream, Identity::default());
+    let name = b"door".to_vec();
+    listener
+        .bind(Address::Abstract(name.clone()), Place::Abstract(name), None)
+        .expect("free");
+    listener
+}
+
+#[test]
+fn of_two_who_connect_one_socket_at_once_one_is_too_late() {
+    let world = World::new();
+    let door = listener(&world);
+    door.listen(4096, Identity::default())
+        .expect("it has a name");
+    for number in 0..300 {
+        let client = Socket::new(
+            &world.libos.sockets,
+            10 + 3 * number,
+            Kind::Stream,
+            Identity::default(),
+        );
+        let start = std::sync::Barrier::new(2);
+        let connect = |served| {
+            start.wait();
+            client.connect(&door, Identity::default(), served)
+        };
+        let outcomes = std::thread::scope(|scope| {
+            let other = scope.spawn(|| connect(11 + 3 * number));
+            [connect(12 + 3 * number), other.join().expect("no panic")]
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert!(outcomes.contains(&Err(Errno::EISCONN)));
+    }
+}
+
+#[test]
+fn who_tries_a_full_listener_again_and_again_is_remembered_once() {
+    let world = World::new();
+    let door = listener(&world);
+    door.listen(0, Identity::default()).expect("it has a name");
+    let sockets = &world.libos.sockets;
+    let client = |number| Socket::new(sockets, number, Kind::Stream, Identity::default());
+    let (first, late) = (client(10), client(12));
+    assert_eq!(first.connect(&door, Identity::default(), 11), Ok(()));
+    for _ in 0..100 {
+        let refused = late.connect(&door, Identity::default(), 13);
+        assert_eq!(refused, Err(Errno::EAGAIN));
+    }
+    assert_eq!(door.blocked_count(), 1);
 }
