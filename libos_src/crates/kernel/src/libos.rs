@@ -39,7 +39,7 @@ pub struct Libos {
     memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Arc<Timers>,
     pub(crate) terminals: Arc<Terminals>,
     /// Who reads signals by `signalfd`: a descriptor shows each process its own, so all are told.
     pub(crate) signal_watchers: Arc<Watchers>,
@@ -164,7 +164,7 @@ impl Libos {
             memory_files: Once::new(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
-            timers: Timers::default(),
+            timers: Arc::default(),
             signal_watchers: Arc::default(),
             terminals: Terminals::new(outbox.clone()),
             outbox,

@@ -45,7 +45,8 @@ impl Typing {
             return left - 1;
         }
         let is_one_line = is_canonical && self.lines_len == 0;
-        if is_one_line && left == 0 {
+        // More than one, if a character that became several took the place of the last one.
+        while is_one_line && self.len() >= CAPACITY {
             self.characters.pop_back();
         }
         usize::from(is_one_line)
@@ -138,5 +139,21 @@ impl Typing {
 impl Character {
     const fn is_end_of_file(self) -> bool {
         self.ends_line && self.byte == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_line_stays_as_long_when_its_last_character_becomes_two() {
+        let mut typing = Typing::default();
+        for _ in 0..2 * CAPACITY {
+            assert_eq!(typing.room(3, true).min(1), 1, "the line can still end");
+            typing.push(0xff);
+            typing.push(0xff);
+        }
+        assert!(typing.len() <= CAPACITY + 1, "{}", typing.len());
     }
 }

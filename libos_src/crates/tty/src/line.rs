@@ -7,7 +7,7 @@ use bitflags::bitflags;
 
 use crate::echo::Echo;
 use crate::input::Typing;
-use crate::output::{Screen, is_continuation, is_control, is_of_word, to_lower};
+use crate::output::{CAPACITY_BYTES, Screen, is_continuation, is_control, is_of_word, to_lower};
 use crate::settings::{Characters, Input, Local, Settings};
 
 /// Bytes that the terminal emulator can send before anybody looks at them: Linux's limit, and the
@@ -279,9 +279,12 @@ impl Line {
         }
     }
 
-    /// Sends a byte to the terminal emulator as it is.
+    /// Sends a byte to the terminal emulator as it is, also while output is stopped. It is lost if
+    /// there is no room for it.
     pub fn send(&mut self, byte: u8) {
-        self.screen.put(byte);
+        if self.screen.len() < CAPACITY_BYTES {
+            self.screen.put(byte);
+        }
     }
 
     /// Does what a signal does to the queues.

@@ -7,7 +7,7 @@ use crate::settings::{Input, Output, Settings};
 /// Bytes that a terminal emulator finds even after the output was flushed.
 const KEPT_BYTES: usize = 4095;
 /// Bytes that can be written before somebody takes them.
-const CAPACITY_BYTES: usize = KEPT_BYTES + 8192;
+pub(crate) const CAPACITY_BYTES: usize = KEPT_BYTES + 8192;
 const TAB_COLUMNS: usize = 8;
 
 /// Output that the terminal emulator has not taken yet.

@@ -7,10 +7,13 @@ use locks::Mutex;
 use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
 
 use crate::Libos;
-use crate::timers::{Expire, Key, Schedule, Setting, TimerClock};
+use crate::timers::{Expire, Key, Schedule, Setting, TimerClock, Timers};
 
 /// A timer to read (timerfd_create(2)).
-pub(crate) struct TimerFile(Arc<State>);
+pub(crate) struct TimerFile {
+    state: Arc<State>,
+    timers: Arc<Timers>,
+}
 
 struct State {
     clock: Clock,
@@ -21,18 +24,20 @@ struct State {
     watchers: Watchers,
 }
 
-/// What the queue has: a timer that nobody has open any more does not run on.
+/// What the queue has.
 struct Entry(Weak<State>);
 
 impl TimerFile {
     /// A timer that does not run.
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self(Arc::new(State {
+    pub(crate) fn new(clock: Clock, timers: &Arc<Timers>) -> Self {
+        let state = Arc::new(State {
             clock,
             schedule: Mutex::default(),
             expirations: Mutex::new(0),
             watchers: Watchers::new(),
-        }))
+        });
+        let timers = timers.clone();
+        Self { state, timers }
     }
 
     /// The timer behind an open file.
@@ -42,12 +47,12 @@ impl TimerFile {
 
     /// What a time that it is set to is measured on.
     pub(crate) fn clock(&self) -> Clock {
-        self.0.clock
+        self.state.clock
     }
 
     /// Sets it; returns what it was set to.
     pub(crate) fn set(&self, libos: &Libos, setting: Setting) -> Result<Setting, Errno> {
-        let state = &self.0;
+        let state = &self.state;
         let now = libos.machine.clock(Clock::Monotonic).into();
         let mut schedule = state.schedule.lock();
         let before = schedule.setting(now);
@@ -59,7 +64,14 @@ impl TimerFile {
     /// What is left.
     pub(crate) fn setting(&self, libos: &Libos) -> Setting {
         let now = libos.machine.clock(Clock::Monotonic).into();
-        self.0.schedule.lock().setting(now)
+        self.state.schedule.lock().setting(now)
+    }
+}
+
+impl Drop for TimerFile {
+    /// A timer that nobody has open any more does not run on.
+    fn drop(&mut self) {
+        self.state.schedule.lock().stop(&self.timers);
     }
 }
 
@@ -107,7 +119,7 @@ impl Inode for TimerFile {
 
     fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         let out = buffer.first_chunk_mut::<8>().ok_or(Errno::EINVAL)?;
-        let mut expirations = self.0.expirations.lock();
+        let mut expirations = self.state.expirations.lock();
         if *expirations == 0 {
             return Err(Errno::EAGAIN);
         }
@@ -120,12 +132,12 @@ impl Inode for TimerFile {
     }
 
     fn watchers(&self) -> Option<&Watchers> {
-        Some(&self.0.watchers)
+        Some(&self.state.watchers)
     }
 
     fn readiness(&self) -> Readiness {
         let mut readiness = Readiness::empty();
-        readiness.set(Readiness::READABLE, *self.0.expirations.lock() != 0);
+        readiness.set(Readiness::READABLE, *self.state.expirations.lock() != 0);
         readiness
     }
 }

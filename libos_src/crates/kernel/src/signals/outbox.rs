@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use locks::Mutex;
 
+use super::pending::QUEUE_MAX;
 use super::{Signal, SignalInfo};
 use crate::Libos;
 use crate::processes::{Ids, Process, Target};
@@ -58,8 +59,20 @@ impl Outbox {
         });
     }
 
+    /// One that is in already, and could be pending only once, is not put in again; of others there
+    /// are no more than a queue takes.
     fn put(&self, letter: Letter) {
-        self.letters.lock().push(letter);
+        let mut letters = self.letters.lock();
+        let is_real_time = letter.signal.is_real_time();
+        let limit = if is_real_time { QUEUE_MAX } else { 1 };
+        let is_like = |other: &&Letter| {
+            (other.to, other.signal, other.from) == (letter.to, letter.signal, letter.from)
+        };
+        if letters.iter().filter(is_like).count() >= limit {
+            return;
+        }
+        letters.push(letter);
+        drop(letters);
         self.has_letters.store(true, Ordering::Release);
     }
 
@@ -107,5 +120,23 @@ impl Letter {
     fn is_allowed(&self, process: &Process) -> bool {
         let may_notify = |asker: Ids| asker.may_notify(process.standing().user);
         self.from.is_none_or(may_notify)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_held_down_is_one_letter() {
+        let outbox = Outbox::default();
+        let real_time = Signal::new(40).expect("it exists");
+        for _ in 0..3 * QUEUE_MAX {
+            outbox.post(Recipient::Group(7), Signal::INT);
+            outbox.post(Recipient::Group(8), Signal::INT);
+            outbox.post(Recipient::Group(7), Signal::QUIT);
+            outbox.post(Recipient::Group(7), real_time);
+        }
+        assert_eq!(outbox.take().len(), 3 + QUEUE_MAX);
     }
 }

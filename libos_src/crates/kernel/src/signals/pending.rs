@@ -12,7 +12,7 @@ pub(crate) struct Pending {
 }
 
 /// More real-time signals than this are dropped, as `RLIMIT_SIGPENDING` does.
-const QUEUE_MAX: usize = 1024;
+pub(super) const QUEUE_MAX: usize = 1024;
 
 impl Pending {
     /// Adds a signal; whether it was. A standard signal is pending once, real-time ones queue.

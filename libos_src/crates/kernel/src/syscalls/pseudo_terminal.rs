@@ -213,7 +213,10 @@ fn control_flow(end: &End, what: u64) -> Result<(), Errno> {
             } else {
                 characters.start
             };
-            terminal.change(|line, _| line.send(byte));
+            const NONE: u8 = 0;
+            if byte != NONE {
+                terminal.change(|line, _| line.send(byte));
+            }
         }
         _ => return Err(Errno::EINVAL),
     }

@@ -27,8 +27,15 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 73 | 165 | 188 | 189 | 190 | 285
             // socket connect accept bind socketpair setgroups mknod epoll_create epoll_ctl mknodat
             | 41 | 42 | 43 | 49 | 53 | 116 | 133 | 213 | 233 | 259
-            // tee eventfd accept4 epoll_create1
-            | 276 | 284 | 288 | 291
+            // tee eventfd accept4 epoll_create1 signalfd signalfd4
+            | 276 | 284 | 288 | 291 | 282 | 289
+            // timer_create timer_settime timerfd_create timerfd_settime
+            | 222 | 223 | 283 | 286
+            // truncate chmod chown lchown utime utimes fchownat futimesat fchmodat utimensat fchmodat2: of a file
+            // of an image they make a copy
+            | 76 | 90 | 92 | 94 | 132 | 235 | 260 | 261 | 268 | 280 | 452
+            // unshare pidfd_getfd: a table of descriptors, a descriptor
+            | 272 | 438
             // shmget shmat semget semop msgget msgsnd semtimedop memfd_create
             | 29 | 30 | 64 | 65 | 68 | 69 | 220 | 319
             // rt_tgsigqueueinfo renameat2 execveat clone3 inotify_init inotify_add_watch inotify_init1 pidfd_open

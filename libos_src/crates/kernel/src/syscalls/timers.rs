@@ -189,7 +189,7 @@ pub(super) fn timerfd_create(call: &mut Call<'_>, clock: i32, flags: u32) -> Out
     let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING;
     let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
     let flags = flags.ok_or(Errno::EINVAL)? | OpenFlags::READ_WRITE;
-    let timer = Arc::new(TimerFile::new(clock));
+    let timer = Arc::new(TimerFile::new(clock, &call.libos.timers));
     call.add_anonymous(timer, b"anon_inode:[timerfd]", flags)
 }
 

@@ -133,3 +133,18 @@ fn a_terminal_that_somebody_has_is_nobody_elses() {
     assert_eq!(control.holder(), Holder::leader(1));
     assert_eq!(control.release(2), None);
 }
+
+#[test]
+fn a_terminal_that_nobody_reads_takes_only_so_many_stop_characters() {
+    const TCXONC: u64 = 0x540a;
+    const TCIOFF: u64 = 2;
+    const FIONREAD: u64 = 0x541b;
+    let (mut world, master, slave) = pair();
+    for _ in 0..20_000 {
+        assert_eq!(world.call(IOCTL, &[slave, TCXONC, TCIOFF]), Ok(0));
+    }
+    let place = world.page + 0x100;
+    assert_eq!(world.call(IOCTL, &[master, FIONREAD, place]), Ok(0));
+    let waiting = u32::from_le_bytes(world.get(place));
+    assert!((1..20_000).contains(&waiting), "{waiting}");
+}

@@ -142,3 +142,17 @@ fn a_clock_of_another_process_is_named_by_its_inverted_id() {
     );
     assert_eq!(world.call(CLOCK_GETTIME, &[77, place]), Err(Errno::EINVAL));
 }
+
+#[test]
+fn a_timer_that_is_closed_is_in_no_queue() {
+    const CLOSE: u64 = 3;
+    let mut world = World::new();
+    for _ in 0..3 {
+        let timer = world.call(TIMERFD_CREATE, &[MONOTONIC, 0]).expect("room");
+        let setting = world.setting(0, 999_999_999);
+        assert_eq!(world.call(TIMERFD_SETTIME, &[timer, 0, setting, 0]), Ok(0));
+        assert_eq!(world.libos.timers.count(), 1);
+        assert_eq!(world.call(CLOSE, &[timer]), Ok(0));
+    }
+    assert_eq!(world.libos.timers.count(), 0);
+}

@@ -80,7 +80,7 @@ impl IntervalTimers {
     /// Stops them all: the process has ended.
     pub(crate) fn stop(&self, libos: &Libos) {
         for timer in &self.timers {
-            timer.schedule.lock().stop(libos);
+            timer.schedule.lock().stop(&libos.timers);
         }
     }
 

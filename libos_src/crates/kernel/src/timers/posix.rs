@@ -79,7 +79,7 @@ impl PosixTimers {
     pub(crate) fn delete(&self, libos: &Libos, id: i32) -> Result<(), Errno> {
         let timer = self.get(id)?;
         self.timers.lock().remove(&timer.id);
-        timer.schedule.lock().stop(libos);
+        timer.schedule.lock().stop(&libos.timers);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl PosixTimers {
             .into_values()
             .collect();
         for timer in all {
-            timer.schedule.lock().stop(libos);
+            timer.schedule.lock().stop(&libos.timers);
         }
     }
 

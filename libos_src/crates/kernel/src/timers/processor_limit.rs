@@ -43,7 +43,7 @@ impl ProcessorLimit {
 
     /// The process has ended.
     pub(crate) fn stop(&self, libos: &Libos) {
-        self.0.schedule.lock().stop(libos);
+        self.0.schedule.lock().stop(&libos.timers);
     }
 }
 

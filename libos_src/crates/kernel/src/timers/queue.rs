@@ -89,6 +89,12 @@ impl Timers {
         Ok(key)
     }
 
+    /// How many run.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.queue.lock().entries.len()
+    }
+
     /// Forgets an entry.
     pub(crate) fn remove(&self, key: Key) {
         let removed = self.queue.lock().entries.remove(&key);

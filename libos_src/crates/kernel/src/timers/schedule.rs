@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
 
-use super::{Expire, Key};
+use super::{Expire, Key, Timers};
 use crate::Libos;
 use alloc::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Schedule {
         now: Duration,
         setting: Setting,
     ) -> Result<(), Errno> {
-        self.stop(libos);
+        self.stop(&libos.timers);
         if setting.value.is_zero() {
             return Ok(());
         }
@@ -64,9 +64,9 @@ impl Schedule {
     }
 
     /// Stops it.
-    pub(crate) fn stop(&mut self, libos: &Libos) {
+    pub(crate) fn stop(&mut self, timers: &Timers) {
         if let Some(running) = self.running.take() {
-            libos.timers.remove(running.key);
+            timers.remove(running.key);
         }
         self.interval = Duration::ZERO;
     }
