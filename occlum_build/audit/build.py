@@ -13,6 +13,7 @@ from typing import Final
 from occlum_build.audit.circumstances import Circumstances, prepare, set_times
 from occlum_build.audit.source import MARKER, Source
 from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.network_variables import network_variables
 
 _PACKAGE_PARENT: Final = Path(__file__).parents[2]
 _LAUNCHER: Final = "occlum-build"
@@ -20,13 +21,6 @@ _START: Final = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
     "from occlum_build.cli.start import main; sys.exit(main())"
 )
-_OF_THE_MACHINE: Final = (
-    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_INDEX_URL", "PIP_CONFIG_FILE",
-    "CARGO_HOME",
-)  # fmt: skip
-"""Where a machine keeps its proxy, its certificates and its mirrors: what is fetched with
-them is checked by digest."""
 _CACHE: Final = "OCCLUM_BUILD_CACHE"
 _STATE: Final = ".occlum-build"
 _LAST_LINES: Final = 40
@@ -117,11 +111,10 @@ def _words(request: Request, circumstances: Circumstances) -> list[str]:
 def _environment(circumstances: Circumstances) -> dict[str, str]:
     """A home of its own; rustup is a prerequisite, so where it lies is kept."""
     real_home = os.environ.get("HOME", "/")
-    kept = {name: os.environ[name] for name in _OF_THE_MACHINE if name in os.environ}
     return {
         "PATH": f"{os.environ.get('PATH', os.defpath)}:{real_home}/.cargo/bin",
         "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", f"{real_home}/.rustup"),
-        **kept,
+        **network_variables(os.environ),
         "HOME": str(circumstances.home),
         "TMPDIR": str(circumstances.temporary),
         "PYTHONDONTWRITEBYTECODE": "1",

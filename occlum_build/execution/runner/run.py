@@ -28,17 +28,13 @@ from occlum_build.execution.runner.process import (
 )
 from occlum_build.execution.runner.sandbox import Sandbox, UndeclaredError, normalize
 from occlum_build.execution.spec import EVENTS_VARIABLE, EXEC_ROOT, Spec, SpecInput
+from occlum_build.network_variables import network_variables
 
 _INTERRUPTED: Final = 130
 _FULL_BYTES: Final = 64 << 10
 """With less than this left, a failure is taken to come from the full disk."""
-_KEPT_FOR_NETWORK: Final = (
-    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
-    "all_proxy", "https_proxy", "http_proxy", "no_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
-    "HOME", "PATH", "XDG_CONFIG_HOME", "NETRC", "APT_CONFIG",
-)  # fmt: skip
-_KEPT_PREFIXES: Final = ("PIP_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_")
+_KEPT_FOR_NETWORK: Final = ("HOME", "PATH", "XDG_CONFIG_HOME")
+"""Beside what says how the network is reached: where programs look for their settings of it."""
 
 
 class ActionError(Exception):
@@ -236,11 +232,8 @@ class _Runner:
             "TZ": "UTC",
         }
         if self.spec.network:
-            env |= {
-                name: value
-                for name, value in os.environ.items()
-                if name in _KEPT_FOR_NETWORK or name.startswith(_KEPT_PREFIXES)
-            }
+            env |= network_variables(os.environ)
+            env |= {name: os.environ[name] for name in _KEPT_FOR_NETWORK if name in os.environ}
         env |= self.spec.env
         return {name: value.replace(EXEC_ROOT, sandbox.root) for name, value in env.items()}
 
