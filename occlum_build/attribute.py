@@ -2,19 +2,44 @@
 
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from occlum_build.diagnostic import Diagnostic
-from occlum_build.label import Label
+from occlum_build.label import BadLabelError, Label
 from occlum_build.provider import Provider
 
 Check = Callable[[str, str], tuple[object | None, list[Diagnostic]]]
 VISIBILITIES: Final = ("//visibility:public", "//visibility:private")
+_GRANTED: Final = ("__pkg__", "__subpackages__")
 _Kind = TypeVar("_Kind")
+
+
+def check_visibility(grants: Iterable[str]) -> None:
+    """Refuse a grant that means nothing: a typo would grant something else, or nothing.
+
+    Raises:
+        ValueError: one of `grants` is none.
+    """
+    for one in grants:
+        package, _, name = one.rpartition(":")
+        if one in VISIBILITIES or (name in _GRANTED and _is_package(package)):
+            continue
+        raise ValueError(
+            f"`{one}` grants nothing; there are `//visibility:public`,"
+            " `//visibility:private`, `//package:__pkg__` and `//package:__subpackages__`"
+        )
+
+
+def _is_package(text: str) -> bool:
+    try:
+        Label.parse(f"{text}:x", package="", repository="")
+    except BadLabelError:
+        return False
+    return not text or text.startswith(("//", "@"))
 
 
 class Attrs(BaseModel):
@@ -51,12 +76,7 @@ class Attrs(BaseModel):
     @field_validator("visibility")
     @classmethod
     def _visibility_means_something(cls, grants: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for one in grants or ():
-            if one not in VISIBILITIES and not one.endswith((":__pkg__", ":__subpackages__")):
-                raise ValueError(
-                    f"`{one}` grants nothing; there are `//visibility:public`,"
-                    " `//visibility:private`, `//package:__pkg__` and `//package:__subpackages__`"
-                )
+        check_visibility(grants or ())
         return grants
 
 

@@ -177,7 +177,8 @@ class RuleContext(Generic[AttrsT]):
 
         `network` lets it reach the network and the user's files, with the machine's proxy
         and certificate settings; what such an action makes must be verified by digest.
-        `stdout` is an output that gets the command's standard output. A timeout of 0 is none.
+        `stdout` is an output that gets the command's standard output; `outputs` may name it
+        too. A timeout of 0 is none.
         """
         inputs, tools = tuple(inputs), tuple(tools)
         need("inputs", inputs, Artifact)
@@ -191,7 +192,7 @@ class RuleContext(Generic[AttrsT]):
         check_timeout(timeout_seconds)
         environment = env or {}
         named: list[Argument] = [*argv, *environment.values()]
-        made = (*outputs, *(() if stdout is None else (stdout,)))
+        made = tuple(dict.fromkeys((*outputs, *(() if stdout is None else (stdout,)))))
         found = [one for one in named if isinstance(one, Artifact) and one not in made]
         all_tools = [*tools, *(one for one in named if isinstance(one, Tool))]
         found += [needed for one in all_tools for needed in one.inputs]

@@ -64,4 +64,4 @@ def _grants(grant: str, owner: Label, user: Label, loader: Loader) -> bool:
         return False
     if label.name == "__subpackages__":
         return not label.package or f"{user.package}/".startswith(f"{label.package}/")
-    return label.package == user.package
+    return label.name == "__pkg__" and label.package == user.package

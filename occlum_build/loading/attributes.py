@@ -10,7 +10,12 @@ from occlum_build.attribute import label_uses
 from occlum_build.configuration import Configuration
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
 from occlum_build.loading.package import Target, TargetCall
-from occlum_build.loading.select import NoMatchError, resolve
+from occlum_build.loading.select import (
+    NoMatchError,
+    known_conditions,
+    resolve,
+    unknown_conditions,
+)
 from occlum_build.loading.workspace import Workspace
 
 
@@ -30,6 +35,8 @@ def checked_target(
     values = dict(defaults)
     problems: list[Diagnostic] = []
     for name, value in call.attributes.items():
+        if not call.label.repository:  # another repository has configurations of its own in mind
+            problems += _misspelt(call, name, workspace)
         try:
             resolved = resolve(value, configuration)
         except NoMatchError as problem:
@@ -58,6 +65,27 @@ def checked_target(
             ]
         ) from None
     return Target(call.label, call.rule_class, attrs, label_uses(attrs), call)
+
+
+def _misspelt(call: TargetCall, name: str, workspace: Workspace) -> list[Diagnostic]:
+    """What is wrong with the conditions of an attribute: a typo would take the default."""
+    configurations = workspace.file.configurations
+    known = known_conditions(configurations)
+    problems = []
+    for one in unknown_conditions(call.attributes[name], configurations):
+        guess = near(one, known)
+        listed = ", ".join(f"`{each}`" for each in known)
+        problems.append(
+            error(
+                "OB0128",
+                f"no configuration of `WORKSPACE.occlum` satisfies `{one}`",
+                call.value((name, 0), one) or call.site.span,
+                label=f"attribute `{name}` of `{call.label}`",
+                notes=(f"some configuration satisfies each of {listed}",),
+                helps=(f"a condition `{guess}` exists",) if guess else (),
+            )
+        )
+    return problems
 
 
 def _no_match(

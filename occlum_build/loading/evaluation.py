@@ -3,12 +3,13 @@
 import inspect
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import starlark
 
+from occlum_build.attribute import check_visibility
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
 from occlum_build.label import BadLabelError, Label
 from occlum_build.loading.glob import BadGlobError, PackageFiles
@@ -316,6 +317,7 @@ class Evaluator:
         package = self._current("package").package
         if default_visibility is not None:
             _need_strings("package", default_visibility)
+            _need_grants("package", default_visibility)
             package.default_visibility = tuple(default_visibility)
         package.default_testonly = default_testonly
 
@@ -323,8 +325,29 @@ class Evaluator:
         package = self._current("exports_files").package
         _need_strings("exports_files", srcs)
         _need_strings("exports_files", visibility or [])
+        _need_grants("exports_files", visibility or [])
+        problems = [found for one in srcs if (found := self._not_a_file(one, package)) is not None]
+        if problems:
+            raise DiagnosticError(problems)
         for one in srcs:
             package.exported[one] = tuple(visibility or ("//visibility:public",))
+
+    def _not_a_file(self, name: str, package: Package) -> Diagnostic | None:
+        """What is wrong with the name of a source file that is exported."""
+        try:
+            label = Label.parse(
+                f":{name}", package=package.label.package, repository=package.label.repository
+            )
+        except BadLabelError as problem:
+            return error("OB0113", str(problem))
+        return None if self._sources.is_file(label) else self._sources.missing(label, None)
+
+
+def _need_grants(function: str, grants: Iterable[str]) -> None:
+    try:
+        check_visibility(grants)
+    except ValueError as problem:
+        raise DiagnosticError(error("OB0105", f"`{function}`: {problem}")) from None
 
 
 def _need_strings(function: str, values: object) -> None:

@@ -1,10 +1,16 @@
-"""Rule files: Python modules that are loaded by label and can do nothing but compute."""
+"""Rule files: Python modules that are loaded by label, and that do no more than compute.
+
+They see the public names of a few modules and no built-in function that does I/O, so that
+none does any by accident. That is no wall: Python has none inside of an interpreter.
+"""
 
 import ast
 import builtins
+import importlib
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error
@@ -33,6 +39,16 @@ _ALLOWED: Final = frozenset(
         "typing",
     }
 )
+_IMPURE: Final = {
+    "posixpath": frozenset(
+        {
+            "abspath", "exists", "expanduser", "expandvars", "getatime", "getctime", "getmtime",
+            "getsize", "isfile", "isdir", "islink", "isjunction", "isdevdrive", "ismount",
+            "lexists", "realpath", "samefile", "sameopenfile", "samestat",
+        }
+    )
+}  # fmt: skip
+"""Public names that look at the machine."""
 _REFUSED_BUILTINS: Final = frozenset(
     {"breakpoint", "compile", "eval", "exec", "exit", "globals", "help", "input", "open", "quit"}
 )
@@ -96,7 +112,7 @@ class RuleFiles:
     def _builtins(self, importer: Label) -> dict[str, Any]:
         def import_module(
             name: str,
-            namespace: Mapping[str, Any] | None = None,
+            _globals: Mapping[str, Any] | None = None,
             _locals: Mapping[str, Any] | None = None,
             names: Sequence[str] | None = (),
             level: int = 0,
@@ -106,12 +122,36 @@ class RuleFiles:
                 return self._module(self._sources.workspace.canonical(target))
             if name not in _ALLOWED:
                 raise ImportError(f"a rule file cannot import `{name}`")
-            return builtins.__import__(name, namespace, None, tuple(names or ()), 0)
+            return _public(name if names else name.partition(".")[0])
 
         allowed = {
             name: value for name, value in vars(builtins).items() if name not in _REFUSED_BUILTINS
         }
         return {**allowed, "__import__": import_module, "print": _print}
+
+
+@cache
+def _public(name: str) -> types.ModuleType:
+    """A module with nothing but the public names of the module `name`, found when they are used.
+
+    What a module imports for itself (`json.codecs`) is not among them.
+    """
+    real = importlib.import_module(name)
+    below = {one.removeprefix(f"{name}.") for one in _ALLOWED if one.startswith(f"{name}.")}
+    public = getattr(real, "__all__", vars(real)) if name in _ALLOWED else ()
+    names = {one for one in public if not one.startswith("_")} - _IMPURE.get(name, frozenset())
+
+    def find(wanted: str) -> Any:
+        if wanted in below:
+            return _public(f"{name}.{wanted}")
+        value = getattr(real, wanted, None) if wanted in names else None
+        if wanted not in names or isinstance(value, types.ModuleType):
+            raise AttributeError(f"a rule file has no `{wanted}` of `{name}`")
+        return value
+
+    shown = types.ModuleType(name, real.__doc__)
+    shown.__dict__.update(__all__=sorted(names), __getattr__=find)
+    return shown
 
 
 def _print(*values: object) -> None:

@@ -4,6 +4,7 @@ In Starlark it is a list of one marker, so that it can be added to lists; the ma
 replaced when a target is configured. In an attribute that is no list it stands alone.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from occlum_build.configuration import Configuration
@@ -48,6 +49,36 @@ def resolve(value: Any, configuration: Configuration) -> Any:
         else:
             result.append(resolve(member, configuration))
     return result
+
+
+def unknown_conditions(value: Any, configurations: Mapping[str, Configuration]) -> list[str]:
+    """The conditions in `value` that none of these, which are all there are, ever satisfies."""
+    found = dict.fromkeys(_conditions(value))
+    every = configurations.values()
+    return [
+        one
+        for one in found
+        if one not in DEFAULT_CONDITIONS and not any(some.matches(one) for some in every)
+    ]
+
+
+def known_conditions(configurations: Mapping[str, Configuration]) -> list[str]:
+    """Every condition that one of these satisfies."""
+    values = {
+        f"{key}={value}" for one in configurations.values() for key, value in one.values.items()
+    }
+    return sorted({*values, *configurations, DEFAULT_CONDITIONS[0]})
+
+
+def _conditions(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if _is_marker(value) and isinstance(value[_MARKER], dict):
+            yield from value[_MARKER]
+        for member in value.values():
+            yield from _conditions(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _conditions(member)
 
 
 def _is_marker(value: Any) -> bool:

@@ -89,6 +89,22 @@ def test_a_process_left_behind_is_ended(workspace: Workspace, tmp_path: Path) ->
     assert not mark.exists()
 
 
+def test_an_output_may_be_named_as_the_standard_output_too(workspace: Workspace) -> None:
+    workspace.write(
+        "tools/said.py",
+        "from occlum_build.api import Attrs, DefaultInfo, Rule\n"
+        "def _said(ctx):\n"
+        "    o = ctx.declare_file('o')\n"
+        "    ctx.run(mnemonic='Say', argv=['/bin/echo', 'a'], outputs=[o], stdout=o)\n"
+        "    return [DefaultInfo((o,))]\n"
+        "said = Rule(attrs=Attrs, analyze=_said)\n",
+    )
+    workspace.write("app/BUILD", 'load("//tools:said.py", "said")\nsaid(name = "s")')
+    workspace.build("//app:s")
+
+    assert workspace.output("app/o").read_text() == "a\n"
+
+
 def test_two_configurations_do_not_share_outputs(workspace: Workspace) -> None:
     workspace.write("WORKSPACE.occlum", "configurations:\n  fast: {speed: high}\n")
     workspace.build_file(

@@ -99,7 +99,34 @@ CASES: dict[str, dict[str, str]] = {
     "glob_without_match": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = glob(["*.c"]))\n'},
     "glob_out_of_package": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = glob(["../*.c"]))\n'},
     "select_without_match": {
-        "app/BUILD": 'write(name = "a", text = select({"mode=fast": "f", "mode=slow": "s"}))\n'
+        "WORKSPACE.occlum": "configurations:\n  default: {}\n  f: {mode: fast}\n"
+        "  s: {mode: slow}\n",
+        "app/BUILD": 'write(name = "a", text = select({"mode=fast": "f", "mode=slow": "s"}))\n',
+    },
+    "select_with_a_misspelt_condition": {
+        "WORKSPACE.occlum": "configurations:\n  default: {}\n  release: {mode: fast}\n",
+        "app/BUILD": 'write(\n    name = "a",\n    text = select({\n'
+        '        "relase": "r",\n        "mode=fats": "f",\n        "default": "",\n    }),\n)\n',
+    },
+    "export_of_a_missing_file": {"app/BUILD": 'exports_files(["main.c"])\n', "app/mian.c": ""},
+    "export_to_nobody": {
+        "app/BUILD": 'exports_files(["a"], visibility = ["//tools:__pkgs__"])\n',
+        "app/a": "",
+    },
+    "package_visible_to_nobody": {
+        "app/BUILD": 'package(default_visibility = ["tools:__pkg__"])\n'
+    },
+    "rule_file_that_finds_a_module": {
+        "app/BUILD": 'load("//app:r.py", "r")\n',
+        "app/r.py": 'import json\n\njson.codecs.open("/etc/passwd")\n',
+    },
+    "rule_file_that_looks_at_the_machine": {
+        "app/BUILD": 'load("//app:r.py", "r")\n',
+        "app/r.py": "from posixpath import exists\n",
+    },
+    "nothing_left": {
+        "app/BUILD": 'write(name = "a", text = "")\n',
+        "arguments": "build //app:a -- -//app:a",
     },
     "syntax_error": {"app/BUILD": 'shell(\n    name = "a"\n    cmd = "",\n)\n'},
     "unclosed_call": {"app/BUILD": 'shell(\n    name = "a",\n'},
@@ -311,7 +338,7 @@ CASES: dict[str, dict[str, str]] = {
         "arguments": "audit b --source .",
     },
     "audit_of_a_target_that_is_no_bundle": {
-        "app/BUILD": 'write(name = "enclave", text = "")\n',
+        "app/BUILD": 'sign(name = "enclave", src = "BUILD", key = "k")\n',
         "b/manifest.json": MANIFEST,
         "arguments": "audit b --source .",
     },
