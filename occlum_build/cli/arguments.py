@@ -18,7 +18,7 @@ VERBS: Final = {
     "build": "make targets, and show what they report",
     "test": "run tests, and count what passed and failed",
     "run": "make a target, then run it in this terminal",
-    "clean": "delete everything that was made",
+    "clean": "delete what was made, and with `--expunge` what is kept to make it faster",
     "query": "show targets and what they need",
     "audit": "build again from the source, or twice, and compare",
     "conformance": "compare what programs do in an enclave with what they do on the host",
@@ -72,6 +72,9 @@ class Arguments:
     """What `run` passes on to a program that can be debugged."""
     tags: tuple[str, ...] = ()
     accept: bool = False
+    is_one_configuration: bool = False
+    """Whether `clean` is to delete the outputs of one configuration only."""
+    expunge: bool = False
     output: str = "label"
     help_of: str = ""
 
@@ -123,7 +126,9 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     return Arguments(
         verb=parsed.verb or "help",
         patterns=tuple(patterns),
-        configuration=getattr(parsed, "configuration", DEFAULT_NAME),
+        configuration=getattr(parsed, "configuration", None) or DEFAULT_NAME,
+        is_one_configuration=getattr(parsed, "configuration", None) is not None,
+        expunge=getattr(parsed, "expunge", False),
         jobs=getattr(parsed, "jobs", None),
         keep_going=getattr(parsed, "keep_going", False),
         is_json=getattr(parsed, "message_format", "text") == "json",
@@ -200,13 +205,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _common_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-c",
-        "--configuration",
-        default=DEFAULT_NAME,
-        metavar="NAME",
-        help="a configuration of WORKSPACE.occlum",
-    )
+    _configuration_option(parser)
     parser.add_argument(
         "-j", "--jobs", type=positive_integer, metavar="N", help="how many actions run at once"
     )
@@ -220,12 +219,42 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="the PEM file of a signing key that targets name",
     )
+    _message_option(parser)
+
+
+def _configuration_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--configuration",
+        default=DEFAULT_NAME,
+        metavar="NAME",
+        help="a configuration of WORKSPACE.occlum",
+    )
+
+
+def _message_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--message-format",
         choices=("text", "json"),
         default="text",
         help="diagnostics for people, or one JSON object a line on standard error",
     )
+
+
+def _clean_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--configuration",
+        metavar="NAME",
+        help="only the outputs of this configuration of WORKSPACE.occlum",
+    )
+    parser.add_argument(
+        "--expunge",
+        action="store_true",
+        help="also what is kept between builds: work of cargo, Python packages, unpacked tools;"
+        " downloads stay, which are known by their digest",
+    )
+    _message_option(parser)
 
 
 def _test_options(parser: argparse.ArgumentParser) -> None:
@@ -284,7 +313,8 @@ def _query_options(parser: argparse.ArgumentParser) -> None:
         default="label",
         help="labels, labels with the rules of their targets, or facts as JSON",
     )
-    _common_options(parser)
+    _configuration_option(parser)
+    _message_option(parser)
 
 
 def _help_options(parser: argparse.ArgumentParser) -> None:
@@ -299,7 +329,7 @@ _ADDERS: Final[dict[str, Any]] = {
     "run": _run_options,
     "query": _query_options,
     "help": _help_options,
-    "clean": _common_options,
+    "clean": _clean_options,
 }
 
 
@@ -327,4 +357,7 @@ def _keys(words: Sequence[str]) -> dict[str, Path]:
             helps = ("write `--key NAME=FILE`; a name has letters, digits, `.`, `_` and `-`",)
             raise DiagnosticError(error("OB0001", f"`{word}` names no key file", helps=helps))
         keys[name] = Path(file).absolute()
+        if not keys[name].exists():
+            message = f"`--key {name}` names a file that does not exist"
+            raise DiagnosticError(error("OB0001", message, notes=(str(keys[name]),)))
     return keys

@@ -16,7 +16,7 @@ def build(command: Command) -> ExitCode:
     command.need_patterns()
     session = command.session
     with workspace_lock(session.layout, command.progress):
-        selection = session.select(command.arguments.patterns, command.directory)
+        selection = session.select_some(command.arguments.patterns, command.directory)
         analysis = session.analyze(selection.labels)
         labels = session.members(selection.labels, analysis)
         artifacts = [

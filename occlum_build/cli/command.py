@@ -21,6 +21,7 @@ from occlum_build.execution.record import Record
 from occlum_build.execution.session import Options, Session
 from occlum_build.execution.signing_keys import KeyRing, development_key_path
 from occlum_build.loading.workspace import Workspace, find_workspace, tool_repository
+from occlum_build.private_file import readable_by_others
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -54,6 +55,8 @@ class Command:
         progress = Progress(sys.stderr)
         options = Options(arguments.jobs, arguments.keep_going)
         keys = KeyRing(arguments.keys)
+        open_files = (readable_by_others(one) for one in arguments.keys.values())
+        console.diagnostics((one for one in open_files if one is not None), lambda _file: None)
         session = Session(workspace, configuration, keys, progress, options)
         return cls(arguments, words, console, session, progress, directory)
 

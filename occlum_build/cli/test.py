@@ -26,7 +26,7 @@ def test(command: Command) -> ExitCode:
     command.need_patterns()
     session = command.session
     with workspace_lock(session.layout, command.progress):
-        selection = session.select(command.arguments.patterns, command.directory)
+        selection = session.select_some(command.arguments.patterns, command.directory)
         analysis = session.analyze(selection.labels)
         labels = _tests(command, session.members(selection.labels, analysis), analysis)
         steps = test_steps(labels, analysis, session.layout)

@@ -5,6 +5,7 @@ environment is made beside its place and renamed when it is complete, so that ha
 one is never taken for ready.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,13 +20,17 @@ INSTALL_RUSTUP = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
 
 
 class SetUpError(Exception):
-    """Set-up cannot go on; `help` is what the user can do."""
+    """Set-up cannot go on; `help` is what the user can do.
 
-    def __init__(self, message: str, help_text: str) -> None:
+    `is_of_machine` says that nothing is wrong with what was asked for: the same may work later.
+    """
+
+    def __init__(self, message: str, help_text: str, *, is_of_machine: bool = False) -> None:
         """Say what is wrong, and what to do."""
         super().__init__(message)
         self.message = message
         self.help = help_text
+        self.is_of_machine = is_of_machine
 
 
 def environment(lock: str, cache: str) -> str:
@@ -56,8 +61,18 @@ def _set_up(place: Path, lock: Path) -> None:
     except OSError as problem:
         raise SetUpError(
             f"set-up cannot write: {problem.strerror}: {problem.filename}",
-            "free some space, or let OCCLUM_BUILD_CACHE name another directory",
+            _help_for(problem),
+            is_of_machine=True,
         ) from None
+
+
+def _help_for(problem: OSError) -> str:
+    """What may help if the cache cannot be written."""
+    if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "free some space, or let OCCLUM_BUILD_CACHE name a directory on another disk"
+    if problem.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return "let OCCLUM_BUILD_CACHE name a directory that you can write to"
+    return "let OCCLUM_BUILD_CACHE name another directory"
 
 
 def missing_programs() -> list[str]:
@@ -144,6 +159,7 @@ def _run(argv: Sequence[str], show: Callable[[str], None]) -> None:
         raise SetUpError(
             f"set-up failed: {what} ended with status {process.returncode}",
             "see its lines above; the network, a proxy or a full disk are usual causes",
+            is_of_machine=True,
         )
 
 

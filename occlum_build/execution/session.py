@@ -14,6 +14,7 @@ from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
 from occlum_build.execution.failure import failures
 from occlum_build.execution.layout import Layout
 from occlum_build.execution.ninja_process import NinjaCommand, NinjaResult, run_ninja
+from occlum_build.execution.output_directory import claim_output_directory
 from occlum_build.execution.plan import Plan, Step, Writer, make_plan
 from occlum_build.execution.progress import Progress
 from occlum_build.execution.signing_keys import KeyRing
@@ -64,6 +65,19 @@ class Session:
         self.check()
         return selection
 
+    def select_some(self, patterns: Iterable[str], directory: Path) -> Selection:
+        """As `select`, for a verb that has nothing to do without a target.
+
+        Raises:
+            DiagnosticError: also if the patterns take away all that they name.
+        """
+        selection = self.select(patterns, directory)
+        if not selection.labels:
+            message = "no target is left of these patterns"
+            helps = ("wildcards leave out targets with the tag `manual`: name those",)
+            raise DiagnosticError(error("OB0121", message, helps=helps))
+        return selection
+
     def analyze(self, labels: Sequence[Label]) -> Analysis:
         """The graph below `labels`.
 
@@ -76,6 +90,7 @@ class Session:
         if set(members) - set(analysis.targets):
             analysis = analyze([*labels, *members], self.loader, self._keys.find)
         self.check()
+        self._keys.check_used()
         sources = [one for one in labels if one not in analysis.targets]
         if sources:
             raise DiagnosticError(
@@ -120,6 +135,7 @@ class Session:
         The result says which actions failed; `check_built` turns that into diagnostics.
         """
         self.progress.phase("preparing")
+        claim_output_directory(self.workspace.root)
         wanted, extra = list(artifacts), list(steps)
         plan = make_plan(analysis, wanted, extra, self.layout)
         writer = Writer(plan, analysis, self._keys, self.digests)

@@ -1,14 +1,15 @@
 """Signing keys: secret halves stay outside the graph; public halves are its inputs."""
 
-import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from occlum_build.action import SigningKey
 from occlum_build.artifact import Artifact, Root
-from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
+from occlum_build.diagnostic import Diagnostic, DiagnosticError, error, near
 from occlum_build.execution.files import write_if_different
 from occlum_build.execution.layout import public_key_path
 from occlum_build.label import Label
@@ -20,6 +21,8 @@ DEVELOPMENT: Final = "development"
 # Intel SDM vol. 3D, "SIGSTRUCT": MODULUS is 3072 bits, EXPONENT is 3.
 _BITS: Final = 3072
 _EXPONENT: Final = 3
+_PYTHON_TOOL: Final = Path(__file__).with_name("python_tool.py")
+_PACKAGE_PARENT: Final = Path(__file__).parents[2]
 
 
 class KeyRing:
@@ -32,14 +35,39 @@ class KeyRing:
     def __init__(self, named: Mapping[str, Path]) -> None:
         """Hold the keys that the user named."""
         self._named = dict(named)
+        self._asked: set[str] = set()
 
     def find(self, name: str) -> SigningKey | None:
         """The key of this name, as rules see it; nothing is read yet."""
+        self._asked.add(name)
         if name not in self._named and name != DEVELOPMENT:
             return None
         label = Label("", "", f"{name}.pem")
         public = Artifact(public_key_path(name), label, Root.PUBLIC_KEY.value)
         return SigningKey(name, public, is_development=name not in self._named)
+
+    def check_used(self) -> None:
+        """Refuse keys that no target of this run has asked for, but for the development key.
+
+        A name that was misspelt would leave unsigned what its user wants signed.
+
+        Raises:
+            DiagnosticError: with every name that nothing asks for.
+        """
+        problems = []
+        for name in sorted({*self._named} - self._asked - {DEVELOPMENT}):
+            guess = near(name, self._asked)
+            asked = ", ".join(f"`{one}`" for one in sorted(self._asked)) or "none"
+            problems.append(
+                error(
+                    "OB0129",
+                    f"no target of this run has a use for the key `{name}`",
+                    notes=(f"they ask for {asked}",),
+                    helps=(f"a key `{guess}` is asked for",) if guess else (),
+                )
+            )
+        if problems:
+            raise DiagnosticError(problems)
 
     def secret_path(self, key: SigningKey) -> Path:
         """Where the private key lies."""
@@ -54,7 +82,7 @@ class KeyRing:
         from cryptography.hazmat.primitives import serialization
 
         if key.is_development and key.signs == "enclaves":
-            _make_development_key(development_key_path())
+            _make_development_key(development_key_path(), workspace_root)
         check = _why_not_enclaves if key.signs == "enclaves" else _why_not_documents
         private = _read(self.secret_path(key), key, check)
         content = private.public_key().public_bytes(
@@ -72,30 +100,20 @@ def development_key_path() -> Path:
     return base / "occlum-build" / "development.pem"
 
 
-def _make_development_key(path: Path) -> None:
-    """Make the key unless it exists; two builds at once agree on one."""
-    if path.exists():
+def _make_development_key(path: Path, workspace_root: Path) -> None:
+    """Make the key unless it exists, with the program that knows how; it refuses the workspace."""
+    if path.exists() and not path.resolve().is_relative_to(workspace_root.resolve()):
         return
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    # An exponent of 3 is what EINIT takes; the signatures use PKCS #1 v1.5 padding.
-    private = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=_BITS)
-    content = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+    words = [sys.executable, "-I", str(_PYTHON_TOOL), str(_PACKAGE_PARENT), "occlum_build.sgx"]
+    words += ["development-key", "--output", str(path), "--workspace", str(workspace_root)]
+    done = subprocess.run(
+        words, capture_output=True, check=False, stdin=subprocess.DEVNULL, text=True
     )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
+    if done.returncode:
+        message = "the development key cannot be made"
+        helps = (f"`--key {DEVELOPMENT}=FILE` takes another in its place",)
+        code = "OB0410" if "error[OB0552]" in done.stderr else "OB0412"
+        raise DiagnosticError(error(code, message, notes=(done.stderr.rstrip(),), helps=helps))
 
 
 def _read(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.diagnostic import DiagnosticError, error, render
 from occlum_build.identity.bundle import rebundle
 from occlum_build.identity.enclave_argument import add_companion_arguments, companions
 from occlum_build.identity.signable import (
@@ -202,10 +202,13 @@ _USABLE: Final[dict[str, tuple[str, ...]]] = {
 
 
 def _sign_with_file(arguments: argparse.Namespace, identity: EnclaveIdentity) -> SigStruct:
+    from occlum_build.private_file import readable_by_others
     from occlum_build.sgx.key import read_private_key
     from occlum_build.sgx.sign import check_signer, sign
 
     key = read_private_key(arguments.key)
+    if (open_to_others := readable_by_others(arguments.key)) is not None:
+        sys.stderr.write(f"{render(open_to_others)}\n")
     check_signer(key.public_key().public_numbers().n, arguments.mrsigner, str(arguments.key))
     return sign(identity, key)
 

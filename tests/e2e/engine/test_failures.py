@@ -202,3 +202,52 @@ def _wait_for(workspace: Workspace, suffix: str) -> None:
     while not list(workspace.root.rglob(f"*.{suffix}/root/out/*/bin/app/o")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_development_key_in_the_workspace_is_refused(workspace: Workspace) -> None:
+    workspace.build_file('sign(name = "s", src = "BUILD")')
+    place = {"XDG_CONFIG_HOME": str(workspace.root / "config")}
+
+    outcome = workspace.run("build", "//app:s", env=place)
+
+    assert outcome.status == WRONG_INPUT
+    assert "error[OB0410]: the development key cannot be made" in outcome.err
+    assert "OB0552" in outcome.err
+    assert not (workspace.root / "config").exists()
+
+
+def test_a_key_file_that_others_can_read_is_a_warning(workspace: Workspace) -> None:
+    key = workspace.write("../key.pem", "no key")
+    workspace.build_file('sign(name = "s", src = "BUILD")')
+    words = ("build", "//app:s", "--key", f"development={key}")
+
+    key.chmod(0o644)
+    assert "warning[OB0555]: everybody can read this private key" in workspace.run(*words).err
+    key.chmod(0o600)
+    assert "OB0555" not in workspace.run(*words).err
+
+
+def test_a_key_that_no_target_asks_for_is_refused(workspace: Workspace) -> None:
+    workspace.write("../key.pem", "no key").chmod(0o600)
+    workspace.build_file('sign(name = "s", src = "BUILD", key = "provenance")')
+    words = [
+        f"--key={one}={workspace.config.parent}/key.pem" for one in ("provenance", "provenence")
+    ]
+
+    outcome = workspace.run("build", "//app:s", *words)
+
+    assert outcome.status == WRONG_INPUT
+    assert outcome.err == (
+        "error[OB0129]: no target of this run has a use for the key `provenence`\n"
+        "  = note: they ask for `provenance`\n"
+        "  = help: a key `provenance` is asked for\n\n"
+    )
+
+
+def test_a_key_file_that_does_not_exist_is_refused(workspace: Workspace) -> None:
+    workspace.build_file('write(name = "w", text = "")')
+
+    outcome = workspace.run("build", "//app:w", "--key", "development=missing.pem")
+
+    assert outcome.status == WRONG_INPUT
+    assert "names a file that does not exist" in outcome.err

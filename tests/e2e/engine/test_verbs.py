@@ -162,6 +162,43 @@ def test_clean_deletes_what_was_made(workspace: Workspace) -> None:
     assert workspace.executed("//...") == ["Shell //app:r"]
 
 
+def test_clean_leaves_a_directory_of_the_user_alone(workspace: Workspace) -> None:
+    mine = workspace.write("out/report.txt", "mine")
+
+    outcome = workspace.run("clean")
+
+    assert outcome.status == 2
+    assert "error[OB0130]: `out` holds what occlum-build did not make" in outcome.err
+    assert mine.read_text() == "mine"
+
+
+def test_clean_of_a_configuration_leaves_the_others(workspace: Workspace) -> None:
+    workspace.write("WORKSPACE.occlum", "configurations: {default: {}, other: {}}")
+    workspace.build_file(_RUNNABLE)
+    workspace.build("//...")
+    workspace.build("//...", "-c", "other")
+
+    assert workspace.run("clean", "-c", "other").status == 0
+    assert not (workspace.root / "out/other").exists()
+    assert (workspace.root / "out/default").exists()
+    for option in ("-k", "-j2", "--key=a=b"):
+        assert workspace.run("clean", option).status == 2
+
+
+def test_clean_expunge_leaves_downloads_alone_and_says_what_it_freed(workspace: Workspace) -> None:
+    workspace.build_file(_RUNNABLE)
+    workspace.build("//...")
+    kept = workspace.write(".occlum-build/sha256/0", "fetched")
+    workspace.write(".occlum-build/cargo/work/large", "x" * (3 << 20))
+
+    said = workspace.run("clean", "--expunge")
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith("deleted 3.")
+    state = kept.parents[1]
+    assert sorted(one.name for one in state.iterdir()) == ["actions.lock", "lock", "sha256"]
+
+
 def test_patterns_are_read_where_the_user_is(workspace: Workspace) -> None:
     workspace.build_file(_RUNNABLE, "a/b")
 

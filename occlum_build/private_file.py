@@ -1,0 +1,23 @@
+"""Files with private keys: who else can read them."""
+
+import stat
+from pathlib import Path
+
+from occlum_build.diagnostic import Diagnostic, Span, warning
+
+
+def readable_by_others(path: Path) -> Diagnostic | None:
+    """A warning if not only its owner can read a private key; None also if there is no file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    if not stat.S_ISREG(mode) or not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return None
+    others = "everybody" if mode & stat.S_IROTH else "its group"
+    return warning(
+        "OB0555",
+        f"{others} can read this private key",
+        Span(str(path)),
+        helps=(f"`chmod 600 {path}` leaves it to its owner",),
+    )
