@@ -118,4 +118,8 @@ impl FileSystem for Erofs {
     fn is_read_only(&self) -> bool {
         true
     }
+
+    fn never_changes(&self) -> bool {
+        true
+    }
 }

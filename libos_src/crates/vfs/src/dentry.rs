@@ -2,7 +2,8 @@
 //!
 //! A dentry binds an inode to its parent and name for as long as anybody uses it, so that `..`,
 //! `getcwd` and mount points stay right when a directory is renamed. A parent knows its children
-//! weakly: there is one dentry for each name in use, and none for names that nobody uses.
+//! weakly: there is one dentry for each name in use, and none for names that nobody uses, but for a
+//! few names of a file system that never changes: most are soon used again.
 //!
 //! Lock order: [`SuperBlock::rename`], then the `children` of one directory (of two only while the
 //! rename lock is held), then a `link`. The last reference to a dentry is never dropped under its
@@ -11,6 +12,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::errno::Errno;
@@ -29,7 +31,20 @@ pub(crate) struct SuperBlock {
     pub(crate) events: Once<Arc<dyn EventObserver>>,
     /// Held by a rename across directories and by whoever needs the shape of the tree to stay.
     rename: Mutex<()>,
+    /// Names that were used lately, if the file system never changes.
+    recent: Mutex<Recent>,
 }
+
+/// The last names that were looked up. A reference for each, so it must be emptied at the end.
+#[derive(Default)]
+struct Recent {
+    dentries: Vec<Arc<Dentry>>,
+    /// Which one is the oldest, once there are enough.
+    oldest: usize,
+}
+
+/// How many names that nobody uses are kept.
+const RECENT_MAX: usize = 256;
 
 impl SuperBlock {
     pub(crate) fn new(file_system: Arc<dyn FileSystem>, device: DeviceNumber) -> Arc<Self> {
@@ -39,7 +54,33 @@ impl SuperBlock {
             observer: Once::new(),
             events: Once::new(),
             rename: Mutex::new(()),
+            recent: Mutex::default(),
         })
+    }
+
+    /// Keeps a name for a while that was just looked up. No other lock is held.
+    fn keep(&self, dentry: &Arc<Dentry>) {
+        if !self.file_system.never_changes() {
+            return;
+        }
+        let mut recent = self.recent.lock();
+        let Recent { dentries, oldest } = &mut *recent;
+        let gone = if dentries.len() < RECENT_MAX {
+            dentries.push(dentry.clone());
+            None
+        } else {
+            let gone = core::mem::replace(&mut dentries[*oldest], dentry.clone());
+            *oldest = (*oldest + 1) % RECENT_MAX;
+            Some(gone)
+        };
+        drop(recent);
+        drop(gone);
+    }
+
+    /// Keeps no name that nobody uses: a mount has gone.
+    pub(crate) fn forget_recent(&self) {
+        let recent = core::mem::take(&mut *self.recent.lock());
+        drop(recent);
     }
 
     /// Keeps every directory where it is while the guard lives.
@@ -217,6 +258,7 @@ impl Dentry {
             if children.changes == changes {
                 children.insert(&name, &fresh);
                 drop(children);
+                self.super_block.keep(&fresh);
                 return Ok(fresh);
             }
         }

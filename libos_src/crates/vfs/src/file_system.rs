@@ -20,6 +20,11 @@ pub trait FileSystem: Send + Sync {
         false
     }
 
+    /// Whether nothing in it ever changes, so that what was looked up once may be kept.
+    fn never_changes(&self) -> bool {
+        false
+    }
+
     /// Makes everything durable, where there is durability.
     fn synchronize(&self) -> Result<()> {
         Ok(())

@@ -288,6 +288,12 @@ fn enter(table: &BTreeMap<(u64, u64), Arc<Mount>>, mut location: Location) -> Lo
     location
 }
 
+impl Drop for Mount {
+    fn drop(&mut self) {
+        self.root.super_block.forget_recent();
+    }
+}
+
 fn key_of(location: &Location) -> (u64, u64) {
     (location.mount.id, location.dentry.id)
 }
