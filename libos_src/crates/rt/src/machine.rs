@@ -305,6 +305,10 @@ impl Machine for EnclaveMachine {
         let _ = parking::unpark(thread);
     }
 
+    fn yield_now(&self) {
+        HOST.yield_now();
+    }
+
     fn interrupt(&self, thread: u32) {
         let Some(page) = ThreadPage::of(thread) else {
             return;

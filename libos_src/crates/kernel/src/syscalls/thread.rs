@@ -71,10 +71,9 @@ pub(super) fn arch_prctl(call: &mut Call<'_>, code: u32, address: u64) -> Outcom
     Ok(0)
 }
 
-/// `sched_yield(2)`: a park that ends at once lets the host run others.
+/// `sched_yield(2)`.
 pub(super) fn sched_yield(call: &mut Call<'_>) -> Outcome {
-    let machine = call.libos.machine;
-    machine.park(Some(machine.clock(hal::Clock::Monotonic).into()));
+    call.libos.machine.yield_now();
     Ok(0)
 }
 

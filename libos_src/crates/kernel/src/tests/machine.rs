@@ -356,6 +356,10 @@ impl Machine for TestMachine {
         NUMBER.get()
     }
 
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
     fn park(&self, deadline: Option<Duration>) {
         if self.lie(|_| ()).is_some() {
             return;
