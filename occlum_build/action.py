@@ -88,8 +88,9 @@ class ExternalTool(Tool):
     looked up on the user's PATH, and in `search`, with `~` for the home). `program` is
     the path of the main program below the home. `digest_of` are globs below the home:
     what they match is the tool's identity. `version` is the first line that
-    `program --version` must begin with, if given. `install` is the command that a user
-    is told to run where the tool is missing.
+    `program --version` must begin with, and `sha256` what the digest of those files must
+    be, if given: the provenance of what the tool made names it. `install` is the command
+    that a user is told to run where the tool is missing.
     """
 
     name: str
@@ -99,6 +100,7 @@ class ExternalTool(Tool):
     install: str
     version: str = ""
     search: tuple[str, ...] = ()
+    sha256: str = ""
 
     @property
     def home(self) -> str:

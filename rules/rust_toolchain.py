@@ -1,4 +1,4 @@
-"""`rust_toolchain`: the Rust compiler that rustup installed, pinned by version and content."""
+"""`rust_toolchain`: the Rust compiler that rustup installed, pinned by version and digest."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,14 @@ from occlum_build.api import (
 
 from .providers import RustInfo, ScriptInfo, ZigInfo
 
-_HOST_LIBRARIES = "lib/rustlib/x86_64-unknown-linux-gnu"
+_HOST = "lib/rustlib/x86_64-unknown-linux-gnu"
+_COMPILER = (
+    *("bin/cargo", "bin/rustc", "bin/rustdoc", "lib/*.so*"),
+    *(f"{_HOST}/bin/rust-lld", f"{_HOST}/bin/rust-objcopy", f"{_HOST}/bin/gcc-ld/*"),
+    f"{_HOST}/lib/*",
+)
+"""What rustup installs with its minimal profile and the compiler uses: whatever else a user has
+it install (`llvm-tools`, sources, other targets) changes no key."""
 
 
 class RustToolchainAttrs(Attrs):
@@ -25,6 +32,13 @@ class RustToolchainAttrs(Attrs):
 
     version: str = Field(
         description="The version of rustc, such as `1.95.0`.", pattern=r"^1\.[0-9]+\.[0-9]+$"
+    )
+    sha256: str = Field(
+        default="",
+        description="The digest of rustc, cargo, rustdoc and their libraries, as the provenance of"
+        " what they made names it; another toolchain is refused. Default: any of this version is"
+        " taken, and its digest is in the keys and the provenance.",
+        pattern=r"^([0-9a-f]{64})?$",
     )
     zig: Annotated[Label, Dep(ZigInfo)] = Field(
         default=Label.parse("@occlum//toolchain:zig"),
@@ -49,9 +63,10 @@ def analyze(ctx: RuleContext[RustToolchainAttrs]) -> Sequence[Provider]:
     compiler = _tool(
         "rust",
         "bin/rustc",
-        ("bin/cargo", "bin/rustc", "bin/rustdoc", "lib/*.so*", f"{_HOST_LIBRARIES}/**"),
+        _COMPILER,
         version,
         f"rustup toolchain install {version} --profile minimal",
+        ctx.attrs.sha256,
     )
     lints = _tool(
         "clippy",
@@ -81,7 +96,12 @@ def analyze(ctx: RuleContext[RustToolchainAttrs]) -> Sequence[Provider]:
 
 
 def _tool(
-    name: str, program: str, digest_of: tuple[str, ...], version: str, install: str
+    name: str,
+    program: str,
+    digest_of: tuple[str, ...],
+    version: str,
+    install: str,
+    sha256: str = "",
 ) -> ExternalTool:
     return ExternalTool(
         name=name,
@@ -91,6 +111,7 @@ def _tool(
         digest_of=digest_of,
         version=f"rustc {version}" if program == "bin/rustc" else "",
         install=install,
+        sha256=sha256,
     )
 
 

@@ -119,6 +119,18 @@ class Tools:
         if not files:
             raise DiagnosticError(_missing(tool, f"nothing in `{home}` is what was pinned"))
         digest = self._combined(files)
+        if tool.sha256 and digest != tool.sha256:
+            raise DiagnosticError(
+                error(
+                    "OB0406",
+                    f"`{tool.name}` is not the one that is pinned",
+                    notes=(
+                        f"the files in `{home}` have the digest {digest}",
+                        f"the rules need {tool.sha256}",
+                    ),
+                    helps=(f"remove it, and install it anew with `{tool.install}`",),
+                )
+            )
         line = f"tool {tool.name} {digest}"
         words = (str(home),)
         return PlacedTool(tool.home, words, line, tool.name, tool.version, digest, words)
