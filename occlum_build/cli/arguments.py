@@ -210,7 +210,10 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         "-j", "--jobs", type=positive_integer, metavar="N", help="how many actions run at once"
     )
     parser.add_argument(
-        "-k", "--keep-going", action="store_true", help="go on after an action failed"
+        "-k",
+        "--keep-going",
+        action="store_true",
+        help="go on with what does not need a wrong target or an action that failed",
     )
     parser.add_argument(
         "--key",

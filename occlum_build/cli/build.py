@@ -15,10 +15,12 @@ def build(command: Command) -> ExitCode:
     """Run the verb."""
     command.need_patterns()
     session = command.session
+    session.does_go_on = command.arguments.keep_going
     with workspace_lock(session.layout, command.progress):
         selection = session.select_some(command.arguments.patterns, command.directory)
         analysis = session.analyze(selection.labels)
-        labels = session.members(selection.labels, analysis)
+        members = session.members(selection.labels, analysis)
+        labels = [one for one in members if one in analysis.targets]
         artifacts = [
             *(file for label in labels for file in analysis.targets[label].default_files().files),
             *reports(labels, analysis),
@@ -28,6 +30,7 @@ def build(command: Command) -> ExitCode:
         show_reports(command, labels, analysis)
         count = len(labels)
         command.console.result(f"built {count} target{'' if count == 1 else 's'}")
+        session.check_wrong()
         command.remember(plan)
     return ExitCode.DONE
 

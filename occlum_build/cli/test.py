@@ -25,13 +25,14 @@ def test(command: Command) -> ExitCode:
     """Run the verb."""
     command.need_patterns()
     session = command.session
+    session.does_go_on = command.arguments.keep_going
     with workspace_lock(session.layout, command.progress):
         selection = session.select_some(command.arguments.patterns, command.directory)
         analysis = session.analyze(selection.labels)
         labels = _tests(command, session.members(selection.labels, analysis), analysis)
         steps = test_steps(labels, analysis, session.layout)
         if not steps:
-            raise DiagnosticError(_no_test(command, analysis))
+            raise DiagnosticError([*session.wrong, _no_test(command, analysis)])
         if command.arguments.accept:
             _accept(command, labels, analysis)
         forget_failures(steps.values(), session.layout)
@@ -39,6 +40,7 @@ def test(command: Command) -> ExitCode:
         if built.is_interrupted:
             raise KeyboardInterrupt
         problems = failures(analysis, plan, built)
+        problems = [*session.wrong, *problems]
         command.console.diagnostics(problems, session.loader.sources.text_of_shown)
         results = [
             read_result(label, step, session.layout, built) for label, step in steps.items()
@@ -48,6 +50,8 @@ def test(command: Command) -> ExitCode:
         for one in results:
             _show(command, one)
         command.console.result(str(cases))
+        if has_passed and session.wrong:
+            return ExitCode.WRONG_INPUT
         if has_passed and all(step.action.is_cacheable for step in steps.values()):
             command.remember(plan)
     return ExitCode.DONE if has_passed else ExitCode.FAILED
@@ -58,8 +62,8 @@ def _tests(command: Command, labels: list[Label], analysis: Analysis) -> list[La
     tags = set(command.arguments.tags)
     found = []
     for label in labels:
-        target = analysis.targets[label]
-        if TestInfo not in target.providers:
+        target = analysis.targets.get(label)
+        if target is None or TestInfo not in target.providers:
             continue
         if not tags or tags & set(target.target.attrs.tags):
             found.append(label)

@@ -51,6 +51,10 @@ class Session:
         self.loader = Loader(workspace, configuration)
         self.digests = SourceDigests(self.layout.state / "digests.bin")
         self.progress = progress
+        self.does_go_on = False
+        """Whether targets that are right are built although others are wrong (`--keep-going`)."""
+        self.wrong: list[Diagnostic] = []
+        """What is wrong with the others."""
         self._keys = keys
         self._options = options
 
@@ -73,6 +77,7 @@ class Session:
         """
         selection = self.select(patterns, directory)
         if not selection.labels:
+            self.check_wrong()
             message = "no target is left of these patterns"
             helps = ("wildcards leave out targets with the tag `manual`: name those",)
             raise DiagnosticError(error("OB0121", message, helps=helps))
@@ -91,7 +96,7 @@ class Session:
             analysis = analyze([*labels, *members], self.loader, self._keys.find)
         self.check()
         self._keys.check_used()
-        sources = [one for one in labels if one not in analysis.targets]
+        sources = [one for one in labels if isinstance(self.loader.find(one), Label)]
         if sources:
             raise DiagnosticError(
                 [
@@ -124,8 +129,19 @@ class Session:
             DiagnosticError: with all problems.
         """
         if self.loader.has_errors():
+            self.wrong = sorted(self.loader.problems, key=_place)
+        if not self.does_go_on:
+            self.check_wrong()
+
+    def check_wrong(self) -> None:
+        """Stop if anything is wrong, also where the rest was to be built all the same.
+
+        Raises:
+            DiagnosticError: with all problems.
+        """
+        if self.wrong:
             self.progress.clear()
-            raise DiagnosticError(sorted(self.loader.problems, key=_place))
+            raise DiagnosticError(self.wrong)
 
     def build(
         self, analysis: Analysis, artifacts: Iterable[Artifact], steps: Iterable[Step] = ()
@@ -171,7 +187,7 @@ class Session:
             raise KeyboardInterrupt
         problems = failures(analysis, plan, result)
         if problems:
-            raise DiagnosticError(problems)
+            raise DiagnosticError([*self.wrong, *problems])
 
 
 def _place(problem: Diagnostic) -> tuple[str, int, int]:

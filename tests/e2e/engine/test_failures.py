@@ -204,6 +204,27 @@ def _wait_for(workspace: Workspace, suffix: str) -> None:
         time.sleep(0.02)
 
 
+def test_keep_going_builds_what_needs_no_wrong_target(workspace: Workspace) -> None:
+    workspace.build_file('write(name = "w", text = "")\nshell_test(name = "t", cmd = "true")')
+    workspace.build_file('write(name = "x", text = 1)', "bad")
+    workspace.build_file('shell(name = "y", srcs = ["//bad:x"], outs = ["o"], cmd = "")', "needs")
+    workspace.build_file("syntax(", "worse")
+
+    assert workspace.run("build", "//...").status == WRONG_INPUT
+    assert not workspace.output("app/w").exists()
+
+    built = workspace.run("build", "-k", "//...")
+    tested = workspace.run("test", "-k", "//...")
+
+    assert (built.status, built.out) == (WRONG_INPUT, "built 2 targets\n")
+    assert workspace.output("app/w").exists()
+    assert (tested.status, tested.out.splitlines()[-1]) == (WRONG_INPUT, "1 passed, 0 failed")
+    for one in (built, tested):
+        assert "error[OB0112]" in one.err
+        assert "worse/BUILD" in one.err
+    assert workspace.run("build", "-k", "//bad:x").status == WRONG_INPUT
+
+
 def test_a_development_key_in_the_workspace_is_refused(workspace: Workspace) -> None:
     workspace.build_file('sign(name = "s", src = "BUILD")')
     place = {"XDG_CONFIG_HOME": str(workspace.root / "config")}
