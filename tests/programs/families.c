@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -163,9 +164,24 @@ static int child(int argc, char **argv) {
     return 0;
 }
 
+// What the ended had of memory is told to who waits for them.
+static void memory_of_the_ended(void) {
+    struct rusage usage = {0};
+    int status;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(getrusage(RUSAGE_CHILDREN, &usage) == 0);
+        _exit(usage.ru_maxrss != 0);
+    }
+    CHECK(wait4(child, &status, 0, &usage) == child && status == 0 && usage.ru_maxrss > 0);
+    CHECK(getrusage(RUSAGE_CHILDREN, &usage) == 0 && usage.ru_maxrss > 0);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) return child(argc, argv);
     CHECK(getpid() == 1 && getppid() == 0);
+    memory_of_the_ended();
     statuses();
     pipes();
     scripts();

@@ -118,6 +118,14 @@ int main(void)
     sigprocmask(SIG_SETMASK, &before, NULL);
     check(timer_gettime(timer, &rest) == 0 && rest.it_value.tv_nsec == 0, "a timer that stands");
     check(timer_delete(timer) == 0 && timer_delete(timer) < 0, "a timer that is gone");
+    // By number: libcs make a thread of it.
+    int number;
+    value = 0;
+    event.sigev_notify = SIGEV_THREAD;
+    check(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &number) == 0, "a timer of a thread");
+    syscall(SYS_timer_settime, number, 0, &fast, NULL);
+    while (value != 7) usleep(1000);
+    check(syscall(SYS_timer_delete, number) == 0, "is a timer with a signal");
     event.sigev_notify = SIGEV_NONE;
     check(timer_create(CLOCK_REALTIME, &event, &timer) == 0, "a silent timer");
     struct itimerspec later = {{0, 0}, {time(NULL) + 100, 0}};

@@ -75,12 +75,14 @@ impl Location {
     pub(crate) fn tell(&self, event: Event) {
         if let Some(observer) = self.dentry.observer() {
             let event = event | about(self.kind());
+            let is_unlinked = self.dentry.is_deleted();
             if let Some(directory) = self.dentry.parent() {
                 let name = self.dentry.name();
-                let is_unlinked = self.dentry.is_deleted();
                 directory.tell_of(observer, &name, event, 0, is_unlinked);
             }
-            self.dentry.tell_self(observer, event);
+            // Attributes are the file's, whatever became of the name.
+            let is_unlinked = is_unlinked && !event.contains(Event::ATTRIBUTES);
+            self.dentry.tell_itself(observer, event, is_unlinked);
         }
     }
 
@@ -127,13 +129,17 @@ impl Dentry {
     }
 
     pub(crate) fn tell_self(&self, observer: &dyn EventObserver, event: Event) {
+        self.tell_itself(observer, event, false);
+    }
+
+    fn tell_itself(&self, observer: &dyn EventObserver, event: Event, is_unlinked: bool) {
         if let Some(file) = self.file_id() {
             observer.happened(&Occurrence {
                 file,
                 name: None,
                 event,
                 cookie: 0,
-                is_unlinked: false,
+                is_unlinked,
             });
         }
     }

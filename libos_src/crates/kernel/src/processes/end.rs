@@ -172,6 +172,9 @@ impl Libos {
         self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
         self.system_v.forget_process(process.pid);
+        let resident_bytes = process.memory().sizes_bytes().1;
+        let at_end = &process.resident_at_end;
+        at_end.store(resident_bytes, Ordering::Relaxed);
         self.wake_next(process.memory().leave());
         if let Some(parent) = process.return_memory() {
             self.wake(&parent);

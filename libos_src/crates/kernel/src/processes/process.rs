@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use locks::{Mutex, RwLock};
@@ -45,6 +45,10 @@ pub(crate) struct Process {
     pub(crate) began: Duration,
     /// The times of the children that it has waited for.
     pub(crate) children_time: Mutex<Duration>,
+    /// The most memory that one of them, or of those that they have waited for, had in the end.
+    pub(crate) children_resident: AtomicU64,
+    /// The memory that it had in the end.
+    pub(crate) resident_at_end: AtomicU64,
     /// Whether all its threads have ended.
     pub(crate) has_ended: AtomicBool,
     /// Who waits for its end by a descriptor.
@@ -118,6 +122,8 @@ impl Process {
             waiting_for_children: Mutex::default(),
             began: new.began,
             children_time: Mutex::default(),
+            children_resident: AtomicU64::new(0),
+            resident_at_end: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
             end_watchers: Watchers::new(),
             is_dumpable: AtomicBool::new(true),

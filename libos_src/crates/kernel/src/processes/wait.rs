@@ -1,5 +1,6 @@
 //! Waiting for children.
 
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use hal::Errno;
@@ -56,6 +57,8 @@ pub(crate) struct Waited {
     pub(crate) change: Change,
     /// What it and its children have used of processors, if it has ended.
     pub(crate) time: Duration,
+    /// The most memory that one of these had in the end.
+    pub(crate) resident_bytes: u64,
 }
 
 impl WaitFor {
@@ -108,6 +111,7 @@ impl ProcessTable {
             return if exists { Ok(None) } else { Err(Errno::ECHILD) };
         };
         let pid = child.pid;
+        let resident_bytes = resident_bytes_of(&child);
         let mut is_forgotten = false;
         if !wait.keeps {
             is_forgotten = take_note(&mut members, pid, change);
@@ -115,14 +119,22 @@ impl ProcessTable {
         drop(members);
         if is_forgotten {
             *parent.children_time.lock() += time;
+            let most = &parent.children_resident;
+            most.fetch_max(resident_bytes, Ordering::Relaxed);
         }
         Ok(Some(Waited {
             pid,
             user: child.standing().user.real,
             change,
             time,
+            resident_bytes,
         }))
     }
+}
+
+fn resident_bytes_of(child: &Process) -> u64 {
+    let own = child.resident_at_end.load(Ordering::Relaxed);
+    own.max(child.children_resident.load(Ordering::Relaxed))
 }
 
 fn time_of(child: &Member) -> Duration {

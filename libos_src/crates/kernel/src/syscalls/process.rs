@@ -70,7 +70,7 @@ pub(super) fn wait4(
         };
         call.memory().write(address.0, &word)?;
     }
-    write_usage(call, usage, waited.time)?;
+    write_usage(call, usage, waited)?;
     Ok(waited.pid.into())
 }
 
@@ -134,7 +134,7 @@ pub(super) fn waitid(
         call.memory().copy_out(address.0, bytes)?;
     }
     if let Some(waited) = waited {
-        write_usage(call, usage, waited.time)?;
+        write_usage(call, usage, waited)?;
     }
     Ok(0)
 }
@@ -178,11 +178,12 @@ fn wait_for(
     Err(call.wait_without_thread(number))
 }
 
-fn write_usage(call: &Call<'_>, usage: Address, time: Duration) -> Result<(), Errno> {
+fn write_usage(call: &Call<'_>, usage: Address, waited: Waited) -> Result<(), Errno> {
     let Some(address) = usage.non_null() else {
         return Ok(());
     };
-    call.memory().write(address.0, &usage_record(time, 0))
+    let record = usage_record(waited.time, waited.resident_bytes);
+    call.memory().write(address.0, &record)
 }
 
 /// `struct rusage` of a process that was there for `time`: what it used of it is not known.

@@ -1,6 +1,7 @@
 //! Limits, usage and processors.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use hal::Errno;
 use vfs::Capabilities;
@@ -89,7 +90,8 @@ pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcom
         return Err(Errno::EINVAL.into());
     }
     let record = if who == RUSAGE_CHILDREN {
-        usage_record(*call.process.children_time.lock(), 0)
+        let most = call.process.children_resident.load(Ordering::Relaxed);
+        usage_record(*call.process.children_time.lock(), most)
     } else {
         let time = if who == RUSAGE_THREAD {
             call.libos.thread_time(call.thread)

@@ -52,6 +52,7 @@ impl Notice {
     pub(crate) fn decode(record: &EventRecord) -> Result<Self, Errno> {
         const SIGEV_SIGNAL: i32 = 0;
         const SIGEV_NONE: i32 = 1;
+        const SIGEV_THREAD: i32 = 2;
         const SIGEV_THREAD_ID: i32 = 4;
         let EventRecord { value, thread, .. } = *record;
         if record.kind == SIGEV_NONE {
@@ -59,13 +60,13 @@ impl Notice {
         }
         let signal = Signal::new(record.signal)?;
         match record.kind {
-            SIGEV_SIGNAL => Ok(Self::Process { signal, value }),
+            // A libc makes SIGEV_THREAD of SIGEV_THREAD_ID; for the system it is a signal.
+            SIGEV_SIGNAL | SIGEV_THREAD => Ok(Self::Process { signal, value }),
             SIGEV_THREAD_ID => Ok(Self::Thread {
                 tid: u32::try_from(thread).map_err(|_| Errno::EINVAL)?,
                 signal,
                 value,
             }),
-            // SIGEV_THREAD is made of SIGEV_THREAD_ID by the libc.
             _ => Err(Errno::EINVAL),
         }
     }
