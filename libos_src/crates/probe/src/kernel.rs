@@ -41,6 +41,7 @@ const INTERRUPTIONS_OFFSET: u64 = DATA_OFFSET + 8;
 
 struct Probe {
     machine: &'static EnclaveMachine,
+    has_started: AtomicBool,
 }
 
 /// Builds the probe's kernel.
@@ -48,8 +49,10 @@ pub(crate) fn boot(boot: &Boot) -> Result<Program, StartError> {
     Ok(Program {
         kernel: Box::leak(Box::new(Probe {
             machine: boot.machine,
+            has_started: AtomicBool::new(false),
         })),
         patched_sites: Some(|| 0),
+        is_silent: boot.config == b"silent",
     })
 }
 
@@ -160,6 +163,7 @@ impl Kernel for Probe {
         self.machine
             .copy_out(start, code)
             .map_err(|_| refused(hal::NoMemory))?;
+        self.has_started.store(true, Ordering::SeqCst);
         Ok(UserRegs {
             rip: start,
             rsp: self.stack_top(0),
@@ -227,6 +231,10 @@ impl Kernel for Probe {
     }
 
     fn keep(&self) -> ! {
+        assert!(
+            self.has_started.load(Ordering::SeqCst),
+            "the keeper came before the kernel had started"
+        );
         loop {
             self.machine.park(None);
         }

@@ -65,6 +65,8 @@ static ARRIVALS: Lock<VecDeque<u64>> = Lock::new(VecDeque::new());
 static THREADS: AtomicU32 = AtomicU32::new(1);
 /// Threads of the kernel's own: one, from when it arrives.
 static KEEPERS: AtomicU32 = AtomicU32::new(0);
+/// Whether the kernel has started, so that its first thread is about to run.
+static RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// Called by the entry code with the host's registers. Gives the argument of a finished command.
 pub(crate) extern "C" fn command(command: u64, block: u64, argument: u64) -> u64 {
@@ -108,6 +110,7 @@ fn start(block: u64, info_address: u64) -> Refusal {
         HOST.log(LogLevel::Error, &error.message);
         end_process(START_FAILED)
     });
+    RUNNING.store(true, Ordering::SeqCst);
     run(&mut frame)
 }
 
@@ -159,6 +162,10 @@ fn keep(block: u64) -> Refusal {
     open_thread();
     if Mailbox::open(block).is_none() {
         return Refusal::WrongArgument;
+    }
+    // A signal of the host may bring it early, when the kernel is half made.
+    while !RUNNING.load(Ordering::SeqCst) {
+        HOST.yield_now();
     }
     kernel().keep()
 }

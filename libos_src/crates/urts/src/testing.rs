@@ -19,6 +19,11 @@ pub trait Meddler: Send + Sync {
         true
     }
 
+    /// Whether the kernel's own thread comes during this call.
+    fn brings_keeper(&self, _call: Ocall) -> bool {
+        false
+    }
+
     /// Changes the block, which holds the reply, and the buffer, before the enclave sees them.
     fn reply(&self, _call: Ocall, _block: &mut OcallBlock, _buffer: &mut [u8]) {}
 }
@@ -47,6 +52,12 @@ pub(crate) fn entry(leaf: EnterLeaf, registers: EntryRegisters) -> (EnterLeaf, E
 
 pub(crate) fn serves(call: Ocall) -> bool {
     MEDDLER.get().is_none_or(|meddler| meddler.serves(call))
+}
+
+pub(crate) fn brings_keeper(call: Ocall) -> bool {
+    MEDDLER
+        .get()
+        .is_some_and(|meddler| meddler.brings_keeper(call))
 }
 
 pub(crate) fn reply(call: Ocall, mailbox: &mut Mailbox) {

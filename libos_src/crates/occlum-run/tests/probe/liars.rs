@@ -74,9 +74,11 @@ enum Lie {
     Reentry,
     /// No thread is interrupted when the enclave asks for it.
     NoInterrupts,
+    /// The kernel's own thread comes while the kernel starts.
+    Keeper,
 }
 
-const LIES: [Lie; 9] = [
+const LIES: [Lie; 10] = [
     Lie::Replies,
     Lie::NoPageTables,
     Lie::NoPages,
@@ -86,6 +88,7 @@ const LIES: [Lie; 9] = [
     Lie::Interrupts,
     Lie::Reentry,
     Lie::NoInterrupts,
+    Lie::Keeper,
 ];
 
 impl Liar {
@@ -191,6 +194,10 @@ impl Meddler for Liar {
             Lie::NoInterrupts => call != Ocall::Interrupt,
             _ => true,
         }
+    }
+
+    fn brings_keeper(&self, call: Ocall) -> bool {
+        self.lie == Lie::Keeper && call == Ocall::MapPages
     }
 
     fn reply(&self, _call: Ocall, block: &mut OcallBlock, buffer: &mut [u8]) {
@@ -342,6 +349,15 @@ fn an_entry_at_the_wrong_time_changes_nothing() {
         endure(Model::Sgx1, Lie::Entries, program, 8, &ends);
         endure(Model::Edmm, Lie::Entries, program, 4, &ends);
     }
+}
+
+#[test]
+fn a_keeper_that_comes_early_waits_for_the_kernel() {
+    // The probe's own ends the enclave if it runs before the kernel has started.
+    let bundle = Bundle::probe(Model::Edmm);
+    let output = run(&bundle, Lie::Keeper, 0, "hello 0").expect("an end");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
 }
 
 #[test]
