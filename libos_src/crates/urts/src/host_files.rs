@@ -190,7 +190,7 @@ impl HostFiles {
             }
             FileType::Directory => {
                 fs::mkdirat(at, name, permissions).map_err(number)?;
-                fs::chmodat(at, name, permissions, AtFlags::empty()).map_err(number)?;
+                set_directory_mode(at, name, permissions).map_err(number)?;
             }
             FileType::Symlink => fs::symlinkat(link_target, at, name).map_err(number)?,
             _ => return Err(number(Errno::PERM)),
@@ -387,6 +387,14 @@ fn own_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
+/// Sets the mode of a directory that was just made, whatever the creation mask took. Another user of the
+/// host may have put something else in its place: no link is followed, and no other file changed.
+fn set_directory_mode(at: BorrowedFd<'_>, name: &[u8], mode: Mode) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = fs::openat(at, name, flags, Mode::empty())?;
+    fs::chmodat(fs::CWD, own_path(made.as_fd()), mode, AtFlags::empty())
+}
+
 /// One component that stays in its directory.
 fn check_name(name: &[u8]) -> Reply {
     let leads_on = name.is_empty() || matches!(name, b"." | b"..");
@@ -398,4 +406,35 @@ fn check_name(name: &[u8]) -> Reply {
 
 fn number(errno: Errno) -> i32 {
     errno.raw_os_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_took_the_place_of_a_new_directory_keeps_its_mode() {
+        let place = std::env::temp_dir().join(format!("occlum-modes-{}", std::process::id()));
+        let victim = place.join("victim");
+        std::fs::create_dir_all(&victim).expect("a directory");
+        let mode_of =
+            |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o700)).expect("ours");
+        symlink(&victim, place.join("link")).expect("a link");
+        std::fs::write(place.join("file"), "").expect("a file");
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let at = fs::open(&place, flags, Mode::empty()).expect("open");
+        let set = |name: &[u8]| set_directory_mode(at.as_fd(), name, Mode::from_raw_mode(0o777));
+
+        let outcomes = [set(b"link"), set(b"file"), set(b"victim")];
+        let kept = mode_of(&place.join("file"));
+        let changed = mode_of(&victim);
+        std::fs::remove_dir_all(&place).expect("ours");
+
+        assert_eq!(outcomes, [Err(Errno::NOTDIR), Err(Errno::NOTDIR), Ok(())]);
+        assert_ne!(kept, 0o777);
+        assert_eq!(changed, 0o777);
+    }
 }
