@@ -28,5 +28,6 @@ pub const ENCLU_EXIT_SITE: [u8; 5] = [0x0f, 0x01, 0xd7, 0x0f, 0x0b];
 
 /// The one form in which this project's enclaves write a leaf that returns.
 ///
-/// The two-byte no-operation makes the site as long as a near call.
+/// The two-byte no-operation makes the site as long as a near call. Each begins at a multiple of eight,
+/// so that a platform may replace it in one step while threads run.
 pub const ENCLU_RETURN_SITE: [u8; 5] = [0x0f, 0x01, 0xd7, 0x66, 0x90];

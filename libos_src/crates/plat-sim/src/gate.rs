@@ -4,6 +4,9 @@
 //! are led to two stubs in one page, which jump on to host code. The page must be within two
 //! gigabytes of the sites, so it takes the place of a guard page before the enclave's code.
 
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use abi::{PAGE_SIZE, Permissions, leaf, ssa::vector};
 use platform::{Error, Result};
 
@@ -70,7 +73,7 @@ fn patch_run(enclave: &Shared, start: u64, size_bytes: u64, stubs: u64) -> Resul
         let site = start + offset;
         if window == leaf::ENCLU_EXIT_SITE {
             enclave.range.write(site, &branch(JUMP, site, stubs)?);
-        } else if window == leaf::ENCLU_RETURN_SITE {
+        } else if window == leaf::ENCLU_RETURN_SITE && is_in_one_word(site) {
             enclave
                 .range
                 .write(site, &branch(CALL, site, stubs + LEAF_STUB)?);
@@ -79,6 +82,11 @@ fn patch_run(enclave: &Shared, start: u64, size_bytes: u64, stubs: u64) -> Resul
     enclave
         .range
         .protect(start, size_bytes, enclave.epcm.get(start).access())
+}
+
+/// Whether a site can be restored in one step. One that cannot is left as it is, and traps.
+const fn is_in_one_word(site: u64) -> bool {
+    site % 8 + leaf::ENCLU_RETURN_SITE.len() as u64 <= 8
 }
 
 fn branch(opcode: u8, site: u64, target: u64) -> Result<[u8; 5]> {
@@ -122,19 +130,27 @@ pub(crate) extern "C" fn execute_leaf(
     }
 }
 
+/// Writes ENCLU back while other threads may run the site, or restore it, too: they find the call or
+/// the instruction, and nothing between. The page stays executable throughout.
 fn restore_site(enclave: &Shared, site: u64) {
-    let first = site & !(PAGE_SIZE - 1);
-    let size = ((site + 4) & !(PAGE_SIZE - 1)) + PAGE_SIZE - first;
-    let access = enclave.epcm.get(site).access();
-    let writable = crate::memory::protect(first, size, Permissions::RWX);
+    /// Whether a thread is at it: another would take back the right to write that it still needs.
+    static RESTORING: AtomicBool = AtomicBool::new(false);
+    while RESTORING.swap(true, Ordering::Acquire) {
+        spin_loop();
+    }
+    // A site lies in one word, and so in one page.
+    let page = site & !(PAGE_SIZE - 1);
+    let access = enclave.epcm.get(page).access();
+    let writable = crate::memory::protect(page, PAGE_SIZE, Permissions::RWX);
     if let Err(errno) = writable {
         crate::signals::die("cannot restore an ENCLU site", errno as u64);
     }
-    enclave.range.write(site, &leaf::ENCLU_RETURN_SITE);
-    let restored = crate::memory::protect(first, size, access);
+    (enclave.range).write_in_word(site, &leaf::ENCLU_RETURN_SITE);
+    let restored = crate::memory::protect(page, PAGE_SIZE, access);
     if let Err(errno) = restored {
         crate::signals::die("cannot protect an ENCLU site", errno as u64);
     }
+    RESTORING.store(false, Ordering::Release);
 }
 
 /// The exception that a fault of a leaf is.

@@ -93,6 +93,7 @@ fn copy(enclave: &Shared, secinfo: SecInfo, page: u64, source: u64) -> Outcome {
     };
     let mut bytes = [0; PAGE_SIZE as usize];
     enclave.range.read(source, &mut bytes);
+    // The page was pending until now, so no thread that is in its right mind uses it.
     apply_access(page, Permissions::RW);
     enclave.range.write(page, &bytes);
     apply(page, entry);

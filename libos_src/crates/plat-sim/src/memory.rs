@@ -1,6 +1,7 @@
 //! The address range of the enclave in this process.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi::{PAGE_SIZE, Permissions};
 use platform::{Error, Result};
@@ -49,20 +50,37 @@ impl Range {
                 .is_some_and(|end| end <= self.end)
     }
 
-    /// Copies bytes to an address of the range, which must be writable now.
+    /// Copies bytes to an address of the range, which must be writable now. No enclave thread may use
+    /// them meanwhile: there is none before EINIT, and none has a page yet that EACCEPTCOPY fills.
     pub(crate) fn write(&self, address: u64, bytes: &[u8]) {
         assert!(self.contains(address, bytes.len() as u64));
-        // SAFETY: inside the range, which only this crate and the enclave use; no enclave thread
-        // runs while the platform writes.
+        // SAFETY: inside the range, in which no Rust object lives; nobody else uses these bytes, as
+        // the caller sees to.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len());
         }
     }
 
-    /// Copies bytes from an address of the range, which must be readable now.
+    /// Replaces some bytes of the aligned word in which `address` is, in one step. Enclave threads may
+    /// read or run them meanwhile. The page must be writable now.
+    pub(crate) fn write_in_word(&self, address: u64, bytes: &[u8]) {
+        let offset = (address % 8) as usize;
+        let start = address - offset as u64;
+        assert!(self.contains(start, 8) && offset + bytes.len() <= 8);
+        // SAFETY: aligned and inside the range, in which no Rust object lives. All that the platform
+        // does with the word while threads run goes through here.
+        let word = unsafe { AtomicU64::from_ptr(start as *mut u64) };
+        let mut replaced = word.load(Ordering::Relaxed).to_le_bytes();
+        replaced[offset..offset + bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_le_bytes(replaced), Ordering::Release);
+    }
+
+    /// Copies bytes from an address of the range, which must be readable now. If an enclave thread
+    /// writes to them meanwhile, each byte is an old or a new one, as for the CPU's own leaves.
     pub(crate) fn read(&self, address: u64, out: &mut [u8]) {
         assert!(self.contains(address, out.len() as u64));
-        // SAFETY: as in `write`.
+        // SAFETY: inside the range, in which no Rust object lives: whoever writes there is not Rust
+        // code, and any bytes will do.
         unsafe {
             std::ptr::copy_nonoverlapping(address as *const u8, out.as_mut_ptr(), out.len());
         }

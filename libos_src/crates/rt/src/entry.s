@@ -293,6 +293,7 @@ enclave_leaf:
     mov rax, rdi
     mov rbx, rsi
     mov rcx, rdx
+    .p2align 3                  // a site in one word can be replaced in one step
     .byte 0x0f, 0x01, 0xd7      // ENCLU
     .byte 0x66, 0x90
     pop rbx
@@ -305,6 +306,7 @@ enclave_leaf_from:
     mov rax, rdi
     mov rbx, rsi
     xchg rcx, rdx
+    .p2align 3                  // a site in one word can be replaced in one step
     .byte 0x0f, 0x01, 0xd7      // ENCLU
     .byte 0x66, 0x90
     pop rbx

@@ -153,3 +153,32 @@ fn a_kernel_that_cannot_start_its_program_says_why() {
         "occlum: error: no such probe: nonsense\n"
     );
 }
+
+#[test]
+fn an_enclave_that_keeps_silent_tells_why_it_could_not_start_and_no_more() {
+    let silent = Bundle::new(&Enclave::with(&PROBE, Model::Sgx1, b"silent"));
+    let told = |bundle: &Bundle, program: &str| {
+        let output = bundle.run(&[], &[program]);
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+
+    assert!(told(&Bundle::probe(Model::Sgx1), "crash").contains("exception 6"));
+    assert_eq!(told(&silent, "crash"), "");
+    assert!(told(&silent, "nonsense").contains("no such probe"));
+}
+
+#[test]
+fn every_leaf_that_returns_is_in_one_word() {
+    let elf = Elf::load(&PROBE, 0);
+    let mut sites = 0;
+    for segment in elf.segments.iter().filter(|segment| segment.flags & 1 != 0) {
+        for (at, window) in (segment.address..).zip(segment.data.windows(5)) {
+            if window == leaf::ENCLU_RETURN_SITE {
+                assert!(at % 8 <= 3, "{at:#x}");
+                sites += 1;
+            }
+        }
+    }
+    assert_eq!(sites, 2);
+}
