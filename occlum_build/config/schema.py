@@ -190,7 +190,10 @@ class Metadata(BaseModel):
     )
     disable_log: bool | None = Field(
         default=None,
-        description="Whether the LibOS keeps silent. Left out: the opposite of `debuggable`.",
+        description="Whether the LibOS keeps silent: the host learns nothing of faults, crashes "
+        "and what is missing. Why the program could not be started is told in any case: it says "
+        "no more than the configuration, the images and the host's own arguments do. Left out: "
+        "the opposite of `debuggable`.",
     )
     enable_kss: bool = Field(
         default=False,

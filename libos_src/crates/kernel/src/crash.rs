@@ -19,7 +19,7 @@ impl Libos {
     /// Logs registers, where the thread was, and what may be return addresses on its stack. Only
     /// where debugging is allowed: all of it may be secret.
     pub(crate) fn report_crash(&self, task: &Task, regs: &UserRegs) {
-        if !self.config.debuggable || self.config.disable_log {
+        if !self.config.debuggable {
             return;
         }
         for line in lines(&task.memory, regs) {

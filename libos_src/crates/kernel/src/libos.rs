@@ -252,7 +252,7 @@ impl Libos {
     pub(crate) fn report_once(&self, number: u64, reason: &str) {
         // All numbers that Linux does not have count as one: a program may try every one.
         let counted = number.min(NUMBERS_END);
-        if self.config.disable_log || !self.reported.lock().insert(counted) {
+        if !self.reported.lock().insert(counted) {
             return;
         }
         let name = syscalls::name_of(number).unwrap_or("unknown");

@@ -18,11 +18,12 @@ fn boot(boot: &Boot) -> Result<Program, StartError> {
     let config = Config::parse(boot.config).map_err(|error| StartError {
         message: format!("the sealed configuration is not valid: {error}"),
     })?;
-    let debuggable = config.debuggable;
+    let (debuggable, is_silent) = (config.debuggable, config.disable_log);
     let libos: &'static Libos = Box::leak(Box::new(Libos::new(boot.machine, config)));
     Ok(Program {
         kernel: libos,
         patched_sites: debuggable.then_some(kernel::patched_sites),
+        is_silent,
     })
 }
 

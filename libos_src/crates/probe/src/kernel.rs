@@ -1,6 +1,7 @@
 //! The kernel of the probe.
 
 use alloc::{boxed::Box, format, string::String};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use hal::{

@@ -7,7 +7,7 @@ use core::arch::global_asm;
 
 /// The code of the program with this name.
 pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
-    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 13] = [
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 14] = [
         (b"hello", probe_hello, probe_hello_end),
         (b"trap", probe_trap, probe_trap_end),
         (b"patched", probe_patched, probe_patched_end),
@@ -21,6 +21,7 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
         (b"vectors", probe_vectors, probe_vectors_end),
         (b"interrupts", probe_interrupts, probe_interrupts_end),
         (b"defect", probe_defect, probe_defect_end),
+        (b"crash", probe_crash, probe_crash_end),
     ];
     let (_, start, end) = all.iter().find(|(known, _, _)| *known == name)?;
     let (start, end) = (*start as usize, *end as usize);
@@ -55,6 +56,8 @@ unsafe extern "C" {
     fn probe_interrupts_end();
     fn probe_defect();
     fn probe_defect_end();
+    fn probe_crash();
+    fn probe_crash_end();
 }
 
 global_asm!(include_str!("programs.s"));

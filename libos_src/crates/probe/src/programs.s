@@ -556,3 +556,10 @@ probe_defect:
     ud2
     .globl probe_defect_end
 probe_defect_end:
+
+// Has a fault that nobody expects.
+    .globl probe_crash
+probe_crash:
+    ud2
+    .globl probe_crash_end
+probe_crash_end:

@@ -43,6 +43,8 @@ pub struct Program {
     pub kernel: &'static dyn Kernel,
     /// How many system call sites it has patched so far, if the host may know.
     pub patched_sites: Option<fn() -> u64>,
+    /// Whether the host is told nothing from here on but why the program could not be started.
+    pub is_silent: bool,
 }
 
 unsafe extern "Rust" {
@@ -107,6 +109,8 @@ fn start(block: u64, info_address: u64) -> Refusal {
     };
     let mut frame = Frame::new();
     frame.registers = boot_kernel(host_start).unwrap_or_else(|error| {
+        // Also by an enclave that keeps silent: no program has run, so all that this can say is in the
+        // measured pages or comes from the host.
         HOST.log(LogLevel::Error, &error.message);
         end_process(START_FAILED)
     });
@@ -248,12 +252,15 @@ pub(crate) fn cpu_count() -> u32 {
     CPU_COUNT.load(Ordering::Relaxed)
 }
 
-/// Whether the host asked for lines of this level. The kernel decides whether it may have them.
+/// Whether lines of this level go to the host: those for debugging if it asked, and the kernel decides
+/// whether it may have them; all others unless the enclave keeps silent.
 pub(crate) fn listens(level: LogLevel) -> bool {
     let flag = match level {
         LogLevel::Trace => StartInfo::FLAG_TRACE,
         LogLevel::Mapping => StartInfo::FLAG_MAPPINGS,
-        LogLevel::Error | LogLevel::Warning | LogLevel::Info => return true,
+        LogLevel::Error | LogLevel::Warning | LogLevel::Info => {
+            return PROGRAM.load(Ordering::SeqCst).is_null() || !program().is_silent;
+        }
     };
     START_FLAGS.load(Ordering::Relaxed) & flag != 0
 }

@@ -35,6 +35,11 @@ pub(crate) struct Enclave {
 
 impl Enclave {
     pub(crate) fn new(file: &[u8], model: Model) -> Self {
+        Self::with(file, model, b"")
+    }
+
+    /// One that has this for a sealed configuration.
+    pub(crate) fn with(file: &[u8], model: Model, config: &[u8]) -> Self {
         let elf = Elf::load(file, LIBOS_START);
         let mut stream = Stream::new();
         if model == Model::Sgx1 {
@@ -48,7 +53,12 @@ impl Enclave {
             stream.measured(segment.address, size, &segment.data, secinfo);
         }
         let r = SecInfo::regular(Permissions::R);
-        stream.measured(CONFIG_START, PAGE_SIZE, &boot_info(elf.entry, model), r);
+        stream.measured(
+            CONFIG_START,
+            PAGE_SIZE,
+            &boot_info(elf.entry, model, config),
+            r,
+        );
         for index in 0..THREAD_COUNT {
             thread_block(&mut stream, index, elf.entry);
         }
@@ -79,7 +89,8 @@ impl Enclave {
     }
 }
 
-fn boot_info(entry_address: u64, model: Model) -> Vec<u8> {
+/// The boot page, and the sealed configuration behind it.
+fn boot_info(entry_address: u64, model: Model, config: &[u8]) -> Vec<u8> {
     let boot = BootInfo {
         magic: BootInfo::MAGIC,
         version: BootInfo::VERSION,
@@ -89,7 +100,7 @@ fn boot_info(entry_address: u64, model: Model) -> Vec<u8> {
         libos_start: LIBOS_START,
         libos_size_bytes: CONFIG_START - LIBOS_START,
         config_start: CONFIG_START + size_of::<BootInfo>() as u64,
-        config_size_bytes: 0,
+        config_size_bytes: config.len() as u64,
         threads_start: THREADS_START,
         thread_stride_bytes: THREAD_STRIDE,
         thread_count: THREAD_COUNT,
@@ -104,7 +115,7 @@ fn boot_info(entry_address: u64, model: Model) -> Vec<u8> {
         entry_address,
         user_added_bytes: if model == Model::Sgx1 { USER_SIZE } else { 0 },
     };
-    boot.to_bytes().to_vec()
+    [&boot.to_bytes()[..], config].concat()
 }
 
 fn thread_block(stream: &mut Stream, index: u64, entry: u64) {

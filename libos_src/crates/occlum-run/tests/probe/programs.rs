@@ -2,7 +2,14 @@
 
 use std::sync::LazyLock;
 
-use crate::{Bundle, layout::Model};
+use abi::leaf;
+
+use crate::{
+    Bundle,
+    elf::Elf,
+    image::PROBE,
+    layout::{Enclave, Model},
+};
 
 /// Ways in which software SGX can work.
 const WAYS: [&[&str]; 8] = [
