@@ -1,4 +1,4 @@
-"""`python -I -B python_tool.py PARENT MODULE ARGUMENT…`: run a module as an action's tool.
+"""`python -P -s -B python_tool.py PARENT MODULE ARGUMENT…`: run a module as an action's tool.
 
 Actions run this file, not the module itself, so that the tool's own package is found
 without being installed and nothing of the caller's environment is on the search path.
