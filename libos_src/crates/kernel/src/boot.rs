@@ -45,6 +45,7 @@ impl Libos {
             self.slots().clone(),
             self.terminals.clone(),
             self.config.threads.max,
+            self.system_v.clone(),
         );
         let namespace = self.mount_all(&process_files, stdin.clone())?;
         let mut viewpoint = Viewpoint::new(namespace);

@@ -34,7 +34,7 @@ pub struct Libos {
     /// Those that have an owner.
     pub(crate) owned_futexes: OwnedFutexes,
     pub(crate) file_locks: Arc<FileLocks>,
-    pub(crate) system_v: SystemV,
+    pub(crate) system_v: Arc<SystemV>,
     pub(crate) inotifies: Arc<Inotifies>,
     memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
@@ -159,7 +159,7 @@ impl Libos {
             futexes: Futexes::new(),
             owned_futexes: OwnedFutexes::new(),
             file_locks: Arc::default(),
-            system_v: SystemV::default(),
+            system_v: Arc::default(),
             inotifies: Arc::default(),
             memory_files: Once::new(),
             processes: Arc::default(),
@@ -288,6 +288,11 @@ impl Libos {
             };
             let then = match work {
                 Work::Call => call.serve(),
+                Work::Exception(info)
+                    if syscalls::vsyscall::becomes_call(&task.memory, call.regs, &info) =>
+                {
+                    call.serve()
+                }
                 Work::Exception(info) => self.serve_exception(task, regs, info),
                 Work::Interruption => self.serve_interruption(task, regs),
                 Work::Resume(Resume::Return) => self.deliver_signals(task, regs, None),

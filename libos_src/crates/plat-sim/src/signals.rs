@@ -122,6 +122,11 @@ pub(crate) extern "C" fn handle(
         if strict::host_instruction(enclave, &mut frame, signal) {
             return;
         }
+        let is_inside = frame.block.return_gs != frame.block.host_gs;
+        if is_inside && SYNCHRONOUS.contains(&signal) && info.si_code > 0 {
+            // A jump out of the enclave (SDM vol. 3D, "Enclave Access": #GP).
+            return exits::exception(&mut frame, vector::GENERAL_PROTECTION, 0, 0);
+        }
         if signal == INTERRUPT_SIGNAL && is_resuming(rip) {
             return exits::interrupt_before(&mut frame);
         }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use vfs::{
     DirectoryEntry, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name, Result, SinkState,
+    StaticDirectory,
 };
 
 use crate::link::{PlaceLink, TextLink};
@@ -27,6 +28,8 @@ const THREAD_SELF: u32 = 5;
 const DESCRIPTOR_TEXTS: u32 = 6;
 const THREADS: u32 = 7;
 const FIRST_FILE: u32 = 16;
+/// `sysvipc`, and its files after it.
+const SYSTEM_V: u32 = 64;
 /// Descriptors are numbered from here on.
 const FIRST_DESCRIPTOR: u32 = 1024;
 
@@ -42,6 +45,12 @@ const SYSTEM_TEXTS: [(&str, SystemText); 11] = [
     ("uptime", SystemText::UpTime),
     ("version", SystemText::Version),
     ("vmstat", SystemText::VirtualMemory),
+];
+/// In `sysvipc`.
+const SYSTEM_V_TEXTS: [(&str, SystemText); 3] = [
+    ("msg", SystemText::MessageQueues),
+    ("sem", SystemText::Semaphores),
+    ("shm", SystemText::Segments),
 ];
 const PROCESS_TEXTS: [(&str, ProcessText); 15] = [
     ("cgroup", ProcessText::Groups),
@@ -104,18 +113,20 @@ impl Root {
     /// The entries that are always there.
     fn fixed(&self) -> Vec<(&'static str, Arc<dyn Inode>)> {
         let mut entries: Vec<(&'static str, Arc<dyn Inode>)> = Vec::new();
-        for (within, (name, text)) in (FIRST_FILE..).zip(SYSTEM_TEXTS) {
-            let source = self.source.clone();
-            let inode = inode_number(0, within);
-            entries.push((
-                name,
-                Arc::new(Text {
-                    source,
-                    inode,
-                    subject: Subject::System(text),
-                }),
-            ));
+        let text = |within, text| -> Arc<dyn Inode> {
+            Arc::new(Text {
+                source: self.source.clone(),
+                inode: inode_number(0, within),
+                subject: Subject::System(text),
+            })
+        };
+        for (within, (name, about)) in (FIRST_FILE..).zip(SYSTEM_TEXTS) {
+            entries.push((name, text(within, about)));
         }
+        let system_v = (SYSTEM_V + 1..).zip(SYSTEM_V_TEXTS);
+        let system_v = system_v.map(|(within, (name, about))| (name, text(within, about)));
+        let system_v = StaticDirectory::new(inode_number(0, SYSTEM_V), system_v.collect());
+        entries.push(("sysvipc", system_v));
         let process = self.source.current_process().to_string();
         let itself = TextLink {
             inode: inode_number(0, SELF),

@@ -10,6 +10,7 @@
 //! PID/task/TID                                the same directory for each thread
 //! cmdline cpuinfo filesystems loadavg meminfo mounts occlum stat swaps uptime version vmstat
 //! sys/{fs,kernel,net,vm}                      settings, which cannot be set
+//! sysvipc/{msg,sem,shm}                       System V's objects
 //! ```
 //!
 //! The texts are the kernel's, through [`Source`]. A file is generated when it is opened, so that
@@ -240,6 +241,12 @@ pub enum SystemText {
     VirtualMemory,
     /// `version`
     Version,
+    /// `sysvipc/msg`: the message queues of System V.
+    MessageQueues,
+    /// `sysvipc/sem`: its semaphores.
+    Semaphores,
+    /// `sysvipc/shm`: its shared memory.
+    Segments,
 }
 
 /// The file system about processes.

@@ -11,7 +11,14 @@ use super::space::{AddressSpace, Books};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Advice {
     /// The content is not needed: the next access reads zeros, or the file again.
-    DontNeed,
+    DontNeed {
+        /// Of memory that is to stay, too.
+        locked: bool,
+    },
+    /// The content may go; it is kept, which is allowed. Of private memory without a file.
+    Free,
+    /// The pages are not used soon.
+    Cold,
     /// The content is gone, in the file, too.
     Remove,
     /// Back the pages now.
@@ -23,26 +30,39 @@ pub(crate) enum Advice {
 }
 
 impl Advice {
+    /// Which memory it is not for.
+    fn refuses(self) -> Option<fn(&Area) -> bool> {
+        match self {
+            Self::DontNeed { locked: false } | Self::Cold | Self::Remove => {
+                Some(|area| area.is_locked)
+            }
+            Self::Free => Some(|area| area.is_locked || !matches!(area.backing, Backing::Zero)),
+            _ => None,
+        }
+    }
+
     /// Decodes `madvise`'s argument (`linux/mman.h`, `MADV_*`).
     pub(crate) const fn from_argument(argument: i32) -> Option<Self> {
         match argument {
-            4 => Some(Self::DontNeed),
+            4 => Some(Self::DontNeed { locked: false }),
+            24 => Some(Self::DontNeed { locked: true }),
+            8 => Some(Self::Free),
+            20 | 21 => Some(Self::Cold),
             9 => Some(Self::Remove),
             10 => Some(Self::OnFork(OnFork::Leave)),
             18 => Some(Self::OnFork(OnFork::Wipe)),
             11 | 19 => Some(Self::OnFork(OnFork::Copy)),
             22 => Some(Self::Populate(Prot::READ)),
             23 => Some(Self::Populate(Prot::WRITE)),
-            // NORMAL RANDOM SEQUENTIAL WILLNEED FREE MERGEABLE UNMERGEABLE HUGEPAGE NOHUGEPAGE
-            // DONTDUMP DODUMP COLD PAGEOUT
-            0..=3 | 8 | 12..=17 | 20 | 21 => Some(Self::Ignored),
+            // NORMAL RANDOM SEQUENTIAL WILLNEED HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
+            0..=3 | 14..=17 => Some(Self::Ignored),
             _ => None,
         }
     }
 }
 
 impl AddressSpace {
-    /// Takes advice about a range. `ENOMEM` when part of it is not mapped.
+    /// Takes advice about a range. `EINVAL` when it is not about such memory, `ENOMEM` when part of it is not mapped.
     pub(crate) fn advise(&self, address: u64, len: u64, advice: Advice) -> Result<(), Errno> {
         if super::page_floor(address) != address {
             return Err(Errno::EINVAL);
@@ -54,8 +74,16 @@ impl AddressSpace {
             .checked_range(address, len)
             .map_err(|_| Errno::ENOMEM)?;
         let mut books = self.books.write();
+        if let Some(is_refused) = advice.refuses()
+            && books
+                .areas
+                .overlapping(&range)
+                .any(|(_, area)| is_refused(area))
+        {
+            return Err(Errno::EINVAL);
+        }
         match advice {
-            Advice::DontNeed => self.forget(&mut books, &range)?,
+            Advice::DontNeed { .. } => self.forget(&mut books, &range)?,
             Advice::Remove => remove(&books, &range)?,
             Advice::Populate(prot) if !books.areas.allows(&range, prot) => {
                 return Err(Errno::ENOMEM);
@@ -65,7 +93,7 @@ impl AddressSpace {
                     .map_err(|_| Errno::ENOMEM)?;
             }
             Advice::OnFork(on_fork) => set_on_fork(&mut books, &range, on_fork)?,
-            Advice::Ignored => {}
+            Advice::Free | Advice::Cold | Advice::Ignored => {}
         }
         if books.areas.allows(&range, Prot::empty()) {
             Ok(())
@@ -104,7 +132,7 @@ fn set_on_fork(books: &mut Books, range: &Range<u64>, on_fork: OnFork) -> Result
 fn remove(books: &Books, range: &Range<u64>) -> Result<(), Errno> {
     for (start, area) in books.areas.overlapping(range) {
         let place = area.shared().ok_or(Errno::EINVAL)?;
-        if !area.prot.contains(Prot::WRITE) {
+        if !area.most.contains(Prot::WRITE) {
             return Err(Errno::EACCES);
         }
         let part = start.max(range.start)..area.end.min(range.end);

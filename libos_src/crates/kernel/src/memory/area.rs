@@ -26,6 +26,12 @@ pub(crate) struct Area {
     pub(crate) counted: Counted,
     /// What a child has of it.
     pub(crate) on_fork: OnFork,
+    /// The most that the program may ever do with it: of a file, what it was opened for.
+    pub(crate) most: Prot,
+    /// Whether the program wants it to stay in memory.
+    pub(crate) is_locked: bool,
+    /// Whether a touch below it makes it larger.
+    pub(crate) grows_down: bool,
 }
 
 /// What `fork` does with an area.
@@ -146,6 +152,9 @@ impl Area {
             && self.purpose == other.purpose
             && self.counted == other.counted
             && self.on_fork == other.on_fork
+            && self.most == other.most
+            && self.is_locked == other.is_locked
+            && self.grows_down == other.grows_down
     }
 }
 
@@ -187,6 +196,13 @@ impl Areas {
         self.0
             .range(first..range.end.max(first))
             .map(|(&start, area)| (start, area))
+    }
+
+    /// The first area that is not below `address`, and the last one that is.
+    pub(crate) fn neighbours(&self, address: u64) -> [Option<(u64, &Area)>; 2] {
+        let above = self.0.range(address..).next();
+        let below = self.0.range(..address).next_back();
+        [above, below].map(|found| found.map(|(&start, area)| (start, area)))
     }
 
     /// Whether every byte of `range` is mapped with at least `prot`.
@@ -296,6 +312,9 @@ mod tests {
             purpose: Purpose::Program,
             counted: Counted::Whole,
             on_fork: OnFork::Copy,
+            most: Prot::all(),
+            is_locked: false,
+            grows_down: false,
         }
     }
 

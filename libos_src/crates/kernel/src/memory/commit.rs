@@ -80,6 +80,9 @@ impl AddressSpace {
     /// Serves a fault at `address`.
     pub(crate) fn fault_in(&self, address: u64, access: Prot) -> PageFault {
         let mut books = self.books.write();
+        if books.areas.find(address).is_none() && !self.grow_down(&mut books, address) {
+            return PageFault::Refused;
+        }
         let Some((start, area)) = books.areas.find(address) else {
             return PageFault::Refused;
         };

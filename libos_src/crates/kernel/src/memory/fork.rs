@@ -67,7 +67,10 @@ impl AddressSpace {
             child.books.write().committed = super::pages::PageSet::default();
             return Err(no_memory(error));
         }
-        child.leave_out(&mut child.books.write());
+        let mut books = child.books.write();
+        child.leave_out(&mut books);
+        books.unlock_all();
+        drop(books);
         Ok(child)
     }
 

@@ -312,6 +312,37 @@ impl Gang {
         unheld
     }
 
+    /// Runs `act` on the address where a page of member `id` is now, whoever is resident; `None` if
+    /// it has no memory. What `act` writes is that member's alone.
+    pub(super) fn with_page<T>(
+        &self,
+        id: u64,
+        page: u64,
+        writes: bool,
+        act: impl FnOnce(u64) -> T,
+    ) -> Option<T> {
+        let mut state = self.state.lock();
+        let range = page..page + PAGE_SIZE;
+        let holding = state.members.get(&id)?;
+        if let Some(kept) = holding.saved.find(page) {
+            return Some(act(kept));
+        }
+        if !holding.in_place.contains(&range) {
+            return None;
+        }
+        let mut others = state.members.iter().filter(|(member, _)| **member != id);
+        let is_shared = others.any(|(_, other)| other.in_place.contains(&range));
+        if writes && is_shared {
+            if state.resident == Some(id) {
+                self.evict(&mut state, id, &range).ok()?;
+            } else {
+                self.save(&mut state, id, &range).ok()?;
+                return state.members.get(&id)?.saved.find(page).map(act);
+            }
+        }
+        Some(act(page))
+    }
+
     /// Member `id` is gone; it has no pages any more. Returns who is to look again.
     pub(super) fn part(&self, id: u64) -> Option<Arc<Thread>> {
         let mut state = self.state.lock();

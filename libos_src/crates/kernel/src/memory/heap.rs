@@ -99,6 +99,9 @@ impl AddressSpace {
             purpose: Purpose::Heap,
             counted: Counted::Whole,
             on_fork: OnFork::Copy,
+            most: Prot::all(),
+            is_locked: books.locks_all,
+            grows_down: false,
         };
         books.put(old, area);
         if self.clear_way(&range).is_err() || self.settle(books, &range).is_err() {

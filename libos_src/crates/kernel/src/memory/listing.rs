@@ -62,11 +62,12 @@ impl AddressSpace {
             let present = books.committed.present(&(start..area.end));
             let resident: u64 = present.iter().map(|run| run.end - run.start).sum();
             let (size, resident) = ((area.end - start) / 1024, resident / 1024);
+            let locked = if area.is_locked { resident } else { 0 };
             text.extend_from_slice(line(start, area).as_bytes());
             text.extend_from_slice(name(area));
             let sizes = format!(
                 "\nSize: {size:>18} kB\nKernelPageSize: {:>8} kB\nRss: {resident:>19} kB\n\
-                 Pss: {resident:>19} kB\nPrivate_Dirty: {resident:>9} kB\nSwap: {:>18} kB\n",
+                 Pss: {resident:>19} kB\nPrivate_Dirty: {resident:>9} kB\nSwap: {:>18} kB\nLocked: {locked:>16} kB\n",
                 4, 0
             );
             text.extend_from_slice(sizes.as_bytes());
@@ -93,6 +94,12 @@ impl AddressSpace {
                 && area.prot.contains(Prot::WRITE)
         });
         data.map(|(start, area)| area.end - start).sum()
+    }
+
+    /// The most bytes that were mapped, and that had memory; what was unmapped in small pieces may not
+    /// count.
+    pub(crate) fn peak_bytes(&self) -> (u64, u64) {
+        self.books.read().peak_bytes()
     }
 
     /// Bytes that are mapped, and bytes that have memory.

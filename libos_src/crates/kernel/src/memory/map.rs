@@ -22,6 +22,10 @@ pub(crate) struct Mapping {
     pub(crate) backing: Backing,
     /// What it is for.
     pub(crate) purpose: Purpose,
+    /// The most that the program may ever do with it.
+    pub(crate) most: Prot,
+    /// Whether a touch just below it makes it larger (`MAP_GROWSDOWN`).
+    pub(crate) grows_down: bool,
     /// Whether it is not to be counted before it is touched (`MAP_NORESERVE`).
     pub(crate) is_unreserved: bool,
 }
@@ -83,7 +87,7 @@ impl AddressSpace {
         let range = self.place(&mut books, mapping.placement, need)?;
         if matches!(mapping.placement, Placement::Fixed(_)) {
             if self.shows(&books, &range, &mapping) {
-                return self.adopt(&mut books, &range, mapping.prot);
+                return self.adopt(&mut books, &range, &mapping);
             }
             self.discard(&mut books, &range);
             if counted != Counted::Whole {
@@ -97,6 +101,9 @@ impl AddressSpace {
             purpose: mapping.purpose,
             counted,
             on_fork: OnFork::Copy,
+            most: mapping.most,
+            is_locked: books.locks_all,
+            grows_down: mapping.grows_down,
         };
         area.allow(mapping.prot);
         if area.prot.is_empty() {
@@ -153,10 +160,18 @@ impl AddressSpace {
     }
 
     /// Makes a new mapping of what is there.
-    fn adopt(&self, books: &mut Books, range: &Range<u64>, prot: Prot) -> Result<u64, Errno> {
+    fn adopt(
+        &self,
+        books: &mut Books,
+        range: &Range<u64>,
+        mapping: &Mapping,
+    ) -> Result<u64, Errno> {
+        for (_, area) in books.areas.isolate(range) {
+            area.most = mapping.most;
+        }
         // What was there has a claim of its own.
         self.region.release(range);
-        if self.change(books, range, prot).is_err() {
+        if self.change(books, range, mapping.prot).is_err() {
             self.discard(books, range);
             self.report_shortage(books, Knob::UserSpace, range.end - range.start);
             return Err(Errno::ENOMEM);
@@ -183,6 +198,16 @@ impl AddressSpace {
             return Err(self.no_room(books, need.len));
         }
         Ok(range)
+    }
+
+    /// Claims addresses beside a mapping for it.
+    pub(super) fn claim_more(&self, range: &Range<u64>, need: Need) -> bool {
+        let is_ours = (self.region).claim_fixed(self.gang.id(), range, need.purpose());
+        if is_ours && self.clear_way(range).is_err() {
+            self.region.release(range);
+            return false;
+        }
+        is_ours
     }
 
     /// Where pages get memory at the first touch, a new mapping must not show what another member

@@ -6,11 +6,14 @@ mod area;
 mod commit;
 mod content;
 mod copy;
+mod foreign;
 mod fork;
 mod gang;
+mod growth;
 mod heap;
 mod layout;
 mod listing;
+mod locked;
 mod map;
 mod pages;
 mod patch;
@@ -35,7 +38,7 @@ pub(crate) use map::{Mapping, Placement};
 pub use patch::patched_sites;
 pub(crate) use place::Place;
 pub(crate) use remap::Remapping;
-pub(crate) use share::SharedMapping;
+pub(crate) use share::{Rights, SharedMapping};
 pub(crate) use shared::{FilePart, SharedFile};
 pub(crate) use space::{AddressSpace, Foundation, Paging};
 
@@ -49,4 +52,10 @@ pub(crate) const fn page_floor(address: u64) -> u64 {
 /// The first page boundary that is not below `address`; `None` when that is past the last address.
 pub(crate) fn page_ceiling(address: u64) -> Option<u64> {
     address.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// The pages that `len` bytes from `address` on are in; `None` when they go past the last address.
+pub(crate) fn page_range(address: u64, len: u64) -> Option<core::ops::Range<u64>> {
+    let end = page_ceiling(address.checked_add(len)?)?;
+    Some(page_floor(address)..end)
 }

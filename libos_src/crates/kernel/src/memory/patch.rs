@@ -207,6 +207,9 @@ impl AddressSpace {
             purpose: Purpose::Stubs(text.start),
             counted: Counted::Whole,
             on_fork: OnFork::Copy,
+            most: Prot::all(),
+            is_locked: false,
+            grows_down: false,
         };
         books.put(stubs.start, area);
         Some(stubs)

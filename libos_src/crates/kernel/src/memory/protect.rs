@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::{Counted, Purpose};
+use super::area::{Area, Counted, Purpose};
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
@@ -30,6 +30,10 @@ impl AddressSpace {
             .overlapping(&range)
             .any(|(_, area)| matches!(area.purpose, Purpose::Stubs(_)))
         {
+            return Err(Errno::EACCES);
+        }
+        let is_too_much = |(_, area): (u64, &Area)| !area.most.contains(prot);
+        if books.areas.overlapping(&range).any(is_too_much) {
             return Err(Errno::EACCES);
         }
         self.count_accessible(&mut books, &range, prot)?;

@@ -34,6 +34,12 @@ impl SavedPages {
         debug_assert_eq!(start, place.end);
     }
 
+    /// Where a page is kept, if it is saved.
+    pub(super) fn find(&self, page: u64) -> Option<u64> {
+        let (&start, run) = self.0.range(..=page).next_back()?;
+        (page < run.end).then(|| run.kept_at + (page - start))
+    }
+
     /// Takes out what is saved of a range.
     pub(super) fn remove(&mut self, range: &Range<u64>) -> Vec<Saved> {
         self.cut(range.start);

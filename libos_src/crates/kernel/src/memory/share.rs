@@ -13,6 +13,15 @@ use super::shared::{FilePart, SharedPages, Wanted};
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
+/// What a program may do with a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    /// Now.
+    pub(crate) prot: Prot,
+    /// The most that it may ever ask for.
+    pub(crate) most: Prot,
+}
+
 /// What a mapping is to share.
 pub(crate) enum SharedMapping {
     /// Zeros, with children.
@@ -32,7 +41,7 @@ impl AddressSpace {
         &self,
         mapping: SharedMapping,
         len: u64,
-        prot: Prot,
+        rights: Rights,
         fixed: Option<u64>,
     ) -> Result<u64, Errno> {
         let len = super::page_ceiling(len).ok_or(Errno::ENOMEM)?;
@@ -47,15 +56,15 @@ impl AddressSpace {
         let mapped = match mapping {
             SharedMapping::Anonymous => {
                 let place = self.shared.anonymous(len, fixed);
-                place.and_then(|place| self.show(&mut books, &place, 0, len, prot))
+                place.and_then(|place| self.show(&mut books, &place, 0, len, rights))
             }
             SharedMapping::File(FilePart { file, offset }) => {
                 let place = wanted(&books, offset, len, fixed, |wanted| {
                     self.shared.of_file(file, wanted)
                 });
-                place.and_then(|place| self.show(&mut books, &place, offset, len, prot))
+                place.and_then(|place| self.show(&mut books, &place, offset, len, rights))
             }
-            SharedMapping::Pages(pages) => self.again(&mut books, &pages, 0, len, prot, fixed),
+            SharedMapping::Pages(pages) => self.again(&mut books, &pages, 0, len, rights, fixed),
         };
         mapped.inspect_err(|errno| {
             if *errno == Errno::ENOMEM {
@@ -80,11 +89,11 @@ impl AddressSpace {
         pages: &Arc<SharedPages>,
         offset: u64,
         len: u64,
-        prot: Prot,
+        rights: Rights,
         fixed: Option<u64>,
     ) -> Result<u64, Errno> {
         let place = wanted(books, offset, len, fixed, |wanted| pages.place(wanted))?;
-        self.show(books, &place, offset, len, prot)
+        self.show(books, &place, offset, len, rights)
     }
 
     /// Puts an area over a part of a place, where nothing is mapped.
@@ -94,8 +103,9 @@ impl AddressSpace {
         place: &Arc<Place>,
         offset: u64,
         len: u64,
-        prot: Prot,
+        rights: Rights,
     ) -> Result<u64, Errno> {
+        let Rights { prot, most } = rights;
         let start = place.start() + (offset - place.offset_of(place.start()));
         let range = start..start + len;
         let area = Area {
@@ -105,6 +115,9 @@ impl AddressSpace {
             purpose: Purpose::Program,
             counted: Counted::Whole,
             on_fork: OnFork::Copy,
+            most,
+            is_locked: books.locks_all,
+            grows_down: false,
         };
         books.put(range.start, area);
         let allowed = place.pages().allow(place, self.id(), &range, Some(prot));
@@ -114,6 +127,29 @@ impl AddressSpace {
         }
         books.areas.join(&range);
         Ok(start)
+    }
+
+    /// Shows the part from `offset` on of the shared pages that are mapped in a range there.
+    ///
+    /// # Errors
+    /// `EINVAL` if the range is no shared mapping.
+    pub(crate) fn show_other_part(&self, range: &Range<u64>, offset: u64) -> Result<(), Errno> {
+        let mut books = self.books.write();
+        let (_, area) = books.areas.find(range.start).ok_or(Errno::EINVAL)?;
+        let place = area.shared().filter(|_| range.end <= area.end);
+        let pages = place.ok_or(Errno::EINVAL)?.pages().clone();
+        let Area { prot, most, .. } = *area;
+        self.discard(&mut books, range);
+        let (len, fixed) = (range.end - range.start, Some(range.start));
+        self.again(
+            &mut books,
+            &pages,
+            offset,
+            len,
+            Rights { prot, most },
+            fixed,
+        )?;
+        Ok(())
     }
 
     /// The pages of no file that are mapped from `address` on.
@@ -184,8 +220,14 @@ impl AddressSpace {
         keeps_old: bool,
     ) -> Result<u64, Errno> {
         let (_, area) = books.areas.find(old.start).ok_or(Errno::EFAULT)?;
-        let (place, prot) = match area.shared() {
-            Some(place) if area.end >= old.end => (place.clone(), area.prot),
+        let (place, rights) = match area.shared() {
+            Some(place) if area.end >= old.end => (
+                place.clone(),
+                Rights {
+                    prot: area.prot,
+                    most: area.most,
+                },
+            ),
             _ => return Err(Errno::EFAULT),
         };
         let ends_here = area.end == old.end && !old.is_empty();
@@ -194,7 +236,7 @@ impl AddressSpace {
         let more = old.end..grown.end;
         if can_stay && books.areas.is_free(&more) && place.pages().reach(&place, &grown).is_ok() {
             let offset = place.offset_of(more.start);
-            let shown = self.show(books, &place, offset, more.end - more.start, prot);
+            let shown = self.show(books, &place, offset, more.end - more.start, rights);
             return shown.map(|_| old.start);
         }
         let fixed = match remapping {
@@ -206,7 +248,7 @@ impl AddressSpace {
             Remapping::MayMove | Remapping::Away => None,
         };
         let offset = place.offset_of(old.start);
-        let moved = self.again(books, place.pages(), offset, new_len, prot, fixed)?;
+        let moved = self.again(books, place.pages(), offset, new_len, rights, fixed)?;
         if !keeps_old {
             self.discard(books, old);
         }

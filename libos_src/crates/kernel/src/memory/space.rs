@@ -22,6 +22,9 @@ use super::shortage::Shortages;
 use super::store::Store;
 use crate::threads::{FutexKey, Thread};
 
+/// What is unmapped of less than this does not count for the peaks.
+const PEAK_STEP_BYTES: u64 = 64 * 1024;
+
 /// The memory of a process.
 ///
 /// `Books` says what every address is; the machine holds the bytes; the region says which addresses
@@ -88,6 +91,10 @@ pub(super) struct Books {
     pub(super) reserved: Vec<Range<u64>>,
     /// Whether there may be pages that others have, too.
     pub(super) has_shared: bool,
+    /// The most that was mapped and that had memory, before what is now.
+    peak_bytes: (u64, u64),
+    /// Whether all that is mapped from now on is to stay in memory (`MCL_FUTURE`).
+    pub(super) locks_all: bool,
 }
 
 impl Foundation {
@@ -351,6 +358,10 @@ impl AddressSpace {
 
     /// Takes a range out of the books and gives its pages and addresses back.
     pub(super) fn discard(&self, books: &mut Books, range: &Range<u64>) {
+        // Before it becomes less.
+        if range.end - range.start >= PEAK_STEP_BYTES {
+            books.peak_bytes = books.peak_bytes();
+        }
         if books.has_shared {
             for (start, area) in books.areas.overlapping(range) {
                 if let Some(place) = area.shared() {
@@ -437,6 +448,8 @@ impl Books {
             mmapped_bytes: self.mmapped_bytes,
             reserved: self.reserved.clone(),
             has_shared: self.has_shared,
+            peak_bytes: self.peak_bytes,
+            locks_all: false,
         }
     }
 
@@ -507,6 +520,16 @@ impl Books {
         }
         self.has_shared |= area.shared().is_some();
         self.areas.insert(start, area);
+    }
+
+    /// The most that was mapped, and that had memory, up to now.
+    pub(super) fn peak_bytes(&self) -> (u64, u64) {
+        let (mapped, resident) = self.peak_bytes;
+        let mapped_now = self.areas.mapped_bytes(&(0..u64::MAX));
+        (
+            mapped.max(mapped_now),
+            resident.max(self.committed.size_bytes()),
+        )
     }
 
     /// Takes the areas of a range out; returns their addresses, whose claims the caller gives up.

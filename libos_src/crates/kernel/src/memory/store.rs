@@ -78,12 +78,19 @@ impl Store {
     }
 
     fn grow(&self, lacking: u64) -> Result<Range<u64>, NoMemory> {
-        let claim = |len| {
-            let user = self.region.range();
+        let (user, backed) = (self.region.range(), self.region.backed());
+        let claim = |len, within: &Range<u64>| {
             self.region
-                .claim_high(self.gang, len, PAGE_SIZE, user, Use::Memory)
+                .claim_high(self.gang, len, PAGE_SIZE, within, Use::Memory)
         };
-        let range = claim(lacking.max(GROWTH_BYTES)).or_else(|| claim(lacking));
+        // Away from where programs map and unmap: a stray access to what they have unmapped is to
+        // find nothing.
+        let middle = super::page_floor(backed.start + (backed.end - backed.start) / 2);
+        let apart = backed.start..middle;
+        let wanted = lacking.max(GROWTH_BYTES);
+        let range = (claim(wanted, &apart))
+            .or_else(|| claim(wanted, user))
+            .or_else(|| claim(lacking, user));
         let range = range.ok_or(NoMemory)?;
         // Whoever takes pages writes to all of them.
         self.machine

@@ -16,6 +16,7 @@ use vfs::Location;
 use super::{HostNames, Places, Principal, Process, ProcessTable, Standing};
 use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX};
 use crate::libos::Slots;
+use crate::syscalls::system_v::{SystemV, messages, segments, semaphores};
 use crate::terminals::Terminals;
 
 /// Answers what `/proc` asks.
@@ -26,6 +27,7 @@ pub(crate) struct ProcessFiles {
     terminals: Arc<Terminals>,
     threads_max: u32,
     boot_id: Once<String>,
+    system_v: Arc<SystemV>,
 }
 
 const PAGE_BYTES: u64 = hal::PAGE_SIZE;
@@ -39,6 +41,7 @@ impl ProcessFiles {
         slots: Arc<Slots>,
         terminals: Arc<Terminals>,
         threads_max: u32,
+        system_v: Arc<SystemV>,
     ) -> Arc<Self> {
         Arc::new(Self {
             machine,
@@ -47,6 +50,7 @@ impl ProcessFiles {
             terminals,
             threads_max,
             boot_id: Once::new(),
+            system_v,
         })
     }
 
@@ -167,13 +171,10 @@ impl ProcessFiles {
     fn state(&self, process: &Process) -> &'static str {
         if self.processes.is_zombie(process.pid) {
             "Z (zombie)"
-        } else if self
-            .caller()
-            .is_some_and(|caller| caller.pid == process.pid)
-        {
-            "R (running)"
-        } else {
+        } else if process.threads().iter().all(|thread| thread.is_asleep()) {
             "S (sleeping)"
+        } else {
+            "R (running)"
         }
     }
 
@@ -204,19 +205,26 @@ impl ProcessFiles {
     }
 
     fn status(&self, process: &Process) -> String {
-        let (mapped, resident) = process.memory().sizes_bytes();
+        let memory = process.memory();
+        let (mapped, resident) = memory.sizes_bytes();
+        let (peak_mapped, peak) = memory.peak_bytes();
+        let locked = memory.locked_bytes(&(0..0)).0 / 1024;
         let pid = process.pid;
         let mask = process.places().view.read().creation_mask.bits();
         format!(
             "Name:\t{}\nUmask:\t{mask:04o}\nState:\t{}\nTgid:\t{pid}\nPid:\t{pid}\n\
-             PPid:\t{}\n{}VmSize:\t{} kB\nVmRSS:\t{} kB\n\
+             PPid:\t{}\n{}VmPeak:\t{} kB\nVmSize:\t{} kB\nVmLck:\t{locked} kB\nVmHWM:\t{} kB\nVmRSS:\t{} kB\n\
+             VmData:\t{} kB\nVmSwap:\t0 kB\n\
              Threads:\t{}\n",
             name(process),
             self.state(process),
             self.processes.parent(pid),
             owners(process),
+            peak_mapped / 1024,
             mapped / 1024,
+            peak / 1024,
             resident / 1024,
+            memory.data_bytes() / 1024,
             process.thread_count()
         )
     }
@@ -496,6 +504,9 @@ impl Source for ProcessFiles {
             SystemText::InUse => self.in_use(),
             SystemText::Statistics => self.cpu_times(),
             SystemText::UpTime => self.up_time(),
+            SystemText::MessageQueues => messages::listing(&self.system_v.queues),
+            SystemText::Semaphores => semaphores::listing(&self.system_v.semaphores),
+            SystemText::Segments => segments::listing(&self.system_v.segments),
             SystemText::Version => "Linux version 5.15.0-occlum (occlum-build)\n".into(),
         };
         Ok(text.into_bytes())

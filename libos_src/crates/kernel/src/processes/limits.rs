@@ -37,18 +37,20 @@ impl Limits {
     pub(crate) const CORE: u32 = 4;
     pub(crate) const PROCESSES: u32 = 6;
     pub(crate) const DESCRIPTORS: u32 = 7;
+    pub(crate) const LOCKED_MEMORY: u32 = 8;
     pub(crate) const ADDRESS_SPACE: u32 = 9;
     pub(crate) const NICE: u32 = 13;
     pub(crate) const REAL_TIME_PRIORITY: u32 = 14;
     /// Those that a program may lower with the effect that Linux gives them, and that of core
     /// files, of which there are none.
-    pub(crate) const HELD: [u32; 9] = [
+    pub(crate) const HELD: [u32; 10] = [
         Self::CPU,
         Self::FILE_SIZE,
         Self::DATA,
         Self::CORE,
         Self::PROCESSES,
         Self::DESCRIPTORS,
+        Self::LOCKED_MEMORY,
         Self::ADDRESS_SPACE,
         Self::NICE,
         Self::REAL_TIME_PRIORITY,
@@ -79,14 +81,14 @@ impl Limits {
         self.0[resource as usize].soft
     }
 
-    /// Changes a limit. `EPERM` for a hard limit that is raised without the right to, or above what
-    /// the configuration gives of stack, and for more descriptors than there ever are.
+    /// Changes a limit. `EPERM` for a hard limit that is raised without the right to, and for more
+    /// descriptors than there ever are.
     pub(crate) fn set(&mut self, resource: u32, new: Limit, may_raise: bool) -> Result<(), Errno> {
         let limit = self.0.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
         }
-        if new.hard > limit.hard && (!may_raise || resource == Self::STACK) {
+        if new.hard > limit.hard && !may_raise {
             return Err(Errno::EPERM);
         }
         if resource == Self::DESCRIPTORS && new.hard > DESCRIPTORS_MAX as u64 {

@@ -204,6 +204,8 @@ fn map_image(
             prot: Prot::empty(),
             backing: Backing::Zero,
             purpose,
+            most: Prot::all(),
+            grows_down: false,
             is_unreserved: false,
         })
         .map_err(failed)?;
@@ -250,6 +252,8 @@ fn map_segment(
             prot: segment.prot,
             backing: Backing::Zero,
             purpose,
+            most: Prot::all(),
+            grows_down: false,
             is_unreserved: false,
         })?;
     }
@@ -273,6 +277,8 @@ fn map_segment(
             is_untouched: true,
         }),
         purpose,
+        most: Prot::all(),
+        grows_down: false,
         is_unreserved: false,
     })?;
     if !has_tail {

@@ -50,6 +50,8 @@ impl Libos {
             prot,
             backing: Backing::Zero,
             purpose: Purpose::Stack,
+            most: Prot::all(),
+            grows_down: false,
             is_unreserved: false,
         })?;
         push_stack(memory, self.machine, plan)

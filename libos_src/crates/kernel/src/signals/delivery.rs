@@ -40,6 +40,9 @@ pub(crate) enum StartsAgain {
 /// Bytes of the `syscall` instruction, which is intact at patched sites, too.
 const SYSCALL_BYTES: u64 = 2;
 
+/// The error code of a page fault: an instruction of a program was to be read.
+const FETCH: u32 = 0x14;
+
 impl Libos {
     /// Delivers what is pending and not blocked, before a thread returns to its program.
     pub(crate) fn deliver_signals(
@@ -110,6 +113,16 @@ impl Libos {
             ..
         } = task;
         let mut is_absent = false;
+        let is_outside = !memory.layout().user.contains(&regs.rip);
+        let info = match info.vector {
+            // A jump out of the enclave, which is a jump to nothing.
+            Vector::GENERAL_PROTECTION if is_outside => ExceptionInfo {
+                vector: Vector::PAGE_FAULT,
+                error: FETCH,
+                address: regs.rip,
+            },
+            _ => info,
+        };
         if info.vector == Vector::PAGE_FAULT {
             let fault = memory.fault_in(info.address, access_of(info.error));
             match thread.after_fault(fault, info.address) {

@@ -4,10 +4,11 @@ use hal::{Errno, PAGE_SIZE, Prot};
 use vfs::{DeviceNumber, FileType, MountFlags, OpenFile, OpenFlags};
 
 use super::call::{Call, Outcome};
+use super::locked_memory;
 use crate::files::{MemoryFile, Seals};
 use crate::memory::{
-    Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, SharedFile,
-    SharedMapping,
+    Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, Rights,
+    SharedFile, SharedMapping, page_range,
 };
 use crate::processes::Limits;
 
@@ -18,10 +19,15 @@ const MAP_TYPE: u32 = 0xf;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
 const MAP_32BIT: u32 = 0x40;
+const MAP_GROWSDOWN: u32 = 0x100;
+const MAP_LOCKED: u32 = 0x2000;
 const MAP_NORESERVE: u32 = 0x4000;
 const MAP_POPULATE: u32 = 0x8000;
 const MAP_HUGETLB: u32 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+/// The flags that `MAP_SHARED_VALIDATE` knows (`LEGACY_MAP_MASK` of `linux/mman.h`): those of
+/// `mmap` from before it came, huge pages' sizes, and `MAP_UNINITIALIZED`.
+const KNOWN_FLAGS: u32 = 0x7_f9f3 | 0x7c00_0000;
 
 /// Protection bits besides `PROT_READ`, `PROT_WRITE` and `PROT_EXEC` that may be given: none that
 /// changes what we do.
@@ -40,6 +46,12 @@ pub(super) fn mmap(
     offset: u64,
 ) -> Outcome {
     let mapped = map(call, address, len, prot, flags, fd, offset)?;
+    if flags & MAP_LOCKED != 0
+        && let Some(range) = page_range(mapped, len)
+    {
+        // What cannot be had now is looked for again when it is touched.
+        let _ = call.memory().set_locked(&range, true, false);
+    }
     if flags & MAP_POPULATE != 0 {
         let prot = Prot::from_bits_truncate(prot);
         // As on Linux, a page that cannot be had now is looked for again when it is touched.
@@ -57,10 +69,17 @@ fn map(
     fd: i32,
     offset: u64,
 ) -> Outcome {
-    if len == 0 || !offset.is_multiple_of(PAGE_SIZE) {
+    if !offset.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags & MAP_ANONYMOUS == 0 {
+        call.file(fd)?;
+    }
+    if len == 0 {
         return Err(Errno::EINVAL.into());
     }
     let prot = Prot::from_bits_truncate(prot);
+    locked_memory::check_new(call, len, flags & MAP_LOCKED != 0)?;
     check_limits(call, len, prot, flags & MAP_TYPE == MAP_PRIVATE)?;
     let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
         Placement::FixedFree(address)
@@ -77,20 +96,31 @@ fn map(
         return Err(Errno::EINVAL.into());
     }
     let kind = flags & MAP_TYPE;
-    let is_zeros = flags & MAP_ANONYMOUS != 0 || is_zero_device(call, fd, kind, prot)?;
+    let mut most = Prot::all();
+    let mut is_zeros = flags & MAP_ANONYMOUS != 0;
+    if !is_zeros && is_zero_device(call, fd, kind, prot)? {
+        is_zeros = true;
+        let is_writable = call.file(fd)?.flags().is_writable();
+        most.set(Prot::WRITE, kind == MAP_PRIVATE || is_writable);
+    }
     let backing = if is_zeros {
         match kind {
             MAP_PRIVATE => Backing::Zero,
+            MAP_SHARED if flags & MAP_GROWSDOWN != 0 => return Err(Errno::EINVAL.into()),
             MAP_SHARED => {
                 let fixed = fixed_address(call, placement, len)?;
                 let memory = call.memory();
-                return Ok(memory.map_shared(SharedMapping::Anonymous, len, prot, fixed)?);
+                let rights = Rights { prot, most };
+                return Ok(memory.map_shared(SharedMapping::Anonymous, len, rights, fixed)?);
             }
             _ => return Err(Errno::EINVAL.into()),
         }
     } else {
         let file = call.file(fd)?;
-        check_file(&file, offset, len, prot, kind)?;
+        if kind == MAP_SHARED_VALIDATE && flags & !KNOWN_FLAGS != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        most = check_file(&file, offset, len, prot, kind)?;
         // A copy is as good as the file itself if neither can change.
         let is_shared = kind != MAP_PRIVATE && file.location().mount().check_writable().is_ok();
         let is_text = prot.contains(Prot::EXEC) && !prot.contains(Prot::WRITE);
@@ -98,7 +128,8 @@ fn map(
             let fixed = fixed_address(call, placement, len)?;
             let part = file_part(call, &file, offset)?;
             let memory = call.memory();
-            return Ok(memory.map_shared(SharedMapping::File(part), len, prot, fixed)?);
+            let rights = Rights { prot, most };
+            return Ok(memory.map_shared(SharedMapping::File(part), len, rights, fixed)?);
         }
         file.location().before_read(offset, len);
         Backing::File(file_backing(call, &file, offset))
@@ -109,6 +140,8 @@ fn map(
         prot,
         backing,
         purpose: Purpose::Program,
+        most,
+        grows_down: flags & MAP_GROWSDOWN != 0,
         is_unreserved: flags & MAP_NORESERVE != 0,
     };
     Ok(call.memory().map(mapping)?)
@@ -146,44 +179,49 @@ fn is_zero_device(call: &Call<'_>, fd: i32, kind: u32, prot: Prot) -> Result<boo
     }
 }
 
-/// Checks that a file may be mapped so.
-fn check_file(file: &OpenFile, offset: u64, len: u64, prot: Prot, kind: u32) -> Result<(), Errno> {
+/// Checks that a file may be mapped so; returns the most that may be done with the mapping.
+fn check_file(
+    file: &OpenFile,
+    offset: u64,
+    len: u64,
+    prot: Prot,
+    kind: u32,
+) -> Result<Prot, Errno> {
     if file.flags().contains(OpenFlags::PATH) {
         return Err(Errno::EBADF);
-    }
-    if file.object().kind() != FileType::Regular {
-        return Err(Errno::ENODEV);
-    }
-    if !file.flags().is_readable() {
-        return Err(Errno::EACCES);
-    }
-    let mount = file.location().mount().flags();
-    if prot.contains(Prot::EXEC) && mount.contains(MountFlags::NO_EXECUTE) {
-        return Err(Errno::EPERM);
     }
     offset
         .checked_add(len)
         .filter(|&end| i64::try_from(end).is_ok())
         .ok_or(Errno::EOVERFLOW)?;
-    match kind {
-        MAP_PRIVATE => Ok(()),
-        MAP_SHARED | MAP_SHARED_VALIDATE => {
-            if !prot.contains(Prot::WRITE) {
-                return Ok(());
-            }
-            if !file.flags().is_writable() {
-                return Err(Errno::EACCES);
-            }
-            let sealed = file.object().downcast::<MemoryFile>();
-            if sealed
-                .is_some_and(|file| file.seals().intersects(Seals::WRITE | Seals::FUTURE_WRITE))
-            {
-                return Err(Errno::EPERM);
-            }
-            Ok(())
-        }
-        _ => Err(Errno::EINVAL),
+    let is_shared = match kind {
+        MAP_PRIVATE => false,
+        MAP_SHARED | MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    let is_stored_to = is_shared && prot.contains(Prot::WRITE);
+    if !file.flags().is_readable() || is_stored_to && !file.flags().is_writable() {
+        return Err(Errno::EACCES);
     }
+    let mut most = Prot::all();
+    let mount = file.location().mount().flags();
+    most.set(Prot::EXEC, !mount.contains(MountFlags::NO_EXECUTE));
+    if prot.contains(Prot::EXEC) && !most.contains(Prot::EXEC) {
+        return Err(Errno::EPERM);
+    }
+    if file.object().kind() != FileType::Regular {
+        return Err(Errno::ENODEV);
+    }
+    let sealed = file.object().downcast::<MemoryFile>();
+    let is_sealed =
+        sealed.is_some_and(|file| file.seals().intersects(Seals::WRITE | Seals::FUTURE_WRITE));
+    if is_stored_to && is_sealed {
+        return Err(Errno::EPERM);
+    }
+    if is_shared {
+        most.set(Prot::WRITE, file.flags().is_writable() && !is_sealed);
+    }
+    Ok(most)
 }
 
 fn file_backing(call: &Call<'_>, file: &OpenFile, offset: u64) -> FileBacking {
@@ -246,7 +284,10 @@ pub(super) fn brk(call: &mut Call<'_>, end: u64) -> Outcome {
     let memory = call.memory();
     let now = memory.set_heap_end(0);
     let grows = end.saturating_sub(now);
-    if grows != 0 && check_limits(call, grows, Prot::WRITE, true).is_err() {
+    if grows != 0
+        && (check_limits(call, grows, Prot::WRITE, true).is_err()
+            || locked_memory::check_new(call, grows, false).is_err())
+    {
         return Ok(now);
     }
     Ok(memory.set_heap_end(end))
@@ -277,6 +318,9 @@ pub(super) fn mremap(
     };
     let grows = new_len.saturating_sub(old_len);
     if grows != 0 {
+        let whole = page_range(address, old_len.max(1)).ok_or(Errno::EINVAL)?;
+        let is_locked = call.memory().locked_bytes(&whole).1 != 0;
+        locked_memory::check_new(call, grows, is_locked)?;
         check_limits(call, grows, Prot::empty(), false)?;
     }
     Ok(call
@@ -303,6 +347,27 @@ pub(super) fn msync(call: &mut Call<'_>, address: u64, len: u64, flags: u32) -> 
     if !address.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
+    let range = page_range(address, len).ok_or(Errno::ENOMEM)?;
+    if flags & MS_INVALIDATE != 0 && call.memory().locked_bytes(&range).1 != 0 {
+        return Err(Errno::EBUSY.into());
+    }
     call.memory().write_back(address, len)?;
+    Ok(0)
+}
+
+/// `remap_file_pages(2)`: another part of a shared file at a mapping's addresses.
+pub(super) fn remap_file_pages(
+    call: &mut Call<'_>,
+    address: u64,
+    len: u64,
+    prot: u32,
+    page: u64,
+    _flags: u32,
+) -> Outcome {
+    let start = address & !(PAGE_SIZE - 1);
+    let range = page_range(start, len & !(PAGE_SIZE - 1)).filter(|range| !range.is_empty());
+    let range = range.filter(|_| prot == 0).ok_or(Errno::EINVAL)?;
+    let offset = page.checked_mul(PAGE_SIZE).ok_or(Errno::EINVAL)?;
+    call.memory().show_other_part(&range, offset)?;
     Ok(0)
 }

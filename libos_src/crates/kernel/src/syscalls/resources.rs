@@ -98,7 +98,7 @@ pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcom
         } else {
             call.libos.processor_time(call.process)
         };
-        usage_record(time, call.memory().sizes_bytes().1)
+        usage_record(time, call.memory().peak_bytes().1)
     };
     call.memory().write(usage.0, &record)?;
     Ok(0)

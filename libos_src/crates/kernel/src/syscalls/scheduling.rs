@@ -324,31 +324,6 @@ pub(super) fn personality(call: &mut Call<'_>, persona: u32) -> Outcome {
     }
 }
 
-/// `mlock(2)`, `munlock(2)` and `mlock2(2)`: memory of an enclave that is there stays there, as far
-/// as the LibOS is concerned.
-pub(super) fn mlock(call: &mut Call<'_>, address: u64, len: u64) -> Outcome {
-    address.checked_add(len).ok_or(Errno::EINVAL)?;
-    let user = &call.memory().layout().user;
-    if len != 0 && !(user.contains(&address) && address + len <= user.end) {
-        return Err(Errno::ENOMEM.into());
-    }
-    Ok(0)
-}
-
-/// `mlockall(2)`.
-pub(super) fn mlockall(_call: &mut Call<'_>, flags: u32) -> Outcome {
-    // MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: not none, and not the last alone.
-    if flags == 0 || flags & !7 != 0 || flags == 4 {
-        return Err(Errno::EINVAL.into());
-    }
-    Ok(0)
-}
-
-/// `munlockall(2)`.
-pub(super) fn munlockall(_call: &mut Call<'_>) -> Outcome {
-    Ok(0)
-}
-
 /// A thread that is asked about, and whose it is.
 struct Scheduled {
     thread: Arc<Thread>,

@@ -4,11 +4,11 @@ use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::system_v::{messages, segments, semaphores};
 use super::{
-    capabilities, clone, descriptors, directories, event_poll, exec, extended, file_locks, futex,
-    identity, inotify, input_output, ioctl, links, mapping, memory_file, metadata, mounts, open,
-    pidfd, pipes, poll, prctl, process, refused, residence, resources, scheduling, signal,
-    signal_file, signal_wait, socket_messages, sockets, splice, storage, system, thread, time,
-    timers, users, vectors,
+    capabilities, clone, descriptors, directories, event_poll, exec, extended, file_locks,
+    foreign_memory, futex, identity, inotify, input_output, ioctl, links, locked_memory, mapping,
+    memory_file, metadata, mounts, open, pidfd, pipes, poll, prctl, process, refused, residence,
+    resources, scheduling, signal, signal_file, signal_wait, socket_messages, sockets, splice,
+    storage, system, thread, time, timers, users, vectors,
 };
 
 macro_rules! table {
@@ -185,10 +185,10 @@ table! {
     146 sched_get_priority_max => scheduling::sched_get_priority_max, (u32);
     147 sched_get_priority_min => scheduling::sched_get_priority_min, (u32);
     148 sched_rr_get_interval => scheduling::sched_rr_get_interval, (i32, Address);
-    149 mlock => scheduling::mlock, (u64, u64);
-    150 munlock => scheduling::mlock, (u64, u64);
-    151 mlockall => scheduling::mlockall, (u32);
-    152 munlockall => scheduling::munlockall, ();
+    149 mlock => locked_memory::mlock, (u64, u64);
+    150 munlock => locked_memory::munlock, (u64, u64);
+    151 mlockall => locked_memory::mlockall, (u32);
+    152 munlockall => locked_memory::munlockall, ();
     153 vhangup => refused::privileged, ();
     155 pivot_root => refused::privileged, ();
     157 prctl => prctl::prctl, (i32, u64, u64, u64, u64);
@@ -231,6 +231,7 @@ table! {
     204 sched_getaffinity => scheduling::sched_getaffinity, (i32, u64, Address);
     206 io_setup => refused::quietly, ();
     213 epoll_create => event_poll::epoll_create, (i32);
+    216 remap_file_pages => mapping::remap_file_pages, (u64, u64, u32, u64, u32);
     217 getdents64 => directories::getdents64, (i32, Address, u32);
     218 set_tid_address => thread::set_tid_address, (Address);
     220 semtimedop => semaphores::semtimedop, (i32, Address, u64, Address);
@@ -314,6 +315,8 @@ table! {
     307 sendmmsg => socket_messages::sendmmsg, (i32, Address, u32, u32);
     308 setns => refused::privileged, ();
     309 getcpu => system::getcpu, (Address, Address);
+    310 process_vm_readv => foreign_memory::process_vm_readv, (i32, Address, u64, Address, u64, u64);
+    311 process_vm_writev => foreign_memory::process_vm_writev, (i32, Address, u64, Address, u64, u64);
     312 kcmp => refused::quietly, ();
     313 finit_module => refused::privileged, ();
     314 sched_setattr => scheduling::sched_setattr, (i32, Address, u32);
@@ -325,7 +328,7 @@ table! {
     322 execveat => exec::execveat, (i32, Address, Address, Address, u32);
     323 userfaultfd => refused::privileged, ();
     324 membarrier => thread::membarrier, (i32, u32);
-    325 mlock2 => scheduling::mlock, (u64, u64);
+    325 mlock2 => locked_memory::mlock2, (u64, u64, u32);
     326 copy_file_range => splice::copy_file_range, (i32, Address, i32, Address, u64, u32);
     327 preadv2 => vectors::preadv2, (i32, Address, u64, i64, u64, u32);
     328 pwritev2 => vectors::pwritev2, (i32, Address, u64, i64, u64, u32);

@@ -476,6 +476,8 @@ impl Library {
                 is_untouched: true,
             }),
             purpose: Purpose::Program,
+            most: Prot::all(),
+            grows_down: false,
             is_unreserved: false,
         });
         mapped.expect("room")

@@ -132,6 +132,8 @@ impl World {
             prot: Prot::READ | Prot::WRITE,
             backing: Backing::Zero,
             purpose: Purpose::Program,
+            most: Prot::all(),
+            grows_down: false,
             is_unreserved: false,
         });
         Self {

@@ -46,6 +46,8 @@ pub(crate) struct Thread {
     deadline: Mutex<Option<Deadline>>,
     /// Its latest fault at a page that is there, and how often in a row it met that one.
     stuck: Mutex<(u64, u32)>,
+    /// Whether it waits for something, the memory of its process aside.
+    is_asleep: AtomicBool,
     /// Whether it has an identity of its own, so that others need no lock to see that.
     has_principal: AtomicBool,
     own: Mutex<Own>,
@@ -104,6 +106,7 @@ impl Thread {
             needs_look: AtomicBool::new(true),
             deadline: Mutex::default(),
             stuck: Mutex::new((0, 0)),
+            is_asleep: AtomicBool::new(false),
             scheduling: Mutex::default(),
             has_principal: AtomicBool::new(false),
             own: Mutex::default(),
@@ -164,6 +167,16 @@ impl Thread {
     /// It holds the memory of its process, or does so no more; returns what was.
     pub(crate) fn set_holds_memory(&self, holds: bool) -> bool {
         self.holds_memory.swap(holds, Ordering::Relaxed)
+    }
+
+    /// It begins to wait, or goes on.
+    pub(crate) fn set_asleep(&self, is_asleep: bool) {
+        self.is_asleep.store(is_asleep, Ordering::Relaxed);
+    }
+
+    /// Whether it waits.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.is_asleep.load(Ordering::Relaxed) || self.state.load(Ordering::Relaxed) == SUSPENDED
     }
 
     /// It takes over the id of its process.

@@ -108,7 +108,9 @@ impl Libos {
         self.send_raised_signals();
         let memory = process.memory();
         self.release_memory(thread, &memory);
+        thread.set_asleep(true);
         let outcome = wait();
+        thread.set_asleep(false);
         self.take_memory(process, thread, &memory);
         outcome
     }

@@ -1,7 +1,9 @@
 //! Message queues of System V.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use hal::Errno;
 use locks::Mutex;
@@ -66,6 +68,33 @@ const IPC_NOWAIT: u32 = 0o4000;
 const MSG_NOERROR: u32 = 0o10000;
 const MSG_EXCEPT: u32 = 0o20000;
 const MSG_COPY: u32 = 0o40000;
+
+/// The text of `/proc/sysvipc/msg`.
+pub(crate) fn listing(queues: &Queues) -> String {
+    let mut text = String::from(
+        "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n",
+    );
+    for (id, queue) in queues.all() {
+        let state = queue.state.lock();
+        let (begin, owners) = (
+            state.permissions.shown(id, 0),
+            state.permissions.shown_owners(),
+        );
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{begin}  {:>10} {:>10} {:>5} {:>5} {owners} {:>10} {:>10} {:>10}",
+            state.bytes,
+            state.messages.len(),
+            state.last_sender,
+            state.last_receiver,
+            state.sent_at,
+            state.received_at,
+            state.changed_at
+        );
+    }
+    text
+}
 
 /// `msgget(2)`.
 pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {

@@ -1,6 +1,8 @@
 //! What System V's shared memory, semaphores and message queues have in common (sysvipc(7)).
 
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -97,6 +99,19 @@ impl Permissions {
         self.user = record.user;
         self.group = record.group;
         self.mode = record.mode & 0o777;
+    }
+
+    /// As the lists of `/proc/sysvipc` begin a line: the key, the id, and the bits.
+    pub(crate) fn shown(&self, id: i32, flags: u32) -> String {
+        format!("{:>10} {id:>10}  {:>4o}", self.key, self.mode | flags)
+    }
+
+    /// The owners, as these lists show them.
+    pub(crate) fn shown_owners(&self) -> String {
+        format!(
+            "{:>5} {:>5} {:>5} {:>5}",
+            self.user, self.group, self.creator_user, self.creator_group
+        )
     }
 
     /// As a program sees it.
@@ -208,6 +223,11 @@ impl<T> Registry<T> {
     /// The place of the last object, or 0.
     pub(crate) fn last_place(&self) -> u64 {
         self.objects.lock().by_id.len().saturating_sub(1) as u64
+    }
+
+    /// Takes an object's key away: only its id finds it.
+    pub(crate) fn hide(&self, id: i32) {
+        self.objects.lock().by_key.retain(|_, known| *known != id);
     }
 
     /// Removes an object, so that nobody finds it any more.

@@ -1,6 +1,8 @@
 //! Shared memory of System V.
 
+use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt::Write as _;
 
 use hal::{Errno, PAGE_SIZE, Prot};
 use locks::Mutex;
@@ -8,9 +10,9 @@ use vfs::Access;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::registry::{
-    IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
+    IPC_INFO, IPC_PRIVATE, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
 };
-use crate::memory::{Place, SharedMapping};
+use crate::memory::{Place, Rights, SharedMapping};
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome};
 
@@ -59,6 +61,53 @@ impl State {
     fn attached(&self) -> u64 {
         self.home.pages().mapping_count() as u64
     }
+
+    /// What its mode says besides who may use it.
+    const fn flags(&self) -> u32 {
+        let removed = if self.is_removed { SHM_DEST } else { 0 };
+        let locked = if self.is_locked { SHM_LOCKED } else { 0 };
+        removed | locked
+    }
+}
+
+/// Removes the segments that were to go as soon as nobody has them attached.
+fn forget_unused(segments: &Segments) {
+    for (id, segment) in segments.all() {
+        let state = segment.state.lock();
+        if state.is_removed && state.attached() == 0 {
+            segments.remove(id);
+        }
+    }
+}
+
+/// The text of `/proc/sysvipc/shm`.
+pub(crate) fn listing(segments: &Segments) -> String {
+    forget_unused(segments);
+    let mut text = String::from(
+        "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n",
+    );
+    for (id, segment) in segments.all() {
+        let state = segment.state.lock();
+        let (begin, owners) = (
+            state.permissions.shown(id, state.flags()),
+            state.permissions.shown_owners(),
+        );
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{begin} {:>21} {:>5} {:>5}  {:>5} {owners} {:>10} {:>10} {:>10} {:>21} {:>21}",
+            segment.size_bytes,
+            segment.creator,
+            state.last,
+            state.attached(),
+            state.attached_at,
+            state.detached_at,
+            state.changed_at,
+            segment.size_bytes.next_multiple_of(PAGE_SIZE),
+            0
+        );
+    }
+    text
 }
 
 /// `shmget(2)`.
@@ -66,6 +115,7 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
     let credentials = call.viewpoint().credentials.clone();
     let memory = call.memory().shared_memory().clone();
     let (creator, machine) = (call.process.pid, call.libos.machine);
+    forget_unused(&call.libos.system_v.segments);
     let id = call.libos.system_v.segments.get(
         key,
         flags,
@@ -106,14 +156,23 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
     const SHM_RDONLY: u32 = 0o10000;
     const SHM_RND: u32 = 0o20000;
     const SHM_REMAP: u32 = 0o40000;
+    const SHM_EXEC: u32 = 0o100000;
+    forget_unused(&call.libos.system_v.segments);
     let segment = call.libos.system_v.segments.find(id)?;
     let credentials = call.viewpoint().credentials.clone();
-    let (access, prot) = if flags & SHM_RDONLY != 0 {
+    let (access, mut prot) = if flags & SHM_RDONLY != 0 {
         (Access::READ, Prot::READ)
     } else {
         (Access::READ | Access::WRITE, Prot::READ | Prot::WRITE)
     };
+    prot.set(Prot::EXEC, flags & SHM_EXEC != 0);
+    let most = if flags & SHM_RDONLY != 0 {
+        Prot::READ | Prot::EXEC
+    } else {
+        Prot::all()
+    };
     let fixed = match address {
+        0 if flags & SHM_REMAP != 0 => return Err(Errno::EINVAL.into()),
         0 => None,
         address if flags & SHM_RND != 0 => Some(address & !(PAGE_SIZE - 1)),
         address if address.is_multiple_of(PAGE_SIZE) => Some(address),
@@ -132,7 +191,7 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
     let mapping = SharedMapping::Pages(pages);
     let at = call
         .memory()
-        .map_shared(mapping, segment.size_bytes, prot, fixed)?;
+        .map_shared(mapping, segment.size_bytes, Rights { prot, most }, fixed)?;
     let mut state = segment.state.lock();
     state.attached_at = now(call.libos.machine);
     state.last = call.process.pid;
@@ -151,6 +210,7 @@ pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
             state.last = call.process.pid;
         }
     }
+    forget_unused(&call.libos.system_v.segments);
     Ok(0)
 }
 
@@ -158,7 +218,8 @@ pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
 /// pages in all.
 const LIMITS: [u64; 9] = {
     let count = OBJECTS_MAX as u64;
-    [u64::MAX >> 24, 1, count, count, u64::MAX >> 24, 0, 0, 0, 0]
+    let bytes = u64::MAX - (1 << 24);
+    [bytes, 1, count, count, bytes, 0, 0, 0, 0]
 };
 
 /// `struct shm_info`: how many segments there are, pages of them in all, in memory and swapped out.
@@ -181,6 +242,7 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
     const SHM_LOCK: u32 = 11;
     const SHM_UNLOCK: u32 = 12;
     let segments = &call.libos.system_v.segments;
+    forget_unused(segments);
     let (id, segment) = match command {
         IPC_INFO => {
             call.memory().write(buffer.0, &LIMITS)?;
@@ -201,12 +263,7 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
                 state.permissions.check(&credentials, Access::READ)?;
             }
             let mut permissions = state.permissions.record(id);
-            if state.is_removed {
-                permissions.mode |= SHM_DEST;
-            }
-            if state.is_locked {
-                permissions.mode |= SHM_LOCKED;
-            }
+            permissions.mode |= state.flags();
             let record = SegmentRecord {
                 permissions,
                 size_bytes: segment.size_bytes,
@@ -232,10 +289,12 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
         }
         IPC_RMID => {
             state.permissions.check_owner(&credentials)?;
+            // Whoever has it attached keeps it, and others can attach it, too, until nobody does.
             state.is_removed = true;
+            state.permissions.key = IPC_PRIVATE;
             drop(state);
-            // Whoever has it attached keeps it; Linux lets others attach it, too, until then.
-            call.libos.system_v.segments.remove(id);
+            segments.hide(id);
+            forget_unused(segments);
         }
         SHM_LOCK | SHM_UNLOCK => {
             state.permissions.check_owner(&credentials)?;

@@ -1,8 +1,10 @@
 //! Semaphores of System V.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use hal::Errno;
 use locks::Mutex;
@@ -71,6 +73,29 @@ const SET_MAX: i32 = 32000;
 const OPERATIONS_MAX: u64 = 500;
 const IPC_NOWAIT: i16 = 0o4000;
 const SEM_UNDO: i16 = 0o10000;
+
+/// The text of `/proc/sysvipc/sem`.
+pub(crate) fn listing(semaphores: &Semaphores) -> String {
+    let mut text = String::from(
+        "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n",
+    );
+    for (id, set) in semaphores.all() {
+        let state = set.state.lock();
+        let (begin, owners) = (
+            state.permissions.shown(id, 0),
+            state.permissions.shown_owners(),
+        );
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{begin} {:>10} {owners} {:>10} {:>10}",
+            state.values.len(),
+            state.operated_at,
+            state.changed_at
+        );
+    }
+    text
+}
 
 /// `semget(2)`.
 pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> Outcome {

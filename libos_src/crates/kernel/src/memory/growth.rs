@@ -1,0 +1,48 @@
+//! Stacks that a program makes itself, and that grow as they are used (`MAP_GROWSDOWN`).
+
+use hal::PAGE_SIZE;
+
+use super::map::Need;
+use super::space::{AddressSpace, Books};
+
+/// How far a stack stays away from what is below it, as on Linux (`stack_guard_gap`).
+const GAP_BYTES: u64 = 256 * PAGE_SIZE;
+
+impl AddressSpace {
+    /// Makes the area above `address`, where nothing is mapped, reach down to it; whether that could
+    /// be. It does not become larger than the first thread's stack.
+    pub(super) fn grow_down(&self, books: &mut Books, address: u64) -> bool {
+        let page = super::page_floor(address);
+        let [above, below] = books.areas.neighbours(page);
+        let Some((start, area)) = above.filter(|(_, area)| area.grows_down) else {
+            return false;
+        };
+        let is_apart = below.is_none_or(|(_, below)| {
+            let is_guard = below.grows_down || below.prot.is_empty();
+            is_guard || page - below.end >= GAP_BYTES
+        });
+        let is_within = area.end - page <= self.layout().stack_bytes;
+        if !is_apart || !is_within || page < self.layout().user.start {
+            return false;
+        }
+        let mut grown = area.clone();
+        grown.end = start;
+        let (range, need) = (
+            page..start,
+            Need {
+                len: start - page,
+                counted: grown.counted,
+            },
+        );
+        if !self.claim_more(&range, need) {
+            return false;
+        }
+        books.put(page, grown);
+        if self.settle(books, &range).is_err() {
+            self.discard(books, &range);
+            return false;
+        }
+        books.areas.join(&range);
+        true
+    }
+}
