@@ -90,7 +90,12 @@ static void rights_of_files(void) {
     CHECK(strcmp(shown + PAGE, "second") == 0 && munmap(shown, 2 * PAGE) == 0);
 
     int sealed = memfd_create("sealed", MFD_ALLOW_SEALING);
-    CHECK(sealed >= 0 && ftruncate(sealed, PAGE) == 0 && fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    CHECK(sealed >= 0 && ftruncate(sealed, PAGE) == 0);
+    CHECK((shown = mmap(0, PAGE, PROT_READ, MAP_SHARED, sealed, 0)) != MAP_FAILED);
+    FAILS(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+    CHECK(munmap(shown, PAGE) == 0 && fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    CHECK(write(sealed, "", 0) == 0);
+    FAILS(write(sealed, "x", 1), EPERM);
     CHECK((shown = mmap(0, PAGE, PROT_READ, MAP_SHARED, sealed, 0)) != MAP_FAILED);
     FAILS(mprotect(shown, PAGE, READ_WRITE), EACCES);
     CHECK(munmap(shown, PAGE) == 0 && close(sealed) == 0);
@@ -104,6 +109,13 @@ static void rights_of_files(void) {
           == shared + PAGE);
     CHECK(shared[PAGE] == 0 && store(shared, 'a') == 0 && store(shared + 2 * PAGE, 'c') == 0);
     CHECK(munmap(shared, 3 * PAGE) == 0 && store(shared + PAGE, 'x') == SEGV_MAPERR);
+
+    // Shared memory does not become more by a larger mapping.
+    shared = mmap(0, PAGE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED);
+    shared = mremap(shared, PAGE, 3 * PAGE, MREMAP_MAYMOVE);
+    CHECK(shared != MAP_FAILED && store(shared, 'a') == 0 && store(shared + PAGE, 'x') == BUS_ADRERR);
+    CHECK(munmap(shared, 3 * PAGE) == 0);
 }
 
 static void locked(void) {
@@ -223,6 +235,7 @@ static void removed_segments(void) {
     CHECK(shmctl(id, IPC_RMID, 0) == 0 && shmctl(id, IPC_STAT, &about) == 0);
     CHECK((about.shm_perm.mode & 07000) == 01000 && about.shm_nattch == 1);
     FAILS(shmget(1234, PAGE, 0600), ENOENT);
+    FAILS(shmget(IPC_PRIVATE, ~0ul, 0600), EINVAL);
     FILE *list = fopen("/proc/sysvipc/shm", "r");
     int found = 0;
     CHECK(list && fgets(line, sizeof line, list));
@@ -250,7 +263,7 @@ static void outside(void) {
 
 int main(void) {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
-    CHECK(sigaction(SIGSEGV, &action, 0) == 0);
+    CHECK(sigaction(SIGSEGV, &action, 0) == 0 && sigaction(SIGBUS, &action, 0) == 0);
     rights_of_files();
     locked();
     unmapped();

@@ -70,6 +70,7 @@ impl AddressSpace {
         if len == 0 {
             return Ok(());
         }
+        super::page_range(address, len).ok_or(Errno::EINVAL)?;
         let range = self
             .checked_range(address, len)
             .map_err(|_| Errno::ENOMEM)?;

@@ -29,10 +29,10 @@ impl SharedPages {
         self.zero(&self.state.lock(), &bytes)
     }
 
-    /// Behind the last page of the file.
+    /// Behind the last page that there is.
     pub(super) fn content_end(&self) -> u64 {
         let Some(file) = self.file() else {
-            return u64::MAX;
+            return self.len();
         };
         // A file of which nothing is known will say at the read what is wrong.
         let size_bytes = file.inode.metadata().map_or(u64::MAX, |is| is.size_bytes);

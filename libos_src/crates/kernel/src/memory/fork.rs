@@ -8,6 +8,7 @@ use hal::{Errno, Prot};
 
 use super::area::OnFork;
 use super::region::Use;
+use super::share::Rights;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 use crate::threads::Thread;
@@ -46,8 +47,9 @@ impl AddressSpace {
             match area.shared() {
                 // What the child may do the parent may, so that nothing changes.
                 Some(place) => {
-                    let pages = place.pages();
-                    let _ = pages.allow(place, child.id(), &range, Some(area.prot));
+                    let (prot, most) = (area.prot, area.most);
+                    let rights = Some(Rights { prot, most });
+                    let _ = place.pages().allow(place, child.id(), &range, rights);
                 }
                 // All of it is this gang's already.
                 None => claim(&range),

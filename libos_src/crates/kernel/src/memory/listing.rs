@@ -12,6 +12,10 @@ use hal::{LogLevel, Prot};
 use super::area::{Area, Backing, Purpose};
 use super::space::{AddressSpace, Books};
 
+/// Where calls are served that old programs make (`syscalls::vsyscall`); it is no memory.
+const OLD_ENTRY_POINTS: &[u8] =
+    b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
+
 impl AddressSpace {
     /// One line for each mapping, as proc(5) describes `/proc/pid/maps`.
     pub(crate) fn listing(&self) -> Vec<u8> {
@@ -21,6 +25,7 @@ impl AddressSpace {
             text.extend_from_slice(name(area));
             text.push(b'\n');
         }
+        text.extend_from_slice(OLD_ENTRY_POINTS);
         text
     }
 

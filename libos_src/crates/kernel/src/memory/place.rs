@@ -11,6 +11,7 @@ use core::ops::Range;
 use hal::Prot;
 
 use super::pages::PageSet;
+use super::share::Rights;
 use super::shared::SharedPages;
 
 /// Addresses at which shared pages are mapped: the same for all who map them there.
@@ -43,7 +44,7 @@ pub(super) struct Spot {
 struct Right {
     space: u64,
     range: Range<u64>,
-    prot: Prot,
+    rights: Rights,
 }
 
 impl Place {
@@ -141,7 +142,7 @@ impl Spot {
     pub(super) fn prot_at(&self, address: u64) -> Prot {
         let rights = self.rights.iter();
         let at = rights.filter(|right| right.range.contains(&address));
-        at.fold(Prot::empty(), |prot, right| prot | right.prot)
+        at.fold(Prot::empty(), |prot, right| prot | right.rights.prot)
     }
 
     /// The parts of a range with what anybody may do there.
@@ -175,11 +176,11 @@ impl Spot {
         cuts.windows(2).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Whether anybody may write somewhere.
+    /// Whether anybody may write somewhere, or may ask to.
     pub(super) fn is_written(&self) -> bool {
         self.rights
             .iter()
-            .any(|right| right.prot.contains(Prot::WRITE))
+            .any(|right| right.rights.most.contains(Prot::WRITE))
     }
 
     /// How many address spaces have it mapped.
@@ -191,35 +192,40 @@ impl Spot {
     }
 
     /// Replaces what an address space may do with a range; `None` if it does not map it any more.
-    pub(super) fn set_right(&mut self, space: u64, range: &Range<u64>, prot: Option<Prot>) {
-        let mut rights = Vec::with_capacity(self.rights.len() + 2);
+    pub(super) fn set_right(&mut self, space: u64, range: &Range<u64>, rights: Option<Rights>) {
+        let mut kept = Vec::with_capacity(self.rights.len() + 2);
         for right in self.rights.drain(..) {
             let is_apart = right.range.end <= range.start || range.end <= right.range.start;
             if right.space != space || is_apart {
-                rights.push(right);
+                kept.push(right);
                 continue;
             }
             let before = right.range.start..range.start;
             let behind = range.end..right.range.end;
             let rests = [before, behind].into_iter().filter(|rest| !rest.is_empty());
-            rights.extend(rests.map(|range| Right {
+            kept.extend(rests.map(|range| Right {
                 space,
                 range,
-                prot: right.prot,
+                rights: right.rights,
             }));
         }
-        rights.extend(prot.map(|prot| Right {
+        kept.extend(rights.map(|rights| Right {
             space,
             range: range.clone(),
-            prot,
+            rights,
         }));
-        self.rights = rights;
+        self.rights = kept;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn may(prot: Prot) -> Option<Rights> {
+        let most = prot;
+        Some(Rights { prot, most })
+    }
 
     fn spot() -> Spot {
         Spot {
@@ -238,9 +244,9 @@ mod tests {
     #[test]
     fn a_page_allows_what_any_of_its_users_may_do_and_no_more_once_that_one_is_gone() {
         let mut spot = spot();
-        spot.set_right(7, &(0x1_0000..0x1_4000), Some(Prot::READ));
-        spot.set_right(8, &(0x1_1000..0x1_2000), Some(Prot::WRITE));
-        spot.set_right(7, &(0x1_3000..0x1_4000), Some(Prot::empty()));
+        spot.set_right(7, &(0x1_0000..0x1_4000), may(Prot::READ));
+        spot.set_right(8, &(0x1_1000..0x1_2000), may(Prot::WRITE));
+        spot.set_right(7, &(0x1_3000..0x1_4000), may(Prot::empty()));
 
         let all = Prot::READ | Prot::WRITE;
         let whole = 0x1_0000..0x1_4000;

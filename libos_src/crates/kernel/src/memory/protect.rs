@@ -6,6 +6,7 @@ use core::ops::Range;
 use hal::{Errno, Prot};
 
 use super::area::{Area, Counted, Purpose};
+use super::share::Rights;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
 
@@ -109,7 +110,9 @@ impl AddressSpace {
             area.allow(prot);
             if let Some(place) = area.shared() {
                 let part = start..area.end;
-                place.pages().allow(place, self.id(), &part, Some(prot))?;
+                let most = area.most;
+                let rights = Some(Rights { prot, most });
+                place.pages().allow(place, self.id(), &part, rights)?;
             }
         }
         for run in books.committed.present(range) {

@@ -120,7 +120,7 @@ impl AddressSpace {
             grows_down: false,
         };
         books.put(range.start, area);
-        let allowed = place.pages().allow(place, self.id(), &range, Some(prot));
+        let allowed = place.pages().allow(place, self.id(), &range, Some(rights));
         if allowed.and_then(|()| self.settle(books, &range)).is_err() {
             self.discard(books, &range);
             return Err(Errno::ENOMEM);

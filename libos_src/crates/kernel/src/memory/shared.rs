@@ -19,6 +19,7 @@ use vfs::{ContentObserver, FileId, Inode};
 
 use super::place::{Place, Spot};
 use super::region::{GangId, Region, Use};
+use super::share::Rights;
 use super::space::Paging;
 
 /// Addresses kept free behind pages of a file, so that they can grow where they are.
@@ -46,6 +47,8 @@ pub(crate) struct SharedPages {
     /// No other pages ever have this number.
     id: u64,
     file: Option<SharedFile>,
+    /// How many bytes there are, of pages of no file.
+    len: u64,
     pub(super) state: Mutex<State>,
 }
 
@@ -114,7 +117,7 @@ impl SharedMemory {
         len: u64,
         fixed: Option<u64>,
     ) -> Result<Arc<Place>, Errno> {
-        self.pages(None).add_place(0, len, fixed, false)
+        self.pages(None, len).add_place(0, len, fixed, false)
     }
 
     /// Pages of zeros that keep their content while nobody has them mapped, as long as the place is
@@ -123,7 +126,7 @@ impl SharedMemory {
     /// # Errors
     /// `ENOMEM` when there are no such addresses.
     pub(crate) fn segment(self: &Arc<Self>, len: u64) -> Result<Arc<Place>, Errno> {
-        self.pages(None).add_place(0, len, None, true)
+        self.pages(None, len).add_place(0, len, None, true)
     }
 
     /// The place that shows a part of a file.
@@ -140,7 +143,7 @@ impl SharedMemory {
             let known = files.get(&file.id).and_then(Weak::upgrade);
             known.unwrap_or_else(|| {
                 let id = file.id;
-                let pages = self.pages(Some(file));
+                let pages = self.pages(Some(file), u64::MAX);
                 self.count.fetch_add(1, Ordering::Relaxed);
                 files.insert(id, Arc::downgrade(&pages));
                 pages
@@ -185,12 +188,13 @@ impl SharedMemory {
         claimed.ok_or(Errno::ENOMEM)
     }
 
-    fn pages(self: &Arc<Self>, file: Option<SharedFile>) -> Arc<SharedPages> {
+    fn pages(self: &Arc<Self>, file: Option<SharedFile>, len: u64) -> Arc<SharedPages> {
         Arc::new(SharedPages {
             machine: self.machine,
             memory: self.clone(),
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             file,
+            len,
             state: Mutex::new(State {
                 spots: Vec::new(),
                 next_number: 0,
@@ -256,6 +260,11 @@ impl SharedPages {
     /// The file that they show.
     pub(crate) const fn file(&self) -> Option<&SharedFile> {
         self.file.as_ref()
+    }
+
+    /// How many bytes there are, if no file says it.
+    pub(super) const fn len(&self) -> u64 {
+        self.len
     }
 
     /// A number that no other pages ever have.
@@ -397,23 +406,23 @@ impl SharedPages {
         place: &Place,
         space: u64,
         range: &Range<u64>,
-        prot: Option<Prot>,
+        rights: Option<Rights>,
     ) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
         let Some((index, spot)) = state.find(place.number()) else {
             return Err(NoMemory);
         };
         let before = spot.prots(range);
-        spot.set_right(space, range, prot);
+        spot.set_right(space, range, rights);
         let after = spot.prots(range);
-        let unused = match prot {
+        let unused = match rights {
             None => spot.unused(range),
             Some(_) => Vec::new(),
         };
         for part in &unused {
             self.vacate(&mut state, index, part);
         }
-        state.may_differ |= prot.is_some_and(|prot| prot.contains(Prot::WRITE));
+        state.may_differ |= rights.is_some_and(|rights| rights.prot.contains(Prot::WRITE));
         if before == after {
             return Ok(());
         }

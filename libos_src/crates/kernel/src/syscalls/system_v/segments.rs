@@ -131,7 +131,7 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
             let len = size
                 .checked_next_multiple_of(PAGE_SIZE)
                 .filter(|&len| len != 0);
-            let len = len.ok_or(Errno::EINVAL)?;
+            let len = len.filter(|_| size <= LIMITS[0]).ok_or(Errno::EINVAL)?;
             Ok(Segment {
                 size_bytes: size,
                 creator,
