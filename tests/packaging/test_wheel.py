@@ -103,6 +103,18 @@ def test_labels_of_the_tool_lead_into_the_wheel(program: Path, monorepo: Path) -
     assert "@occlum//libos_src:Cargo.lock\n" in result.stdout
 
 
+def test_each_package_of_the_tool_can_be_named(program: Path, monorepo: Path) -> None:
+    for label in ("//:requirements-dev.lock", "//:engine", "//rules:sources", "//toolchain:zig"):
+        result = subprocess.run(
+            [program, "query", f"@occlum{label}"],
+            cwd=monorepo,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+
+
 def test_the_version_is_that_of_the_project(program: Path, monorepo: Path) -> None:
     import tomllib
 
