@@ -153,6 +153,8 @@ impl Kernel for Probe {
             text.iter()
                 .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
         });
+        // During this call the host may bring the keeper.
+        self.machine.clock(Clock::Realtime);
         let start = self.start_address();
         let refused = |_| StartError {
             message: "no memory for the probe".into(),
