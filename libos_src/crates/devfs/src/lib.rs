@@ -17,8 +17,11 @@ mod memory;
 
 use alloc::sync::Arc;
 use alloc::vec;
+use alloc::vec::Vec;
 
-use vfs::{FileSystem, Inode, Result, StaticDirectory, StaticLink, Statistics};
+use vfs::{
+    DeviceNumber, FileSystem, FileType, Inode, Result, StaticDirectory, StaticLink, Statistics,
+};
 
 use memory::{MemoryDevice, Source};
 
@@ -34,6 +37,8 @@ pub trait Random: Send + Sync {
 /// The file system of devices.
 pub struct DevFs {
     root: Arc<StaticDirectory>,
+    /// Those with a number.
+    devices: Vec<Arc<dyn Inode>>,
 }
 
 impl DevFs {
@@ -50,7 +55,7 @@ impl DevFs {
         };
         let link = |inode, target| -> Arc<dyn Inode> { StaticLink::new(inode, target) };
         let directory = |inode| -> Arc<dyn Inode> { StaticDirectory::new(inode, vec![]) };
-        let entries = vec![
+        let entries: Vec<(&'static str, Arc<dyn Inode>)> = vec![
             ("null", device(2, 3, Source::Nothing)),
             ("zero", device(3, 5, Source::Zeros)),
             ("full", device(4, 7, Source::ZerosWithoutRoom)),
@@ -66,9 +71,21 @@ impl DevFs {
             ("pts", directory(11)),
             ("shm", directory(12)),
         ];
+        let is_device = |inode: &&Arc<dyn Inode>| inode.kind() == FileType::CharacterDevice;
+        let all = entries.iter().map(|(_, inode)| inode);
         Arc::new(Self {
+            devices: all.filter(is_device).cloned().collect(),
             root: StaticDirectory::new(1, entries),
         })
+    }
+
+    /// The device with a number, for nodes elsewhere that stand for it.
+    #[must_use]
+    pub fn device(&self, number: DeviceNumber) -> Option<&Arc<dyn Inode>> {
+        let stands_for = |inode: &&Arc<dyn Inode>| {
+            (inode.metadata()).is_ok_and(|metadata| metadata.represents == number)
+        };
+        self.devices.iter().find(stands_for)
     }
 }
 

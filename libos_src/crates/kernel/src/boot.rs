@@ -19,6 +19,11 @@ use crate::program::{Executable, Invocation};
 use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::Thread;
 
+/// How many signals may wait for the processes of a user (`RLIMIT_SIGPENDING`).
+const PENDING_SIGNALS_MAX: u64 = 4096;
+/// What the message queues of a user may take (`RLIMIT_MSGQUEUE`), as Linux has it.
+const MESSAGE_QUEUES_BYTES: u64 = 819_200;
+
 impl Libos {
     /// Mounts the file systems, loads the program that the configuration allows and makes the
     /// process that runs it.
@@ -44,6 +49,7 @@ impl Libos {
             self.processes.clone(),
             self.slots().clone(),
             self.terminals.clone(),
+            self.signal_rooms.clone(),
             self.config.threads.max,
             self.system_v.clone(),
         );
@@ -66,7 +72,7 @@ impl Libos {
 
         let descriptors = self.standard_streams(&viewpoint, stdin)?;
         let program = ProgramRecord {
-            executable: invocation.program.file.location().clone(),
+            executable: Some(invocation.program.file.running().clone()),
             arguments: invocation.argv,
             environment: invocation.env,
         };
@@ -95,6 +101,8 @@ impl Libos {
         let mut limits = Limits::new(&[
             (Limits::STACK, layout.stack_bytes),
             (Limits::CORE, 0),
+            (Limits::PENDING_SIGNALS, PENDING_SIGNALS_MAX),
+            (Limits::MESSAGE_QUEUES, MESSAGE_QUEUES_BYTES),
             (Limits::NICE, 0),
             (Limits::REAL_TIME_PRIORITY, 0),
             (Limits::PROCESSES, self.config.threads.max.into()),

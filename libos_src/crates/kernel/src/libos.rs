@@ -16,10 +16,10 @@ use locks::{Mutex, Once, RwLock};
 use tmpfs::TmpFs;
 use vfs::Watchers;
 
-use crate::files::{FileLocks, Inotifies};
+use crate::files::{FileLocks, Inotifies, Leases, MessageQueues};
 use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Places, Process, ProcessTable};
-use crate::signals::{self, Outbox};
+use crate::signals::{self, Outbox, SignalRooms};
 use crate::sockets::Sockets;
 use crate::syscalls::{self, Call, SystemV};
 use crate::terminals::Terminals;
@@ -35,11 +35,15 @@ pub struct Libos {
     pub(crate) owned_futexes: OwnedFutexes,
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) system_v: Arc<SystemV>,
+    pub(crate) message_queues: MessageQueues,
     pub(crate) inotifies: Arc<Inotifies>,
+    pub(crate) leases: Arc<Leases>,
     memory_files: Once<Arc<TmpFs>>,
     pub(crate) processes: Arc<ProcessTable>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Arc<Timers>,
+    /// How many signals wait.
+    pub(crate) signal_rooms: Arc<SignalRooms>,
     pub(crate) terminals: Arc<Terminals>,
     /// Who reads signals by `signalfd`: a descriptor shows each process its own, so all are told.
     pub(crate) signal_watchers: Arc<Watchers>,
@@ -160,11 +164,14 @@ impl Libos {
             owned_futexes: OwnedFutexes::new(),
             file_locks: Arc::default(),
             system_v: Arc::default(),
+            message_queues: MessageQueues::default(),
             inotifies: Arc::default(),
+            leases: Arc::default(),
             memory_files: Once::new(),
             processes: Arc::default(),
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             timers: Arc::default(),
+            signal_rooms: Arc::default(),
             signal_watchers: Arc::default(),
             terminals: Terminals::new(outbox.clone()),
             outbox,

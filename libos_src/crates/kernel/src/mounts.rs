@@ -36,7 +36,6 @@ impl Libos {
         let root = mounts.next().ok_or("the configuration mounts nothing")?;
         let namespace = Namespace::new(self.file_system(root)?, MountFlags::default())
             .map_err(|errno| format!("cannot mount the root: {errno}"))?;
-        namespace.serve_special_files(Arc::new(Fifos::new(self.machine)));
         let viewpoint = Viewpoint::new(namespace.clone());
         let random = Arc::new(EnclaveRandom(self.machine));
         // Where the root has the directories, so that a root without them stays as it is.
@@ -52,6 +51,7 @@ impl Libos {
             }),
             Arc::new(ConsoleNode(console)),
         );
+        namespace.serve_special_files(Arc::new(Fifos::new(self.machine, Some(devices.clone()))));
         attach(&viewpoint, "/dev", devices, free).or_else(unless_missing)?;
         let pseudo = DevPts::new(self.machine, self.slots().clone(), self.terminals.clone());
         attach(&viewpoint, "/dev/pts", pseudo, free).or_else(unless_missing)?;

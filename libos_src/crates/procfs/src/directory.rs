@@ -82,7 +82,7 @@ pub(crate) struct Root {
     pub(crate) source: Arc<dyn Source>,
 }
 
-/// `/proc/PID`, and `/proc/PID/task/TID`, which says the same of the process.
+/// `/proc/PID`, and `/proc/PID/task/TID`, which says of the thread what differs.
 struct ProcessDirectory {
     source: Arc<dyn Source>,
     process: u32,
@@ -210,7 +210,7 @@ impl ProcessDirectory {
         let mut entries: Vec<(&'static str, Arc<dyn Inode>)> = Vec::new();
         let mut numbers = (FIRST_FILE..).map(|within| inode_number(process, within));
         for ((name, text), inode) in PROCESS_TEXTS.into_iter().zip(&mut numbers) {
-            let (source, subject) = (source.clone(), Subject::Process(process, text));
+            let (source, subject) = (source.clone(), Subject::Process(process, self.thread, text));
             entries.push((
                 name,
                 Arc::new(Text {
@@ -397,6 +397,12 @@ impl Inode for NumberDirectory {
         }
         Ok(())
     }
+}
+
+/// The process that a directory is about; one of a thread is about none.
+pub(crate) fn process_of(directory: &dyn Inode) -> Option<u32> {
+    let directory: &ProcessDirectory = directory.downcast()?;
+    directory.thread.is_none().then_some(directory.process)
 }
 
 fn descriptor_inode(process: u32, descriptor: u32) -> u64 {

@@ -82,7 +82,7 @@ impl Tree {
     }
 
     /// Puts a file at a path, whose directories are made.
-    fn put(&mut self, path: &'static str, file: Arc<dyn Inode>, next_inode: &mut u64) {
+    pub(crate) fn put(&mut self, path: &'static str, file: Arc<dyn Inode>, next_inode: &mut u64) {
         let Some((name, rest)) = path.split_once('/') else {
             self.nodes.insert(path, Node::File(file));
             return;

@@ -70,17 +70,24 @@ pub trait Source: Send + Sync {
     /// The process of a thread, or the process with this id.
     fn process_of(&self, thread: u32) -> Option<u32>;
 
-    /// A text about a process.
+    /// A text about a process, or about one thread of it.
     ///
     /// # Errors
     /// `ESRCH` if there is no such process any more.
-    fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>>;
+    fn process_text(&self, process: u32, thread: Option<u32>, text: ProcessText)
+    -> Result<Vec<u8>>;
 
     /// Changes what a text about a process says, where that can be.
     ///
     /// # Errors
     /// `ESRCH`; `EINVAL` if it cannot say that.
-    fn set_process_text(&self, process: u32, text: ProcessText, new: &[u8]) -> Result<()>;
+    fn set_process_text(
+        &self,
+        process: u32,
+        thread: Option<u32>,
+        text: ProcessText,
+        new: &[u8],
+    ) -> Result<()>;
 
     /// A place that a process uses.
     ///
@@ -247,6 +254,12 @@ pub enum SystemText {
     Semaphores,
     /// `sysvipc/shm`: its shared memory.
     Segments,
+}
+
+/// The process that a directory of the file system is about.
+#[must_use]
+pub fn process_of(directory: &dyn Inode) -> Option<u32> {
+    directory::process_of(directory)
 }
 
 /// The file system about processes.

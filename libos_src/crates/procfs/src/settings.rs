@@ -25,11 +25,16 @@ const KERNELS: [(&str, Setting); 8] = [
 ];
 
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 36] = [
+const SETTINGS: [(&str, &str); 41] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
     ("fs/inotify/max_user_instances", "2147483647"),
     ("fs/lease-break-time", "45"),
+    ("fs/mqueue/msg_default", "10"),
+    ("fs/mqueue/msg_max", "10"),
+    ("fs/mqueue/msgsize_default", "8192"),
+    ("fs/mqueue/msgsize_max", "8192"),
+    ("fs/mqueue/queues_max", "256"),
     ("fs/pipe-max-size", "1048576"),
     ("fs/pipe-user-pages-hard", "0"),
     ("fs/pipe-user-pages-soft", "0"),

@@ -18,7 +18,8 @@ pub(crate) struct Text {
 #[derive(Clone, Copy)]
 pub(crate) enum Subject {
     System(SystemText),
-    Process(u32, ProcessText),
+    /// A process, or a thread of it.
+    Process(u32, Option<u32>, ProcessText),
     /// An open file of a process.
     Descriptor(u32, u32),
 }
@@ -46,7 +47,7 @@ impl Inode for Text {
                     Mode::from_low_bits(0o444),
                 ));
             }
-            Subject::Process(process, text) => (process, text.mode()),
+            Subject::Process(process, _, text) => (process, text.mode()),
             Subject::Descriptor(process, _) => (process, 0o444),
         };
         owner::metadata(source, process, self.inode, kind, mode)
@@ -55,11 +56,11 @@ impl Inode for Text {
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
         let text = match self.subject {
             Subject::System(text) => self.source.system_text(text)?,
-            Subject::Process(process, text) => {
+            Subject::Process(process, thread, text) => {
                 if text.is_guarded() {
                     self.source.check_look_into(process)?;
                 }
-                self.source.process_text(process, text)?
+                self.source.process_text(process, thread, text)?
             }
             Subject::Descriptor(process, descriptor) => {
                 self.source.check_look_into(process)?;
@@ -90,7 +91,7 @@ impl Inode for Snapshot {
     }
 
     fn has_end(&self) -> bool {
-        matches!(self.subject, Subject::Process(_, text) if text.has_end())
+        matches!(self.subject, Subject::Process(_, _, text) if text.has_end())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
@@ -104,10 +105,10 @@ impl Inode for Snapshot {
     }
 
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize> {
-        let Subject::Process(process, text) = self.subject else {
+        let Subject::Process(process, thread, text) = self.subject else {
             return Err(Errno::EINVAL);
         };
-        self.source.set_process_text(process, text, data)?;
+        self.source.set_process_text(process, thread, text, data)?;
         Ok(data.len())
     }
 

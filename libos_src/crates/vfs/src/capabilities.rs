@@ -42,6 +42,10 @@ bitflags! {
         const OVERRIDE_LIMITS = 1 << 24;
         /// Make device nodes.
         const MAKE_DEVICES = 1 << 27;
+        /// Have leases of files of others.
+        const LEASE = 1 << 28;
+        /// Give capabilities to programs, in their files.
+        const GIVE_TO_FILES = 1 << 31;
         /// All that Linux has, with those that nothing here asks for.
         const ALL = (1 << 41) - 1;
     }

@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use abi::errno::Errno;
 use locks::{Mutex, MutexGuard, Once};
 
+use crate::writing::Writers;
 use crate::{
     ContentObserver, DeviceNumber, Event, EventObserver, FileSystem, FileType, Inode, Name,
     NewNode, RenameFlags, Result,
@@ -96,6 +97,9 @@ pub(crate) struct Dentry {
     pub(crate) super_block: Arc<SuperBlock>,
     /// How many mounts sit on this dentry, over all mounts of its file system.
     pub(crate) mounts_here: AtomicU32,
+    pub(crate) writers: Writers,
+    /// How many have it open and do not write.
+    pub(crate) readers: AtomicU32,
     link: Mutex<Link>,
     children: Mutex<Children>,
 }
@@ -164,6 +168,8 @@ impl Dentry {
             inode,
             super_block: super_block.clone(),
             mounts_here: AtomicU32::new(0),
+            writers: Writers::default(),
+            readers: AtomicU32::new(0),
             link: Mutex::new(link),
             children: Mutex::default(),
         })

@@ -35,13 +35,16 @@ mod transfer;
 mod viewpoint;
 mod walk;
 mod watch;
+mod writing;
 
 pub use abi::errno::Errno;
 pub use capabilities::Capabilities;
 pub use content::ContentId;
 pub use credentials::{Access, Credentials};
 pub use event::{Event, EventObserver, Occurrence};
-pub use extended::{ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES};
+pub use extended::{
+    ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES, CAPABILITY_ATTRIBUTE, FileCapabilities,
+};
 pub use file_system::{FileSystem, Statistics};
 pub use inode::{
     Allocation, AttributeSet, DirectoryEntry, DirectorySink, Inode, NewNode, Readiness,
@@ -59,6 +62,7 @@ pub use transfer::{CHUNK_BYTES, Sink, Source, read_through, write_through};
 pub use viewpoint::Viewpoint;
 pub use walk::{Follow, LastComponent, Parent, Restrictions, SYMLINK_FOLLOW_MAX};
 pub use watch::{Watcher, Watchers};
+pub use writing::{Openers, Unwritten};
 
 /// What every operation of a file system gives: a value or a Linux error number.
 pub type Result<T, E = Errno> = core::result::Result<T, E>;

@@ -31,6 +31,12 @@ pub trait SpecialFiles: Send + Sync {
     /// # Errors
     /// `ENXIO` for one that nobody reads, when it must not wait.
     fn open_fifo(&self, location: &Location, flags: OpenFlags) -> Result<Arc<dyn Inode>>;
+
+    /// Opens the character device that a node stands for.
+    ///
+    /// # Errors
+    /// `ENXIO` if there is none with that number.
+    fn open_device(&self, number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn Inode>>;
 }
 
 /// A file system, or a part of one, attached to the tree.
@@ -153,7 +159,17 @@ impl Namespace {
     pub(crate) fn open(&self, location: Location, flags: OpenFlags) -> Result<Arc<OpenFile>> {
         let is_named_fifo = location.kind() == FileType::Fifo && !self.is_anonymous(&location);
         if !is_named_fifo || flags.contains(OpenFlags::PATH) {
-            return OpenFile::new(location, flags);
+            let opened = OpenFile::new(location.clone(), flags);
+            // One that no file system serves is only a number.
+            let is_number = location.kind() == FileType::CharacterDevice;
+            return match (opened, self.special_files.get()) {
+                (Err(Errno::ENXIO), Some(special_files)) if is_number => {
+                    let number = location.metadata()?.represents;
+                    let device = special_files.open_device(number, flags)?;
+                    Ok(OpenFile::through(location, device, flags))
+                }
+                (opened, _) => opened,
+            };
         }
         let special_files = self.special_files.get().ok_or(Errno::ENXIO)?;
         let end = special_files.open_fifo(&location, flags)?;

@@ -32,6 +32,39 @@ pub struct OpenFile {
     /// Held during a read or write that moves it, as Linux does, so that two threads that share
     /// the description never get the same bytes.
     offset: Mutex<u64>,
+    /// Counts it among those who have the file open.
+    _opener: Option<Opener>,
+}
+
+/// Counts an open file among those who have its inode open.
+struct Opener {
+    location: Location,
+    writes: bool,
+}
+
+impl Opener {
+    fn new(location: &Location, writes: bool) -> Result<Self> {
+        if writes {
+            location.dentry.writers.begin()?;
+        } else {
+            location.dentry.readers.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(Self {
+            location: location.clone(),
+            writes,
+        })
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        let dentry = &self.location.dentry;
+        if self.writes {
+            dentry.writers.end();
+        } else {
+            dentry.readers.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
 }
 
 /// A new offset for [`OpenFile::seek`].
@@ -56,18 +89,32 @@ impl OpenFile {
     /// # Errors
     /// What the inode says.
     pub fn new(location: Location, flags: OpenFlags) -> Result<Arc<Self>> {
-        let replaced = if flags.contains(OpenFlags::PATH) {
-            None
+        if flags.contains(OpenFlags::PATH) {
+            let object = location.inode().clone();
+            return Ok(Self::through(location, object, flags));
+        }
+        let opener = if location.kind() == FileType::Regular {
+            Some(Opener::new(&location, flags.is_writable())?)
         } else {
-            location.inode().open(flags)?
+            None
         };
+        let replaced = location.inode().open(flags)?;
         let object = replaced.unwrap_or_else(|| location.inode().clone());
-        Ok(Self::through(location, object, flags))
+        Ok(Self::open(location, object, flags, opener))
     }
 
     /// Opens the inode at `location`, for which `object` does the input and output.
     #[must_use]
     pub fn through(location: Location, object: Arc<dyn Inode>, flags: OpenFlags) -> Arc<Self> {
+        Self::open(location, object, flags, None)
+    }
+
+    fn open(
+        location: Location,
+        object: Arc<dyn Inode>,
+        flags: OpenFlags,
+        opener: Option<Opener>,
+    ) -> Arc<Self> {
         let kept = flags.difference(
             OpenFlags::CREATE
                 | OpenFlags::EXCLUSIVE
@@ -82,6 +129,7 @@ impl OpenFile {
             attachment: Once::new(),
             companion: Once::new(),
             offset: Mutex::new(0),
+            _opener: opener,
         })
     }
 

@@ -171,8 +171,11 @@ impl Viewpoint {
             }
             _ => {}
         }
-        self.credentials
-            .check(&location.metadata()?, flags.access())?;
+        let metadata = location.metadata()?;
+        self.credentials.check(&metadata, flags.access())?;
+        if flags.contains(OpenFlags::NO_ACCESS_TIME) && !self.credentials.owns(&metadata) {
+            return Err(Errno::EPERM);
+        }
         if kind == FileType::Regular && flags.access().contains(Access::WRITE) {
             location.mount().check_writable()?;
         }
@@ -387,8 +390,10 @@ impl Viewpoint {
         location.mount().check_writable()?;
         self.credentials
             .check(&location.metadata()?, Access::WRITE)?;
+        location.dentry.writers.check()?;
         self.before_change(location)?;
         location.inode().truncate(size_bytes)?;
+        location.drop_capabilities()?;
         location.after_truncate(size_bytes);
         location.tell(Event::MODIFY);
         Ok(())
@@ -429,6 +434,9 @@ impl Viewpoint {
             mode.remove(Mode::SET_GROUP);
         }
         location.inode().set_attributes(&change)?;
+        if changes_owner && metadata.kind == FileType::Regular {
+            location.drop_capabilities()?;
+        }
         location.tell_change(&change);
         Ok(())
     }

@@ -16,6 +16,16 @@ pub trait Watcher: Send + Sync {
     /// It may be called for no reason, and once more after it was removed. It is called with no
     /// lock of the file held and must not wait.
     fn notify(&self, now: Readiness) -> bool;
+
+    /// Whether nobody else need be told who is as exclusive, once it has been.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// Whether it would make use of being told now. Asked of those that are exclusive.
+    fn is_waiting(&self) -> bool {
+        true
+    }
 }
 
 /// Everybody who watches one file.
@@ -56,6 +66,12 @@ impl Watchers {
         self.count.store(watches.len(), Ordering::SeqCst);
     }
 
+    /// Whether somebody watches.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.count.load(Ordering::SeqCst) != 0
+    }
+
     /// `watcher` wants to know nothing more.
     pub fn remove(&self, watcher: &Arc<dyn Watcher>) {
         let mut watches = self.watches.lock();
@@ -77,8 +93,14 @@ impl Watchers {
         };
         let others: Vec<_> = due.map(|watch| watch.watcher.clone()).collect();
         drop(watches);
-        for watcher in core::iter::once(&first).chain(&others) {
-            if !watcher.notify(now) {
+        let due = || core::iter::once(&first).chain(&others);
+        // Of those that are exclusive one is told, and one that waits for it, if any does.
+        let mut exclusive = due().filter(|watcher| watcher.is_exclusive());
+        let waiting = exclusive.clone().find(|watcher| watcher.is_waiting());
+        let chosen = waiting.or_else(|| exclusive.next());
+        for watcher in due() {
+            let is_chosen = chosen.is_some_and(|chosen| Arc::ptr_eq(chosen, watcher));
+            if (is_chosen || !watcher.is_exclusive()) && !watcher.notify(now) {
                 self.remove(watcher);
             }
         }
@@ -123,6 +145,46 @@ mod tests {
         watchers.remove(&watcher);
         watchers.notify(Readiness::READABLE);
         assert_eq!(told(&count), 2);
+    }
+
+    struct Exclusive {
+        count: Count,
+        waits: bool,
+    }
+
+    impl Watcher for Exclusive {
+        fn notify(&self, now: Readiness) -> bool {
+            self.count.notify(now)
+        }
+
+        fn is_exclusive(&self) -> bool {
+            true
+        }
+
+        fn is_waiting(&self) -> bool {
+            self.waits
+        }
+    }
+
+    #[test]
+    fn of_exclusive_watchers_one_that_waits_is_told_and_of_others_each() {
+        let watchers = Watchers::new();
+        let exclusive = [false, true, true].map(|waits| {
+            let count = Count::default();
+            Arc::new(Exclusive { count, waits })
+        });
+        for one in &exclusive {
+            let watcher: Arc<dyn Watcher> = one.clone();
+            watchers.add(&watcher, Readiness::READABLE);
+        }
+        let other = Arc::new(Count::default());
+        let watcher: Arc<dyn Watcher> = other.clone();
+        watchers.add(&watcher, Readiness::READABLE);
+
+        watchers.notify(Readiness::READABLE);
+
+        assert_eq!(exclusive.each_ref().map(|one| told(&one.count)), [0, 1, 0]);
+        assert_eq!(told(&other), 1);
     }
 
     #[test]

@@ -545,11 +545,22 @@ impl Source for Kernel {
         [1, 7].contains(&thread).then_some(thread)
     }
 
-    fn process_text(&self, process: u32, text: ProcessText) -> vfs::Result<Vec<u8>> {
-        Ok(format!("{process} {text:?}").into_bytes())
+    fn process_text(
+        &self,
+        process: u32,
+        thread: Option<u32>,
+        text: ProcessText,
+    ) -> vfs::Result<Vec<u8>> {
+        Ok(format!("{} {text:?}", thread.unwrap_or(process)).into_bytes())
     }
 
-    fn set_process_text(&self, _: u32, text: ProcessText, new: &[u8]) -> vfs::Result<()> {
+    fn set_process_text(
+        &self,
+        _: u32,
+        _: Option<u32>,
+        text: ProcessText,
+        new: &[u8],
+    ) -> vfs::Result<()> {
         match (text, new) {
             (ProcessText::ScoreAdjustment, b"100\n") => Ok(()),
             _ => Err(Errno::EINVAL),
@@ -673,7 +684,7 @@ fn proc_shows_the_caller_and_its_files() {
     assert_eq!(list("/proc/self/fd"), ". .. 3 4");
     assert_eq!(list("/proc/self/task"), ". .. 7 8");
     assert_eq!(read("/proc/self/fdinfo/3"), "pos:\t3\n");
-    assert_eq!(read("/proc/thread-self/status"), "7 Status");
+    assert_eq!(read("/proc/thread-self/status"), "8 Status");
     assert_eq!(read("/proc/sys/kernel/ostype"), "Linux\n");
     assert_eq!(read("/proc/sys/kernel/hostname"), "HostName\n");
     for guarded in ["maps", "smaps", "environ", "fdinfo/3"] {

@@ -1,5 +1,8 @@
 //! `eventfd`.
 
+use alloc::format;
+use alloc::string::String;
+
 use hal::Errno;
 use locks::Mutex;
 use vfs::{FileType, Inode, Metadata, Mode, Readiness, Watchers};
@@ -22,6 +25,12 @@ impl EventCounter {
             is_semaphore,
             watchers: Watchers::new(),
         }
+    }
+
+    /// What `fdinfo` says of it.
+    pub(super) fn details(&self) -> String {
+        let (count, is_semaphore) = (*self.count.lock(), u8::from(self.is_semaphore));
+        format!("eventfd-count: {count:16x}\neventfd-semaphore: {is_semaphore}\n")
     }
 }
 

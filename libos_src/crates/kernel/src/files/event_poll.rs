@@ -1,6 +1,8 @@
 //! `epoll`: a set of files, and a queue of those that may be ready.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,7 +66,7 @@ bitflags! {
     /// The flags among the events of a wish.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct EventFlags: u32 {
-        /// Wake one of several `epoll`s. All are woken here, as the flag allows.
+        /// Wake one of several `epoll`s that want this.
         const EXCLUSIVE = 1 << 28;
         /// Keep the system awake: it does not sleep.
         const WAKE_UP = 1 << 29;
@@ -215,6 +217,28 @@ impl EventPoll {
             found.extend(interest.take());
         }
         found
+    }
+
+    /// What `fdinfo` says of it.
+    pub(super) fn details(&self) -> String {
+        let interests = self.interests.lock();
+        let all = interests.by_key.iter();
+        let all: Vec<_> = all.map(|(key, it)| (key.0, it.clone())).collect();
+        // A file that is closed meanwhile goes without the lock.
+        drop(interests);
+        let line = |(number, interest): (i32, Arc<Interest>)| {
+            let file = interest.file.upgrade()?;
+            let Wish { events, data } = *interest.wish.lock();
+            let position = file.offset();
+            let (inode, device) = file
+                .location()
+                .file_id()
+                .map_or((0, 0), |id| (id.inode, id.device));
+            Some(format!(
+                "tfd: {number:8} events: {events:8x} data: {data:16x}  pos:{position} ino:{inode:x} sdev:{device:x}\n"
+            ))
+        };
+        all.into_iter().filter_map(line).collect()
     }
 
     /// Adds the streams of the host in this set and in those inside it.
@@ -376,6 +400,17 @@ impl Watcher for Interest {
             this.tell(now);
         }
         stays
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.wish.lock().flags().contains(EventFlags::EXCLUSIVE)
+    }
+
+    fn is_waiting(&self) -> bool {
+        // One that was told already is about to look.
+        let is_told = self.is_queued.load(Ordering::SeqCst);
+        let poll = self.poll.upgrade().filter(|_| !is_told);
+        poll.is_some_and(|poll| poll.watchers.are_there())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +14,8 @@ use vfs::{
     Event, EventObserver, FileId, FileType, Inode, Metadata, Mode, Occurrence, OpenFile, Readiness,
     Watchers,
 };
+
+use super::Notice;
 
 /// Events that wait at most; then one says that others were lost.
 pub(crate) const EVENTS_MAX: usize = 16384;
@@ -27,6 +31,8 @@ pub(crate) const ALL_EVENTS: u32 = 0xfff;
 const IN_UNMOUNT: u32 = 0x2000;
 const IN_Q_OVERFLOW: u32 = 0x4000;
 const IN_IGNORED: u32 = 0x8000;
+/// A name was changed within a directory: of no inotify.
+pub(crate) const RENAMED: u32 = 0x8000_0000;
 /// No more of a file after its name was removed.
 pub(crate) const IN_EXCL_UNLINK: u32 = 0x0400_0000;
 /// One event, and no more.
@@ -38,6 +44,20 @@ pub(crate) struct Inotifies {
     /// How many watches there are.
     watch_count: AtomicUsize,
     all: Mutex<Vec<Weak<Inotify>>>,
+    /// Who is told of directories by a signal.
+    directories: Mutex<Vec<DirectoryWatch>>,
+    /// The directory that a name was last moved away from, and the cookie of the move.
+    moved_from: Mutex<Option<(FileId, u32)>>,
+}
+
+/// A directory that is told about by a signal (`F_NOTIFY` of fcntl(2)).
+struct DirectoryWatch {
+    file: FileId,
+    /// In the bits of inotify.
+    mask: u32,
+    /// Whether it goes on after the first event.
+    stays: bool,
+    notice: Weak<Notice>,
 }
 
 /// What one descriptor watches, and what has happened.
@@ -81,6 +101,82 @@ impl Inotifies {
         all.push(Arc::downgrade(&inotify));
         inotify
     }
+
+    /// Tells an open directory of the events of `mask`, besides those of before, or of none.
+    ///
+    /// # Errors
+    /// `ENOSPC`.
+    pub(crate) fn watch_directory(
+        &self,
+        file: FileId,
+        notice: &Arc<Notice>,
+        mask: u32,
+        stays: bool,
+    ) -> Result<(), Errno> {
+        let mut directories = self.directories.lock();
+        let is_it = |watch: &DirectoryWatch| {
+            watch.file == file && watch.notice.as_ptr() == Arc::as_ptr(notice)
+        };
+        let before = directories.len();
+        if mask == 0 {
+            directories.retain(|watch| !is_it(watch));
+        } else if let Some(watch) = directories.iter_mut().find(|watch| is_it(watch)) {
+            watch.mask |= mask;
+            watch.stays |= stays;
+        } else {
+            if self.watch_count.load(Ordering::Relaxed) >= WATCHES_MAX {
+                return Err(Errno::ENOSPC);
+            }
+            directories.push(DirectoryWatch {
+                file,
+                mask,
+                stays,
+                notice: Arc::downgrade(notice),
+            });
+        }
+        self.recount(before, directories.len());
+        Ok(())
+    }
+
+    fn recount(&self, before: usize, now: usize) {
+        self.watch_count.fetch_add(now, Ordering::AcqRel);
+        self.watch_count.fetch_sub(before, Ordering::AcqRel);
+    }
+
+    /// What happened, with [`RENAMED`] if both halves of a move are in one directory.
+    fn event_for_directories(&self, occurrence: &Occurrence<'_>) -> u32 {
+        let event = occurrence.event;
+        let place = (occurrence.file, occurrence.cookie);
+        let mut moved_from = self.moved_from.lock();
+        if event.contains(Event::MOVED_FROM) {
+            *moved_from = Some(place);
+        } else if event.contains(Event::MOVED_TO) && moved_from.take() == Some(place) {
+            return event.bits() | RENAMED;
+        }
+        event.bits()
+    }
+
+    fn tell_directories(&self, occurrence: &Occurrence<'_>) {
+        let event = self.event_for_directories(occurrence);
+        let mut told = Vec::new();
+        let mut directories = self.directories.lock();
+        let before = directories.len();
+        directories.retain(|watch| {
+            let Some(notice) = watch.notice.upgrade() else {
+                return false;
+            };
+            let is_wanted = watch.file == occurrence.file && watch.mask & event != 0;
+            if is_wanted {
+                told.push(notice);
+            }
+            watch.stays || !is_wanted
+        });
+        self.recount(before, directories.len());
+        drop(directories);
+        for notice in told {
+            notice.tell_of_message();
+        }
+    }
 }
 
 impl EventObserver for Inotifies {
@@ -93,6 +189,7 @@ impl EventObserver for Inotifies {
         for one in all {
             one.note(occurrence);
         }
+        self.tell_directories(occurrence);
     }
 }
 
@@ -141,6 +238,19 @@ impl Inotify {
         drop(state);
         self.watchers.notify(Readiness::READABLE);
         Ok(())
+    }
+
+    /// What `fdinfo` says of it.
+    pub(super) fn details(&self) -> String {
+        let state = self.state.lock();
+        let line = |(number, watch): (&i32, &Watch)| {
+            let FileId { device, inode } = watch.file;
+            let mask = watch.mask;
+            format!(
+                "inotify wd:{number:x} ino:{inode:x} sdev:{device:x} mask:{mask:x} ignored_mask:0 \n"
+            )
+        };
+        state.watches.iter().map(line).collect()
     }
 
     /// How many bytes can be read.

@@ -2,12 +2,15 @@
 //! sets of files to wait for.
 
 mod descriptors;
+mod details;
 mod event_counter;
 mod event_poll;
 mod file_locks;
 mod host_stream;
 mod inotify;
+mod leases;
 mod memory_file;
+mod message_queue;
 mod notice;
 mod pipe;
 pub(crate) mod poll_events;
@@ -17,17 +20,22 @@ mod signal_file;
 mod timer;
 
 pub(crate) use descriptors::{DESCRIPTORS_MAX, DESCRIPTORS_USUAL, Descriptor, Descriptors};
+pub(crate) use details::details;
 pub(crate) use event_counter::EventCounter;
 pub(crate) use event_poll::{EventPoll, Wish};
 pub(crate) use file_locks::{FileLocks, LockKind, LocksOfDescription, Owner, Record};
 pub(crate) use host_stream::HostStream;
 pub(crate) use inotify::{
     ALL_EVENTS, EVENTS_MAX, IN_DONT_FOLLOW, IN_KNOWN, IN_MASK_ADD, IN_MASK_CREATE, IN_ONLYDIR,
-    Inotifies, Inotify, WATCHES_MAX,
+    Inotifies, Inotify, RENAMED, WATCHES_MAX,
 };
+pub(crate) use leases::{LeaseKind, LeaseOfFile, Leases};
 pub(crate) use memory_file::{MemoryFile, Seals};
+pub(crate) use message_queue::{
+    MessageQueue, MessageQueues, Owner as QueueOwner, QueueSize, Registration as QueueRegistration,
+};
 pub(crate) use notice::Notice;
-pub(crate) use pipe::{End as PipeEnd, Fifos, Pipe};
+pub(crate) use pipe::{End as PipeEnd, Fifos, Owner as PipeOwner, Pipe};
 pub(crate) use process_file::ProcessFile;
 pub(crate) use ring::Ring;
 pub(crate) use signal_file::SignalFile;

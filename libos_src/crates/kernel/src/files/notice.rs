@@ -3,9 +3,10 @@
 use alloc::sync::{Arc, Weak};
 
 use hal::Errno;
-use locks::Mutex;
+use locks::{Mutex, Once};
 use vfs::{OpenFile, Readiness, Watcher};
 
+use super::LeaseOfFile;
 use crate::processes::Ids;
 use crate::signals::{Outbox, Recipient, Signal, SignalInfo};
 
@@ -14,6 +15,8 @@ pub(crate) struct Notice {
     file: Weak<OpenFile>,
     outbox: Arc<Outbox>,
     terms: Mutex<Terms>,
+    /// What goes with the open file, once it had a lease.
+    lease: Once<LeaseOfFile>,
 }
 
 /// What was agreed on.
@@ -42,6 +45,7 @@ impl Notice {
                 file: Arc::downgrade(file),
                 outbox: outbox.clone(),
                 terms: Mutex::default(),
+                lease: Once::new(),
             })
         };
         file.companion(new).ok_or(Errno::EINVAL)
@@ -55,6 +59,41 @@ impl Notice {
     /// Agrees on something else.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Terms)) {
         change(&mut self.terms.lock());
+    }
+
+    /// Lets the lease of the open file go with it, which the first call makes.
+    pub(super) fn keep_lease(&self, make: impl FnOnce() -> LeaseOfFile) {
+        self.lease.call_once(make);
+    }
+
+    /// Something is to be told of the file behind `fd`: to `owner`, if nobody was named, as if
+    /// `asker` had named them.
+    pub(crate) fn begin(&self, fd: i32, owner: Recipient, asker: Ids) {
+        let mut terms = self.terms.lock();
+        terms.fd = fd;
+        if terms.owner.is_none() {
+            (terms.owner, terms.asker) = (Some(owner), asker);
+        }
+    }
+
+    /// Tells of something that is no input or output: a lease that is to go, a directory that was
+    /// changed.
+    pub(crate) fn tell_of_message(&self) {
+        const POLL_MSG: i32 = 3;
+        /// Input, and a message (`poll`).
+        const BAND: u32 = 0x441;
+        let terms = self.terms();
+        if let Some(owner) = terms.owner {
+            self.post(owner, &terms, POLL_MSG, BAND);
+        }
+    }
+
+    fn post(&self, owner: Recipient, terms: &Terms, code: i32, band: u32) {
+        let (signal, info) = match terms.signal {
+            Some(signal) => (signal, SignalInfo::from_file(signal, code, band, terms.fd)),
+            None => (Signal::IO, SignalInfo::from_kernel(Signal::IO)),
+        };
+        self.outbox.post_for(terms.asker, owner, signal, info);
     }
 
     /// Begins or ends to send it. `owner` gets it if nobody was named, as if `asker` had named them.
@@ -100,18 +139,12 @@ impl Watcher for Notice {
         let Some(file) = self.file.upgrade() else {
             return false;
         };
-        let Terms {
-            owner,
-            asker,
-            signal,
-            fd,
-            is_on,
-        } = self.terms();
+        let terms = self.terms();
         let due = file.readiness().intersection(now);
-        if !is_on || due.is_empty() {
-            return is_on;
+        if !terms.is_on || due.is_empty() {
+            return terms.is_on;
         }
-        let Some(owner) = owner else {
+        let Some(owner) = terms.owner else {
             return true;
         };
         let code = if due.contains(Readiness::READABLE) {
@@ -121,14 +154,8 @@ impl Watcher for Notice {
         } else {
             POLL_HUP
         };
-        let (signal, info) = match signal {
-            Some(signal) => {
-                let band = super::poll_events::events(due, u32::MAX);
-                (signal, SignalInfo::from_file(signal, code, band, fd))
-            }
-            None => (Signal::IO, SignalInfo::from_kernel(Signal::IO)),
-        };
-        self.outbox.post_for(asker, owner, signal, info);
+        let band = super::poll_events::events(due, u32::MAX);
+        self.post(owner, &terms, code, band);
         true
     }
 }

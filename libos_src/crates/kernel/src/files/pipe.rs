@@ -6,11 +6,12 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use devfs::DevFs;
 use hal::{Errno, Machine};
 use locks::Mutex;
 use vfs::{
-    DeviceNumber, FileType, Inode, Location, Metadata, Mode, OpenFile, OpenFlags, Readiness, Sink,
-    Source, Watchers,
+    AttributeChange, DeviceNumber, FileType, Inode, Location, Metadata, Mode, OpenFile, OpenFlags,
+    Readiness, Sink, Source, Watchers,
 };
 
 use super::ring::Ring;
@@ -29,6 +30,7 @@ pub(crate) struct Pipe {
     this: Weak<Self>,
     number: u64,
     is_named: bool,
+    owner: Mutex<Owner>,
     watchers: Watchers,
     /// Held by whoever takes bytes out, while they are on their way.
     reading: Mutex<()>,
@@ -57,6 +59,24 @@ struct Side {
     ever: u64,
 }
 
+/// Whose a pipe is. Of a FIFO the file system knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    pub(crate) mode: Mode,
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self {
+            user: 0,
+            group: 0,
+            mode: Mode::from_low_bits(0o600),
+        }
+    }
+}
+
 /// What an open file does with a pipe.
 pub(crate) struct End {
     pipe: Arc<Pipe>,
@@ -71,15 +91,21 @@ pub(crate) struct End {
 
 impl Pipe {
     /// An empty pipe without ends.
-    pub(crate) fn new(machine: &'static dyn Machine, number: u64) -> Arc<Self> {
-        Self::with_name(machine, number, false)
+    pub(crate) fn new(machine: &'static dyn Machine, number: u64, owner: Owner) -> Arc<Self> {
+        Self::with_name(machine, number, owner, false)
     }
 
-    fn with_name(machine: &'static dyn Machine, number: u64, is_named: bool) -> Arc<Self> {
+    fn with_name(
+        machine: &'static dyn Machine,
+        number: u64,
+        owner: Owner,
+        is_named: bool,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             number,
             is_named,
+            owner: Mutex::new(owner),
             watchers: Watchers::new(),
             reading: Mutex::new(()),
             state: Mutex::new(State {
@@ -103,11 +129,18 @@ impl Inode for Pipe {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(Metadata::fixed(
-            self.number,
-            FileType::Fifo,
-            Mode::from_low_bits(0o600),
-        ))
+        let owner = *self.owner.lock();
+        let mut metadata = Metadata::fixed(self.number, FileType::Fifo, owner.mode);
+        (metadata.user, metadata.group) = (owner.user, owner.group);
+        Ok(metadata)
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        let mut owner = self.owner.lock();
+        owner.mode = change.mode.unwrap_or(owner.mode);
+        owner.user = change.user.unwrap_or(owner.user);
+        owner.group = change.group.unwrap_or(owner.group);
+        Ok(())
     }
 
     /// A FIFO that nobody reads is not opened for writing without waiting. Otherwise the caller
@@ -228,6 +261,9 @@ impl End {
 
     /// Sets it, rounded up to a power of two (`F_SETPIPE_SZ`); returns what it is then.
     pub(crate) fn set_capacity(&self, wanted: usize) -> Result<usize, Errno> {
+        if wanted > 1 << 31 {
+            return Err(Errno::EINVAL);
+        }
         if wanted > CAPACITY_MAX_BYTES {
             return Err(Errno::EPERM);
         }
@@ -352,6 +388,10 @@ impl Inode for End {
         self.pipe.metadata()
     }
 
+    fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        self.pipe.set_attributes(change)
+    }
+
     fn read_at(&self, _offset: u64, mut buffer: &mut [u8]) -> Result<usize, Errno> {
         self.read_to(0, &mut buffer)
     }
@@ -441,17 +481,19 @@ impl Drop for End {
     }
 }
 
-/// The pipes behind FIFOs, each as long as it is open somewhere.
+/// The pipes behind FIFOs, each as long as it is open somewhere, and the devices behind nodes.
 pub(crate) struct Fifos {
     machine: &'static dyn Machine,
+    devices: Option<Arc<DevFs>>,
     by_inode: Mutex<BTreeMap<(DeviceNumber, u64), Weak<Pipe>>>,
 }
 
 impl Fifos {
     /// No FIFO is open.
-    pub(crate) const fn new(machine: &'static dyn Machine) -> Self {
+    pub(crate) const fn new(machine: &'static dyn Machine, devices: Option<Arc<DevFs>>) -> Self {
         Self {
             machine,
+            devices,
             by_inode: Mutex::new(BTreeMap::new()),
         }
     }
@@ -465,11 +507,17 @@ impl vfs::SpecialFiles for Fifos {
         let key = (location.device(), number);
         let open = by_inode.get(&key).and_then(Weak::upgrade);
         let pipe = open.unwrap_or_else(|| {
-            let pipe = Pipe::with_name(self.machine, number, true);
+            let pipe = Pipe::with_name(self.machine, number, Owner::default(), true);
             by_inode.insert(key, Arc::downgrade(&pipe));
             pipe
         });
         drop(by_inode);
         pipe.open(flags)?.ok_or(Errno::ENXIO)
+    }
+
+    fn open_device(&self, number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn Inode>, Errno> {
+        let devices = self.devices.as_ref().ok_or(Errno::ENXIO)?;
+        let device = devices.device(number).ok_or(Errno::ENXIO)?;
+        Ok(device.open(flags)?.unwrap_or_else(|| device.clone()))
     }
 }

@@ -57,6 +57,11 @@ impl SignalFile {
         }
     }
 
+    /// Those that it gives.
+    pub(super) fn wanted(&self) -> SignalSet {
+        *self.wanted.lock()
+    }
+
     fn reader(&self) -> Option<(Arc<Process>, Arc<Thread>)> {
         self.slots.process_and_thread(self.machine.this_thread())
     }

@@ -10,7 +10,7 @@ use super::{Change, FIRST_PID, Process};
 use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::signals::{Recipient, Signal, SignalInfo};
-use crate::threads::release_robust_list;
+use crate::threads::{release_robust_list, usage_of_process, usage_of_thread};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Libos {
             own.leave_files();
             self.sockets.collect_after_close();
         }
-        *process.ended_threads_time.lock() += self.thread_time(thread);
+        *process.ended_threads_usage.lock() += usage_of_thread(self.machine, thread);
         let last = process.remove_thread(tid, status);
         self.processes.remove_thread(tid);
         // Before anybody learns of the end, so that there is room for another thread then.
@@ -168,6 +168,7 @@ impl Libos {
         process.processor_limit.stop(self);
         process.timers.clear(self);
         process.places().leave_files();
+        process.leave_program();
         self.end_session_of(process.pid);
         self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
@@ -181,7 +182,7 @@ impl Libos {
         }
         let ended = self
             .processes
-            .end(process, status, self.processor_time(process));
+            .end(process, status, usage_of_process(self.machine, process));
         process.has_ended.store(true, Ordering::Release);
         process.end_watchers.notify(Readiness::READABLE);
         for (orphan, signal) in ended.death_signals {

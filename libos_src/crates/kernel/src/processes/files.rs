@@ -13,11 +13,13 @@ use locks::Once;
 use procfs::{ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
-use super::{HostNames, Places, Principal, Process, ProcessTable, Standing};
-use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX};
+use super::{HostNames, Limits, Places, Principal, Process, ProcessTable, Standing};
+use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX, details};
 use crate::libos::Slots;
+use crate::signals::SignalRooms;
 use crate::syscalls::system_v::{SystemV, messages, segments, semaphores};
 use crate::terminals::Terminals;
+use crate::threads::{usage_of_process, usage_of_thread};
 
 /// Answers what `/proc` asks.
 pub(crate) struct ProcessFiles {
@@ -25,6 +27,7 @@ pub(crate) struct ProcessFiles {
     processes: Arc<ProcessTable>,
     slots: Arc<Slots>,
     terminals: Arc<Terminals>,
+    signal_rooms: Arc<SignalRooms>,
     threads_max: u32,
     boot_id: Once<String>,
     system_v: Arc<SystemV>,
@@ -40,6 +43,7 @@ impl ProcessFiles {
         processes: Arc<ProcessTable>,
         slots: Arc<Slots>,
         terminals: Arc<Terminals>,
+        signal_rooms: Arc<SignalRooms>,
         threads_max: u32,
         system_v: Arc<SystemV>,
     ) -> Arc<Self> {
@@ -48,6 +52,7 @@ impl ProcessFiles {
             processes,
             slots,
             terminals,
+            signal_rooms,
             threads_max,
             boot_id: Once::new(),
             system_v,
@@ -168,43 +173,55 @@ impl ProcessFiles {
     }
 
     /// One letter, and in words: `R (running)`.
-    fn state(&self, process: &Process) -> &'static str {
+    fn state(&self, process: &Process, thread: u32) -> &'static str {
         if self.processes.is_zombie(process.pid) {
-            "Z (zombie)"
-        } else if process.threads().iter().all(|thread| thread.is_asleep()) {
-            "S (sleeping)"
-        } else {
-            "R (running)"
+            return "Z (zombie)";
+        }
+        if process.stop.is_set() {
+            return "T (stopped)";
+        }
+        match process.thread(thread) {
+            Some(thread) if thread.is_asleep() => "S (sleeping)",
+            Some(_) => "R (running)",
+            // The first thread has ended before the others.
+            None => "Z (zombie)",
         }
     }
 
-    fn statistics(&self, process: &Process) -> String {
+    fn statistics(&self, process: &Process, thread: u32) -> String {
         let (mapped, resident) = process.memory().sizes_bytes();
         let pid = process.pid;
-        let name = name(process);
-        let state = &self.state(process)[..1];
+        let name = name(process, thread);
+        let state = &self.state(process, thread)[..1];
         let parent = self.processes.parent(pid);
         let (group, session) = self.processes.group_and_session(pid).unwrap_or_default();
         let terminal = self.terminals.shown(session);
         let (terminal, foreground) = terminal.map_or((0, -1), |(number, foreground)| {
             (number.to_u64(), i64::from(foreground))
         });
-        let first = process.thread(pid);
-        let nice = first.map_or(0, |first| first.scheduling.lock().nice);
+        let this = process.thread(thread);
+        // Of the process as a whole the first thread tells.
+        let other = this.as_ref().filter(|_| thread != pid);
+        let this_usage = other.map(|this| usage_of_thread(self.machine, this));
+        let nice = this.map_or(0, |this| this.scheduling.lock().nice);
         let priority = 20 + i16::from(nice);
         let threads = process.thread_count();
         let resident_pages = resident / PAGE_BYTES;
         let began = ticks_of(process.began);
+        let used = this_usage.unwrap_or_else(|| usage_of_process(self.machine, process));
+        let (user, system) = (ticks_of(used.user()), ticks_of(used.system()));
+        let used = *process.children_usage.lock();
+        let (child_user, child_system) = (ticks_of(used.user()), ticks_of(used.system()));
         // Fields 4 to 24 and then zeros up to 52, as proc(5) numbers them.
         format!(
-            "{pid} ({name}) {state} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 0 0 0 0 {priority} {nice} \
+            "{thread} ({name}) {state} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 {user} {system} {child_user} {child_system} {priority} {nice} \
              {threads} 0 {began} {mapped} {resident_pages} {}{}\n",
             u64::MAX,
             " 0".repeat(27)
         )
     }
 
-    fn status(&self, process: &Process) -> String {
+    fn status(&self, process: &Process, thread: u32) -> String {
         let memory = process.memory();
         let (mapped, resident) = memory.sizes_bytes();
         let (peak_mapped, peak) = memory.peak_bytes();
@@ -212,12 +229,12 @@ impl ProcessFiles {
         let pid = process.pid;
         let mask = process.places().view.read().creation_mask.bits();
         format!(
-            "Name:\t{}\nUmask:\t{mask:04o}\nState:\t{}\nTgid:\t{pid}\nPid:\t{pid}\n\
+            "Name:\t{}\nUmask:\t{mask:04o}\nState:\t{}\nTgid:\t{pid}\nPid:\t{thread}\n\
              PPid:\t{}\n{}VmPeak:\t{} kB\nVmSize:\t{} kB\nVmLck:\t{locked} kB\nVmHWM:\t{} kB\nVmRSS:\t{} kB\n\
              VmData:\t{} kB\nVmSwap:\t0 kB\n\
-             Threads:\t{}\n",
-            name(process),
-            self.state(process),
+             Threads:\t{}\n{}",
+            name(process, thread),
+            self.state(process, thread),
             self.processes.parent(pid),
             owners(process),
             peak_mapped / 1024,
@@ -225,7 +242,31 @@ impl ProcessFiles {
             peak / 1024,
             resident / 1024,
             memory.data_bytes() / 1024,
-            process.thread_count()
+            process.thread_count(),
+            self.signals(process, thread)
+        )
+    }
+
+    /// The lines of `status` about signals.
+    fn signals(&self, process: &Process, thread: u32) -> String {
+        let user = process.standing().user.real;
+        let limit = process.limits.lock().soft(Limits::PENDING_SIGNALS);
+        let this = process.thread(thread);
+        let (own, blocked) = this.map_or_else(Default::default, |this| {
+            let signals = this.signals.lock();
+            (signals.pending.present(), signals.mask)
+        });
+        let signals = process.signals.lock();
+        let (ignored, caught) = signals.ignored_and_caught();
+        format!(
+            "SigQ:\t{}/{limit}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\n\
+             SigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
+            self.signal_rooms.count(user),
+            own.bits(),
+            signals.pending.present().bits(),
+            blocked.bits(),
+            ignored.bits(),
+            caught.bits()
         )
     }
 
@@ -350,12 +391,18 @@ impl Source for ProcessFiles {
         process.map(|process| process.pid)
     }
 
-    fn process_text(&self, process: u32, text: ProcessText) -> Result<Vec<u8>, Errno> {
+    fn process_text(
+        &self,
+        process: u32,
+        thread: Option<u32>,
+        text: ProcessText,
+    ) -> Result<Vec<u8>, Errno> {
         let process = self.process(process)?;
+        let thread = thread.unwrap_or(process.pid);
         Ok(match text {
             ProcessText::CommandLine => zero_terminated(&process.program().arguments),
             ProcessText::Environment => zero_terminated(&process.program().environment),
-            ProcessText::Name => format!("{}\n", name(&process)).into_bytes(),
+            ProcessText::Name => format!("{}\n", name(&process, thread)).into_bytes(),
             ProcessText::Maps => process.memory().listing(),
             ProcessText::Mounts => Self::mounts(&process).into_bytes(),
             ProcessText::Groups => b"0::/\n".to_vec(),
@@ -368,30 +415,37 @@ impl Source for ProcessFiles {
             }
             ProcessText::MapSizes => process.memory().sized_listing(),
             ProcessText::Waiting => b"0".to_vec(),
-            ProcessText::Statistics => self.statistics(&process).into_bytes(),
+            ProcessText::Statistics => self.statistics(&process, thread).into_bytes(),
             ProcessText::Memory => {
                 let (mapped, resident) = process.memory().sizes_bytes();
                 let (mapped, resident) = (mapped / PAGE_BYTES, resident / PAGE_BYTES);
                 format!("{mapped} {resident} 0 0 0 {mapped} 0\n").into_bytes()
             }
-            ProcessText::Status => self.status(&process).into_bytes(),
+            ProcessText::Status => self.status(&process, thread).into_bytes(),
         })
     }
 
-    fn set_process_text(&self, process: u32, text: ProcessText, new: &[u8]) -> Result<(), Errno> {
+    fn set_process_text(
+        &self,
+        process: u32,
+        thread: Option<u32>,
+        text: ProcessText,
+        new: &[u8],
+    ) -> Result<(), Errno> {
         let process = self.process(process)?;
+        let thread = thread.unwrap_or(process.pid);
         match text {
             ProcessText::Name => {
                 if self.current_process() != process.pid {
                     return Err(Errno::EINVAL);
                 }
-                let first = process.thread(process.pid).ok_or(Errno::ESRCH)?;
+                let this = process.thread(thread).ok_or(Errno::ESRCH)?;
                 let new = new.strip_suffix(b"\n").unwrap_or(new);
                 let mut name = [0; 16];
                 for (byte, new) in name.iter_mut().zip(new.iter().take(15)) {
                     *byte = *new;
                 }
-                *first.name.lock() = name;
+                *this.name.lock() = name;
             }
             ProcessText::ScoreAdjustment => {
                 let new = new.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -412,7 +466,11 @@ impl Source for ProcessFiles {
     fn process_place(&self, process: u32, place: ProcessPlace) -> Result<Location, Errno> {
         let process = self.process(process)?;
         match place {
-            ProcessPlace::Executable => Ok(process.program().executable.clone()),
+            ProcessPlace::Executable => {
+                let program = process.program();
+                let executable = program.executable.as_ref().ok_or(Errno::ENOENT)?;
+                Ok(executable.location().clone())
+            }
             ProcessPlace::WorkingDirectory => {
                 Ok(process.places().view.read().working_directory.clone())
             }
@@ -456,13 +514,14 @@ impl Source for ProcessFiles {
         let mut flags = file.flags();
         flags.set(vfs::OpenFlags::CLOSE_ON_EXEC, is_closed_on_exec);
         let place = file.location();
-        let text = format!(
+        let mut text = format!(
             "pos:\t{}\nflags:\t0{:o}\nmnt_id:\t{}\nino:\t{}\n",
             file.offset(),
             flags.bits(),
             place.mount().id(),
             file.metadata()?.inode
         );
+        text.push_str(&details(&file));
         Ok(text.into_bytes())
     }
 
@@ -552,10 +611,10 @@ fn owners(process: &Process) -> String {
     text
 }
 
-/// The name of the first thread, or of the process once that has ended.
-fn name(process: &Process) -> String {
+/// The name of a thread; nothing once that has ended.
+fn name(process: &Process, thread: u32) -> String {
     let name = process
-        .thread(process.pid)
+        .thread(thread)
         .map(|thread| *thread.name.lock())
         .unwrap_or_default();
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();

@@ -39,11 +39,13 @@ impl Limits {
     pub(crate) const DESCRIPTORS: u32 = 7;
     pub(crate) const LOCKED_MEMORY: u32 = 8;
     pub(crate) const ADDRESS_SPACE: u32 = 9;
+    pub(crate) const PENDING_SIGNALS: u32 = 11;
+    pub(crate) const MESSAGE_QUEUES: u32 = 12;
     pub(crate) const NICE: u32 = 13;
     pub(crate) const REAL_TIME_PRIORITY: u32 = 14;
     /// Those that a program may lower with the effect that Linux gives them, and that of core
     /// files, of which there are none.
-    pub(crate) const HELD: [u32; 10] = [
+    pub(crate) const HELD: [u32; 12] = [
         Self::CPU,
         Self::FILE_SIZE,
         Self::DATA,
@@ -52,6 +54,8 @@ impl Limits {
         Self::DESCRIPTORS,
         Self::LOCKED_MEMORY,
         Self::ADDRESS_SPACE,
+        Self::PENDING_SIGNALS,
+        Self::MESSAGE_QUEUES,
         Self::NICE,
         Self::REAL_TIME_PRIORITY,
     ];

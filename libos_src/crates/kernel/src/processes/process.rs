@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use locks::{Mutex, RwLock};
-use vfs::{Location, Watchers};
+use vfs::{Unwritten, Watchers};
 
 use super::{EndStatus, Limits, Places, Principal, Standing, Stop, Survivors};
 use crate::memory::AddressSpace;
 use crate::signals::{ProcessSignals, Signal, SignalInfo, SignalSet};
-use crate::threads::Thread;
+use crate::threads::{Thread, Usage};
 use crate::timers::{IntervalTimers, PosixTimers, ProcessorLimit};
 
 /// A process: memory, files, signals and threads.
@@ -30,7 +30,7 @@ pub(crate) struct Process {
     /// Whether job control has stopped it.
     pub(crate) stop: Stop,
     /// Processor time of its threads that have ended.
-    pub(crate) ended_threads_time: Mutex<Duration>,
+    pub(crate) ended_threads_usage: Mutex<Usage>,
     /// Its limits.
     pub(crate) limits: Mutex<Limits>,
     /// Whose it is, as far as its threads have no identity of their own.
@@ -44,7 +44,7 @@ pub(crate) struct Process {
     /// When it began, on the monotonic clock.
     pub(crate) began: Duration,
     /// The times of the children that it has waited for.
-    pub(crate) children_time: Mutex<Duration>,
+    pub(crate) children_usage: Mutex<Usage>,
     /// The most memory that one of them, or of those that they have waited for, had in the end.
     pub(crate) children_resident: AtomicU64,
     /// The memory that it had in the end.
@@ -66,8 +66,8 @@ pub(crate) struct Process {
 
 /// What a process runs, as `/proc` tells it.
 pub(crate) struct ProgramRecord {
-    /// The file (`/proc/self/exe`).
-    pub(crate) executable: Location,
+    /// The file (`/proc/self/exe`), while it runs.
+    pub(crate) executable: Option<Unwritten>,
     /// The arguments.
     pub(crate) arguments: Vec<Vec<u8>>,
     /// The environment.
@@ -114,14 +114,14 @@ impl Process {
             processor_limit: ProcessorLimit::default(),
             timers: PosixTimers::default(),
             stop: Stop::default(),
-            ended_threads_time: Mutex::default(),
+            ended_threads_usage: Mutex::default(),
             limits: Mutex::new(new.limits),
             standing: Mutex::new(new.standing),
             score_adjustment: AtomicI32::new(0),
             survivors: Survivors::default(),
             waiting_for_children: Mutex::default(),
             began: new.began,
-            children_time: Mutex::default(),
+            children_usage: Mutex::default(),
             children_resident: AtomicU64::new(0),
             resident_at_end: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
@@ -175,6 +175,17 @@ impl Process {
     /// Its program.
     pub(crate) fn program(&self) -> Arc<ProgramRecord> {
         self.program.read().clone()
+    }
+
+    /// It has ended: its program may be written to.
+    pub(crate) fn leave_program(&self) {
+        let none = ProgramRecord {
+            executable: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        };
+        let left = core::mem::replace(&mut *self.program.write(), Arc::new(none));
+        drop(left);
     }
 
     /// It runs another program from now on; returns the memory of the old one.

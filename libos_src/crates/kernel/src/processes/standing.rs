@@ -5,7 +5,7 @@
 use core::sync::atomic::Ordering;
 
 use hal::Errno;
-use vfs::{Capabilities, Credentials};
+use vfs::{Capabilities, Credentials, FileCapabilities};
 
 use super::Process;
 
@@ -156,13 +156,22 @@ impl Principal {
     }
 
     /// It runs another program, whose file belongs to `user` and `group` as far as these are given:
-    /// those of its set-id bits. Returns whether the program must not trust its environment.
-    pub(crate) fn start_program(&mut self, user: Option<u32>, group: Option<u32>) -> bool {
+    /// those of its set-id bits; `of_file` is what the file says that it may do. Returns whether the
+    /// program must not trust its environment.
+    ///
+    /// # Errors
+    /// `EPERM` if it would not get all that its file gives it at once.
+    pub(crate) fn start_program(
+        &mut self,
+        user: Option<u32>,
+        group: Option<u32>,
+        of_file: Option<FileCapabilities>,
+    ) -> Result<bool, Errno> {
         let before = self.standing;
-        let (user, group) = if before.gains_nothing {
-            (None, None)
+        let (user, group, of_file) = if before.gains_nothing {
+            (None, None, None)
         } else {
-            (user, group)
+            (user, group, of_file)
         };
         let of_program = |ids: Ids, id: Option<u32>| {
             let effective = id.unwrap_or(ids.effective);
@@ -179,17 +188,32 @@ impl Principal {
             || before.group.effective != standing.group.effective;
         standing.secure_bits &= !SECURE_KEEP_CAPABILITIES;
         let sets = &mut standing.capabilities;
-        if gains_ids {
+        if gains_ids || of_file.is_some() {
             sets.ambient = Capabilities::empty();
         }
         let is_root = standing.secure_bits & SECURE_NO_ROOT == 0;
         let ids = standing.user;
-        (sets.permitted, sets.effective) = if is_root && (ids.real == 0 || ids.effective == 0) {
+        // What a file says counts for root only if it is root by its set-user-id bit.
+        let heeds_file = of_file.is_some() && ids.real != 0;
+        let is_root = is_root && !heeds_file && (ids.real == 0 || ids.effective == 0);
+        (sets.permitted, sets.effective) = if is_root {
             let all = sets.inheritable | sets.bounding;
             let now = if ids.effective == 0 {
                 all
             } else {
                 sets.ambient
+            };
+            (all, now)
+        } else if let Some(file) = of_file {
+            let given = file.permitted & sets.bounding;
+            let all = sets.inheritable & file.inheritable | given;
+            if file.is_effective && !all.contains(file.permitted) {
+                return Err(Errno::EPERM);
+            }
+            let now = if file.is_effective {
+                all
+            } else {
+                Capabilities::empty()
             };
             (all, now)
         } else {
@@ -201,7 +225,7 @@ impl Principal {
         self.credentials.capabilities = self.standing.capabilities.effective;
         let is_other =
             ids.real != ids.effective || self.standing.group.real != self.standing.group.effective;
-        (gains_ids && is_other) || gains
+        Ok((gains_ids && is_other) || gains)
     }
 }
 
@@ -424,11 +448,42 @@ mod tests {
         let mut who = root();
         who.set_user(who.standing.user.set(7, true).expect("it may"));
 
-        assert!(who.start_program(Some(0), None));
+        assert_eq!(who.start_program(Some(0), None, None), Ok(true));
 
         assert_eq!(who.credentials.user, 0);
         assert!(who.can(Capabilities::CHANGE_OWNER));
         assert_eq!(who.standing.user.real, 7);
+    }
+
+    #[test]
+    fn a_program_has_what_its_file_gives_as_far_as_is_allowed() {
+        let mut who = root();
+        who.set_user(who.standing.user.set(7, true).expect("it may"));
+        let file = FileCapabilities {
+            permitted: Capabilities::KILL,
+            inheritable: Capabilities::empty(),
+            is_effective: true,
+        };
+
+        assert_eq!(who.start_program(None, None, Some(file)), Ok(true));
+
+        assert_eq!(who.standing.capabilities.effective, Capabilities::KILL);
+        assert_eq!(who.standing.capabilities.permitted, Capabilities::KILL);
+        // A file that does not say at once lets the program ask.
+        let asks = FileCapabilities {
+            is_effective: false,
+            ..file
+        };
+        assert_eq!(who.start_program(None, None, Some(asks)), Ok(true));
+        assert_eq!(who.standing.capabilities.permitted, Capabilities::KILL);
+        assert_eq!(who.credentials.capabilities, Capabilities::empty());
+        // What nobody may have here no file gives.
+        who.standing.capabilities.bounding = Capabilities::empty();
+        let refused = who.start_program(None, None, Some(file));
+        assert_eq!(refused, Err(Errno::EPERM));
+        let without = who.start_program(None, None, None);
+        assert_eq!(without, Ok(false));
+        assert_eq!(who.standing.capabilities.permitted, Capabilities::empty());
     }
 
     #[test]
@@ -437,7 +492,7 @@ mod tests {
         who.set_user(who.standing.user.set(7, true).expect("it may"));
         who.standing.gains_nothing = true;
 
-        assert!(!who.start_program(Some(0), Some(0)));
+        assert_eq!(who.start_program(Some(0), Some(0), None), Ok(false));
 
         assert_eq!(who.standing.user.effective, 7);
         assert_eq!(who.credentials.capabilities, Capabilities::empty());

@@ -3,7 +3,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use hal::Errno;
 use locks::Mutex;
@@ -11,6 +10,7 @@ use locks::Mutex;
 use super::wait::Change;
 use super::{EndStatus, Process};
 use crate::signals::Signal;
+use crate::threads::Usage;
 
 /// The id of the first process, which ends the enclave when it ends.
 pub(crate) const FIRST_PID: u32 = 1;
@@ -41,7 +41,7 @@ pub(super) struct Member {
     /// What its parent has not been told yet.
     pub(super) change: Option<Change>,
     /// What it has used of processors, once it has ended.
-    pub(super) time: Duration,
+    pub(super) used: Usage,
     /// What its parent gets when it ends.
     exit_signal: Option<Signal>,
     /// What it gets when its parent ends (`PR_SET_PDEATHSIG`).
@@ -55,7 +55,7 @@ pub(super) struct Member {
 /// Whom a signal goes to (kill(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// One process.
+    /// One process, by its own id or that of a thread.
     Process(u32),
     /// All of a process group.
     Group(u32),
@@ -168,7 +168,7 @@ impl ProcessTable {
             group,
             session,
             change: None,
-            time: Duration::ZERO,
+            used: Usage::default(),
             exit_signal,
             death_signal: None,
             adopts: false,
@@ -317,6 +317,11 @@ impl ProcessTable {
     /// The live processes that a signal of `caller` goes to. `ESRCH` when there is none.
     pub(crate) fn targets(&self, caller: u32, target: Target) -> Result<Vec<Arc<Process>>, Errno> {
         let members = self.0.lock();
+        // A thread stands for its process.
+        let target = match target {
+            Target::Process(id) => Target::Process(*members.by_tid.get(&id).unwrap_or(&id)),
+            target => target,
+        };
         let is_meant = |pid: u32, member: &Member| match target {
             Target::Process(wanted) => pid == wanted,
             Target::Group(group) => member.group == group,
@@ -405,8 +410,8 @@ impl ProcessTable {
             .map(|member| member.process.clone())
     }
 
-    /// A process has ended, having used `time`: its parent may wait for it, its children get another parent.
-    pub(crate) fn end(&self, process: &Process, status: EndStatus, time: Duration) -> Ended {
+    /// A process has ended, having used `used`: its parent may wait for it, its children get another parent.
+    pub(crate) fn end(&self, process: &Process, status: EndStatus, used: Usage) -> Ended {
         let mut members = self.0.lock();
         let mut ended = Ended {
             parent: None,
@@ -420,7 +425,7 @@ impl ProcessTable {
             return ended;
         };
         member.change = Some(Change::Ended(status));
-        member.time = time;
+        member.used = used;
         let (parent, exit_signal) = (member.parent, member.exit_signal);
         let (group, session) = (member.group, member.session);
         let orphans = core::mem::take(&mut member.children);

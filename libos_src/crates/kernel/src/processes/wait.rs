@@ -1,13 +1,13 @@
 //! Waiting for children.
 
 use core::sync::atomic::Ordering;
-use core::time::Duration;
 
 use hal::Errno;
 
 use super::table::{Member, Members};
 use super::{EndStatus, Process, ProcessTable};
 use crate::signals::Signal;
+use crate::threads::Usage;
 
 /// What may happen to a process that its parent can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) struct Waited {
     /// What happened to it.
     pub(crate) change: Change,
     /// What it and its children have used of processors, if it has ended.
-    pub(crate) time: Duration,
+    pub(crate) used: Usage,
     /// The most memory that one of these had in the end.
     pub(crate) resident_bytes: u64,
 }
@@ -103,11 +103,11 @@ impl ProcessTable {
             }
             exists = true;
             if let Some(change) = child.change.filter(|&change| wait.wants(change)) {
-                found = Some((child.process.clone(), change, time_of(child)));
+                found = Some((child.process.clone(), change, usage_of(child)));
                 break;
             }
         }
-        let Some((child, change, time)) = found else {
+        let Some((child, change, used)) = found else {
             return if exists { Ok(None) } else { Err(Errno::ECHILD) };
         };
         let pid = child.pid;
@@ -118,7 +118,7 @@ impl ProcessTable {
         }
         drop(members);
         if is_forgotten {
-            *parent.children_time.lock() += time;
+            *parent.children_usage.lock() += used;
             let most = &parent.children_resident;
             most.fetch_max(resident_bytes, Ordering::Relaxed);
         }
@@ -126,7 +126,7 @@ impl ProcessTable {
             pid,
             user: child.standing().user.real,
             change,
-            time,
+            used,
             resident_bytes,
         }))
     }
@@ -137,8 +137,8 @@ fn resident_bytes_of(child: &Process) -> u64 {
     own.max(child.children_resident.load(Ordering::Relaxed))
 }
 
-fn time_of(child: &Member) -> Duration {
-    child.time + *child.process.children_time.lock()
+fn usage_of(child: &Member) -> Usage {
+    child.used + *child.process.children_usage.lock()
 }
 
 /// Whether the process is forgotten. The caller has it, so that it is not dropped under the lock.

@@ -6,7 +6,9 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{Access, FileType, Follow, Location, Mode, MountFlags, Viewpoint};
+use vfs::{
+    Access, FileCapabilities, FileType, Follow, Location, Mode, MountFlags, Unwritten, Viewpoint,
+};
 
 use super::image::{BadImage, Image, Segment, Source};
 use super::invocation::{Binary, Invocation};
@@ -16,7 +18,7 @@ use crate::memory::{
 
 /// A file that may be run: a regular file with execute permission.
 pub(crate) struct Executable {
-    location: Location,
+    running: Unwritten,
     path: Arc<[u8]>,
     len_bytes: u64,
 }
@@ -72,16 +74,16 @@ impl Executable {
         Ok(Self {
             path: viewpoint.path_of(&location).into(),
             len_bytes: metadata.size_bytes,
-            location,
+            running: location.keep_unwritten().map_err(failed)?,
         })
     }
 
     /// Whose rights a program of it has (`S_ISUID`, `S_ISGID`), where that is not the caller's.
     pub(crate) fn set_ids(&self) -> Result<[Option<u32>; 2], Errno> {
-        if (self.location.mount().flags()).contains(MountFlags::NO_SET_USER) {
+        if (self.location().mount().flags()).contains(MountFlags::NO_SET_USER) {
             return Ok([None; 2]);
         }
-        let metadata = self.location.metadata()?;
+        let metadata = self.location().metadata()?;
         let mode = metadata.mode;
         let user = mode.contains(Mode::SET_USER).then_some(metadata.user);
         // Without group execution the bit means something else.
@@ -89,9 +91,22 @@ impl Executable {
         Ok([user, group.then_some(metadata.group)])
     }
 
+    /// What a program of it may do because it says so.
+    pub(crate) fn capabilities(&self) -> Result<Option<FileCapabilities>, Errno> {
+        if (self.location().mount().flags()).contains(MountFlags::NO_SET_USER) {
+            return Ok(None);
+        }
+        self.location().capabilities()
+    }
+
     /// Where it is.
-    pub(crate) const fn location(&self) -> &Location {
-        &self.location
+    pub(crate) fn location(&self) -> &Location {
+        self.running.location()
+    }
+
+    /// The file, which nobody writes to while it runs.
+    pub(crate) const fn running(&self) -> &Unwritten {
+        &self.running
     }
 
     /// Why it cannot be run.
@@ -138,7 +153,7 @@ impl Source for Executable {
         let mut done = 0;
         while done < buffer.len() {
             match self
-                .location
+                .location()
                 .inode()
                 .read_at(offset + done as u64, &mut buffer[done..])?
             {
@@ -271,7 +286,7 @@ fn map_segment(
             segment.prot
         },
         backing: Backing::File(FileBacking {
-            inode: file.location.inode().clone(),
+            inode: file.location().inode().clone(),
             path: file.path.clone(),
             offset: segment.file_offset - segment.file_offset % PAGE_SIZE,
             is_untouched: true,

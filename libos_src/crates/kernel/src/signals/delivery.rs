@@ -9,7 +9,7 @@ use vfs::Readiness;
 
 use super::exception::{absent_page, access_of, signal_of};
 use super::frame::{self, FramePlan};
-use super::{Action, DefaultAction, Signal, SignalInfo, SignalSet};
+use super::{Action, DefaultAction, Room, Signal, SignalInfo, SignalSet};
 use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::memory::PageFault;
@@ -86,7 +86,9 @@ impl Libos {
                 restart(regs, call);
             }
             thread.keep_deadline(None);
-            if !self.enter_handler(task, regs, signal, &info, &action, None) {
+            if !self.enter_handler(task, regs, signal, &info, &action, None)
+                && (signal == Signal::SEGV || !self.enter_fault_handler(task, regs))
+            {
                 return self.killed_by(task, Signal::SEGV, "the stack cannot hold a signal frame");
             }
         }
@@ -208,6 +210,17 @@ impl Libos {
         true
     }
 
+    /// A handler could not be entered: the one for `SIGSEGV` is, if there is one and it can be.
+    fn enter_fault_handler(&self, task: &Task, regs: &mut UserRegs) -> bool {
+        let signal = Signal::SEGV;
+        let action = task.process.signals.lock().take_action(signal);
+        let is_blocked = task.thread.signals.lock().mask.contains(signal);
+        let info = SignalInfo::from_kernel(signal);
+        action.has_handler()
+            && !is_blocked
+            && self.enter_handler(task, regs, signal, &info, &action, None)
+    }
+
     fn default_action(&self, task: &Task, signal: Signal) -> Then {
         match signal.default_action() {
             DefaultAction::Ignore => Then::Return,
@@ -233,14 +246,25 @@ impl Libos {
         signal: Signal,
         info: SignalInfo,
     ) -> Result<(), hal::Errno> {
+        self.send_to_thread_in(None, process, thread, signal, info)
+    }
+
+    /// The same, with room that is there already.
+    pub(crate) fn send_to_thread_in(
+        &self,
+        room: Option<Room>,
+        process: &Process,
+        thread: &Arc<Thread>,
+        signal: Signal,
+        info: SignalInfo,
+    ) -> Result<(), hal::Errno> {
         self.before_sending(process, signal);
         let is_kept = thread.signals.lock().keeps(signal);
         if process.signals.lock().action(signal).ignores(signal) && !is_kept {
             return Ok(());
         }
-        if !thread.signals.lock().pending.add(signal, info) {
-            return Err(hal::Errno::EAGAIN);
-        }
+        let room = room.map_or_else(|| self.room_for(process, signal, &info), Ok)?;
+        thread.signals.lock().pending.add(signal, info, room);
         self.interrupt(thread);
         self.signal_watchers.notify(Readiness::READABLE);
         Ok(())
@@ -272,6 +296,17 @@ impl Libos {
         signal: Signal,
         info: SignalInfo,
     ) -> Result<(), hal::Errno> {
+        self.send_to_process_in(None, process, signal, info)
+    }
+
+    /// The same, with room that is there already.
+    pub(crate) fn send_to_process_in(
+        &self,
+        room: Option<Room>,
+        process: &Process,
+        signal: Signal,
+        info: SignalInfo,
+    ) -> Result<(), hal::Errno> {
         self.before_sending(process, signal);
         let threads = process.threads();
         let takes = |thread: &Arc<Thread>| !thread.signals.lock().mask.contains(signal);
@@ -279,13 +314,12 @@ impl Libos {
         let is_kept = threads
             .iter()
             .all(|thread| thread.signals.lock().keeps(signal));
-        let mut signals = process.signals.lock();
-        if signals.action(signal).ignores(signal) && !is_kept {
+        if process.signals.lock().action(signal).ignores(signal) && !is_kept {
             return Ok(());
         }
-        if !signals.pending.add(signal, info) {
-            return Err(hal::Errno::EAGAIN);
-        }
+        let room = room.map_or_else(|| self.room_for(process, signal, &info), Ok)?;
+        let mut signals = process.signals.lock();
+        signals.pending.add(signal, info, room);
         drop(signals);
         for thread in threads {
             if takes(&thread) {
@@ -389,6 +423,11 @@ impl ProcessSignals {
         self.actions = Arc::new(Mutex::new(actions));
     }
 
+    /// What tells the actions of processes apart that do not share them.
+    pub(crate) fn actions_address(&self) -> usize {
+        Arc::as_ptr(&self.actions).addr()
+    }
+
     /// Whether only the ends of children are of interest (`SA_NOCLDSTOP`).
     pub(crate) fn ignores_stops_of_children(&self) -> bool {
         self.actions.lock().get(Signal::CHLD).ignores_stops()
@@ -398,6 +437,21 @@ impl ProcessSignals {
     pub(crate) fn forgets_children(&self) -> bool {
         let action = self.actions.lock().get(Signal::CHLD);
         action.handler == Action::IGNORE || action.forgets_children()
+    }
+
+    /// The signals that are ignored because the program says so, and those with a handler.
+    pub(crate) fn ignored_and_caught(&self) -> (SignalSet, SignalSet) {
+        let actions = self.actions.lock();
+        let mut sets = (SignalSet::default(), SignalSet::default());
+        for signal in (1..=Signal::MAX.into()).filter_map(|number| Signal::new(number).ok()) {
+            let action = actions.get(signal);
+            if action.has_handler() {
+                sets.1 = sets.1.with(signal);
+            } else if action.handler == Action::IGNORE {
+                sets.0 = sets.0.with(signal);
+            }
+        }
+        sets
     }
 
     /// What is to be done with a signal.
@@ -418,7 +472,9 @@ impl ProcessSignals {
         let mut actions = self.actions.lock();
         let action = actions.get(signal);
         if action.has_handler() && action.is_one_shot() {
-            actions.replace(signal, Action::default());
+            // The flags and the mask stay.
+            let handler = Action::DEFAULT;
+            actions.replace(signal, Action { handler, ..action });
         }
         action
     }

@@ -26,6 +26,8 @@ const SI_USER: i32 = 0;
 const SI_KERNEL: i32 = 0x80;
 /// Sent by a timer of `timer_create`.
 const SI_TIMER: i32 = -2;
+/// Sent by a message queue.
+const SI_MESGQ: i32 = -3;
 /// Sent by `tkill` or `tgkill`.
 const SI_TKILL: i32 = -6;
 
@@ -74,6 +76,18 @@ impl SignalInfo {
         info
     }
 
+    /// A message came to a queue: from whom, and what the process wants to be told.
+    pub(crate) const fn from_message_queue(
+        signal: Signal,
+        pid: u32,
+        user: u32,
+        value: u64,
+    ) -> Self {
+        let mut info = Self::new(signal, SI_MESGQ, pid as u64 | (user as u64) << 32);
+        info.fields[1] = value;
+        info
+    }
+
     /// The id and overruns of the timer that it is about, if one sent it.
     pub(crate) const fn timer(&self) -> Option<(u32, u32)> {
         if self.code == SI_TIMER {
@@ -117,6 +131,11 @@ impl SignalInfo {
     /// Whether it says that the kernel sent it, or `tkill`, which others must not say.
     pub(crate) const fn is_from_kernel(&self) -> bool {
         self.code >= 0 || self.code == SI_TKILL
+    }
+
+    /// Whether it says more than that somebody sent it by `kill`.
+    pub(super) const fn is_queued(&self) -> bool {
+        self.code != SI_USER && self.code != SI_KERNEL
     }
 
     /// Why it was sent: positive by the kernel, negative or zero by a process.

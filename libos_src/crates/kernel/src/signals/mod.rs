@@ -8,6 +8,7 @@ mod frame;
 mod info;
 mod outbox;
 mod pending;
+mod room;
 mod set;
 mod signal;
 
@@ -18,5 +19,6 @@ pub(crate) use frame::{frame_size_max, initial_state, restore};
 pub(crate) use info::SignalInfo;
 pub(crate) use outbox::{Outbox, Recipient};
 pub(crate) use pending::Pending;
+pub(crate) use room::{Counted, Room, SignalRooms};
 pub(crate) use set::SignalSet;
 pub(crate) use signal::{DefaultAction, Signal};

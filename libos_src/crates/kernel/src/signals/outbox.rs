@@ -5,10 +5,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use locks::Mutex;
 
-use super::pending::QUEUE_MAX;
 use super::{Signal, SignalInfo};
 use crate::Libos;
 use crate::processes::{Ids, Process, Target};
+
+/// More real-time signals for one recipient are dropped.
+const QUEUE_MAX: usize = 1024;
 
 /// Signals that files raise: what is typed on a terminal, input for who asked for `SIGIO`. Files know
 /// no processes, so the kernel sends them, before the thread that caused them waits or goes on with

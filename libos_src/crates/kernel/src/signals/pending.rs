@@ -2,66 +2,76 @@
 
 use alloc::collections::VecDeque;
 
-use super::{Signal, SignalInfo, SignalSet};
+use super::{Room, Signal, SignalInfo, SignalSet};
 
 /// Signals that were sent to a thread or process and not yet taken.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     present: SignalSet,
-    queue: VecDeque<(Signal, SignalInfo)>,
+    queue: VecDeque<Queued>,
 }
 
-/// More real-time signals than this are dropped, as `RLIMIT_SIGPENDING` does.
-pub(super) const QUEUE_MAX: usize = 1024;
+/// A signal that waits.
+#[derive(Debug)]
+struct Queued {
+    signal: Signal,
+    info: SignalInfo,
+    /// What it takes of what its user may have, for as long as it waits.
+    _room: Room,
+}
 
 impl Pending {
-    /// Adds a signal; whether it was. A standard signal is pending once, real-time ones queue.
-    pub(crate) fn add(&mut self, signal: Signal, info: SignalInfo) -> bool {
-        if self.present.contains(signal) && !signal.is_real_time() {
-            return true;
+    /// Adds a signal. A standard signal is pending once, real-time ones queue while there is room;
+    /// without it they are pending once, too, and nothing is known of them.
+    pub(crate) fn add(&mut self, signal: Signal, info: SignalInfo, room: Room) {
+        let queues = signal.is_real_time() && !matches!(room, Room::Missing);
+        if self.present.contains(signal) && !queues {
+            return;
         }
-        if self.queue.len() >= QUEUE_MAX {
-            return false;
-        }
+        let info = if let Room::Missing = room {
+            SignalInfo::from_kill(signal, 0, 0)
+        } else {
+            info
+        };
         self.present = self.present.with(signal);
-        self.queue.push_back((signal, info));
-        true
+        self.queue.push_back(Queued {
+            signal,
+            info,
+            _room: room,
+        });
     }
 
     /// Takes the first signal of the lowest number that is not in `blocked`.
     pub(crate) fn take(&mut self, blocked: SignalSet) -> Option<(Signal, SignalInfo)> {
-        let ready = |(signal, _): &&(Signal, SignalInfo)| !blocked.contains(*signal);
+        let ready = |queued: &&Queued| !blocked.contains(queued.signal);
         let signal = self
             .queue
             .iter()
             .filter(ready)
-            .map(|(signal, _)| *signal)
+            .map(|queued| queued.signal)
             .min()?;
-        let at = self
-            .queue
-            .iter()
-            .position(|(queued, _)| *queued == signal)?;
-        let taken = self.queue.remove(at)?;
-        if !self.queue.iter().any(|(queued, _)| *queued == signal) {
+        let is_it = |queued: &Queued| queued.signal == signal;
+        let taken = self.queue.remove(self.queue.iter().position(is_it)?)?;
+        if !self.queue.iter().any(is_it) {
             self.present = self.present.without(signal);
         }
-        Some(taken)
+        Some((signal, taken.info))
     }
 
     /// Counts `more` overruns on a signal of the timer `id` that still waits, if there is one.
     pub(crate) fn add_overruns(&mut self, id: u32, more: u32, max: u32) -> bool {
-        let is_of_timer = |info: &SignalInfo| info.timer().is_some_and(|(timer, _)| timer == id);
-        let waiting = self.queue.iter_mut().find(|(_, info)| is_of_timer(info));
-        let Some((_, info)) = waiting else {
+        let is_of_timer =
+            |queued: &&mut Queued| queued.info.timer().is_some_and(|(timer, _)| timer == id);
+        let Some(queued) = self.queue.iter_mut().find(is_of_timer) else {
             return false;
         };
-        info.add_overruns(more, max);
+        queued.info.add_overruns(more, max);
         true
     }
 
     /// Drops all of one signal: its action became to ignore it.
     pub(crate) fn forget(&mut self, signal: Signal) {
-        self.queue.retain(|(queued, _)| *queued != signal);
+        self.queue.retain(|queued| queued.signal != signal);
         self.present = self.present.without(signal);
     }
 
@@ -78,7 +88,25 @@ mod tests {
     use super::*;
 
     fn add(pending: &mut Pending, signal: Signal) {
-        pending.add(signal, SignalInfo::from_kernel(signal));
+        pending.add(signal, SignalInfo::from_kernel(signal), Room::Free);
+    }
+
+    #[test]
+    fn a_real_time_signal_without_room_is_pending_once_and_says_nothing() {
+        let real_time = Signal::new(40).expect("it exists");
+        let mut pending = Pending::default();
+        for _ in 0..2 {
+            pending.add(
+                real_time,
+                SignalInfo::from_kill(real_time, 7, 8),
+                Room::Missing,
+            );
+        }
+
+        let blocked = SignalSet::default();
+        let taken = pending.take(blocked).map(|(_, info)| info);
+        assert_eq!(taken, Some(SignalInfo::from_kill(real_time, 0, 0)));
+        assert_eq!(pending.take(blocked), None);
     }
 
     #[test]

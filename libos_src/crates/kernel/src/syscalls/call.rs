@@ -14,7 +14,7 @@ use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
 use crate::processes::{Process, Vfork};
 use crate::signals::{Interrupted, StartsAgain};
-use crate::threads::{Deadline, Resume, Thread};
+use crate::threads::{Deadline, Resume, Sample, Thread};
 use crate::tracing::Traced;
 
 /// A system call that is being served: who asks, and with what registers.
@@ -72,11 +72,18 @@ impl Call<'_> {
             ..
         } = *self.regs;
         let arguments = [rdi, rsi, rdx, r10, r8, r9];
+        let number_of_thread = self.thread.number();
+        let machine = self.libos.machine;
+        let sample = (self.thread.counts_call()).then(|| Sample::begin(machine, number_of_thread));
         let traced = Traced::begin(&self, number, arguments);
         let outcome = self
             .check_room(number)
             .and_then(|()| table::dispatch(&mut self, number, arguments));
         self.libos.send_raised_signals();
+        if let Some(sample) = sample {
+            let (time, now) = sample.end(machine, number_of_thread);
+            self.thread.processor_time.lock().count_call(time, now);
+        }
         let mut interrupted = None;
         self.regs.rax = match outcome {
             Ok(value) => value,

@@ -457,6 +457,8 @@ fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> 
     *thread.scheduling.lock() = call.thread.scheduling.lock().of_child();
     *thread.timer_slack.lock() = call.thread.timer_slack.lock().of_child();
     *thread.affinity.lock() = call.thread.affinity.lock().clone();
+    let personality = call.thread.personality.load(Ordering::Relaxed);
+    thread.personality.store(personality, Ordering::Relaxed);
     Arc::new(thread)
 }
 

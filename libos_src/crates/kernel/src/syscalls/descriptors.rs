@@ -8,6 +8,7 @@ use vfs::{OpenFile, OpenFlags};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::file_locks::{RecordCommand, record_lock};
+use super::leases;
 use super::memory_file::{add_seals, get_seals};
 use super::notices::{self, NoticeCommand};
 use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
@@ -106,6 +107,9 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const F_GETPIPE_SZ: u32 = 1032;
     const F_ADD_SEALS: u32 = 1033;
     const F_GET_SEALS: u32 = 1034;
+    const F_SETLEASE: u32 = 1024;
+    const F_GETLEASE: u32 = 1025;
+    const F_NOTIFY: u32 = 1026;
     /// What Linux takes for a size of a pipe at all; what it gives is another matter.
     const PIPE_SIZE_MAX: u32 = 1 << 31;
     const KNOW_NO_FILE: [u32; 5] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL];
@@ -150,6 +154,9 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
             }
             Ok(end.set_capacity(wanted as usize)? as u64)
         }
+        F_SETLEASE => leases::set_lease(call, fd, argument),
+        F_GETLEASE => leases::get_lease(call, fd),
+        F_NOTIFY => leases::notify(call, fd, argument),
         F_ADD_SEALS => add_seals(call, fd, argument as u32),
         F_GET_SEALS => get_seals(call, fd),
         F_GETPIPE_SZ => Ok(pipe_end(&*call.file(fd)?)?.capacity() as u64),

@@ -236,7 +236,7 @@ fn become_program(
     let is_dumpable = !acts_for_others && is_readable;
     process.is_dumpable.store(is_dumpable, Ordering::Relaxed);
     let program = ProgramRecord {
-        executable: invocation.program.file.location().clone(),
+        executable: Some(invocation.program.file.running().clone()),
         arguments: invocation.argv,
         environment: invocation.env,
     };
@@ -273,7 +273,8 @@ fn become_program(
 fn principal_of(call: &Call<'_>, invocation: &mut Invocation) -> Result<Principal, Errno> {
     let mut principal = call.principal();
     let [user, group] = invocation.program.file.set_ids()?;
-    let is_secure = principal.start_program(user, group);
+    let of_file = invocation.program.file.capabilities()?;
+    let is_secure = principal.start_program(user, group, of_file)?;
     invocation.run_as = RunAs {
         user: principal.standing.user,
         group: principal.standing.group,

@@ -196,6 +196,7 @@ impl Call<'_> {
     /// the file, as POSIX demands.
     pub(crate) fn after_close(&self, file: &OpenFile) {
         self.libos.after_close(self.process.pid, file);
+        self.after_queue_closed(file);
     }
 }
 

@@ -70,7 +70,15 @@ pub(super) fn lseek(call: &mut Call<'_>, fd: i32, offset: i64, whence: u32) -> O
 /// `fsync(2)` and `fdatasync(2)`.
 pub(super) fn fsync(call: &mut Call<'_>, fd: i32) -> Outcome {
     let file = call.file(fd)?;
-    if let FileType::Fifo | FileType::Socket = file.object().kind() {
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
+    // What holds nothing has nothing to be made sure of.
+    let holds = matches!(
+        file.object().kind(),
+        FileType::Regular | FileType::Directory | FileType::BlockDevice
+    );
+    if !holds {
         return Err(Errno::EINVAL.into());
     }
     file.synchronize()?;
@@ -173,6 +181,9 @@ impl Call<'_> {
     /// set them for anybody. A write through a mapping leaves them, as on Linux.
     pub(super) fn before_change(&self, file: &OpenFile) -> Result<(), Errno> {
         let is_regular = file.location().kind() == FileType::Regular;
+        if is_regular {
+            file.location().drop_capabilities()?;
+        }
         if !is_regular || self.standing().can(Capabilities::SET_ID_BITS) {
             return Ok(());
         }

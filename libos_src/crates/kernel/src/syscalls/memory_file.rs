@@ -42,9 +42,10 @@ pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Ou
     }
     let inode = Arc::new(MemoryFile::new(content, seals));
     let path = [b"/memfd:", &name[..], b" (deleted)"].concat();
-    let place = viewpoint.namespace.anonymous(inode, &path);
+    let place = viewpoint.namespace.anonymous(inode.clone(), &path);
     let descriptor = Descriptor {
-        file: OpenFile::new(place, OpenFlags::READ_WRITE | OpenFlags::LARGE_FILE)?,
+        // Not as one who writes: it can be run while it is open.
+        file: OpenFile::through(place, inode, OpenFlags::READ_WRITE | OpenFlags::LARGE_FILE),
         is_closed_on_exec: flags & MFD_CLOEXEC != 0,
     };
     Ok(call.task.places.files.write().add(0, descriptor)? as u64)

@@ -224,7 +224,9 @@ pub(super) fn truncate(call: &mut Call<'_>, path: Address, size: i64) -> Outcome
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let location = call.locate(AT_WORKING_DIRECTORY, path, 0)?;
     call.check_file_size(size, location.metadata()?.size_bytes)?;
-    call.viewpoint().truncate(&location, size)?;
+    let viewpoint = call.viewpoint().clone();
+    call.break_leases_of(&viewpoint, &location, OpenFlags::WRITE_ONLY)?;
+    viewpoint.truncate(&location, size)?;
     Ok(0)
 }
 

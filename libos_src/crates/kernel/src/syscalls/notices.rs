@@ -143,6 +143,13 @@ pub(super) fn set_flags(
     file: &Arc<OpenFile>,
     flags: OpenFlags,
 ) -> Result<(), Errno> {
+    let no_time = OpenFlags::NO_ACCESS_TIME;
+    if flags.contains(no_time)
+        && !file.flags().contains(no_time)
+        && !call.viewpoint().credentials.owns(&file.metadata()?)
+    {
+        return Err(Errno::EPERM);
+    }
     let wants = flags.contains(OpenFlags::ASYNC);
     if wants != file.flags().contains(OpenFlags::ASYNC) {
         // Linux lets a pidfd have the flag, and tells nobody.

@@ -89,6 +89,7 @@ fn open_from(
     let mut flags = flags;
     // As for every program of 64 bits; what has no input and output has no size either.
     flags.set(OpenFlags::LARGE_FILE, !flags.contains(OpenFlags::PATH));
+    call.break_leases(viewpoint, base, path, flags)?;
     let file = viewpoint.open(base, path, flags, Mode::from_low_bits(mode))?;
     if let Some(end) = PipeEnd::behind(&file) {
         // A FIFO waits for somebody at its other end.

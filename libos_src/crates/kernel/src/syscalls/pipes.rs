@@ -7,14 +7,21 @@ use vfs::{Inode, OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::files::{Descriptor, EventCounter, Pipe};
+use crate::files::{Descriptor, EventCounter, Pipe, PipeOwner};
 
 /// `pipe2(2)`.
 pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
     let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING | OpenFlags::DIRECT;
     let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
     let flags = flags.ok_or(Errno::EINVAL)?;
-    let pipe = Pipe::new(call.libos.machine, call.libos.next_inode());
+    let view = call.viewpoint();
+    let owner = PipeOwner {
+        user: view.credentials.user,
+        group: view.credentials.group,
+        ..PipeOwner::default()
+    };
+    drop(view);
+    let pipe = Pipe::new(call.libos.machine, call.libos.next_inode(), owner);
     let name = pipe.name();
     let reader = call.open_anonymous(pipe.clone(), name.as_bytes(), flags)?;
     let writer = call.open_anonymous(pipe, name.as_bytes(), flags | OpenFlags::WRITE_ONLY)?;

@@ -1,7 +1,5 @@
 //! The end of threads and processes, and waiting for it.
 
-use core::time::Duration;
-
 use hal::Errno;
 use vfs::OpenFlags;
 use zerocopy::IntoBytes;
@@ -11,6 +9,7 @@ use super::call::{Call, Outcome, Stop};
 use crate::files::ProcessFile;
 use crate::processes::{Change, Children, EndStatus, WaitFor, Waited};
 use crate::signals::{Signal, SignalInfo};
+use crate::threads::Usage;
 
 const WNOHANG: i32 = 1;
 const WUNTRACED: i32 = 2;
@@ -182,15 +181,17 @@ fn write_usage(call: &Call<'_>, usage: Address, waited: Waited) -> Result<(), Er
     let Some(address) = usage.non_null() else {
         return Ok(());
     };
-    let record = usage_record(waited.time, waited.resident_bytes);
+    let record = usage_record(waited.used, waited.resident_bytes);
     call.memory().write(address.0, &record)
 }
 
-/// `struct rusage` of a process that was there for `time`: what it used of it is not known.
-pub(super) fn usage_record(time: Duration, resident_bytes: u64) -> [u64; 18] {
+/// `struct rusage`, as far as it is known.
+pub(super) fn usage_record(used: Usage, resident_bytes: u64) -> [u64; 18] {
     let mut words = [0; 18];
-    words[0] = time.as_secs();
-    words[1] = time.subsec_micros().into();
+    for (place, time) in [(0, used.user()), (2, used.system())] {
+        words[place] = time.as_secs();
+        words[place + 1] = time.subsec_micros().into();
+    }
     // ru_maxrss, in KiB.
     words[4] = resident_bytes / 1024;
     words

@@ -10,6 +10,7 @@ use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::process::usage_record;
 use crate::processes::{Ids, Limit, Limits, Process};
+use crate::threads::{usage_of_process, usage_of_thread};
 
 /// `prlimit64(2)`. All limits are remembered and inherited; most have an effect, see
 /// [`Limits::HELD`].
@@ -82,7 +83,7 @@ pub(super) fn setrlimit(call: &mut Call<'_>, resource: u32, limit: Address) -> O
     prlimit64(call, 0, resource, limit, Address(0))
 }
 
-/// `getrusage(2)`. Times are the host's word; all of it counts as the program's own.
+/// `getrusage(2)`. Times are the host's word; what of them is in system calls is an estimate.
 pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcome {
     const RUSAGE_CHILDREN: i32 = -1;
     const RUSAGE_THREAD: i32 = 1;
@@ -91,14 +92,14 @@ pub(super) fn getrusage(call: &mut Call<'_>, who: i32, usage: Address) -> Outcom
     }
     let record = if who == RUSAGE_CHILDREN {
         let most = call.process.children_resident.load(Ordering::Relaxed);
-        usage_record(*call.process.children_time.lock(), most)
+        usage_record(*call.process.children_usage.lock(), most)
     } else {
-        let time = if who == RUSAGE_THREAD {
-            call.libos.thread_time(call.thread)
+        let used = if who == RUSAGE_THREAD {
+            usage_of_thread(call.libos.machine, call.thread)
         } else {
-            call.libos.processor_time(call.process)
+            usage_of_process(call.libos.machine, call.process)
         };
-        usage_record(time, call.memory().peak_bytes().1)
+        usage_record(used, call.memory().peak_bytes().1)
     };
     call.memory().write(usage.0, &record)?;
     Ok(0)

@@ -36,6 +36,8 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 76 | 90 | 92 | 94 | 132 | 235 | 260 | 261 | 268 | 280 | 452
             // unshare pidfd_getfd: a table of descriptors, a descriptor
             | 272 | 438
+            // mq_open mq_timedsend
+            | 240 | 242
             // shmget shmat semget semop msgget msgsnd semtimedop memfd_create
             | 29 | 30 | 64 | 65 | 68 | 69 | 220 | 319
             // rt_tgsigqueueinfo renameat2 execveat clone3 inotify_init inotify_add_watch inotify_init1 pidfd_open

@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use hal::{Errno, PAGE_SIZE};
 use vfs::Capabilities;
@@ -11,12 +13,14 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::records::SchedulingAttributes;
+use super::time::time_of;
 use crate::processes::{Limits, Process, Standing};
-use crate::threads::{Attributes, Scheduling, Thread};
+use crate::threads::{Attributes, DeadlineTerms, Scheduling, Thread};
 
 const SCHED_FIFO: u32 = 1;
 const SCHED_RR: u32 = 2;
 const SCHED_IDLE: u32 = 5;
+const SCHED_DEADLINE: u32 = 6;
 /// `SCHED_OTHER`, `SCHED_BATCH` and `SCHED_IDLE`.
 const ORDINARY: [u32; 3] = [0, 3, SCHED_IDLE];
 /// `SCHED_RESET_ON_FORK`.
@@ -39,6 +43,7 @@ pub(super) fn sched_setscheduler(
         policy: policy & !RESET_ON_FORK,
         resets_on_fork: policy & RESET_ON_FORK != 0,
         priority,
+        deadline: None,
     };
     target.set_attributes(call, attributes, None)
 }
@@ -82,11 +87,13 @@ pub(super) fn sched_setattr(call: &mut Call<'_>, tid: i32, record: Address, flag
     const FLAG_RESET_ON_FORK: u64 = 1;
     const KEEP_POLICY: u64 = 8;
     const KEEP_PARAMETERS: u64 = 16;
+    /// `SCHED_FLAG_RECLAIM` and `SCHED_FLAG_DL_OVERRUN`, of deadlines.
+    const OF_DEADLINES: u64 = 2 | 4;
     if tid < 0 || record.is_null() || flags != 0 {
         return Err(Errno::EINVAL.into());
     }
     let new = read_attributes(call, record)?;
-    let known = FLAG_RESET_ON_FORK | KEEP_POLICY | KEEP_PARAMETERS;
+    let known = FLAG_RESET_ON_FORK | KEEP_POLICY | KEEP_PARAMETERS | OF_DEADLINES;
     if new.flags & !known != 0 || new.policy.cast_signed() < 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -104,6 +111,16 @@ pub(super) fn sched_setattr(call: &mut Call<'_>, tid: i32, record: Address, flag
             before.priority
         } else {
             new.priority
+        },
+        deadline: if keeps(KEEP_PARAMETERS) {
+            before.deadline
+        } else {
+            Some(DeadlineTerms {
+                runtime: new.runtime,
+                deadline: new.deadline,
+                period: new.period,
+            })
+            .filter(|_| new.policy == SCHED_DEADLINE)
         },
     };
     let nice = (!keeps(KEEP_PARAMETERS)).then_some(new.nice);
@@ -126,6 +143,7 @@ pub(super) fn sched_getattr(
     let scheduling = target.thread.scheduling.lock().clone();
     let known = size_of::<SchedulingAttributes>() as u32;
     let is_ordinary = ORDINARY.contains(&scheduling.attributes.policy);
+    let deadline = scheduling.attributes.deadline.unwrap_or_default();
     let told = SchedulingAttributes {
         size: known.min(size),
         policy: scheduling.attributes.policy,
@@ -137,6 +155,9 @@ pub(super) fn sched_getattr(
         },
         priority: scheduling.attributes.priority,
         clamp_max: SchedulingAttributes::CLAMP_MAX,
+        runtime: deadline.runtime,
+        deadline: deadline.deadline,
+        period: deadline.period,
         ..SchedulingAttributes::new_zeroed()
     };
     let bytes = told.as_bytes();
@@ -184,15 +205,29 @@ pub(super) fn sched_get_priority_min(_call: &mut Call<'_>, policy: u32) -> Outco
 fn bound_of(policy: u32, real_time: u64) -> Outcome {
     match policy {
         SCHED_FIFO | SCHED_RR => Ok(real_time),
+        SCHED_DEADLINE => Ok(0),
         policy if ORDINARY.contains(&policy) => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
 }
 
-/// `sched_rr_get_interval(2)`: no time slice is known.
+/// `sched_rr_get_interval(2)`: what Linux gives threads of each policy, although the host decides.
 pub(super) fn sched_rr_get_interval(call: &mut Call<'_>, tid: i32, time: Address) -> Outcome {
-    call.check_thread(tid)?;
-    call.memory().write(time.0, &[0u64; 2])?;
+    /// `RR_TIMESLICE`
+    const ROUND_ROBIN: Duration = Duration::from_millis(100);
+    /// The shortest slice of the fair scheduler.
+    const FAIR: Duration = Duration::from_millis(4);
+    if tid < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let target = call.scheduled(tid)?;
+    let policy = target.thread.scheduling.lock().attributes.policy;
+    let slice = match policy {
+        SCHED_RR => ROUND_ROBIN,
+        SCHED_FIFO | SCHED_DEADLINE => Duration::ZERO,
+        _ => FAIR,
+    };
+    call.memory().write(time.0, &time_of(slice))?;
     Ok(0)
 }
 
@@ -310,18 +345,21 @@ fn all_processors(call: &Call<'_>) -> Vec<u8> {
     set
 }
 
-/// `personality(2)`: there is one, and it can be asked for.
+/// `personality(2)`: kept, inherited and told. Of its bits those have an effect that are about what
+/// `uname` says; addresses are not random here anyway.
 pub(super) fn personality(call: &mut Call<'_>, persona: u32) -> Outcome {
     const QUERY: u32 = u32::MAX;
-    const PER_LINUX: u32 = 0;
-    match persona {
-        QUERY | PER_LINUX => Ok(PER_LINUX.into()),
-        _ => {
-            let reason = "this personality does not exist; EINVAL";
-            call.libos.report_once(call.regs.rax, reason);
-            Err(Errno::EINVAL.into())
-        }
+    /// Where addresses come from, and what is not random: nothing here is.
+    const HARMLESS: u32 = 0x002_0000 | 0x004_0000 | 0x020_0000 | 8;
+    let kept = &call.thread.personality;
+    if persona == QUERY {
+        return Ok(kept.load(Ordering::Relaxed).into());
     }
+    if persona & !HARMLESS != 0 {
+        let reason = "of this personality only what it calls itself has an effect";
+        call.libos.report_once(call.regs.rax, reason);
+    }
+    Ok(kept.swap(persona, Ordering::Relaxed).into())
 }
 
 /// A thread that is asked about, and whose it is.
@@ -362,6 +400,9 @@ impl Scheduled {
 
     fn set_attributes(&self, call: &Call<'_>, new: Attributes, nice: Option<i32>) -> Outcome {
         let is_real_time = [SCHED_FIFO, SCHED_RR].contains(&new.policy);
+        if new.policy == SCHED_DEADLINE {
+            return self.set_deadline(call, new);
+        }
         let priorities = if is_real_time {
             1..=PRIORITY_MAX
         } else {
@@ -396,6 +437,18 @@ impl Scheduled {
         if let Some(nice) = nice.filter(|_| !is_real_time) {
             scheduling.nice = nice;
         }
+        Ok(0)
+    }
+}
+
+impl Scheduled {
+    /// Deadlines are for who may do everything.
+    fn set_deadline(&self, call: &Call<'_>, new: Attributes) -> Outcome {
+        if new.priority != 0 || !new.deadline.is_some_and(DeadlineTerms::is_legal) {
+            return Err(Errno::EINVAL.into());
+        }
+        call.require(Capabilities::SCHEDULE)?;
+        self.thread.scheduling.lock().attributes = new;
         Ok(0)
     }
 }
@@ -478,11 +531,6 @@ impl Call<'_> {
             );
         }
         Ok(found)
-    }
-
-    /// Whether `tid` is a thread: 0 for the calling one.
-    fn check_thread(&self, tid: i32) -> Result<(), Errno> {
-        self.scheduled(tid).map(|_| ())
     }
 
     fn require_any(&self, capabilities: [Capabilities; 2]) -> Result<(), Errno> {

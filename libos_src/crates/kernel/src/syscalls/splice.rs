@@ -6,6 +6,7 @@ use hal::Errno;
 use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
 
 use super::argument::Address;
+use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
 use super::input_output::buffer_of;
 use crate::files::{HostStream, PipeEnd};
@@ -183,7 +184,15 @@ pub(super) fn vmsplice(
     }
     let vectors = call.vectors(vectors, count)?;
     if file.flags().is_writable() {
-        call.write_file(&file, &vectors, None)
+        // As much as there is room for.
+        let mut buffers = Buffers::new(call.memory(), &vectors);
+        if buffers.left() == 0 {
+            return Ok(0);
+        }
+        let given = Patience::of(flags).wait(call, &file, Readiness::WRITABLE, || {
+            file.write_from(&mut buffers)
+        });
+        Ok(given.map_err(|stop| call.after_broken_pipe(stop))? as u64)
     } else {
         call.read_file(&file, &vectors, None)
     }

@@ -60,10 +60,17 @@ pub(super) fn sync_file_range(
 ) -> Outcome {
     const FLAGS: u32 = 7;
     let file = call.file(fd)?;
+    if file.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF.into());
+    }
     if flags & !FLAGS != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
         return Err(Errno::EINVAL.into());
     }
-    if !file.object().is_seekable() {
+    let is_of_pages = matches!(
+        file.object().kind(),
+        FileType::Regular | FileType::Directory | FileType::BlockDevice
+    );
+    if !is_of_pages {
         return Err(Errno::ESPIPE.into());
     }
     file.synchronize()?;

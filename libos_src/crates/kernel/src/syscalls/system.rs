@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use hal::{Clock, Errno};
 use vfs::Capabilities;
@@ -10,9 +11,12 @@ use super::argument::Address;
 use super::call::{Call, Outcome};
 
 const FIELD_BYTES: usize = 65;
-
 /// The longest name of a host or domain (`__NEW_UTS_LEN`).
 const NAME_MAX_BYTES: usize = FIELD_BYTES - 1;
+/// Bits of `personality(2)`: what it calls itself.
+const PER_MASK: u32 = 0xff;
+const PER_LINUX32: u32 = 8;
+const UNAME26: u32 = 0x002_0000;
 
 /// `sethostname(2)`.
 pub(super) fn sethostname(call: &mut Call<'_>, name: Address, len: i32) -> Outcome {
@@ -43,13 +47,25 @@ fn read_name(call: &Call<'_>, name: Address, len: i32) -> Result<Vec<u8>, Errno>
 
 /// `uname(2)`. The release is the oldest Linux that has all calls of our table.
 pub(super) fn uname(call: &mut Call<'_>, buffer: Address) -> Outcome {
+    let personality = call.thread.personality.load(Ordering::Relaxed);
+    let release = if personality & UNAME26 == 0 {
+        &b"5.15.0-occlum"[..]
+    } else {
+        // As Linux numbers itself for programs that take no other major number than 2.
+        b"2.6.75-occlum"
+    };
+    let machine = if personality & PER_MASK == PER_LINUX32 {
+        &b"i686"[..]
+    } else {
+        b"x86_64"
+    };
     let names = call.task.places.names.lock();
     let fields = [
         &b"Linux"[..],
         &names.host,
-        b"5.15.0-occlum",
+        release,
         b"#1 SMP",
-        b"x86_64",
+        machine,
         &names.domain,
     ];
     let mut record = [0; FIELD_BYTES * 6];
@@ -92,10 +108,18 @@ pub(super) fn getrandom(call: &mut Call<'_>, buffer: Address, len: u64, flags: u
     Ok(len)
 }
 
-/// `getcpu(2)`: an enclave does not know, and any answer may be old.
+/// `getcpu(2)`: an enclave does not know, and any answer may be old. It is one of those that the
+/// thread chose.
 pub(super) fn getcpu(call: &mut Call<'_>, cpu: Address, node: Address) -> Outcome {
-    for address in [cpu, node].into_iter().filter_map(Address::non_null) {
-        call.memory().write(address.0, &0u32)?;
+    let chosen = call.thread.affinity.lock();
+    let first = chosen.iter().position(|&bits| bits != 0).unwrap_or(0);
+    let bits = chosen.get(first).copied().unwrap_or(1);
+    let processor = first as u32 * 8 + bits.trailing_zeros();
+    drop(chosen);
+    for (address, value) in [(cpu, processor), (node, 0)] {
+        if let Some(address) = address.non_null() {
+            call.memory().write(address.0, &value)?;
+        }
     }
     Ok(0)
 }

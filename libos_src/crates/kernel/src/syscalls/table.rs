@@ -6,9 +6,9 @@ use super::system_v::{messages, segments, semaphores};
 use super::{
     capabilities, clone, descriptors, directories, event_poll, exec, extended, file_locks,
     foreign_memory, futex, identity, inotify, input_output, ioctl, links, locked_memory, mapping,
-    memory_file, metadata, mounts, open, pidfd, pipes, poll, prctl, process, refused, residence,
-    resources, scheduling, signal, signal_file, signal_wait, socket_messages, sockets, splice,
-    storage, system, thread, time, timers, users, vectors,
+    memory_file, message_queues, metadata, mounts, open, pidfd, pipes, poll, prctl, process,
+    refused, residence, resources, scheduling, signal, signal_file, signal_wait, socket_messages,
+    sockets, splice, storage, system, thread, time, timers, users, vectors,
 };
 
 macro_rules! table {
@@ -253,6 +253,12 @@ table! {
     237 mbind => refused::quietly, ();
     238 set_mempolicy => refused::quietly, ();
     239 get_mempolicy => refused::quietly, ();
+    240 mq_open => message_queues::mq_open, (Address, u32, u32, Address);
+    241 mq_unlink => message_queues::mq_unlink, (Address);
+    242 mq_timedsend => message_queues::mq_timedsend, (i32, Address, u64, u32, Address);
+    243 mq_timedreceive => message_queues::mq_timedreceive, (i32, Address, u64, Address, Address);
+    244 mq_notify => message_queues::mq_notify, (i32, Address);
+    245 mq_getsetattr => message_queues::mq_getsetattr, (i32, Address, Address);
     246 kexec_load => refused::privileged, ();
     247 waitid => process::waitid, (u32, i32, Address, i32, Address);
     248 add_key => refused::quietly, ();
@@ -317,7 +323,7 @@ table! {
     309 getcpu => system::getcpu, (Address, Address);
     310 process_vm_readv => foreign_memory::process_vm_readv, (i32, Address, u64, Address, u64, u64);
     311 process_vm_writev => foreign_memory::process_vm_writev, (i32, Address, u64, Address, u64, u64);
-    312 kcmp => refused::quietly, ();
+    312 kcmp => pidfd::kcmp, (i32, i32, u32, u64, u64);
     313 finit_module => refused::privileged, ();
     314 sched_setattr => scheduling::sched_setattr, (i32, Address, u32);
     315 sched_getattr => scheduling::sched_getattr, (i32, Address, u32, u32);

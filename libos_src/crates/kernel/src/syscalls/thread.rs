@@ -40,10 +40,14 @@ pub(super) fn get_robust_list(
 ) -> Outcome {
     let thread = match tid {
         0 => call.thread.clone(),
-        tid => call
-            .process
-            .thread(tid.cast_unsigned())
-            .ok_or(Errno::ESRCH)?,
+        tid => {
+            let tid = tid.cast_unsigned();
+            let process = call.libos.processes.of_thread(tid).ok_or(Errno::ESRCH)?;
+            if !call.may_look_into(&process) {
+                return Err(Errno::EPERM.into());
+            }
+            process.thread(tid).ok_or(Errno::ESRCH)?
+        }
     };
     call.memory()
         .write(head.0, &thread.robust_list.load(Ordering::Relaxed))?;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use alloc::sync::Arc;
 
-use hal::Errno;
+use hal::{Clock, Errno};
 use vfs::OpenFlags;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -25,12 +25,13 @@ struct SettingRecord {
 }
 
 const TIMER_ABSTIME: u32 = 1;
+const CLOCK_TAI: i32 = 11;
 
 /// `alarm(2)`.
 pub(super) fn alarm(call: &mut Call<'_>, seconds: u32) -> Outcome {
     let setting = Setting {
         value: Duration::from_secs(seconds.into()),
-        interval: Duration::ZERO,
+        ..Setting::default()
     };
     let timers = &call.process.interval_timers;
     let before = timers.set(call.libos, call.process, IntervalKind::Real, setting)?;
@@ -49,6 +50,7 @@ pub(super) fn setitimer(call: &mut Call<'_>, which: i32, new: Address, old: Addr
             Setting {
                 value: from_microseconds(value)?,
                 interval: from_microseconds(interval)?,
+                late: Duration::ZERO,
             }
         }
         None => Setting::default(),
@@ -110,6 +112,7 @@ pub(super) fn timer_create(
 ) -> Outcome {
     let (clock, thread) = match ClockId::decode(clock)? {
         ClockId::Wall(clock) => (TimerClock::Wall(clock), None),
+        ClockId::Shown(..) | ClockId::Alarm(_) => return Err(Errno::EOPNOTSUPP.into()),
         ClockId::Process(pid) if pid == 0 || pid == call.process.pid => {
             (TimerClock::Processor, None)
         }
@@ -133,7 +136,9 @@ pub(super) fn timer_create(
         return Err(Errno::EINVAL.into());
     }
     let timers = &call.process.timers;
-    let id = timers.create(call.process, thread.as_ref(), clock, |id| {
+    let room = call.libos.take_signal_room(call.process);
+    let room = room.ok_or(Errno::EAGAIN)?;
+    let id = timers.create(room, call.process, thread.as_ref(), clock, |id| {
         notice.unwrap_or(Notice::default_for(id))
     })?;
     if let Err(errno) = call.memory().write(timer.0, &id) {
@@ -151,14 +156,18 @@ pub(super) fn timer_settime(
     new: Address,
     old: Address,
 ) -> Outcome {
-    let timer = call.process.timers.get(id)?;
+    if new.is_null() {
+        return Err(Errno::EINVAL.into());
+    }
     let setting = read_setting(call, new)?;
+    let timer = call.process.timers.get(id)?;
     let setting = match timer.clock {
         _ if flags & TIMER_ABSTIME == 0 => setting,
         TimerClock::Wall(clock) => from_now(setting, call.libos.machine.clock(clock).into()),
         TimerClock::Processor => from_now(setting, timer.now(call.libos)),
     };
     let before = timer.set(call.libos, setting)?;
+    expire_now(call, setting);
     write_setting(call, old, before)
 }
 
@@ -183,8 +192,10 @@ pub(super) fn timer_delete(call: &mut Call<'_>, id: i32) -> Outcome {
 
 /// `timerfd_create(2)`.
 pub(super) fn timerfd_create(call: &mut Call<'_>, clock: i32, flags: u32) -> Outcome {
-    let ClockId::Wall(clock) = ClockId::decode(clock)? else {
-        return Err(Errno::EINVAL.into());
+    let clock = match ClockId::decode(clock)? {
+        ClockId::Wall(Clock::Realtime) if clock == CLOCK_TAI => return Err(Errno::EINVAL.into()),
+        ClockId::Wall(clock) | ClockId::Alarm(clock) => clock,
+        _ => return Err(Errno::EINVAL.into()),
     };
     let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING;
     let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
@@ -214,6 +225,7 @@ pub(super) fn timerfd_settime(
         from_now(setting, call.libos.machine.clock(timer.clock()).into())
     };
     let before = timer.set(call.libos, setting)?;
+    expire_now(call, setting);
     write_setting(call, old, before)
 }
 
@@ -226,16 +238,25 @@ pub(super) fn timerfd_gettime(call: &mut Call<'_>, fd: i32, setting: Address) ->
     Ok(0)
 }
 
+/// What is due already is told before the call returns, as Linux does.
+fn expire_now(call: &Call<'_>, setting: Setting) {
+    if !setting.late.is_zero() {
+        let _ = call.libos.serve_timers();
+    }
+}
+
 /// A setting whose first time is a moment on a clock that shows `now`. A moment that has passed is
-/// due at once; no moment stays none.
+/// due at once, and has been since then; no moment stays none.
 fn from_now(setting: Setting, now: Duration) -> Setting {
-    let value = if setting.value.is_zero() {
-        Duration::ZERO
-    } else {
-        let left = setting.value.saturating_sub(now);
-        left.max(Duration::from_nanos(1))
-    };
-    Setting { value, ..setting }
+    if setting.value.is_zero() {
+        return setting;
+    }
+    let left = setting.value.saturating_sub(now);
+    Setting {
+        value: left.max(Duration::from_nanos(1)),
+        late: now.saturating_sub(setting.value),
+        ..setting
+    }
 }
 
 fn read_setting(call: &Call<'_>, address: Address) -> Result<Setting, Errno> {
@@ -243,6 +264,7 @@ fn read_setting(call: &Call<'_>, address: Address) -> Result<Setting, Errno> {
     Ok(Setting {
         value: duration_of(value.seconds, value.fraction)?,
         interval: duration_of(interval.seconds, interval.fraction)?,
+        late: Duration::ZERO,
     })
 }
 

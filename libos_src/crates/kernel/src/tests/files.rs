@@ -320,3 +320,43 @@ fn the_dates_of_a_descriptor_take_no_flags() {
         Err(Errno::EINVAL)
     );
 }
+
+#[test]
+fn a_lease_is_given_back_and_taken_again() {
+    const FCNTL: u64 = 72;
+    const SET_LEASE: u64 = 1024;
+    const GET_LEASE: u64 = 1025;
+    const READ: u64 = 0;
+    const WRITE: u64 = 1;
+    const NONE: u64 = 2;
+    let mut world = World::new();
+    // The holder is told by SIGIO.
+    let all = world.put(0x40, &u64::MAX.to_le_bytes());
+    world.call(14, &[2, all, 0, 8]).expect("a set");
+    let path = world.put(0, b"/leased\0");
+    let here = u64::MAX - 99;
+    let first = world.call(257, &[here, path, 0o102, 0o644]).expect("room");
+    assert_eq!(
+        world.call(FCNTL, &[first, SET_LEASE, READ]),
+        Err(Errno::EAGAIN)
+    );
+    for _ in 0..2 {
+        assert_eq!(world.call(FCNTL, &[first, SET_LEASE, WRITE]), Ok(0));
+        assert_eq!(world.call(FCNTL, &[first, GET_LEASE, 0]), Ok(WRITE));
+        assert_eq!(world.call(FCNTL, &[first, SET_LEASE, NONE]), Ok(0));
+    }
+    assert_eq!(
+        world.call(FCNTL, &[first, SET_LEASE, NONE]),
+        Err(Errno::EAGAIN)
+    );
+    assert_eq!(world.call(FCNTL, &[first, SET_LEASE, WRITE]), Ok(0));
+    // O_NONBLOCK, so that nobody waits for the holder.
+    let refused = world.call(257, &[here, path, 0o4000, 0]);
+    assert_eq!(refused, Err(Errno::EAGAIN));
+    assert_eq!(world.call(FCNTL, &[first, GET_LEASE, 0]), Ok(READ));
+
+    world.call(3, &[first]).expect("open");
+
+    assert!(world.call(257, &[here, path, 0o4001, 0]).is_ok());
+    assert!(world.libos.leases.is_empty());
+}

@@ -8,6 +8,7 @@ mod job_control;
 mod liars;
 mod machine;
 mod mappings;
+mod message_queues;
 mod pipes;
 mod processes;
 mod room;
@@ -91,7 +92,7 @@ impl World {
         libos.foundation.call_once(|| foundation);
         memory.begin_heap(0x20_0000);
         let namespace = empty_root();
-        namespace.serve_special_files(Arc::new(Fifos::new(machine)));
+        namespace.serve_special_files(Arc::new(Fifos::new(machine, None)));
         let viewpoint = Viewpoint::new(namespace);
         let process = libos.processes.add_process(0, None, |pid| {
             Ok(Arc::new(Process::new(NewProcess {
@@ -99,7 +100,7 @@ impl World {
                 memory: memory.clone(),
                 places: Places::new(host_streams(machine, &viewpoint), viewpoint.clone()),
                 program: Arc::new(ProgramRecord {
-                    executable: viewpoint.root.clone(),
+                    executable: viewpoint.root.keep_unwritten().ok(),
                     arguments: Vec::new(),
                     environment: Vec::new(),
                 }),

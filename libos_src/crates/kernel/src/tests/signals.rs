@@ -394,3 +394,78 @@ fn a_host_that_keeps_a_page_away_does_not_choose_when_a_handler_runs() {
         world.log()
     );
 }
+
+#[test]
+fn a_handler_for_one_signal_leaves_its_flags_behind() {
+    const SA_SIGINFO: u64 = 4;
+    const SA_RESETHAND: u64 = 0x8000_0000;
+    let mut world = World::new();
+    handle(&mut world, USR1, SA_RESETHAND | SA_SIGINFO);
+    world.serve(TGKILL, &[1, 1, USR1]);
+    assert_eq!(world.regs.rip, HANDLER);
+
+    let old = world.page + 0x100;
+    world.call(SIGACTION, &[USR1, 0, old, 8]).expect("asked");
+
+    assert_eq!(world.get::<8>(old), [0; 8], "SIG_DFL");
+    let flags = u64::from_le_bytes(world.get(old + 8));
+    assert_eq!(
+        flags & (SA_RESETHAND | SA_SIGINFO),
+        SA_RESETHAND | SA_SIGINFO
+    );
+}
+
+#[test]
+fn who_cannot_enter_a_handler_enters_the_one_for_faults() {
+    let mut world = World::new();
+    handle(&mut world, USR1, SA_ONSTACK);
+    handle(&mut world, SEGV, 0);
+    // An alternate stack where nothing is.
+    let stack = [0x1_0000u64, 0, 0x8000].map(u64::to_le_bytes);
+    let stack = world.put(0x100, stack.as_flattened());
+    world.call(SIGALTSTACK, &[stack, 0]).expect("a stack");
+
+    assert_eq!(world.serve(TGKILL, &[1, 1, USR1]), Next::Return);
+
+    assert_eq!((world.regs.rip, world.regs.rdi), (HANDLER, SEGV));
+}
+
+#[test]
+fn real_time_signals_wait_as_far_as_the_limit_goes() {
+    const SIGQUEUE: u64 = 129;
+    const SETRLIMIT: u64 = 160;
+    const RLIMIT_SIGPENDING: u64 = 11;
+    let mut world = World::new();
+    let all = world.put(0x100, &u64::MAX.to_le_bytes());
+    world.call(SIGPROCMASK, &[2, all, 0, 8]).expect("a set");
+    let limit = [2u64, 2].map(u64::to_le_bytes);
+    let limit = world.put(0x140, limit.as_flattened());
+    world
+        .call(SETRLIMIT, &[RLIMIT_SIGPENDING, limit])
+        .expect("lower");
+    // SI_QUEUE
+    let info = world.put(
+        0x200,
+        &[[0; 4], [0; 4], (-1i32).to_le_bytes(), [0; 4]].concat(),
+    );
+    for _ in 0..2 {
+        assert_eq!(world.call(SIGQUEUE, &[1, 40, info]), Ok(0));
+    }
+
+    assert_eq!(world.call(SIGQUEUE, &[1, 40, info]), Err(Errno::EAGAIN));
+    assert_eq!(world.call(TGKILL, &[1, 1, 41]), Err(Errno::EAGAIN));
+    // What kill sends is pending all the same, and a standard signal is never lost.
+    assert_eq!(world.call(KILL, &[1, 42]), Ok(0));
+    assert_eq!(world.call(SIGQUEUE, &[1, USR1, info]), Ok(0));
+    let pending = world.page + 0x300;
+    world.call(127, &[pending, 8]).expect("asked");
+    let pending = u64::from_le_bytes(world.get(pending));
+    assert_eq!(pending, 1 << 39 | 1 << 41 | 1 << 9);
+
+    // Who takes one makes room for another.
+    let none = [0u64; 2].map(u64::to_le_bytes);
+    let none = world.put(0x340, none.as_flattened());
+    assert_eq!(world.call(128, &[all, 0, none, 8]), Ok(10));
+    assert_eq!(world.call(128, &[all, 0, none, 8]), Ok(40));
+    assert_eq!(world.call(SIGQUEUE, &[1, 40, info]), Ok(0));
+}

@@ -156,3 +156,43 @@ fn a_timer_that_is_closed_is_in_no_queue() {
     }
     assert_eq!(world.libos.timers.count(), 0);
 }
+
+#[test]
+fn a_timer_set_to_a_moment_long_ago_has_missed_all_since_then() {
+    const ABSOLUTE: u64 = 1;
+    let mut world = World::new();
+    world.block_all_signals();
+    let id = world.page + 0x600;
+    world.call(TIMER_CREATE, &[0, 0, id]).expect("a timer");
+    // Every nanosecond since 1970.
+    let setting = world.setting(1, 1);
+    world
+        .call(TIMER_SETTIME, &[0, ABSOLUTE, setting, 0])
+        .expect("set");
+    world.keep_for(Duration::from_millis(1));
+
+    let alarm = world.put(0x700, &(1u64 << 13).to_le_bytes());
+    world
+        .call(RT_SIGTIMEDWAIT, &[alarm, 0, 0, 8])
+        .expect("a signal");
+
+    assert_eq!(world.call(TIMER_GETOVERRUN, &[0]), Ok(i32::MAX as u64));
+    assert_eq!(world.call(TIMER_SETTIME, &[0, 0, 0, 0]), Err(Errno::EINVAL));
+    assert_eq!(world.call(TIMER_SETTIME, &[0, 0, 8, 0]), Err(Errno::EFAULT));
+}
+
+#[test]
+fn a_clock_that_cannot_be_waited_for_says_so() {
+    const CLOCK_NANOSLEEP: u64 = 230;
+    let mut world = World::new();
+    let time = world.put(0, &[0; 16]);
+    for clock in [4, 5, 6, 8, 9] {
+        let slept = world.call(CLOCK_NANOSLEEP, &[clock, 0, time, 0]);
+        assert_eq!(slept, Err(Errno::EOPNOTSUPP), "{clock}");
+        let made = world.call(TIMER_CREATE, &[clock, 0, time]);
+        assert_eq!(made, Err(Errno::EOPNOTSUPP), "{clock}");
+    }
+    assert_eq!(world.call(CLOCK_NANOSLEEP, &[11, 0, time, 0]), Ok(0));
+    assert_eq!(world.call(CLOCK_GETTIME, &[8, time]), Err(Errno::EINVAL));
+    assert!(world.call(TIMERFD_CREATE, &[9, 0]).is_ok());
+}

@@ -22,6 +22,38 @@ pub(crate) struct Attributes {
     pub(crate) resets_on_fork: bool,
     /// The priority among real-time threads; 0 for others.
     pub(crate) priority: u32,
+    /// With `SCHED_DEADLINE`: how much is wanted by when.
+    pub(crate) deadline: Option<DeadlineTerms>,
+}
+
+/// What a thread with a deadline asks for, in nanoseconds (sched(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeadlineTerms {
+    /// So much of a processor
+    pub(crate) runtime: u64,
+    /// by then
+    pub(crate) deadline: u64,
+    /// in each period; 0 for one as long as the deadline.
+    pub(crate) period: u64,
+}
+
+impl DeadlineTerms {
+    /// Whether Linux takes them.
+    pub(crate) fn is_legal(self) -> bool {
+        /// What a clock of Linux resolves (`DL_SCALE`).
+        const LEAST: u64 = 1024;
+        /// `sched_deadline_period_min_us` and `_max_us`.
+        const PERIODS: core::ops::RangeInclusive<u64> = 100_000..=(1 << 22) * 1000;
+        let period = if self.period == 0 {
+            self.deadline
+        } else {
+            self.period
+        };
+        self.runtime >= LEAST
+            && self.runtime <= self.deadline
+            && self.deadline <= period
+            && PERIODS.contains(&period)
+    }
 }
 
 impl Scheduling {
@@ -39,6 +71,21 @@ impl Scheduling {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_lies_behind_its_runtime_and_in_its_period() {
+        let terms = |runtime, deadline, period| DeadlineTerms {
+            runtime,
+            deadline,
+            period,
+        };
+        assert!(terms(10_000_000, 30_000_000, 30_000_000).is_legal());
+        assert!(terms(10_000_000, 30_000_000, 0).is_legal());
+        assert!(!terms(40_000_000, 30_000_000, 0).is_legal());
+        assert!(!terms(10_000_000, 30_000_000, 20_000_000).is_legal());
+        assert!(!terms(1000, 30_000_000, 0).is_legal());
+        assert!(!terms(2000, 90_000, 0).is_legal());
+    }
 
     #[test]
     fn a_child_of_who_says_so_has_the_usual_policy() {

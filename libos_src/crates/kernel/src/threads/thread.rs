@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::UserRegs;
 use locks::Mutex;
 
-use super::{Context, Deadline, ProcessorTime, Scheduling, TimerSlack};
+use super::{CALLS_PER_SAMPLE, Context, Deadline, ProcessorTime, Scheduling, TimerSlack};
 use crate::memory::PageFault;
 use crate::processes::{Places, Principal};
 use crate::signals::{SignalSet, ThreadSignals};
@@ -29,6 +29,8 @@ pub(crate) struct Thread {
     pub(crate) affinity: Mutex<Vec<u8>>,
     /// Its signals.
     pub(crate) signals: Mutex<ThreadSignals>,
+    /// Its personality (personality(2)), which what it makes inherits.
+    pub(crate) personality: AtomicU32,
     /// How it wants to be scheduled.
     pub(crate) scheduling: Mutex<Scheduling>,
     tid: AtomicU32,
@@ -40,6 +42,8 @@ pub(crate) struct Thread {
     state: AtomicU32,
     /// Whether it holds the memory of its process, see [`Gang`](crate::memory::Gang).
     holds_memory: AtomicBool,
+    /// How many system calls it has made, for those that are looked at.
+    calls: AtomicU32,
     /// Whether its signals or its mask have changed since they were last looked at.
     needs_look: AtomicBool,
     /// When the wait ends whose call it makes again.
@@ -103,10 +107,12 @@ impl Thread {
             number: AtomicU32::new(NO_NUMBER),
             state: AtomicU32::new(RUNNING),
             holds_memory: AtomicBool::new(false),
+            calls: AtomicU32::new(0),
             needs_look: AtomicBool::new(true),
             deadline: Mutex::default(),
             stuck: Mutex::new((0, 0)),
             is_asleep: AtomicBool::new(false),
+            personality: AtomicU32::new(0),
             scheduling: Mutex::default(),
             has_principal: AtomicBool::new(false),
             own: Mutex::default(),
@@ -167,6 +173,13 @@ impl Thread {
     /// It holds the memory of its process, or does so no more; returns what was.
     pub(crate) fn set_holds_memory(&self, holds: bool) -> bool {
         self.holds_memory.swap(holds, Ordering::Relaxed)
+    }
+
+    /// It makes a system call; whether that is one to be looked at. Only the thread itself asks.
+    pub(crate) fn counts_call(&self) -> bool {
+        let calls = self.calls.load(Ordering::Relaxed).wrapping_add(1);
+        self.calls.store(calls, Ordering::Relaxed);
+        calls.is_multiple_of(CALLS_PER_SAMPLE)
     }
 
     /// It begins to wait, or goes on.

@@ -34,6 +34,11 @@ impl Deadline {
         Self(now(machine, Clock::Monotonic).checked_add(time))
     }
 
+    /// At a moment of the monotonic clock.
+    pub(crate) const fn until(time: Duration) -> Self {
+        Self(Some(time))
+    }
+
     /// When `clock` shows `time`. A realtime clock that is set later does not move it.
     pub(crate) fn at(machine: &dyn Machine, clock: Clock, time: Duration) -> Self {
         match clock {

@@ -16,6 +16,14 @@ pub(crate) struct EventRecord {
     padding: i32,
 }
 
+impl EventRecord {
+    /// Whether it asks for what only a libc can do.
+    pub(crate) const fn is_for_thread(&self) -> bool {
+        const SIGEV_THREAD: i32 = 2;
+        self.kind == SIGEV_THREAD
+    }
+}
+
 /// What happens when a timer expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -45,6 +53,14 @@ impl Notice {
         Self::Process {
             signal: Signal::ALRM,
             value: id as u64,
+        }
+    }
+
+    /// The number of its signal; 0 if there is none.
+    pub(crate) fn signal_number(&self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Process { signal, .. } | Self::Thread { signal, .. } => signal.number(),
         }
     }
 

@@ -12,7 +12,7 @@ use super::schedule::monotonic;
 use super::{Expire, Key, Notice, Schedule, Setting, TimerClock};
 use crate::Libos;
 use crate::processes::Process;
-use crate::signals::{Pending, Signal, SignalInfo};
+use crate::signals::{Counted, Pending, Room, Signal, SignalInfo};
 use crate::threads::Thread;
 
 /// The timers that one process made.
@@ -31,6 +31,8 @@ pub(crate) struct PosixTimer {
     pub(crate) clock: TimerClock,
     notice: Notice,
     schedule: Mutex<Schedule>,
+    /// Where its signal waits.
+    _room: Counted,
     /// How often it expired while its last signal waited for delivery.
     overruns: Mutex<u32>,
 }
@@ -38,12 +40,13 @@ pub(crate) struct PosixTimer {
 /// Most timers of a process; more are `EAGAIN`.
 const TIMERS_MAX: usize = 1024;
 /// `DELAYTIMER_MAX`.
-const OVERRUNS_MAX: u64 = i32::MAX as u64;
+const OVERRUNS_MAX: u32 = i32::MAX as u32;
 
 impl PosixTimers {
     /// Makes a timer that does not run yet; `notice` is built for its id.
     pub(crate) fn create(
         &self,
+        room: Counted,
         process: &Arc<Process>,
         thread: Option<&Arc<Thread>>,
         clock: TimerClock,
@@ -63,6 +66,7 @@ impl PosixTimers {
             clock,
             notice: notice(id),
             schedule: Mutex::default(),
+            _room: room,
             overruns: Mutex::new(0),
         };
         timers.insert(id, Arc::new(timer));
@@ -139,24 +143,33 @@ impl PosixTimer {
 
     /// Sends the signal, or counts that the last one still waits.
     fn notify(&self, libos: &Libos, process: &Arc<Process>, count: u64) {
-        let more = u32::try_from(count.min(OVERRUNS_MAX)).unwrap_or(0);
-        let info = |signal: Signal, value| {
-            SignalInfo::from_timer(signal, self.id, more.saturating_sub(1), value)
-        };
-        let still_waits =
-            |pending: &mut Pending| pending.add_overruns(self.id, more, OVERRUNS_MAX as u32);
+        let more = u32::try_from(count).unwrap_or(u32::MAX);
+        let overruns = more.saturating_sub(1).min(OVERRUNS_MAX);
+        let info = |signal: Signal, value| SignalInfo::from_timer(signal, self.id, overruns, value);
+        let still_waits = |pending: &mut Pending| pending.add_overruns(self.id, more, OVERRUNS_MAX);
         match self.notice {
             Notice::None => {}
             Notice::Process { signal, value } => {
                 if !still_waits(&mut process.signals.lock().pending) {
-                    let _ = libos.send_to_process(process, signal, info(signal, value));
+                    let _ = libos.send_to_process_in(
+                        Some(Room::Free),
+                        process,
+                        signal,
+                        info(signal, value),
+                    );
                 }
             }
             Notice::Thread { tid, signal, value } => {
                 if let Some(thread) = process.thread(tid)
                     && !still_waits(&mut thread.signals.lock().pending)
                 {
-                    let _ = libos.send_to_thread(process, &thread, signal, info(signal, value));
+                    let _ = libos.send_to_thread_in(
+                        Some(Room::Free),
+                        process,
+                        &thread,
+                        signal,
+                        info(signal, value),
+                    );
                 }
             }
         }

@@ -36,6 +36,7 @@ impl ProcessorLimit {
         let setting = Setting {
             value: soft.saturating_sub(used).max(Duration::from_nanos(1)),
             interval: REMINDER,
+            late: Duration::ZERO,
         };
         let mut schedule = self.0.schedule.lock();
         let _ = schedule.start(libos, self.0.clone(), TimerClock::Processor, used, setting);

@@ -27,6 +27,8 @@ pub(crate) struct Setting {
     pub(crate) value: Duration,
     /// How long until it then expires again; zero if it does not.
     pub(crate) interval: Duration,
+    /// How long ago it should have expired, if it is set to a moment that has passed.
+    pub(crate) late: Duration,
 }
 
 /// The state of one timer.
@@ -41,6 +43,8 @@ struct Running {
     key: Key,
     /// On the timer's own clock: monotonic, or processor time.
     due: Duration,
+    /// How much longer it was due when it was set.
+    late: Duration,
 }
 
 impl Schedule {
@@ -60,7 +64,11 @@ impl Schedule {
         }
         let due = now.checked_add(setting.value).ok_or(Errno::EINVAL)?;
         self.interval = setting.interval;
-        self.wait(libos, timer, clock, now, due)
+        self.wait(libos, timer, clock, now, due)?;
+        if let Some(running) = &mut self.running {
+            running.late = setting.late;
+        }
+        Ok(())
     }
 
     /// Stops it.
@@ -81,6 +89,7 @@ impl Schedule {
         Setting {
             value: left.max(Duration::from_nanos(1)),
             interval: self.interval,
+            late: Duration::ZERO,
         }
     }
 
@@ -104,10 +113,13 @@ impl Schedule {
             None => 0,
             Some(_) if self.interval.is_zero() => return 1,
             Some(late) => {
-                let periods = late.as_nanos() / self.interval.as_nanos() + 1;
+                let missed = late.saturating_add(running.late);
+                let periods = missed.as_nanos() / self.interval.as_nanos() + 1;
                 let count = u64::try_from(periods).unwrap_or(u64::MAX);
                 let step = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
-                due = due.saturating_add(Duration::from_nanos(step.saturating_mul(count)));
+                // What it was late by lies before the time that it was set for.
+                let passed = Duration::from_nanos(step.saturating_mul(count));
+                due = due.saturating_add(passed.saturating_sub(running.late));
                 count
             }
         };
@@ -133,7 +145,11 @@ impl Schedule {
             }
         };
         let key = libos.timers.add(libos.machine, deadline, timer)?;
-        self.running = Some(Running { key, due });
+        self.running = Some(Running {
+            key,
+            due,
+            late: Duration::ZERO,
+        });
         Ok(())
     }
 }

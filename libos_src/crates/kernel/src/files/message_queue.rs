@@ -1,0 +1,290 @@
+//! POSIX message queues (mq_overview(7)).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use hal::Errno;
+use locks::Mutex;
+use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
+
+use crate::timers::Notice;
+
+/// What a queue holds at most: messages, and bytes of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueSize {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+impl QueueSize {
+    /// What a queue has that says nothing (`msg_default`, `msgsize_default`); also the most that
+    /// anybody may ask for (`msg_max`, `msgsize_max`).
+    pub(crate) const USUAL: Self = Self {
+        messages: 10,
+        bytes: 8192,
+    };
+    /// The most that who may pass over limits may ask for (`HARD_MSGMAX`, `HARD_MSGSIZEMAX`).
+    const HARD: Self = Self {
+        messages: 65536,
+        bytes: 16 << 20,
+    };
+
+    /// Checks what a program asks for.
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub(crate) fn check(self, may_pass_limits: bool) -> Result<(), Errno> {
+        let most = if may_pass_limits {
+            Self::HARD
+        } else {
+            Self::USUAL
+        };
+        let is_legal =
+            (1..=most.messages).contains(&self.messages) && (1..=most.bytes).contains(&self.bytes);
+        if is_legal { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// What counts against `RLIMIT_MSGQUEUE`: the messages, and what Linux keeps of each.
+    pub(crate) const fn counted_bytes(self) -> u64 {
+        const OF_MESSAGE: u64 = 48;
+        const OF_PRIORITY: u64 = 48;
+        self.messages * (self.bytes + OF_MESSAGE + OF_PRIORITY)
+    }
+}
+
+/// All queues, by name.
+#[derive(Default)]
+pub(crate) struct MessageQueues {
+    named: Mutex<BTreeMap<Vec<u8>, Arc<MessageQueue>>>,
+    /// What the queues of each user may hold. They count until nobody has them open.
+    counted: Arc<Mutex<BTreeMap<u32, u64>>>,
+}
+
+/// How many queues there are at most (`queues_max`).
+const QUEUES_MAX: usize = 256;
+
+impl MessageQueues {
+    /// The queue with a name.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<Arc<MessageQueue>> {
+        self.named.lock().get(name).cloned()
+    }
+
+    /// Makes a queue, whose user may have queues of `limit` bytes.
+    ///
+    /// # Errors
+    /// `EEXIST`; `ENOSPC` if there are too many; `EMFILE` if its user has too much.
+    pub(crate) fn create(
+        &self,
+        name: &[u8],
+        owner: Owner,
+        size: QueueSize,
+        limit: u64,
+    ) -> Result<Arc<MessageQueue>, Errno> {
+        let mut named = self.named.lock();
+        if named.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        if named.len() >= QUEUES_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        let mut counted = self.counted.lock();
+        let of_user = counted.entry(owner.user).or_default();
+        let total = of_user.saturating_add(size.counted_bytes());
+        if total > limit {
+            return Err(Errno::EMFILE);
+        }
+        *of_user = total;
+        drop(counted);
+        let queue = Arc::new(MessageQueue {
+            counted: self.counted.clone(),
+            owner,
+            size,
+            state: Mutex::default(),
+            receivers: AtomicU32::new(0),
+            watchers: Watchers::new(),
+        });
+        named.insert(name.to_vec(), queue.clone());
+        Ok(queue)
+    }
+
+    /// Takes the name of a queue away. Who has it open keeps it.
+    pub(crate) fn remove(&self, name: &[u8]) -> bool {
+        let removed = self.named.lock().remove(name);
+        removed.is_some()
+    }
+}
+
+/// Whose a queue is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    pub(crate) mode: Mode,
+}
+
+/// One queue.
+pub(crate) struct MessageQueue {
+    counted: Arc<Mutex<BTreeMap<u32, u64>>>,
+    owner: Owner,
+    /// What it holds at most.
+    pub(crate) size: QueueSize,
+    state: Mutex<State>,
+    /// How many threads wait for a message.
+    pub(crate) receivers: AtomicU32,
+    watchers: Watchers,
+}
+
+#[derive(Default)]
+struct State {
+    /// By priority; of one priority the first comes first.
+    messages: BTreeMap<u32, VecDeque<Vec<u8>>>,
+    count: u64,
+    bytes: u64,
+    registration: Option<Registration>,
+}
+
+/// Who is told of the next message that comes to an empty queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registration {
+    /// The process.
+    pub(crate) pid: u32,
+    /// How.
+    pub(crate) notice: Notice,
+}
+
+impl MessageQueue {
+    /// The one that an open file is, if it is one.
+    pub(crate) fn behind(file: &OpenFile) -> Option<&Self> {
+        file.object().downcast()
+    }
+
+    /// How many messages are in it.
+    pub(crate) fn count(&self) -> u64 {
+        self.state.lock().count
+    }
+
+    /// Adds a message; who is to be told of it, if somebody is.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it is full.
+    pub(crate) fn send(
+        &self,
+        message: &[u8],
+        priority: u32,
+    ) -> Result<Option<Registration>, Errno> {
+        let mut state = self.state.lock();
+        if state.count >= self.size.messages {
+            return Err(Errno::EAGAIN);
+        }
+        let mut kept = Vec::new();
+        kept.try_reserve_exact(message.len())
+            .map_err(|_| Errno::ENOMEM)?;
+        kept.extend_from_slice(message);
+        let was_empty = state.count == 0;
+        state.messages.entry(priority).or_default().push_back(kept);
+        state.count += 1;
+        state.bytes += message.len() as u64;
+        // Whoever waits takes it, and then nobody is told.
+        let is_told = was_empty && self.receivers.load(Ordering::SeqCst) == 0;
+        let told = is_told.then(|| state.registration.take()).flatten();
+        drop(state);
+        self.watchers.notify(Readiness::READABLE);
+        Ok(told)
+    }
+
+    /// Takes the first message of the highest priority.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none.
+    pub(crate) fn receive(&self) -> Result<(Vec<u8>, u32), Errno> {
+        let mut state = self.state.lock();
+        let mut last = state.messages.last_entry().ok_or(Errno::EAGAIN)?;
+        let priority = *last.key();
+        let message = last.get_mut().pop_front().ok_or(Errno::EAGAIN)?;
+        if last.get().is_empty() {
+            last.remove();
+        }
+        state.count -= 1;
+        state.bytes -= message.len() as u64;
+        drop(state);
+        self.watchers.notify(Readiness::WRITABLE);
+        Ok((message, priority))
+    }
+
+    /// Has somebody told.
+    ///
+    /// # Errors
+    /// `EBUSY` if somebody is already.
+    pub(crate) fn register(&self, registration: Registration) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.registration.is_some() {
+            return Err(Errno::EBUSY);
+        }
+        state.registration = Some(registration);
+        Ok(())
+    }
+
+    /// Has a process not told.
+    pub(crate) fn unregister(&self, pid: u32) {
+        let mut state = self.state.lock();
+        if state.registration.is_some_and(|other| other.pid == pid) {
+            state.registration = None;
+        }
+    }
+}
+
+impl Inode for MessageQueue {
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        const SIZE_BYTES: u64 = 80;
+        let mut metadata = Metadata::fixed(1, FileType::Regular, self.owner.mode);
+        (metadata.user, metadata.group) = (self.owner.user, self.owner.group);
+        metadata.size_bytes = SIZE_BYTES;
+        Ok(metadata)
+    }
+
+    /// One line about it.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let state = self.state.lock();
+        let (bytes, registration) = (state.bytes, state.registration);
+        drop(state);
+        let (pid, signal) = registration.map_or((0, 0), |it| (it.pid, it.notice.signal_number()));
+        let text = format!(
+            "QSIZE:{bytes:<10} NOTIFY:{:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n",
+            0
+        );
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(text.len());
+        let rest = &text.as_bytes()[start..];
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let count = self.count();
+        let mut readiness = Readiness::empty();
+        readiness.set(Readiness::READABLE, count > 0);
+        readiness.set(Readiness::WRITABLE, count < self.size.messages);
+        readiness
+    }
+
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.watchers)
+    }
+}
+
+impl Drop for MessageQueue {
+    fn drop(&mut self) {
+        if let Some(of_user) = self.counted.lock().get_mut(&self.owner.user) {
+            *of_user = of_user.saturating_sub(self.size.counted_bytes());
+        }
+    }
+}
