@@ -218,9 +218,16 @@ fn reserve_thread() -> Result<(), Errno> {
 pub(crate) fn spawn(token: u64) -> Result<(), Errno> {
     reserve_thread()?;
     ARRIVALS.lock().push_back(token);
-    HOST.spawn_thread().inspect_err(|_| {
-        ARRIVALS.lock().retain(|waiting| *waiting != token);
+    HOST.spawn_thread().or_else(|errno| {
+        // Of several that are on their way with one token only one was refused.
+        let mut arrivals = ARRIVALS.lock();
+        let Some(last) = arrivals.iter().rposition(|waiting| *waiting == token) else {
+            // The host has sent it all the same.
+            return Ok(());
+        };
+        arrivals.remove(last);
         THREADS.fetch_sub(1, Ordering::SeqCst);
+        Err(errno)
     })
 }
 
