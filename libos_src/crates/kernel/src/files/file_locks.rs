@@ -8,6 +8,9 @@ use hal::Errno;
 use locks::Mutex;
 use vfs::{FileId, Readiness, Watchers};
 
+/// The most locks there are; of more, a lookup takes too long, and the heap too much.
+const LOCKS_MAX: usize = 8192;
+
 /// All locks that are held, by file.
 #[derive(Default)]
 pub(crate) struct FileLocks {
@@ -74,6 +77,20 @@ impl FileLocks {
         let files = self.files.lock();
         let records = &files.get(&file)?.records;
         records.iter().find(|held| held.conflicts(wanted)).copied()
+    }
+
+    /// Whether there is room for the locks that `wanted` adds, or, for who gives it up, for the ends
+    /// that it leaves.
+    pub(crate) fn has_room_for(&self, file: FileId, wanted: &Record, is_taken: bool) -> bool {
+        let files = self.files.lock();
+        let is_split = |record: &Record| {
+            let is_inside = record.first < wanted.first && wanted.last < record.last;
+            record.owner == wanted.owner && is_inside
+        };
+        let adds =
+            is_taken || (files.get(&file)).is_some_and(|held| held.records.iter().any(is_split));
+        let count = |held: &Held| held.records.len() + held.whole.len();
+        !adds || files.values().map(count).sum::<usize>() < LOCKS_MAX
     }
 
     /// Takes a record lock, in the place of what its owner holds of these bytes.
@@ -260,15 +277,24 @@ fn cut(records: &mut Vec<Record>, owner: Owner, first: u64, last: u64) -> bool {
 fn join(records: &mut Vec<Record>, owner: Owner) {
     records.sort_by_key(|record| record.first);
     let mut joined: Vec<Record> = Vec::with_capacity(records.len());
+    // Where the owner's last ones of each kind are.
+    let mut last_of = [None; 2];
     for record in records.drain(..) {
-        let before = joined.iter_mut().rfind(|before| {
-            before.owner == owner && before.owner == record.owner && before.kind == record.kind
-        });
+        let last = &mut last_of[usize::from(record.kind == LockKind::Exclusive)];
+        let is_own = record.owner == owner;
+        let before = last
+            .filter(|_| is_own)
+            .and_then(|at: usize| joined.get_mut(at));
         match before {
             Some(before) if before.last.checked_add(1) == Some(record.first) => {
                 before.last = record.last;
             }
-            _ => joined.push(record),
+            _ => {
+                if is_own {
+                    *last = Some(joined.len());
+                }
+                joined.push(record);
+            }
         }
     }
     *records = joined;
@@ -360,5 +386,24 @@ mod tests {
         assert_eq!(locks.lock_whole(FILE, b, Exclusive), Ok(()));
         locks.forget_owner(b);
         assert!(locks.is_empty());
+    }
+
+    #[test]
+    fn of_locks_there_are_only_so_many_but_giving_up_goes_on() {
+        let locks = FileLocks::default();
+        let wanted = record(A, LockKind::Exclusive, 10, 20);
+        for inode in 0..LOCKS_MAX as u64 {
+            let file = FileId { inode, ..FILE };
+            locks.lock(file, wanted).expect("free");
+        }
+        assert!(!locks.has_room_for(FILE, &wanted, true));
+        let (whole, middle) = (wanted, record(A, LockKind::Shared, 12, 13));
+        assert!(locks.has_room_for(FILE, &whole, false));
+        assert!(
+            !locks.has_room_for(FILE, &middle, false),
+            "it makes two of one"
+        );
+        locks.unlock(FILE, A, 10, 20);
+        assert!(locks.has_room_for(FILE, &wanted, true));
     }
 }

@@ -100,6 +100,15 @@ pub(super) fn record_lock(
         if command.request == RecordRequest::Get {
             return Err(Errno::EINVAL.into());
         }
+        let given_up = Record {
+            owner,
+            kind: LockKind::Shared,
+            first,
+            last,
+        };
+        if !locks.has_room_for(id, &given_up, false) {
+            return Err(Errno::ENOLCK.into());
+        }
         locks.unlock(id, owner, first, last);
         return Ok(0);
     };
@@ -109,6 +118,9 @@ pub(super) fn record_lock(
         first,
         last,
     };
+    if command.request != RecordRequest::Get && !locks.has_room_for(id, &wanted, true) {
+        return Err(Errno::ENOLCK.into());
+    }
     if command.request == RecordRequest::Get {
         flock = match locks.obstacle(id, &wanted) {
             Some(obstacle) => described(&obstacle),

@@ -118,11 +118,35 @@ impl Terminals {
 
     /// A terminal hangs up that had this holder.
     pub(super) fn note_former(&self, holder: Holder) {
-        self.former.lock().insert(holder.session, holder.foreground);
+        let mut former = self.former.lock();
+        former.insert(holder.session, holder.foreground);
+        // A session whose leader is gone asks no more. The oldest are most likely such.
+        if former.len() > PSEUDO_MAX as usize {
+            former.pop_first();
+        }
     }
 
     /// The group that a terminal which hung up had in its foreground.
     pub(super) fn take_former(&self, session: u32) -> Option<u32> {
         self.former.lock().remove(&session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_sessions_that_lost_their_terminal_only_so_many_are_remembered() {
+        let terminals = Terminals::new(Arc::default());
+        for session in 1..3 * PSEUDO_MAX {
+            let foreground = session;
+            terminals.note_former(Holder {
+                session,
+                foreground,
+            });
+        }
+        assert_eq!(terminals.former.lock().len(), PSEUDO_MAX as usize);
+        assert!(terminals.take_former(3 * PSEUDO_MAX - 1).is_some());
     }
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::threads::{Deadline, Wake};
+use hal::HostEvents;
 
 const READ: u64 = 0;
 const WRITE: u64 = 1;
@@ -255,4 +257,24 @@ fn a_wait_ends_when_its_time_is_over() {
         world.call(EPOLL_WAIT, &[poll, place, 0, 0]),
         Err(Errno::EINVAL)
     );
+}
+
+#[test]
+fn a_stream_of_the_host_that_is_named_often_is_asked_for_once() {
+    let world = World::new();
+    let thread = world.process.threads().remove(0);
+    let asked = |events| hal::HostPoll {
+        fd: 1,
+        events,
+        ready: HostEvents::empty(),
+    };
+    let mut streams = vec![asked(HostEvents::IN); 299];
+    streams.push(asked(HostEvents::OUT));
+
+    let woken = world
+        .libos
+        .sleep_for_host(&world.process, &thread, &mut streams, Deadline::NEVER);
+
+    assert_eq!(woken, Ok(Wake::Look));
+    assert!(streams.iter().all(|stream| stream.ready == stream.events));
 }

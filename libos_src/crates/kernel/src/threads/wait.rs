@@ -1,9 +1,10 @@
 //! Waiting, with an end that is a time or a signal.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use hal::{Clock, Errno, HostPoll, Machine};
+use hal::{Clock, Errno, HostEvents, HostPoll, Machine};
 use vfs::{Readiness, Watcher};
 
 use super::Thread;
@@ -94,9 +95,23 @@ impl Libos {
             return Ok(wake);
         }
         let remaining = deadline.remaining(self.machine);
+        // The host has three; a program may name each as often as it likes.
+        let mut each: Vec<HostPoll> = Vec::new();
+        for stream in streams.iter() {
+            match each.iter_mut().find(|other| other.fd == stream.fd) {
+                Some(other) => other.events |= stream.events,
+                None => each.push(HostPoll { ..*stream }),
+            }
+        }
         let polled = self.without_memory(process, thread, || {
-            self.machine.host_poll(streams, remaining)
+            self.machine.host_poll(&mut each, remaining)
         });
+        let unasked = HostEvents::ERROR | HostEvents::HANG_UP | HostEvents::INVALID;
+        for stream in streams {
+            let found = each.iter().find(|other| other.fd == stream.fd);
+            let ready = found.map_or(HostEvents::empty(), |found| found.ready);
+            stream.ready = ready & (stream.events | unasked);
+        }
         match polled {
             Ok(_) | Err(Errno::EINTR) => Ok(Wake::Look),
             Err(errno) => Err(errno),
