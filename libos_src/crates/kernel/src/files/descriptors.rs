@@ -26,6 +26,8 @@ pub(crate) struct Descriptors {
 
 /// The highest limit of descriptor numbers (`RLIMIT_NOFILE`).
 pub(crate) const DESCRIPTORS_MAX: usize = 65536;
+/// By how many slots a table grows at least.
+const GROWTH: usize = 256;
 /// What it is at first.
 pub(crate) const DESCRIPTORS_USUAL: usize = 4096;
 
@@ -47,6 +49,18 @@ impl Descriptors {
             user_count: 1,
             limit: self.limit,
         }
+    }
+
+    /// What a copy of the table takes, or a table in which `number` has a place, in bytes.
+    pub(crate) fn size_bytes(&self, number: i32) -> usize {
+        let number = usize::try_from(number).unwrap_or_default();
+        let len = self.slots.len().max(number.min(self.limit));
+        len * size_of::<Option<Descriptor>>()
+    }
+
+    /// Whether the table must become larger for `number`.
+    pub(crate) fn must_grow_for(&self, number: i32) -> bool {
+        usize::try_from(number).is_ok_and(|index| index >= self.slots.len() && index < self.limit)
     }
 
     /// Sets the limit of new numbers.
@@ -96,7 +110,7 @@ impl Descriptors {
         if index >= self.limit {
             return Err(Errno::EMFILE);
         }
-        self.put(index, Some(descriptor));
+        self.put(index, Some(descriptor))?;
         Ok(index as i32)
     }
 
@@ -107,7 +121,7 @@ impl Descriptors {
         descriptor: Descriptor,
     ) -> Result<Option<Descriptor>, Errno> {
         match usize::try_from(number) {
-            Ok(index) if index < self.limit => Ok(self.put(index, Some(descriptor))),
+            Ok(index) if index < self.limit => self.put(index, Some(descriptor)),
             _ => Err(Errno::EBADF),
         }
     }
@@ -115,7 +129,7 @@ impl Descriptors {
     /// Takes a descriptor out.
     pub(crate) fn remove(&mut self, number: i32) -> Result<Descriptor, Errno> {
         self.get(number)?;
-        self.put(number as usize, None).ok_or(Errno::EBADF)
+        self.put(number as usize, None)?.ok_or(Errno::EBADF)
     }
 
     /// The numbers in use, in order.
@@ -125,10 +139,22 @@ impl Descriptors {
         self.slots.iter().enumerate().filter_map(used)
     }
 
-    fn put(&mut self, index: usize, descriptor: Option<Descriptor>) -> Option<Descriptor> {
+    /// `ENOMEM` if the table cannot become large enough.
+    fn put(
+        &mut self,
+        index: usize,
+        descriptor: Option<Descriptor>,
+    ) -> Result<Option<Descriptor>, Errno> {
+        let needed = (index + 1).saturating_sub(self.slots.capacity());
+        if needed > 0 {
+            // Not twice as large each time: a large table would take more than is kept in reserve.
+            let more = (index + 1 - self.slots.len()).next_multiple_of(GROWTH);
+            let grown = self.slots.try_reserve_exact(more);
+            grown.map_err(|_| Errno::ENOMEM)?;
+        }
         if index >= self.slots.len() {
             self.slots.resize(index + 1, None);
         }
-        core::mem::replace(&mut self.slots[index], descriptor)
+        Ok(core::mem::replace(&mut self.slots[index], descriptor))
     }
 }

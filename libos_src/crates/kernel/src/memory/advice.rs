@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use hal::{Errno, Prot};
 
-use super::area::{Area, Backing, Counted, OnFork};
+use super::area::{Area, Backing, Counted, OnFork, Purpose};
 use super::space::{AddressSpace, Books};
 
 /// The advice that changes something; all other known advice is accepted and ignored.
@@ -75,6 +75,12 @@ impl AddressSpace {
             .checked_range(address, len)
             .map_err(|_| Errno::ENOMEM)?;
         let mut books = self.books.write();
+        let is_stub = |(_, area): (u64, &Area)| matches!(area.purpose, Purpose::Stubs(_));
+        let changes = matches!(advice, Advice::DontNeed { .. } | Advice::OnFork(_));
+        if changes && books.areas.overlapping(&range).any(is_stub) {
+            // Jumps lead there from all the text that was patched.
+            return Err(Errno::EINVAL);
+        }
         if let Some(is_refused) = advice.refuses()
             && books
                 .areas
@@ -93,7 +99,10 @@ impl AddressSpace {
                 self.populate(&mut books, &range)
                     .map_err(|_| Errno::ENOMEM)?;
             }
-            Advice::OnFork(on_fork) => set_on_fork(&mut books, &range, on_fork)?,
+            Advice::OnFork(on_fork) => {
+                self.check_areas(&books, books.areas.cuts(&range))?;
+                set_on_fork(&mut books, &range, on_fork)?;
+            }
             Advice::Free | Advice::Cold | Advice::Ignored => {}
         }
         if books.areas.allows(&range, Prot::empty()) {

@@ -274,6 +274,30 @@ impl Areas {
         core::mem::take(&mut self.0)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is mapped in `range` but stubs, to which jumps lead from text elsewhere.
+    pub(crate) fn are_stubs(&self, range: &Range<u64>) -> bool {
+        let mut areas = self.overlapping(range).peekable();
+        let is_stub = |(_, area): (u64, &Area)| matches!(area.purpose, Purpose::Stubs(_));
+        areas.peek().is_some() && areas.all(is_stub)
+    }
+
+    /// How many more there are once they are cut at the ends of `range`.
+    pub(crate) fn cuts(&self, range: &Range<u64>) -> usize {
+        let is_inside = |address| {
+            self.find(address)
+                .is_some_and(|(start, _)| start != address)
+        };
+        [range.start, range.end]
+            .into_iter()
+            .filter(|&at| is_inside(at))
+            .count()
+    }
+
     /// Whether nothing of `range` is mapped.
     pub(crate) fn is_free(&self, range: &Range<u64>) -> bool {
         self.overlapping(range).next().is_none()

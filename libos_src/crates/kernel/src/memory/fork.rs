@@ -11,6 +11,7 @@ use super::region::Use;
 use super::share::Rights;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
+use crate::syscalls::room;
 use crate::threads::Thread;
 
 impl AddressSpace {
@@ -21,6 +22,7 @@ impl AddressSpace {
     /// `ENOMEM` when there is no room to keep two copies of what may be written.
     pub(crate) fn fork(&self, thread: &Arc<Thread>) -> Result<Arc<Self>, Errno> {
         let books = self.books.write();
+        room::check_for(self.machine, books.twin_bytes())?;
         let writable = writable_runs(&books);
         let bytes: u64 = writable.iter().map(|run| run.end - run.start).sum();
         let no_memory = |_| {

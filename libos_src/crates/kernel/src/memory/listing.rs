@@ -7,10 +7,15 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::ops::Range;
 
-use hal::{LogLevel, Prot};
+use hal::{Errno, LogLevel, Prot};
 
 use super::area::{Area, Backing, Purpose};
 use super::space::{AddressSpace, Books};
+use crate::syscalls::room;
+
+/// About the longest line without the name, and what `smaps` says besides.
+const LINE_BYTES: usize = 128;
+const SIZES_BYTES: usize = 256;
 
 /// Where calls are served that old programs make (`syscalls::vsyscall`); it is no memory.
 const OLD_ENTRY_POINTS: &[u8] =
@@ -18,15 +23,29 @@ const OLD_ENTRY_POINTS: &[u8] =
 
 impl AddressSpace {
     /// One line for each mapping, as proc(5) describes `/proc/pid/maps`.
-    pub(crate) fn listing(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        for (start, area) in self.books.read().areas.iter() {
+    ///
+    /// # Errors
+    /// `ENOMEM` if the kernel's heap has no room for it.
+    pub(crate) fn listing(&self) -> Result<Vec<u8>, Errno> {
+        let books = self.books.read();
+        let mut text = self.room_for(&books, LINE_BYTES)?;
+        for (start, area) in books.areas.iter() {
             text.extend_from_slice(line(start, area).as_bytes());
             text.extend_from_slice(name(area));
             text.push(b'\n');
         }
         text.extend_from_slice(OLD_ENTRY_POINTS);
-        text
+        Ok(text)
+    }
+
+    /// An empty text that can take a line for each area, with `bytes` besides its name.
+    fn room_for(&self, books: &Books, bytes: usize) -> Result<Vec<u8>, Errno> {
+        let names: usize = books.areas.iter().map(|(_, area)| name(area).len()).sum();
+        let len = books.areas.len() * bytes + names + OLD_ENTRY_POINTS.len();
+        room::check_for(self.machine, len)?;
+        let mut text = Vec::new();
+        text.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+        Ok(text)
     }
 
     /// Tells the host what code of files is mapped in `range` now, if it wants to know: a line as in
@@ -60,9 +79,12 @@ impl AddressSpace {
     }
 
     /// The same with the size of each mapping and how much of it has memory, as `/proc/pid/smaps`.
-    pub(crate) fn sized_listing(&self) -> Vec<u8> {
-        let mut text = Vec::new();
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn sized_listing(&self) -> Result<Vec<u8>, Errno> {
         let books = self.books.read();
+        let mut text = self.room_for(&books, LINE_BYTES + SIZES_BYTES)?;
         for (start, area) in books.areas.iter() {
             let present = books.committed.present(&(start..area.end));
             let resident: u64 = present.iter().map(|run| run.end - run.start).sum();
@@ -77,7 +99,7 @@ impl AddressSpace {
             );
             text.extend_from_slice(sizes.as_bytes());
         }
-        text
+        Ok(text)
     }
 
     /// Bytes of memory that all processes share, and those of them that nobody uses.

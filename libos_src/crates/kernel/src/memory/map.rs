@@ -80,8 +80,13 @@ impl AddressSpace {
         }
         let counted = self.counted(mapping.prot, mapping.is_unreserved);
         let mut books = self.books.write();
+        // One more, two ends of what is replaced, and stubs.
+        self.check_areas(&books, 4)?;
         let need = Need { len, counted };
         if let Placement::Fixed(address) = mapping.placement {
+            if books.areas.are_stubs(&self.fixed(address, len)?) {
+                return Err(Errno::EINVAL);
+            }
             self.discard_shared(&mut books, &self.fixed(address, len)?);
         }
         let range = self.place(&mut books, mapping.placement, need)?;

@@ -79,6 +79,11 @@ impl PageSet {
         self.0.iter().map(|(&start, &end)| start..end)
     }
 
+    /// How many runs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// How many bytes the pages have.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.iter().map(|run| run.end - run.start).sum()

@@ -37,6 +37,8 @@ impl AddressSpace {
         if books.areas.overlapping(&range).any(is_too_much) {
             return Err(Errno::EACCES);
         }
+        let stubs = usize::from(prot.contains(Prot::EXEC));
+        self.check_areas(&books, books.areas.cuts(&range) + stubs)?;
         self.count_accessible(&mut books, &range, prot)?;
         if self.change(&mut books, &range, prot).is_err() {
             self.report_shortage(&books, Knob::UserSpace, range.end - range.start);

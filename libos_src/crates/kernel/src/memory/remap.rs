@@ -52,6 +52,7 @@ impl AddressSpace {
             .filter(|&len| len != 0)
             .ok_or(Errno::EINVAL)?;
         let mut books = self.books.write();
+        self.check_areas(&books, 3)?;
         if remapping.is_here() && new_len <= old.end - old.start {
             books.areas.find(address).ok_or(Errno::EFAULT)?;
             self.discard(&mut books, &(address + new_len..old.end));
@@ -112,6 +113,7 @@ impl AddressSpace {
             self.check_target(&old, target, new_len)?;
         }
         let mut books = self.books.write();
+        self.check_areas(&books, 3)?;
         let (_, area) = books.areas.find(address).ok_or(Errno::EFAULT)?;
         if area.shared().is_none() {
             return Err(Errno::EINVAL);

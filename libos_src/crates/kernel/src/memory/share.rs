@@ -49,6 +49,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let mut books = self.books.write();
+        self.check_areas(&books, 3)?;
         if let Some(address) = fixed {
             let range = self.checked_range(address, len)?;
             self.discard(&mut books, &range);

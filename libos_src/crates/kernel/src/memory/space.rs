@@ -20,6 +20,7 @@ use super::region::Region;
 use super::shared::{SharedMemory, State};
 use super::shortage::Shortages;
 use super::store::Store;
+use crate::syscalls::room;
 use crate::threads::{FutexKey, Thread};
 
 /// What is unmapped of less than this does not count for the peaks.
@@ -67,6 +68,9 @@ pub(crate) struct Foundation {
     /// What was already told about too little memory.
     pub(crate) shortages: Arc<Shortages>,
 }
+
+/// The most areas of an address space, as `/proc/sys/vm/max_map_count` says. Tests have less memory.
+const AREAS_MAX: usize = if cfg!(test) { 1000 } else { 65530 };
 
 /// When pages get memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,10 +241,32 @@ impl AddressSpace {
         self.books.read().stack.clone()
     }
 
+    /// Whether there may be so many more areas.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn check_areas(&self, books: &Books, more: usize) -> Result<(), Errno> {
+        if books.areas.len() + more <= AREAS_MAX {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
     /// Unmaps every page of a range; what is not mapped there stays so.
     pub(crate) fn unmap(&self, address: u64, len: u64) -> Result<(), Errno> {
         let range = self.checked_range(address, len)?;
-        self.discard(&mut self.books.write(), &range);
+        let mut books = self.books.write();
+        if books.areas.are_stubs(&range) {
+            return Err(Errno::EINVAL);
+        }
+        let [first, last] = [range.start, range.end].map(|at| books.areas.find(at).map(|it| it.0));
+        if first == last && books.areas.cuts(&range) == 2 {
+            // It makes two of one.
+            self.check_areas(&books, 1)?;
+            room::check(self.machine)?;
+        }
+        self.discard(&mut books, &range);
         Ok(())
     }
 
@@ -437,6 +463,12 @@ fn next_id() -> u64 {
 }
 
 impl Books {
+    /// About what a copy takes of the kernel's heap, in bytes, with what a gang notes of it.
+    pub(super) fn twin_bytes(&self) -> usize {
+        const RUN_BYTES: usize = 128;
+        self.areas.len() * 2 * size_of::<(u64, Area)>() + self.committed.len() * RUN_BYTES
+    }
+
     /// The same, for another address space.
     pub(super) fn twin(&self) -> Self {
         Self {

@@ -403,7 +403,7 @@ impl Source for ProcessFiles {
             ProcessText::CommandLine => zero_terminated(&process.program().arguments),
             ProcessText::Environment => zero_terminated(&process.program().environment),
             ProcessText::Name => format!("{}\n", name(&process, thread)).into_bytes(),
-            ProcessText::Maps => process.memory().listing(),
+            ProcessText::Maps => process.memory().listing()?,
             ProcessText::Mounts => Self::mounts(&process).into_bytes(),
             ProcessText::Groups => b"0::/\n".to_vec(),
             ProcessText::Limits => Self::limits(&process).into_bytes(),
@@ -413,7 +413,7 @@ impl Source for ProcessFiles {
                 let adjustment = process.score_adjustment.load(Ordering::Relaxed);
                 format!("{adjustment}\n").into_bytes()
             }
-            ProcessText::MapSizes => process.memory().sized_listing(),
+            ProcessText::MapSizes => process.memory().sized_listing()?,
             ProcessText::Waiting => b"0".to_vec(),
             ProcessText::Statistics => self.statistics(&process, thread).into_bytes(),
             ProcessText::Memory => {

@@ -177,6 +177,9 @@ impl NewTask {
 }
 
 fn new_task(call: &mut Call<'_>, new: &NewTask) -> Outcome {
+    if !new.has(CLONE_FILES) {
+        call.check_room_for_descriptors()?;
+    }
     if new.has(CLONE_SIGHAND) && (!new.has(CLONE_VM) || new.has(CLONE_CLEAR_SIGHAND)) {
         return Err(Errno::EINVAL.into());
     }
@@ -528,6 +531,9 @@ pub(super) fn unshare(call: &mut Call<'_>, flags: u64) -> Outcome {
     }
     if flags & CLONE_NEWUTS != 0 {
         apart.places.unshare_names();
+    }
+    if flags & CLONE_FILES != 0 {
+        call.check_room_for_descriptors()?;
     }
     if flags & CLONE_FILES != 0 {
         apart.leave_shared_files();

@@ -11,6 +11,7 @@ use super::file_locks::{RecordCommand, record_lock};
 use super::leases;
 use super::memory_file::{add_seals, get_seals};
 use super::notices::{self, NoticeCommand};
+use super::room;
 use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
 
 const FD_CLOEXEC: u64 = 1;
@@ -32,6 +33,9 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
         return Err(Errno::EINVAL.into());
     }
     let unshares = flags & CLOSE_RANGE_UNSHARE != 0;
+    if unshares {
+        call.check_room_for_descriptors()?;
+    }
     let apart = unshares.then(|| {
         let mut apart = call.apart();
         apart.leave_shared_files();
@@ -82,6 +86,7 @@ pub(super) fn dup3(call: &mut Call<'_>, old: i32, new: i32, flags: u32) -> Outco
         return Err(Errno::EINVAL.into());
     }
     let file = call.file(old)?;
+    call.check_room_for_descriptor(new)?;
     let descriptor = Descriptor {
         file,
         is_closed_on_exec: flags != 0,
@@ -197,9 +202,29 @@ fn duplicate(call: &Call<'_>, fd: i32, floor: i32, is_closed_on_exec: bool) -> O
     if usize::try_from(floor).is_ok_and(|floor| floor >= DESCRIPTORS_MAX) {
         return Err(Errno::EINVAL.into());
     }
+    call.check_room_for_descriptor(floor)?;
     let descriptor = Descriptor {
         file,
         is_closed_on_exec,
     };
     Ok(call.task.places.files.write().add(floor, descriptor)? as u64)
+}
+
+impl Call<'_> {
+    /// `ENOMEM` if the kernel's heap has no room for a table in which `number` has a place.
+    fn check_room_for_descriptor(&self, number: i32) -> Result<(), Errno> {
+        let descriptors = self.task.places.files.read();
+        if !descriptors.must_grow_for(number) {
+            return Ok(());
+        }
+        let size_bytes = descriptors.size_bytes(number);
+        drop(descriptors);
+        room::check_for(self.libos.machine, size_bytes).inspect_err(|_| self.report_full_heap())
+    }
+
+    /// `ENOMEM` if it has none for a copy of the table.
+    pub(super) fn check_room_for_descriptors(&self) -> Result<(), Errno> {
+        let size_bytes = self.task.places.files.read().size_bytes(0);
+        room::check_for(self.libos.machine, size_bytes).inspect_err(|_| self.report_full_heap())
+    }
 }

@@ -10,6 +10,7 @@ use vfs::{Access, Follow, PATH_MAX_BYTES};
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
+use super::room;
 use crate::libos::Then;
 use crate::memory::AddressSpace;
 use crate::processes::{EndStatus, Places, Principal, ProgramRecord};
@@ -20,6 +21,8 @@ use crate::signals::{AlternateStack, Signal};
 const STRING_MAX_BYTES: usize = 32 * 4096;
 /// Arguments and environment together, as far as they are read before the stack's size decides.
 const STRINGS_MAX_BYTES: usize = 2 << 20;
+/// How often it is looked whether the kernel's heap has room for them.
+const CHECKED_BYTES: usize = 64 << 10;
 /// The most strings in each.
 const STRINGS_MAX: usize = 1 << 16;
 
@@ -94,6 +97,7 @@ fn exec(
     argv: Address,
     env: Address,
 ) -> Outcome {
+    call.check_room_for_descriptors()?;
     let mut room = STRINGS_MAX_BYTES;
     let mut argv = read_strings(call, argv, &mut room)?;
     let env = read_strings(call, env, &mut room)?;
@@ -314,7 +318,13 @@ fn read_strings(call: &Call<'_>, array: Address, room: &mut usize) -> Result<Vec
             .memory()
             .read_string(pointer, STRING_MAX_BYTES, Errno::E2BIG)?;
         let taken = text.len() + 1 + size_of::<u64>();
+        let before = *room;
         *room = room.checked_sub(taken).ok_or(Errno::E2BIG)?;
+        if before / CHECKED_BYTES != *room / CHECKED_BYTES {
+            // As much again becomes a part of the new stack.
+            room::check_for(call.libos.machine, STRINGS_MAX_BYTES - *room)
+                .inspect_err(|_| call.report_full_heap())?;
+        }
         if strings.len() >= STRINGS_MAX {
             return Err(Errno::E2BIG);
         }

@@ -139,27 +139,29 @@ impl Call<'_> {
         check_extent(offset, buffers.left())?;
         let changes = file.flags().is_writable() && buffers.left() > 0;
         let room = match changes {
-            true => self.room_in_file(file, offset)?,
-            false => None,
+            true => self.room_in_file(file, offset)?.unwrap_or(u64::MAX),
+            false => u64::MAX,
         };
         if changes {
             self.before_change(file)?;
         }
-        if let Some(room) = room {
-            let mut limited = Limited::new(&mut buffers, room);
-            let count = match offset {
-                Some(offset) => file.write_from_at(offset, &mut limited),
-                None => file.write_from(&mut limited),
-            };
-            return Ok(count? as u64);
-        }
         let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
+        let is_kept = HostStream::behind(file).is_none() && !is_flow(file);
         let mut done = 0;
         loop {
             let wanted = buffers.left().min(CHUNK_BYTES as u64);
-            let count = self.until_ready(file, Readiness::WRITABLE, || match offset {
-                Some(offset) => file.write_from_at(offset + done, &mut buffers),
-                None => file.write_from(&mut buffers),
+            // What stays in the kernel's heap is written in pieces for which there is room.
+            let piece = if is_kept { wanted } else { buffers.left() };
+            let piece = piece.min(room - done);
+            if is_kept && done > 0 && self.check_room_of(file).is_err() {
+                return Ok(done);
+            }
+            let count = self.until_ready(file, Readiness::WRITABLE, || {
+                let mut piece = Limited::new(&mut buffers, piece);
+                match offset {
+                    Some(offset) => file.write_from_at(offset + done, &mut piece),
+                    None => file.write_from(&mut piece),
+                }
             });
             let count = match count {
                 Err(Stop::Errno(Errno::EFAULT)) if done == 0 && buffers.cut(Prot::READ) => continue,
@@ -171,7 +173,7 @@ impl Call<'_> {
             };
             done += count;
             let goes_on = count >= wanted || (may_wait && count > 0 && is_flow(file));
-            if buffers.left() == 0 || !goes_on {
+            if buffers.left() == 0 || done == room || !goes_on {
                 return Ok(done);
             }
         }

@@ -47,7 +47,12 @@ pub(super) const fn is_needed(number: u64) -> bool {
 
 /// `ENOMEM` while too little is left.
 pub(crate) fn check(machine: &dyn Machine) -> Result<(), Errno> {
-    if machine.has_heap_room(RESERVE_BYTES) {
+    check_for(machine, 0)
+}
+
+/// The same for a call that itself takes `bytes`.
+pub(crate) fn check_for(machine: &dyn Machine, bytes: usize) -> Result<(), Errno> {
+    if machine.has_heap_room(RESERVE_BYTES.saturating_add(bytes)) {
         Ok(())
     } else {
         Err(Errno::ENOMEM)

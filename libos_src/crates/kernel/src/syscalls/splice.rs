@@ -354,6 +354,9 @@ fn transfer(
     let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
     let mut done = 0;
     while done < len {
+        if done > 0 && call.check_room_of(&to.file).is_err() {
+            break;
+        }
         let part = &mut buffer[..CHUNK_BYTES.min((len - done) as usize)];
         let moved = match move_part(call, &mut from, &mut to, part, patience) {
             Err(stop) => {

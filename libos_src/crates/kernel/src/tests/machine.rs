@@ -49,6 +49,8 @@ pub(super) struct TestMachine {
     pub(super) host_signals: AtomicU64,
     /// Who answers for the host, if it is not honest.
     pub(super) liar: Mutex<Option<Liar>>,
+    /// What each look at the kernel's heap takes of it.
+    pub(super) heap_drain: AtomicUsize,
     /// What is left of the kernel's heap.
     pub(super) heap_left: AtomicUsize,
     /// The extended state of the program, of whichever thread.
@@ -82,6 +84,7 @@ impl TestMachine {
             stops: AtomicUsize::new(0),
             host_signals: AtomicU64::new(0),
             liar: Mutex::default(),
+            heap_drain: AtomicUsize::new(0),
             heap_left: AtomicUsize::new(usize::MAX),
             xstate: Mutex::new([0; XSTATE_BYTES]),
             permits: Default::default(),
@@ -261,6 +264,9 @@ impl Machine for TestMachine {
         if let Some(lie) = self.lie(|liar| liar.poll(fds)) {
             return lie;
         }
+        if fds.len() > 256 {
+            return Err(Errno::EINVAL);
+        }
         for fd in fds.iter_mut() {
             fd.ready = fd.events;
         }
@@ -414,7 +420,8 @@ impl Machine for TestMachine {
     }
 
     fn has_heap_room(&self, bytes: usize) -> bool {
-        bytes <= self.heap_left.load(Ordering::Relaxed)
+        let drain = self.heap_drain.load(Ordering::Relaxed);
+        bytes <= self.heap_left.fetch_sub(drain, Ordering::Relaxed)
     }
 
     fn syscall_entry(&self) -> u64 {

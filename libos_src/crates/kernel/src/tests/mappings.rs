@@ -424,6 +424,13 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
             world.call(MPROTECT, &[stub & !0xfff, 0x1000, READ_WRITE]),
             Err(Errno::EACCES)
         );
+        for (number, argument) in [(MADVISE, 4), (MADVISE, 10), (MUNMAP, 0)] {
+            let touched = world.call(number, &[stub & !0xfff, 0x1000, argument]);
+            assert_eq!(touched, Err(Errno::EINVAL));
+        }
+        let over = [stub & !0xfff, 0x1000, READ_WRITE, 0x32, u64::MAX, 0];
+        assert_eq!(world.call(MMAP, &over), Err(Errno::EINVAL));
+        assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
         assert_eq!(
             world.call(MREMAP, &[text, 0x1000, 0x2000, 1, 0]),
             Err(Errno::EINVAL)
@@ -655,4 +662,25 @@ fn memory_that_was_protected_in_parts_is_resized_as_one() {
     world
         .call(MREMAP, &[start, 0x3000, 0x8000, 1])
         .expect("one mapping again");
+}
+
+#[test]
+fn a_mapping_is_cut_into_only_so_many_pieces() {
+    let mut world = World::new();
+    let pages = 3000;
+    let start = mmap(&mut world, 0, pages * PAGE_SIZE, READ_WRITE, 0x22).expect("room");
+    let pieces = (0..pages / 2).map(|piece| start + (2 * piece + 1) * PAGE_SIZE);
+    let pieces: Vec<u64> = pieces.collect();
+    let cut = |world: &mut World, number, argument| {
+        let mut cut = pieces.iter();
+        cut.find_map(|&at| world.call(number, &[at, PAGE_SIZE, argument]).err())
+    };
+
+    assert_eq!(cut(&mut world, MPROTECT, 1), Some(Errno::ENOMEM));
+    assert_eq!(world.call(MPROTECT, &[start, pages * PAGE_SIZE, 3]), Ok(0));
+    assert_eq!(cut(&mut world, MUNMAP, 0), Some(Errno::ENOMEM));
+    let more = mmap(&mut world, 0, PAGE_SIZE, READ_WRITE, 0x22);
+    assert_eq!(more, Err(Errno::ENOMEM));
+    assert_eq!(world.call(MUNMAP, &[start, pages * PAGE_SIZE]), Ok(0));
+    assert!(mmap(&mut world, 0, PAGE_SIZE, READ_WRITE, 0x22).is_ok());
 }

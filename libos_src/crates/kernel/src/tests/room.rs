@@ -67,3 +67,96 @@ fn a_program_that_tries_every_number_fills_neither_heap_nor_log() {
 
     assert_eq!(world.log().lines().count(), 1);
 }
+
+/// What must be left for any call that leaves something behind.
+const RESERVE: usize = 512 * 1024;
+
+#[test]
+fn a_table_of_descriptors_that_does_not_fit_is_refused() {
+    const DUP2: u64 = 33;
+    const DUP3: u64 = 292;
+    const FCNTL: u64 = 72;
+    const UNSHARE: u64 = 272;
+    let mut world = World::new();
+    world
+        .machine
+        .heap_left
+        .store(RESERVE + 2000, Ordering::Relaxed);
+
+    assert_eq!(world.call(DUP2, &[1, 4000]), Err(Errno::ENOMEM));
+    assert_eq!(world.call(DUP3, &[1, 4000, 0]), Err(Errno::ENOMEM));
+    assert_eq!(world.call(FCNTL, &[1, 0, 4000]), Err(Errno::ENOMEM));
+    assert_eq!(world.call(DUP2, &[1, 20]), Ok(20));
+    world.machine.heap_left.store(usize::MAX, Ordering::Relaxed);
+    assert_eq!(world.call(DUP2, &[1, 4000]), Ok(4000));
+
+    world
+        .machine
+        .heap_left
+        .store(RESERVE + 2000, Ordering::Relaxed);
+    assert_eq!(world.call(57, &[]), Err(Errno::ENOMEM), "a fork copies it");
+    assert_eq!(world.call(UNSHARE, &[0x400]), Err(Errno::ENOMEM));
+}
+
+#[test]
+fn a_fork_for_whose_books_there_is_no_room_is_refused() {
+    let mut world = World::new();
+    world
+        .machine
+        .heap_left
+        .store(RESERVE + 200, Ordering::Relaxed);
+    assert_eq!(world.call(57, &[]), Err(Errno::ENOMEM));
+    world.machine.heap_left.store(usize::MAX, Ordering::Relaxed);
+    assert_eq!(world.call(57, &[]), Ok(0));
+}
+
+#[test]
+fn a_long_write_ends_where_the_heap_does() {
+    const OPEN: u64 = 2;
+    let mut world = World::new();
+    let len = 512 * 1024;
+    let text = world
+        .call(MMAP, &[0, len, 3, 0x22, u64::MAX, 0])
+        .expect("room");
+    let path = world.put(0x100, b"/long\0");
+    let fd = world.call(OPEN, &[path, 0o102, 0o644]).expect("room");
+
+    // Three looks find enough, the fourth does not.
+    world
+        .machine
+        .heap_left
+        .store(RESERVE + 2500, Ordering::Relaxed);
+    world.machine.heap_drain.store(1000, Ordering::Relaxed);
+    assert_eq!(world.call(WRITE, &[fd, text, len]), Ok(3 * 64 * 1024));
+    world.machine.heap_drain.store(0, Ordering::Relaxed);
+    world.machine.heap_left.store(usize::MAX, Ordering::Relaxed);
+    assert_eq!(world.call(WRITE, &[fd, text, len]), Ok(len));
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_refused() {
+    const OPEN: u64 = 2;
+    const EXECVE: u64 = 59;
+    let mut world = World::new();
+    let path = world.put(0, b"/program\0");
+    let fd = world.call(OPEN, &[path, 0o101, 0o755]).expect("room");
+    for part in images::program().chunks(PAGE_SIZE as usize) {
+        let part = world.put(0, part);
+        assert_eq!(world.call(WRITE, &[fd, part, PAGE_SIZE]), Ok(PAGE_SIZE));
+    }
+    world.call(CLOSE, &[fd]).expect("open");
+    let path = world.put(0, b"/program\0");
+    let mut long = vec![b'x'; 2000];
+    long.push(0);
+    let long = world.put(16, &long);
+    let pointers: Vec<u8> = [long; 200].iter().flat_map(|it| it.to_le_bytes()).collect();
+    let pointers = world.put(2100, &pointers);
+    world.put(2100 + 1600, &[0; 8]);
+
+    world
+        .machine
+        .heap_left
+        .store(RESERVE + 100_000, Ordering::Relaxed);
+    assert_eq!(world.call(EXECVE, &[path, pointers, 0]), Err(Errno::ENOMEM));
+    assert_eq!(world.get::<8>(path), *b"/program", "the caller goes on");
+}
