@@ -235,6 +235,7 @@ static void signals(void) {
     check(FAILS(timer_create(CLOCK_MONOTONIC, NULL, &timer), EAGAIN), "nor for a timer");
     setrlimit(RLIMIT_SIGPENDING, &before);
     check(sigqueue(getpid(), SIGRTMIN + 4, value) == 0, "with room it waits");
+    sigwaitinfo(&set, &info);
     struct itimerspec past = {.it_value = {.tv_nsec = 1}, .it_interval = {.tv_nsec = 1}};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
     timer_create(CLOCK_REALTIME, &event, &timer);
