@@ -1,5 +1,6 @@
 // Times of making processes. Runs on the host and in an enclave; the arguments are the path of this
-// program and that of a dynamic one which does nothing.
+// program, that of a dynamic one which does nothing, and, for a profile, what alone is to be measured and
+// how often.
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #include <unistd.h>
 
 extern char **environ;
-static const char *self, *dynamic_program;
+static const char *self, *dynamic_program, *wanted;
+static int wanted_count;
 
 static double now(void) {
     struct timespec time;
@@ -64,6 +66,10 @@ static void ping_pong(void) {
 }
 
 static void measure(const char *name, void (*action)(void), int count) {
+    if (wanted) {
+        if (strcmp(name, wanted) != 0) return;
+        count = wanted_count;
+    }
     action();
     double best = 1e18;
     for (int round = 0; round < 5; round++) {
@@ -81,6 +87,10 @@ int main(int argc, char **argv) {
     must(argc > 2, "usage: processes SELF DYNAMIC");
     self = argv[1];
     dynamic_program = argv[2];
+    if (argc > 4) {
+        wanted = argv[3];
+        wanted_count = atoi(argv[4]);
+    }
     measure("spawn, static", spawn_static, 100);
     measure("spawn, dynamic", spawn_dynamic, 20);
     measure("fork and exit", fork_exit, 100);

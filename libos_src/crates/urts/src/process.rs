@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use abi::ocall::Command;
+use abi::ocall::{Command, Ocall};
 use platform::{Counters, Enclave, Platform};
 
 use crate::host_files::HostFiles;
@@ -19,6 +19,8 @@ use crate::statistics::Report;
 use crate::trace::{Trace, TraceTo};
 use crate::{Bundle, RunError, load, terminal, thread};
 
+/// All numbers of OCALLs are below.
+const OCALL_NUMBERS: usize = 64;
 /// How long a host thread may take from the enclave's last word to giving its seat back.
 const LEAVING_LIMIT: Duration = Duration::from_secs(10);
 
@@ -58,7 +60,7 @@ pub fn run<P: Platform>(
         free: Mutex::new(Vec::new()),
         freed: Condvar::new(),
         ecalls: AtomicU64::new(0),
-        ocalls: AtomicU64::new(0),
+        ocalls: [const { AtomicU64::new(0) }; OCALL_NUMBERS],
         enclave_words: Mutex::new(None),
         statistics: options.statistics.clone(),
         trace: Trace::open(options.trace.as_ref())?,
@@ -235,7 +237,8 @@ pub(crate) struct Process<E> {
     free: Mutex<Vec<usize>>,
     freed: Condvar,
     pub(crate) ecalls: AtomicU64,
-    pub(crate) ocalls: AtomicU64,
+    /// OCALLs, by their number.
+    ocalls: [AtomicU64; OCALL_NUMBERS],
     enclave_words: Mutex<Option<Vec<u8>>>,
     statistics: Option<PathBuf>,
     pub(crate) trace: Trace,
@@ -286,6 +289,13 @@ impl<E: Enclave> Process<E> {
         self.statistics.is_some()
     }
 
+    /// Counts an OCALL.
+    pub(crate) fn count(&self, call: Ocall) {
+        if let Some(count) = self.ocalls.get(call as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Replaces what the platform counted for a thread since it sat down, adding to `before`.
     pub(crate) fn note(&self, seat: usize, before: Counters, now: Counters) {
         *locked(&self.seats[seat].counted) = Counters {
@@ -321,9 +331,15 @@ impl<E: Enclave> Process<E> {
     fn report(&self) -> Report {
         let mut report = Report {
             ecalls: self.ecalls.load(Ordering::Relaxed),
-            ocalls: self.ocalls.load(Ordering::Relaxed),
             ..Report::default()
         };
+        for (number, count) in (0..).zip(&self.ocalls) {
+            let count = count.load(Ordering::Relaxed);
+            if let Some(call) = Ocall::from_number(number).filter(|_| count > 0) {
+                report.ocalls += count;
+                report.ocalls_by_name.insert(format!("{call:?}"), count);
+            }
+        }
         for seat in &self.seats {
             report.add(*locked(&seat.counted));
         }

@@ -37,6 +37,7 @@ pub(crate) fn serve<E: Enclave>(
         let what = format!("the enclave made an unknown OCALL {}", request.number);
         return Err(RunError::Enclave(what));
     };
+    process.count(call);
     #[cfg(feature = "testing")]
     if testing::brings_keeper(call) && signal_keeper::spawn(process).is_ok() {
         // It has the time to do harm.

@@ -1,5 +1,6 @@
 //! What happened in a run, as one JSON object for tests and benchmarks.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use crate::RunError;
 
 /// Counts of one run. Those of the enclave are its own word; those of the platform are ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
     /// Whether the enclave reported its own counts: only one that may be debugged does.
     pub(crate) enclave_reported: bool,
@@ -23,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) program_exceptions: u64,
     /// OCALLs served.
     pub(crate) ocalls: u64,
+    /// How many of each sort, by the name of [`Ocall`](abi::ocall::Ocall).
+    pub(crate) ocalls_by_name: BTreeMap<String, u64>,
     /// Times that a thread entered the enclave to begin something.
     pub(crate) ecalls: u64,
     /// Asynchronous exits for an exception.

@@ -111,7 +111,6 @@ fn stay<E: Enclave>(
                     EnterLeaf::Resume
                 }
                 Some(ExitKind::Ocall) => {
-                    process.ocalls.fetch_add(1, Ordering::Relaxed);
                     serve::serve(process, seat, &mut mailbox)?;
                     EnterLeaf::Enter
                 }
