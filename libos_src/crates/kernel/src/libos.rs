@@ -60,7 +60,16 @@ pub struct Libos {
 }
 
 /// Who runs on each enclave thread.
-pub(crate) struct Slots(Box<[RwLock<Option<Task>>]>);
+pub(crate) struct Slots(Box<[Slot]>);
+
+/// One enclave thread.
+#[derive(Default)]
+struct Slot {
+    task: RwLock<Option<Task>>,
+    /// The processor time, in nanoseconds, at which the last one left it: the next one comes at the
+    /// same. 0 when that is not known.
+    left_at: AtomicU64,
+}
 
 /// A thread, the process that it belongs to, the memory that it runs in and what it has open.
 #[derive(Clone)]
@@ -119,36 +128,36 @@ fn places_of(process: &Process, thread: &Thread) -> Places {
 
 impl Slots {
     fn new(count: u32) -> Arc<Self> {
-        Arc::new(Self((0..count).map(|_| RwLock::new(None)).collect()))
+        Arc::new(Self((0..count).map(|_| Slot::default()).collect()))
     }
 
-    fn of(&self, number: u32) -> &RwLock<Option<Task>> {
+    fn of(&self, number: u32) -> &Slot {
         // The machine promises a number below the number of TCSs: `threads.max`, and the keeper's.
         &self.0[number as usize]
     }
 
     /// The process that runs on an enclave thread.
     pub(crate) fn process(&self, number: u32) -> Option<Arc<Process>> {
-        let slot = self.of(number).read();
+        let slot = self.of(number).task.read();
         slot.as_ref().map(|task| task.process.clone())
     }
 
     /// The process and the thread that run on an enclave thread.
     pub(crate) fn process_and_thread(&self, number: u32) -> Option<(Arc<Process>, Arc<Thread>)> {
-        let slot = self.of(number).read();
+        let slot = self.of(number).task.read();
         slot.as_ref()
             .map(|task| (task.process.clone(), task.thread.clone()))
     }
 
     /// What the thread that runs on an enclave thread has open, and where it stands.
     pub(crate) fn places(&self, number: u32) -> Option<Places> {
-        let slot = self.of(number).read();
+        let slot = self.of(number).task.read();
         slot.as_ref().map(|task| task.places.clone())
     }
 
     /// The id of the thread that runs on an enclave thread.
     pub(crate) fn thread(&self, number: u32) -> Option<u32> {
-        let slot = self.of(number).read();
+        let slot = self.of(number).task.read();
         slot.as_ref().map(|task| task.thread.tid())
     }
 }
@@ -199,7 +208,10 @@ impl Libos {
     pub(crate) fn occupy(&self, task: Task) -> Box<Context> {
         let number = self.machine.this_thread();
         let context = task.thread.begin(number);
-        let now = self.machine.processor_time(number);
+        let now = match self.slots.of(number).left_at.swap(0, Ordering::Relaxed) {
+            0 => self.machine.processor_time(number),
+            left_at => Duration::from_nanos(left_at),
+        };
         task.thread.processor_time.lock().start(now);
         *self.slot().write() = Some(task);
         // A thread that has no context was never suspended: only a defect of ours makes it ready.
@@ -214,6 +226,16 @@ impl Libos {
     /// Lets a thread look again at what it waits for.
     pub(crate) fn wake(&self, thread: &Arc<Thread>) {
         self.wake_by(thread, |number| self.machine.unpark(number));
+    }
+
+    /// The same, for one that can wait until the calling enclave thread is free, if that is soon.
+    pub(crate) fn wake_patiently(&self, thread: &Arc<Thread>) {
+        if thread.notify()
+            && let Some(process) = self.processes.of_thread(thread.tid())
+        {
+            let task = Task::new(process, thread.clone());
+            self.scheduler.make_patient(self.machine, task);
+        }
     }
 
     /// Gives a thread an enclave thread, or tells the one that it has.
@@ -270,7 +292,7 @@ impl Libos {
     }
 
     fn slot(&self) -> &RwLock<Option<Task>> {
-        self.slots.of(self.machine.this_thread())
+        &self.slots.of(self.machine.this_thread()).task
     }
 
     /// Serves the thread on the enclave thread that calls, and those that follow it there, until
@@ -349,7 +371,12 @@ impl Libos {
 
     /// Takes the next ready thread onto this enclave thread. `None` when it is not needed.
     fn take_next(&self, regs: &mut UserRegs) -> Option<Work> {
-        let context = self.occupy(self.scheduler.next(self.machine)?);
+        let Some(next) = self.scheduler.next(self.machine) else {
+            // Another thread of the host may come to be the enclave thread of this number.
+            self.note_leaving(self.machine.this_thread(), Duration::ZERO);
+            return None;
+        };
+        let context = self.occupy(next);
         *regs = context.regs;
         self.load_extended(context.extended.as_deref());
         Some(Work::Resume(context.resume))
@@ -367,8 +394,10 @@ impl Libos {
             Ok(()) => self.take_next(regs),
             Err(context) => {
                 // It was woken meanwhile.
-                let now = self.machine.processor_time(task.thread.number());
+                let number = task.thread.number();
+                let now = self.machine.processor_time(number);
                 task.thread.processor_time.lock().start(now);
+                self.note_leaving(number, Duration::ZERO);
                 *self.slot().write() = Some(task);
                 Some(Work::Resume(context.resume))
             }
@@ -395,8 +424,10 @@ impl Libos {
                 context = again;
             }
             let is_over = (parent.process.survivors).is_over_for(parent.thread.tid());
-            if is_over || !is_lent {
+            if is_over {
                 self.wake(&parent.thread);
+            } else if !is_lent {
+                self.wake_patiently(&parent.thread);
             }
         }
         *regs = self.occupy(child).regs;
@@ -405,8 +436,19 @@ impl Libos {
 
     /// A thread is about to give its enclave thread up.
     fn leave_processor(&self, thread: &Thread) {
-        let now = self.machine.processor_time(thread.number());
+        let number = thread.number();
+        let now = self.machine.processor_time(number);
         thread.processor_time.lock().stop(now);
+        self.note_leaving(number, now);
+    }
+
+    /// Nobody runs on an enclave thread from this processor time on.
+    pub(crate) fn note_leaving(&self, number: u32, now: Duration) {
+        let left_at = u64::try_from(now.as_nanos()).unwrap_or(0);
+        self.slots
+            .of(number)
+            .left_at
+            .store(left_at, Ordering::Relaxed);
     }
 
     fn save_context(&self, regs: &UserRegs, resume: Resume) -> Box<Context> {

@@ -10,7 +10,7 @@ use super::{Change, FIRST_PID, Process};
 use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::signals::{Recipient, Signal, SignalInfo};
-use crate::threads::{release_robust_list, usage_of_process, usage_of_thread};
+use crate::threads::{release_robust_list, usage_of_process};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,9 @@ impl Libos {
             own.leave_files();
             self.sockets.collect_after_close();
         }
-        *process.ended_threads_usage.lock() += usage_of_thread(self.machine, thread);
+        let now = self.machine.processor_time(thread.number());
+        *process.ended_threads_usage.lock() += thread.processor_time.lock().usage_at(now);
+        self.note_leaving(thread.number(), now);
         let last = process.remove_thread(tid, status);
         self.processes.remove_thread(tid);
         // Before anybody learns of the end, so that there is room for another thread then.
@@ -164,6 +166,7 @@ impl Libos {
 
     /// Gives back what a process had, and tells its parent.
     fn finish_process(&self, process: &Arc<Process>, status: EndStatus) {
+        self.scheduler.begin_leaving(self.machine);
         process.interval_timers.stop(self);
         process.processor_limit.stop(self);
         process.timers.clear(self);

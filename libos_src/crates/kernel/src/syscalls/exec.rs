@@ -269,7 +269,7 @@ fn become_program(
     }
     *call.regs = regs;
     if let Some(parent) = process.return_memory() {
-        libos.wake(&parent);
+        libos.wake_patiently(&parent);
     }
 }
 

@@ -99,7 +99,7 @@ impl ProcessorTime {
         self.before + since
     }
 
-    fn usage_at(&self, now: Duration) -> Usage {
+    pub(crate) fn usage_at(&self, now: Duration) -> Usage {
         Usage {
             total: self.at(now),
             system: self.system,

@@ -126,6 +126,7 @@ impl Libos {
         wait: impl FnOnce() -> T,
     ) -> T {
         self.send_raised_signals();
+        self.scheduler.end_patience(self.machine);
         let memory = process.memory();
         self.release_memory(thread, &memory);
         thread.set_asleep(true);
