@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +42,73 @@ static void memory_is_private(void) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 8);
     CHECK(word == 1 && local == 5 && heap[0] == 1 && heap[(3 << 20) - 1] == 1);
     free(heap);
+}
+
+static long sum_of(const char *bytes, size_t size) {
+    long sum = 0;
+    for (size_t at = 0; at < size; at++) sum += bytes[at];
+    return sum;
+}
+
+// Pages of which only some were ever written, on both sides and by turns.
+static void empty_pages(void) {
+    enum { PAGE = 4096, COUNT = 64 };
+    char *pages = mmap(0, COUNT * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    for (int at = 0; at < COUNT; at += 3) pages[at * PAGE + PAGE - 1] = 1;
+    long before = sum_of(pages, COUNT * PAGE);
+    int there[2], back[2];
+    CHECK(pipe(there) == 0 && pipe(back) == 0);
+    char byte = 0;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        for (int round = 0; round < 20; round++) {
+            CHECK(read(there[0], &byte, 1) == 1);
+            CHECK(sum_of(pages, COUNT * PAGE) == before + 2 * round);
+            // One that was empty at the fork, and one that becomes empty.
+            pages[(3 * round + 1) * PAGE + round] = 2;
+            if (round % 3 == 0) {
+                memset(pages + round * PAGE, 0, PAGE);
+                before--;
+            }
+            CHECK(write(back[1], &byte, 1) == 1);
+        }
+        _exit(0);
+    }
+    for (int round = 0; round < 20; round++) {
+        CHECK(write(there[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1);
+        CHECK(sum_of(pages, COUNT * PAGE) == before + round);
+        pages[(3 * round + 2) * PAGE + 7] = 1;
+    }
+    CHECK(wait_for(pid) == 0);
+    munmap(pages, COUNT * PAGE);
+}
+
+// A process reaches what the other one, which waits, has not written yet.
+static char unwritten[3 * 4096];
+
+static void reach_across(void) {
+    pid_t parent = getpid();
+    CHECK(*(volatile char *)&unwritten[4096] == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        char *page = unwritten + 4096;
+        char bytes[16], gift[16] = "for my parent";
+        struct iovec mine = {bytes, sizeof bytes}, theirs = {page, sizeof bytes};
+        memset(page, 1, 4096);
+        CHECK(process_vm_readv(parent, &mine, 1, &theirs, 1, 0) == sizeof bytes);
+        for (int i = 0; i < 16; i++) CHECK(bytes[i] == 0);
+        mine.iov_base = gift;
+        CHECK(process_vm_writev(parent, &mine, 1, &theirs, 1, 0) == sizeof gift);
+        mine.iov_base = bytes;
+        CHECK(process_vm_readv(parent, &mine, 1, &theirs, 1, 0) == sizeof bytes);
+        CHECK(strcmp(bytes, gift) == 0 && page[0] == 1);
+        _exit(0);
+    }
+    CHECK(wait_for(pid) == 0);
+    CHECK(strcmp(unwritten + 4096, "for my parent") == 0 && unwritten[2 * 4096 - 1] == 0);
 }
 
 // Each side waits for the other many times.
@@ -211,6 +279,8 @@ static void many(void) {
 int main(int argc, char **argv) {
     if (argc > 1) return atoi(argv[2]);
     memory_is_private();
+    empty_pages();
+    reach_across();
     ping_pong();
     generations();
     pipeline();

@@ -31,6 +31,9 @@ pub trait Machine: Sync {
     /// Copies committed pages over other committed pages, whatever the program's own permissions, as
     /// far as the machine keeps none for good.
     fn copy(&self, to: u64, from: u64, len: u64) -> Result<(), Fault>;
+    /// How many bytes of committed pages, from the first one on, are known to be zeros. A page that
+    /// cannot be read counts as one with something else.
+    fn leading_zeros(&self, address: u64, len: u64) -> u64;
     /// Reads an aligned word of user memory, atomically, sequentially consistent. Unaligned: a
     /// fault.
     fn load_u32(&self, address: u64) -> Result<u32, Fault>;

@@ -119,6 +119,7 @@ unsafe extern "C" {
 
     pub(crate) fn user_copy(destination: u64, source: u64, length: u64) -> u64;
     pub(crate) fn user_fill(destination: u64, byte: u64, length: u64) -> u64;
+    pub(crate) fn user_zeros(address: u64, length: u64) -> u64;
     pub(crate) fn user_load(address: u64) -> Access;
     pub(crate) fn user_store(address: u64, value: u32) -> Access;
     pub(crate) fn user_compare_exchange(address: u64, current: u32, new: u32) -> Access;
@@ -129,11 +130,14 @@ unsafe extern "C" {
     fn access_copy_end();
     fn access_fill();
     fn access_fill_end();
+    fn access_zeros();
+    fn access_zeros_end();
     fn access_load();
     fn access_store();
     fn access_compare_exchange();
     fn access_counter();
     fn landing_failed();
+    fn landing_zeros();
     fn landing_fault();
 }
 
@@ -168,9 +172,10 @@ impl Fixup {
 }
 
 /// All of them.
-pub(crate) static FIXUPS: [Fixup; 6] = [
+pub(crate) static FIXUPS: [Fixup; 7] = [
     Fixup::new(access_copy, Some(access_copy_end), landing_failed),
     Fixup::new(access_fill, Some(access_fill_end), landing_failed),
+    Fixup::new(access_zeros, Some(access_zeros_end), landing_zeros),
     Fixup::new(access_load, None, landing_fault),
     Fixup::new(access_store, None, landing_fault),
     Fixup::new(access_compare_exchange, None, landing_fault),

@@ -523,6 +523,33 @@ enclave_fill:
     FILL
     mov rax, r8
     ret
+// fn user_zeros(address, length) -> length of the zeros at the start, in steps of 64
+    .globl user_zeros
+user_zeros:
+    mov rax, rdi
+    add rsi, rdi
+    pxor xmm1, xmm1
+5:  cmp rdi, rsi
+    jae landing_zeros
+    .globl access_zeros
+access_zeros:
+    movdqa xmm0, [rdi]
+    por xmm0, [rdi + 16]
+    por xmm0, [rdi + 32]
+    por xmm0, [rdi + 48]
+    .globl access_zeros_end
+access_zeros_end:
+    pcmpeqb xmm0, xmm1
+    pmovmskb ecx, xmm0
+    cmp ecx, 0xffff
+    jne landing_zeros
+    add rdi, 64
+    jmp 5b
+    .globl landing_zeros
+landing_zeros:
+    sub rdi, rax
+    mov rax, rdi
+    ret
 // fn user_load(address) -> (value, fault)
     .globl user_load
 user_load:

@@ -146,6 +146,10 @@ impl Machine for EnclaveMachine {
         user_memory::copy(to, from, len)
     }
 
+    fn leading_zeros(&self, address: u64, len: u64) -> u64 {
+        user_memory::leading_zeros(address, len)
+    }
+
     fn load_u32(&self, address: u64) -> Result<u32, Fault> {
         user_memory::load_u32(address)
     }

@@ -79,6 +79,16 @@ pub(crate) fn copy(to: u64, from: u64, size: u64) -> Result<(), Fault> {
     })
 }
 
+/// How many bytes from `address` on are zeros for certain: a multiple of 64. A page that cannot be
+/// read ends them. The range is page aligned.
+pub(crate) fn leading_zeros(address: u64, size: u64) -> u64 {
+    if check(address, size).is_err() {
+        return 0;
+    }
+    // SAFETY: the range is the program's, where no Rust object is; a fault ends the loop.
+    unsafe { entry::user_zeros(address, size) }
+}
+
 pub(crate) fn load_u32(address: u64) -> Result<u32, Fault> {
     check_word(address)?;
     reach(address, 4, || {

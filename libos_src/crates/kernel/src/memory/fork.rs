@@ -7,6 +7,8 @@ use core::ops::Range;
 use hal::{Errno, Prot};
 
 use super::area::OnFork;
+use super::gang::other_than_zeros;
+use super::pages::PageSet;
 use super::region::Use;
 use super::share::Rights;
 use super::shortage::Knob;
@@ -23,7 +25,7 @@ impl AddressSpace {
     pub(crate) fn fork(&self, thread: &Arc<Thread>) -> Result<Arc<Self>, Errno> {
         let books = self.books.write();
         room::check_for(self.machine, books.twin_bytes())?;
-        let writable = writable_runs(&books);
+        let (writable, zeros) = self.writable_runs(&books);
         let bytes: u64 = writable.iter().map(|run| run.end - run.start).sum();
         let no_memory = |_| {
             self.report_shortage(&books, Knob::UserSpace, bytes);
@@ -64,11 +66,11 @@ impl AddressSpace {
         let ids = [self.id(), child.id()];
         let split = self
             .gang
-            .split(ids, &books.committed, &writable, &kept, thread);
+            .split(ids, &books.committed, &writable, &kept, zeros, thread);
         if let Err(error) = split {
             kept.iter().flatten().for_each(|run| self.store.give(run));
             // The copy is dropped: it has claims and nothing else.
-            child.books.write().committed = super::pages::PageSet::default();
+            child.books.write().committed = PageSet::default();
             return Err(no_memory(error));
         }
         let mut books = child.books.write();
@@ -98,15 +100,26 @@ impl AddressSpace {
             }
         }
     }
-}
 
-/// The pages that both would see change: what may be written, and is private.
-fn writable_runs(books: &Books) -> Vec<Range<u64>> {
-    let mut runs = Vec::new();
-    for (start, area) in books.areas.iter() {
-        if area.prot.contains(Prot::WRITE) {
-            runs.extend(books.committed.present(&(start..area.end)));
+    /// The pages that both would see change, as they may be written and are private: those that have
+    /// something in them, and those of zeros, of which no copy is needed.
+    fn writable_runs(&self, books: &Books) -> (Vec<Range<u64>>, PageSet) {
+        let mut runs = Vec::new();
+        let mut zeros = PageSet::default();
+        for (start, area) in books.areas.iter() {
+            if !area.prot.contains(Prot::WRITE) {
+                continue;
+            }
+            for present in books.committed.present(&(start..area.end)) {
+                let mut at = present.start;
+                for run in other_than_zeros(self.machine, &present) {
+                    zeros.insert(&(at..run.start));
+                    at = run.end;
+                    runs.push(run);
+                }
+                zeros.insert(&(at..present.end));
+            }
         }
+        (runs, zeros)
     }
-    runs
 }

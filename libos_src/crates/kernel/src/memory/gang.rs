@@ -64,6 +64,8 @@ struct Holding {
     /// Those whose content is in its place, maybe for others, too.
     in_place: PageSet,
     saved: SavedPages,
+    /// Those that are neither, as nothing but zeros was in them.
+    zeros: PageSet,
     /// Whether there was no memory for them once. It is nobody's turn to run there any more.
     is_starved: bool,
 }
@@ -237,13 +239,14 @@ impl Gang {
 
     /// The resident member `parent`, of which only one thread runs, has a child: it has the same
     /// pages, is resident, and `thread` runs there. `writable` runs differ from now on, so those
-    /// of the parent are saved; `kept` has room for each.
+    /// of the parent are saved, for which `kept` has room, but for the `zeros`.
     pub(super) fn split(
         &self,
         [parent, child]: [u64; 2],
         committed: &PageSet,
         writable: &[Range<u64>],
         kept: &[Vec<Range<u64>>],
+        zeros: PageSet,
         thread: &Arc<Thread>,
     ) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
@@ -262,9 +265,13 @@ impl Gang {
         for range in writable {
             in_place.remove(range);
         }
+        for range in zeros.iter() {
+            in_place.remove(&range);
+        }
         let left = Holding {
             in_place,
             saved,
+            zeros,
             ..Holding::default()
         };
         state.members.insert(parent, left);
@@ -303,6 +310,7 @@ impl Gang {
         for saved in holding.saved.remove(range) {
             self.store.give(&saved.kept);
         }
+        holding.zeros.remove(range);
         let held = holding.in_place.present(range);
         holding.in_place.remove(range);
         let mut unheld = Vec::new();
@@ -323,6 +331,7 @@ impl Gang {
     ) -> Option<T> {
         let mut state = self.state.lock();
         let range = page..page + PAGE_SIZE;
+        self.keep_zeros(&mut state, id, &range).ok()?;
         let holding = state.members.get(&id)?;
         if let Some(kept) = holding.saved.find(page) {
             return Some(act(kept));
@@ -337,10 +346,34 @@ impl Gang {
                 self.evict(&mut state, id, &range).ok()?;
             } else {
                 self.save(&mut state, id, &range).ok()?;
+                self.keep_zeros(&mut state, id, &range).ok()?;
                 return state.members.get(&id)?.saved.find(page).map(act);
             }
         }
         Some(act(page))
+    }
+
+    /// Keeps a page of member `id` in the store of which it is only noted that it holds zeros.
+    fn keep_zeros(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        id: u64,
+        page: &Range<u64>,
+    ) -> Result<(), NoMemory> {
+        let Some(holding) = state.members.get_mut(&id) else {
+            return Ok(());
+        };
+        if !holding.zeros.contains(page) {
+            return Ok(());
+        }
+        let kept = self.store.take(page.end - page.start)?;
+        for run in &kept {
+            let zeroed = self.machine.fill(run.start, run.end - run.start, 0);
+            zeroed.map_err(|_| NoMemory)?;
+        }
+        holding.zeros.remove(page);
+        holding.saved.insert(page, &kept);
+        Ok(())
     }
 
     /// Member `id` is gone; it has no pages any more. Returns who is to look again.
@@ -366,7 +399,7 @@ impl Gang {
         if state.members.len() > 1 {
             return;
         }
-        let is_whole = (state.members.values()).all(|holding| holding.saved.is_empty());
+        let is_whole = (state.members.values()).all(Holding::is_whole);
         if is_whole {
             self.is_shared.store(false, Ordering::SeqCst);
             if let Some(holding) = state.members.values_mut().next() {
@@ -389,25 +422,42 @@ impl Gang {
         }
         let books = space.books.read();
         self.clear_unbacked(state, space, &books)?;
-        let saved = match state.members.get_mut(&id) {
-            Some(holding) => holding.saved.take_all(),
-            None => Vec::new(),
+        let (saved, zeros) = match state.members.get_mut(&id) {
+            Some(holding) => (
+                holding.saved.take_all(),
+                core::mem::take(&mut holding.zeros),
+            ),
+            None => Default::default(),
         };
-        for (index, run) in saved.iter().enumerate() {
-            if self.bring_back(state, space, &books, run).is_err() {
-                // What is left stays where it is; the member cannot run. Nor can the one that was
-                // resident before its own pages are in their place again.
-                let holding = state.members.entry(id).or_default();
-                holding.is_starved = true;
-                for run in &saved[index..] {
-                    for left in holding.in_place.missing(&run.place) {
-                        let kept = run.part(&left).kept;
-                        holding.saved.insert(&left, &[kept]);
-                    }
-                }
-                state.resident = None;
-                return Err(NoMemory);
+        let mut brought = 0;
+        let mut bring = || {
+            for run in zeros.iter() {
+                self.clear(state, space, &books, &run)?;
             }
+            for run in &saved {
+                self.bring_back(state, space, &books, run)?;
+                brought += 1;
+            }
+            Ok::<(), NoMemory>(())
+        };
+        if bring().is_err() {
+            // What is left stays where it is; the member cannot run. Nor can the one that was
+            // resident before its own pages are in their place again.
+            let holding = state.members.entry(id).or_default();
+            holding.is_starved = true;
+            for run in &saved[brought..] {
+                for left in holding.in_place.missing(&run.place) {
+                    let kept = run.part(&left).kept;
+                    holding.saved.insert(&left, &[kept]);
+                }
+            }
+            for run in zeros.iter() {
+                for left in holding.in_place.missing(&run) {
+                    holding.zeros.insert(&left);
+                }
+            }
+            state.resident = None;
+            return Err(NoMemory);
         }
         state.resident = Some(id);
         self.settle(state);
@@ -470,8 +520,44 @@ impl Gang {
                 holding.in_place.insert(&part.range);
             }
         }
-        for (start, area) in books.areas.overlapping(&run.place) {
-            let (start, end) = (start.max(run.place.start), area.end.min(run.place.end));
+        self.protect(books, &run.place)
+    }
+
+    /// Puts zeros where `space` had nothing else, and saves what is there.
+    fn clear(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        space: &AddressSpace,
+        books: &Books,
+        run: &Range<u64>,
+    ) -> Result<(), NoMemory> {
+        let id = space.id();
+        for part in state.parts_by_holder(id, run) {
+            let (start, len) = (part.range.start, part.range.end - part.range.start);
+            if part.holders.is_empty() {
+                self.machine.commit_to_fill(start, len)?;
+            } else {
+                for &holder in &part.holders {
+                    self.save(state, holder, &part.range)?;
+                }
+                let writable = Prot::READ | Prot::WRITE;
+                self.machine.protect(start, len, writable)?;
+            }
+            for run in other_than_zeros(self.machine, &part.range) {
+                let zeroed = self.machine.fill(run.start, run.end - run.start, 0);
+                zeroed.map_err(|_| NoMemory)?;
+            }
+            if let Some(holding) = state.members.get_mut(&id) {
+                holding.in_place.insert(&part.range);
+            }
+        }
+        self.protect(books, run)
+    }
+
+    /// Gives pages that were put into their place the rights that their program has.
+    fn protect(&self, books: &Books, range: &Range<u64>) -> Result<(), NoMemory> {
+        for (start, area) in books.areas.overlapping(range) {
+            let (start, end) = (start.max(range.start), area.end.min(range.end));
             self.machine.protect(start, end - start, area.prot)?;
         }
         Ok(())
@@ -497,23 +583,30 @@ impl Gang {
     }
 
     /// Copies pages of `holder` that are in their place to the store, where they belong to it
-    /// alone.
+    /// alone. Of zeros it is enough to know where they were.
     fn save(
         &self,
         state: &mut MutexGuard<'_, State>,
         holder: u64,
         range: &Range<u64>,
     ) -> Result<(), NoMemory> {
-        let kept = self.store.take(range.end - range.start)?;
-        let mut from = range.start;
-        for to in &kept {
-            let len = to.end - to.start;
-            self.copy(to.start, from, len)?;
-            from += len;
+        let mut at = range.start;
+        for run in other_than_zeros(self.machine, range) {
+            let kept = self.store.take(run.end - run.start)?;
+            let mut from = run.start;
+            for to in &kept {
+                let len = to.end - to.start;
+                self.copy(to.start, from, len)?;
+                from += len;
+            }
+            if let Some(holding) = state.members.get_mut(&holder) {
+                holding.note_away(&(at..run.start), &[]);
+                holding.note_away(&run, &kept);
+            }
+            at = run.end;
         }
         if let Some(holding) = state.members.get_mut(&holder) {
-            holding.in_place.remove(range);
-            holding.saved.insert(range, &kept);
+            holding.note_away(&(at..range.end), &[]);
         }
         Ok(())
     }
@@ -542,6 +635,43 @@ impl Gang {
             exchanged.map_err(|_| NoMemory)?;
         }
         Ok(())
+    }
+}
+
+/// The pages of a range that may hold something else than zeros, as the longest runs.
+pub(super) fn other_than_zeros(machine: &dyn Machine, range: &Range<u64>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let zeros = machine.leading_zeros(at, range.end - at);
+        at = super::page_floor(at + zeros);
+        if at >= range.end {
+            break;
+        }
+        let end = at + PAGE_SIZE;
+        match runs.last_mut() {
+            Some(last) if last.end == at => last.end = end,
+            _ => runs.push(at..end),
+        }
+        at = end;
+    }
+    runs
+}
+
+impl Holding {
+    /// Whether no page of it is anywhere else than in its place.
+    fn is_whole(&self) -> bool {
+        self.saved.is_empty() && self.zeros.is_empty()
+    }
+
+    /// Pages are in their place no more, but kept; or, if they are not, zeros.
+    fn note_away(&mut self, range: &Range<u64>, kept: &[Range<u64>]) {
+        self.in_place.remove(range);
+        if kept.is_empty() {
+            self.zeros.insert(range);
+        } else {
+            self.saved.insert(range, kept);
+        }
     }
 }
 

@@ -84,6 +84,11 @@ impl PageSet {
         self.0.len()
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many bytes the pages have.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.iter().map(|run| run.end - run.start).sum()

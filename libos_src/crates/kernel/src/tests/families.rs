@@ -422,6 +422,11 @@ fn a_turn_that_cannot_begin_leaves_each_kept_page_with_one_owner() {
     let start = mapped.expect("room");
     let parent = world.process.memory();
     let of_parent = world.process.threads().remove(0);
+    // Of zeros nothing is kept.
+    for page in 0..3 {
+        let written = parent.copy_out(start + page * PAGE_SIZE, b"parent");
+        written.expect("writable");
+    }
     assert_eq!(world.call(FORK, &[]), Ok(0));
     let child = world.call(GETPID, &[]).expect("it has one") as u32;
     let child = world.libos.processes.get(child).expect("it lives");

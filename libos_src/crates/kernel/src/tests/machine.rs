@@ -182,6 +182,14 @@ impl Machine for TestMachine {
         Ok(())
     }
 
+    fn leading_zeros(&self, address: u64, len: u64) -> u64 {
+        let memory = self.lock();
+        memory.usable(address, len as usize).map_or(0, |range| {
+            let bytes = &memory.bytes[range];
+            bytes.iter().take_while(|byte| **byte == 0).count() as u64 & !63
+        })
+    }
+
     fn load_u32(&self, address: u64) -> Result<u32, Fault> {
         self.word(address)
     }
