@@ -75,6 +75,15 @@ pub trait Machine: Sync {
     fn retire(&self, address: u64, len: u64) {
         self.decommit(address, len);
     }
+    /// Whether retired pages still hold what they held, until they are committed again.
+    fn keeps_retired(&self) -> bool {
+        false
+    }
+    /// Makes retired pages usable again as they are, with `prot`, if the machine
+    /// [keeps](Machine::keeps_retired) them and they were not committed since.
+    fn recommit(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory> {
+        self.commit(address, len, prot)
+    }
     /// Pages that are not committed, and that a program knows to have no access to, are left
     /// accessible no more.
     fn bar(&self, _address: u64, _len: u64) {}

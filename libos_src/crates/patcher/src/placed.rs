@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::jump::{JUMP_BYTES, TooFar, displacement, is_near};
 use crate::plan::Plan;
@@ -60,6 +61,24 @@ impl Placed {
         self.plan
             .sites()
             .filter_map(|site| Some((self.text + site.offset(), site.short_jump()?)))
+    }
+
+    /// What was in the text where moved instructions were written over.
+    pub fn originals(&self) -> impl Iterator<Item = (u64, &[u8])> + '_ {
+        self.plan.sites().map(|site| {
+            let [Range { start, end }, _] = site.written();
+            let moved = site.moved();
+            let count = moved.len().min((end - start) as usize);
+            (self.text + start, &moved[..count])
+        })
+    }
+
+    /// The padding that was written over; the text alone says what was there.
+    pub fn padding(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let written = self.plan.sites().map(|site| site.written());
+        let written = written.map(|[_, padding]| padding);
+        let padding = written.filter(|padding| !padding.is_empty());
+        padding.map(|padding| self.text + padding.start..self.text + padding.end)
     }
 
     /// The code of all stubs, which go on at the LibOS's `entry`. It is a part of the plan's

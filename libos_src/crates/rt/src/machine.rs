@@ -190,6 +190,14 @@ impl Machine for EnclaveMachine {
         pages::retire(address, len);
     }
 
+    fn keeps_retired(&self) -> bool {
+        pages::keeps_retired()
+    }
+
+    fn recommit(&self, address: u64, len: u64, prot: Prot) -> Result<(), NoMemory> {
+        pages::recommit(address, len, prot)
+    }
+
     fn bar(&self, address: u64, len: u64) {
         pages::bar(address, len);
     }

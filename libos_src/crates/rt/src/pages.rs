@@ -228,6 +228,20 @@ pub(crate) fn retire(address: u64, size: u64) {
     }
 }
 
+/// Whether retired pages still hold what they held. Under EDMM they are gone.
+pub(crate) fn keeps_retired() -> bool {
+    boot_info().memory_model == BootInfo::MEMORY_SGX1
+}
+
+/// Takes retired pages into use again as they are.
+pub(crate) fn recommit(address: u64, size: u64, prot: Prot) -> Result<(), NoMemory> {
+    if !keeps_retired() {
+        return commit(address, size, prot);
+    }
+    hints::want(address, size, permissions(prot));
+    Ok(())
+}
+
 /// Has the host told that pages that were retired are for nobody.
 pub(crate) fn bar(address: u64, size: u64) {
     if boot_info().memory_model == BootInfo::MEMORY_SGX1 {

@@ -1,11 +1,14 @@
 //! Giving pages memory and their first content.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Errno, Machine, NoMemory, PAGE_SIZE, Prot};
 use vfs::Sink;
 
 use super::area::{Area, Backing, Counted, FileBacking};
+use super::leftovers::{Content, FilePlace};
+use super::patch::{Patched, is_text};
 use super::place::Place;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
@@ -54,27 +57,33 @@ impl AddressSpace {
         let Books {
             areas, committed, ..
         } = books;
-        for (start, area) in areas.overlapping(range) {
-            if area.prot.is_empty() {
-                continue;
-            }
-            let wanted = start.max(range.start)..area.end.min(range.end);
-            if let Some(place) = area.shared() {
-                if is_wanted(place) {
-                    place.pages().populate(place, &wanted)?;
+        let mut texts = Vec::new();
+        let mut populate = || {
+            for (start, area) in areas.overlapping(range) {
+                if area.prot.is_empty() {
+                    continue;
                 }
-                continue;
-            }
-            let wanted = wanted.start..wanted.end.min(area.content_end(start));
-            for run in committed.missing(&wanted) {
-                if area.counted == Counted::Touched && !self.region.charge(&run) {
-                    return Err(NoMemory);
+                let wanted = start.max(range.start)..area.end.min(range.end);
+                if let Some(place) = area.shared() {
+                    if is_wanted(place) {
+                        place.pages().populate(place, &wanted)?;
+                    }
+                    continue;
                 }
-                self.back(start, area, &run)?;
-                committed.insert(&run);
+                let wanted = wanted.start..wanted.end.min(area.content_end(start));
+                for run in committed.missing(&wanted) {
+                    if area.counted == Counted::Touched && !self.region.charge(&run) {
+                        return Err(NoMemory);
+                    }
+                    self.back(start, area, &run, &mut texts)?;
+                    committed.insert(&run);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        let populated = populate();
+        texts.into_iter().for_each(|text| books.add_patched(text));
+        populated
     }
 
     /// Serves a fault at `address`.
@@ -114,22 +123,81 @@ impl AddressSpace {
         }
     }
 
-    fn back(&self, start: u64, area: &Area, run: &Range<u64>) -> Result<(), NoMemory> {
+    /// Gives a run of an area's pages memory and their content. `texts` gets those that were
+    /// patched before.
+    fn back(
+        &self,
+        start: u64,
+        area: &Area,
+        run: &Range<u64>,
+        texts: &mut Vec<Patched>,
+    ) -> Result<(), NoMemory> {
         let Backing::File(file) = &area.backing else {
             return self.commit(run, area.prot);
         };
+        let read = |part: Range<u64>| {
+            if part.is_empty() {
+                return Ok(());
+            }
+            self.fill_from(file, file.offset + (part.start - start), area.prot, &part)
+        };
+        let mut done = run.start;
+        let mut back = || {
+            for (part, content) in self.leftovers(file, start, run) {
+                read(done..part.start)?;
+                done = part.start;
+                let is_whole = part == (start..area.end);
+                let may_stay = is_whole && is_text(area);
+                let text = self.reuse(&part, content, area.prot, (file, start), may_stay)?;
+                texts.extend(text);
+                done = part.end;
+            }
+            read(done..run.end)
+        };
+        back().inspect_err(|_| {
+            if done > run.start {
+                self.decommit(&(run.start..done));
+            }
+        })
+    }
+
+    /// What is left of a file where a run of its pages is to be.
+    fn leftovers(
+        &self,
+        file: &FileBacking,
+        start: u64,
+        run: &Range<u64>,
+    ) -> Vec<(Range<u64>, Content)> {
+        let is_alone = self.paging == Paging::Eager && !self.gang.is_shared();
+        match file.inode.content().filter(|_| is_alone) {
+            None => Vec::new(),
+            Some(content) => {
+                let offset = file.offset + (run.start - start);
+                let wanted = FilePlace { content, offset };
+                self.region.leftovers.take(run, wanted)
+            }
+        }
+    }
+
+    /// Gives pages memory and a file's bytes.
+    fn fill_from(
+        &self,
+        file: &FileBacking,
+        offset: u64,
+        prot: Prot,
+        run: &Range<u64>,
+    ) -> Result<(), NoMemory> {
         let writable = Prot::READ | Prot::WRITE;
         self.commit_to_fill(run)?;
-        let offset = file.offset + (run.start - start);
         let loaded = self.load(file, offset, run);
         if loaded.is_err() {
             self.decommit(run);
             return Err(NoMemory);
         }
-        if area.prot == writable {
+        if prot == writable {
             return Ok(());
         }
-        self.set_prot(run, area.prot)
+        self.set_prot(run, prot)
     }
 
     /// Copies a file's bytes to committed pages; what lies behind the end of the file is zeroed.

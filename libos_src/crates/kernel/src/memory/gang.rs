@@ -497,6 +497,7 @@ impl Gang {
             let piece = run.part(&part.range);
             match part.holders.as_slice() {
                 [] => {
+                    self.store.forget(&part.range);
                     self.machine.commit_to_fill(part.range.start, len)?;
                     self.copy(part.range.start, piece.kept.start, len)?;
                     self.store.give(&piece.kept);
@@ -535,6 +536,7 @@ impl Gang {
         for part in state.parts_by_holder(id, run) {
             let (start, len) = (part.range.start, part.range.end - part.range.start);
             if part.holders.is_empty() {
+                self.store.forget(&part.range);
                 self.machine.commit_to_fill(start, len)?;
             } else {
                 for &holder in &part.holders {

@@ -12,6 +12,7 @@ mod gang;
 mod growth;
 mod heap;
 mod layout;
+mod leftovers;
 mod listing;
 mod locked;
 mod map;

@@ -2,14 +2,16 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::{Fault, PAGE_SIZE, Prot};
+use hal::{Fault, NoMemory, PAGE_SIZE, Prot};
 use patcher::{Placed, Plan};
 
 use super::area::{Area, Areas, Backing, Counted, FileBacking, OnFork, Purpose};
+use super::leftovers::{Content, FilePlace};
 use super::plans::Key;
 use super::region::Use;
 use super::space::{AddressSpace, Books};
@@ -27,8 +29,9 @@ pub fn patched_sites() -> u64 {
 #[derive(Clone, Default)]
 pub(super) struct Patches(BTreeMap<u64, Patched>);
 
+/// A text whose system calls jump to stubs.
 #[derive(Clone)]
-struct Patched {
+pub(super) struct Patched {
     text: Range<u64>,
     stubs: Range<u64>,
     placed: Placed,
@@ -55,6 +58,12 @@ impl Patches {
             .filter_map(|start| self.0.remove(start))
             .map(|patched| patched.stubs)
             .collect()
+    }
+
+    /// The text that is exactly this range, if it is patched.
+    fn of(&self, range: &Range<u64>) -> Option<&Patched> {
+        let found = self.0.get(&range.start);
+        found.filter(|patched| patched.text == *range)
     }
 
     /// Whether some of `range` is patched, or was when it was mapped.
@@ -121,7 +130,7 @@ impl AddressSpace {
         if plan.is_empty() {
             return;
         }
-        let Some(stubs) = self.reserve_stubs(books, text, plan.stubs_len()) else {
+        let Some(stubs) = self.reserve_stubs(text, plan.stubs_len()) else {
             return;
         };
         let writable = Prot::READ | Prot::WRITE;
@@ -150,14 +159,101 @@ impl AddressSpace {
             Prot::READ | Prot::EXEC,
         );
         PATCHED_SITES.fetch_add(written, Ordering::Relaxed);
-        books.patches.0.insert(
-            text.start,
-            Patched {
-                text: text.clone(),
+        let text = text.clone();
+        books.add_patched(Patched {
+            text,
+            stubs,
+            placed,
+        });
+    }
+
+    /// Notes what the pages of this address space hold that are about to be free.
+    pub(super) fn leave_behind(&self, books: &Books) {
+        for (start, area) in books.areas.iter() {
+            let Backing::File(file) = &area.backing else {
+                continue;
+            };
+            let Some(content) = file.inode.content().filter(|_| file.is_untouched) else {
+                continue;
+            };
+            let place = |at: u64| FilePlace {
+                content,
+                offset: file.offset + (at - start),
+            };
+            let whole = start..area.end;
+            if let Some(patched) = books.patches.of(&whole) {
+                if books.has_all_of(patched) {
+                    let (stubs, placed) = (patched.stubs.clone(), patched.placed.clone());
+                    let left = &self.region.leftovers;
+                    left.leave(&stubs, Content::Stubs(start));
+                    left.leave(&whole, Content::Patched(place(start), placed, stubs));
+                }
+            } else if !books.patches.covers(&whole) {
+                for run in books.committed.present(&whole) {
+                    let content = Content::File(place(run.start));
+                    self.region.leftovers.leave(&run, content);
+                }
+            }
+        }
+    }
+
+    /// Makes pages usable that still hold what they are to hold. Text that is patched stays so if it
+    /// `may_stay`, and is returned; else it is what `file` has, which is mapped at `start`.
+    pub(super) fn reuse(
+        &self,
+        part: &Range<u64>,
+        content: Content,
+        prot: Prot,
+        (file, start): (&FileBacking, u64),
+        may_stay: bool,
+    ) -> Result<Option<Patched>, NoMemory> {
+        let recommit = |range: &Range<u64>, prot: Prot| {
+            (self.machine).recommit(range.start, range.end - range.start, prot)
+        };
+        recommit(part, prot)?;
+        let Content::Patched(_, placed, stubs) = content else {
+            return Ok(None);
+        };
+        let left = &self.region.leftovers;
+        if may_stay
+            && left.take_stubs(part.start, &stubs)
+            && self.region.claim_unused(self.gang.id(), &stubs)
+        {
+            let patched = Patched {
+                text: part.clone(),
                 stubs,
                 placed,
-            },
-        );
+            };
+            return match recommit(&patched.stubs, Prot::READ | Prot::EXEC) {
+                Ok(()) => Ok(Some(patched)),
+                Err(error) => {
+                    self.region.release(&patched.stubs);
+                    Err(error)
+                }
+            };
+        }
+        let len = part.end - part.start;
+        let protect = |prot| self.machine.protect(part.start, len, prot);
+        protect(Prot::READ | Prot::WRITE)?;
+        self.machine.prepare(part.start, len);
+        let put = |address: u64, original: &[u8]| {
+            let written = self.machine.copy_out(address, original);
+            written.map_err(|_| NoMemory)
+        };
+        for (address, original) in placed.originals() {
+            put(address, original)?;
+        }
+        for padding in placed.padding() {
+            let mut original = vec![0; (padding.end - padding.start) as usize];
+            let offset = file.offset + (padding.start - start);
+            let got = file.inode.read_at(offset, &mut original);
+            if got.map_err(|_| NoMemory)? != original.len() {
+                return Err(NoMemory);
+            }
+            put(padding.start, &original)?;
+        }
+        protect(prot)?;
+        Ok(None)
     }
 
     /// The plan for a text. That of a fresh one may be known already.
@@ -188,7 +284,7 @@ impl AddressSpace {
         })
     }
 
-    fn reserve_stubs(&self, books: &mut Books, text: &Range<u64>, len: u64) -> Option<Range<u64>> {
+    fn reserve_stubs(&self, text: &Range<u64>, len: u64) -> Option<Range<u64>> {
         let len = len.next_multiple_of(PAGE_SIZE);
         let near = text.end.saturating_sub(REACH_BYTES)..text.start.saturating_add(REACH_BYTES);
         let stubs = self
@@ -199,19 +295,6 @@ impl AddressSpace {
             self.region.release(&stubs);
             return None;
         }
-        books.committed.insert(&stubs);
-        let area = Area {
-            end: stubs.end,
-            prot: Prot::READ | Prot::EXEC,
-            backing: Backing::Zero,
-            purpose: Purpose::Stubs(text.start),
-            counted: Counted::Whole,
-            on_fork: OnFork::Copy,
-            most: Prot::all(),
-            is_locked: false,
-            grows_down: false,
-        };
-        books.put(stubs.start, area);
         Some(stubs)
     }
 
@@ -235,7 +318,39 @@ impl AddressSpace {
     }
 }
 
-fn is_text(area: &Area) -> bool {
+impl Books {
+    /// Takes note of a text that is patched; its stubs are claimed and have memory.
+    pub(super) fn add_patched(&mut self, patched: Patched) {
+        let (start, stubs) = (patched.text.start, patched.stubs.clone());
+        self.committed.insert(&stubs);
+        let area = Area {
+            end: stubs.end,
+            prot: Prot::READ | Prot::EXEC,
+            backing: Backing::Zero,
+            purpose: Purpose::Stubs(start),
+            counted: Counted::Whole,
+            on_fork: OnFork::Copy,
+            most: Prot::all(),
+            is_locked: false,
+            grows_down: false,
+        };
+        self.put(stubs.start, area);
+        self.patches.0.insert(start, patched);
+    }
+
+    /// Whether a patched text and its stubs are there as they were made.
+    fn has_all_of(&self, patched: &Patched) -> bool {
+        let Patched { text, stubs, .. } = patched;
+        let found = self.areas.find(stubs.start);
+        let are_stubs = found.is_some_and(|(start, area)| {
+            area.purpose == Purpose::Stubs(text.start) && (start..area.end) == *stubs
+        });
+        are_stubs && self.committed.contains(text) && self.committed.contains(stubs)
+    }
+}
+
+/// Whether it is a program's code, which it cannot write to.
+pub(super) fn is_text(area: &Area) -> bool {
     let executable = area.prot.contains(Prot::EXEC) && !area.prot.contains(Prot::WRITE);
     let is_loaded = matches!(area.purpose, Purpose::Program | Purpose::Image);
     executable && matches!(area.backing, Backing::File(_)) && is_loaded

@@ -17,6 +17,7 @@ use hal::PAGE_SIZE;
 use locks::Mutex;
 
 use super::gang::Gang;
+use super::leftovers::Leftovers;
 
 /// The identity of a gang of address spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,8 @@ pub(crate) struct Region {
     claims: Mutex<Claims>,
     next_gang: AtomicU64,
     gangs: Mutex<BTreeMap<GangId, Weak<Gang>>>,
+    /// What is in pages that nobody uses.
+    pub(super) leftovers: Leftovers,
 }
 
 /// Claims, by their start; they do not overlap.
@@ -71,6 +74,7 @@ impl Region {
             claims: Mutex::default(),
             next_gang: AtomicU64::new(1),
             gangs: Mutex::default(),
+            leftovers: Leftovers::default(),
         })
     }
 

@@ -441,6 +441,7 @@ impl SharedPages {
     /// Makes new pages at the only place that shows them.
     fn make(&self, spot: &mut Spot, run: &Range<u64>) -> Result<(), NoMemory> {
         let writable = Prot::READ | Prot::WRITE;
+        self.memory.region.leftovers.forget(run);
         self.machine
             .commit(run.start, run.end - run.start, writable)?;
         let filled = self.fill(spot, run).and_then(|()| {
@@ -480,10 +481,12 @@ impl SharedPages {
                 self.read_page(from, &mut content)?;
             }
         }
+        let place = page..page + PAGE_SIZE;
+        self.memory.region.leftovers.forget(&place);
         self.machine.commit_with(page, &content, prot)?;
-        state.spots[index].held.insert(&(page..page + PAGE_SIZE));
+        state.spots[index].held.insert(&place);
         if moves {
-            state.take_from_others(self.machine, index, &(page..page + PAGE_SIZE));
+            state.take_from_others(self.machine, index, &place);
         }
         Ok(())
     }

@@ -283,6 +283,9 @@ impl AddressSpace {
                 retire(&run);
             }
         }
+        if self.machine.keeps_retired() && !self.gang.is_shared() {
+            self.leave_behind(&books);
+        }
         let next = self.gang.part(self.id);
         for (start, area) in books.areas.take_all() {
             match area.shared() {
@@ -317,6 +320,7 @@ impl AddressSpace {
         run: &Range<u64>,
         commit: impl FnOnce() -> Result<(), NoMemory>,
     ) -> Result<(), NoMemory> {
+        self.region.leftovers.forget(run);
         let is_shared = self.gang.is_shared();
         if is_shared {
             self.gang.evict_others(self.id, run)?;
@@ -357,7 +361,8 @@ impl AddressSpace {
 
     /// Most of a range will be filled, in several steps.
     pub(crate) fn expect_content(&self, address: u64, len: u64) {
-        if self.paging == Paging::Eager {
+        let is_there = self.region.leftovers.are_in(&(address..address + len));
+        if self.paging == Paging::Eager && !is_there {
             self.machine.prepare(address, len);
         }
     }

@@ -64,6 +64,11 @@ impl Store {
         }
     }
 
+    /// Pages of a member of a gang are about to hold something else than what is left there.
+    pub(super) fn forget(&self, range: &Range<u64>) {
+        self.region.leftovers.forget(range);
+    }
+
     /// How much of it holds nothing.
     pub(super) fn free_bytes(&self) -> u64 {
         self.free.lock().size_bytes()
@@ -92,6 +97,7 @@ impl Store {
             .or_else(|| claim(wanted, user))
             .or_else(|| claim(lacking, user));
         let range = range.ok_or(NoMemory)?;
+        self.region.leftovers.forget(&range);
         // Whoever takes pages writes to all of them.
         self.machine
             .commit_to_fill(range.start, range.end - range.start)

@@ -236,6 +236,21 @@ impl Machine for TestMachine {
         Ok(())
     }
 
+    fn keeps_retired(&self) -> bool {
+        true
+    }
+
+    fn recommit(&self, address: u64, len: u64, _prot: Prot) -> Result<(), NoMemory> {
+        let mut memory = self.lock();
+        let pages = Memory::pages(address, len);
+        memory.pages_left = memory.pages_left.checked_sub(pages.len()).ok_or(NoMemory)?;
+        for page in pages {
+            assert!(!memory.committed[page], "page {page} is committed twice");
+            memory.committed[page] = true;
+        }
+        Ok(())
+    }
+
     fn decommit(&self, address: u64, len: u64) {
         let mut memory = self.lock();
         let pages = Memory::pages(address, len);
