@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A name for bytes that never change: two files with the same one have the same content, whoever
 /// opened them and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentId {
     /// Where the content comes from, such as a mounted image.
     pub source: u64,

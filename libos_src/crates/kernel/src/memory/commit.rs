@@ -169,14 +169,9 @@ impl AddressSpace {
         run: &Range<u64>,
     ) -> Vec<(Range<u64>, Content)> {
         let is_alone = self.paging == Paging::Eager && !self.gang.is_shared();
-        match file.inode.content().filter(|_| is_alone) {
-            None => Vec::new(),
-            Some(content) => {
-                let offset = file.offset + (run.start - start);
-                let wanted = FilePlace { content, offset };
-                self.region.leftovers.take(run, wanted)
-            }
-        }
+        let wanted = FilePlace::of(&*file.inode, file.offset + (run.start - start));
+        let wanted = wanted.filter(|_| is_alone);
+        wanted.map_or(Vec::new(), |wanted| self.region.leftovers.take(run, wanted))
     }
 
     /// Gives pages memory and a file's bytes.

@@ -32,6 +32,7 @@ impl AddressSpace {
             Need {
                 len: start - page,
                 counted: grown.counted,
+                file: None,
             },
         );
         if !self.claim_more(&range, need) {

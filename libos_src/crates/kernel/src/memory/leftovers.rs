@@ -7,22 +7,33 @@
 //!
 //! Under SGX1 alone: with EDMM a free page has no memory.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use locks::Mutex;
 use patcher::Placed;
-use vfs::ContentId;
+use vfs::{ContentId, Inode};
 
-/// What is left, by its start; no two overlap, and nobody uses any of it.
+/// What is left, which nobody uses.
 #[derive(Default)]
-pub(crate) struct Leftovers(Mutex<BTreeMap<u64, Leftover>>);
+pub(crate) struct Leftovers(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    /// By their start; no two overlap.
+    runs: BTreeMap<u64, Leftover>,
+    /// Where parts of files are.
+    files: BTreeSet<(FilePlace, u64)>,
+}
 
 struct Leftover {
     end: u64,
     content: Content,
 }
+
+/// The most notes that are kept: some hundred programs with their libraries.
+const COUNT_MAX: usize = 4096;
 
 /// What a run of pages holds.
 #[derive(Clone)]
@@ -36,13 +47,19 @@ pub(super) enum Content {
 }
 
 /// Which byte of a file a run of pages begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FilePlace {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FilePlace {
     pub(super) content: ContentId,
     pub(super) offset: u64,
 }
 
 impl FilePlace {
+    /// A byte of a file. `None` for one that may change.
+    pub(crate) fn of(inode: &dyn Inode, offset: u64) -> Option<Self> {
+        let content = inode.content()?;
+        Some(Self { content, offset })
+    }
+
     /// Where the byte is that is `bytes` behind it.
     fn behind(self, bytes: u64) -> Option<Self> {
         let offset = self.offset.checked_add(bytes)?;
@@ -50,26 +67,79 @@ impl FilePlace {
     }
 }
 
+impl Content {
+    const fn file(&self) -> Option<FilePlace> {
+        match self {
+            Self::File(place) | Self::Patched(place, ..) => Some(*place),
+            Self::Stubs(_) => None,
+        }
+    }
+}
+
 impl Leftovers {
     /// Pages that are about to be nobody's hold this, unless it is forgotten.
     pub(super) fn leave(&self, range: &Range<u64>, content: Content) {
         let mut all = self.0.lock();
-        forget(&mut all, range);
+        if all.runs.len() >= COUNT_MAX {
+            *all = All::default();
+        }
+        all.forget(range);
+        if let Some(place) = content.file() {
+            all.files.insert((place, range.start));
+        }
         let end = range.end;
-        all.insert(range.start, Leftover { end, content });
+        all.runs.insert(range.start, Leftover { end, content });
     }
 
     /// Whether something is left in a range.
     pub(super) fn are_in(&self, range: &Range<u64>) -> bool {
-        overlapping(&self.0.lock(), range).next().is_some()
+        !self.0.lock().overlapping(range).is_empty()
     }
 
     /// Pages of a range are about to hold something else.
     pub(super) fn forget(&self, range: &Range<u64>) {
-        let mut all = self.0.lock();
-        if !all.is_empty() {
-            forget(&mut all, range);
+        self.0.lock().forget(range);
+    }
+
+    /// Where runs are that begin with a certain byte of a file.
+    pub(super) fn starts_of(&self, place: FilePlace) -> Vec<u64> {
+        let all = self.0.lock();
+        let found = all.files.range((place, 0)..=(place, u64::MAX));
+        found.map(|(_, start)| *start).collect()
+    }
+
+    /// Where in a range `len` bytes are, aligned, of which nothing is left: the highest such place.
+    pub(super) fn fit_high(&self, range: &Range<u64>, len: u64, align: u64) -> Option<u64> {
+        let all = self.0.lock();
+        let fit = |floor: u64, ceiling: u64| {
+            let start = ceiling.checked_sub(len)? & !(align - 1);
+            (start >= floor).then_some(start)
+        };
+        let mut ceiling = range.end;
+        for run in all.overlapping(range).into_iter().rev() {
+            if let Some(found) = fit(run.end, ceiling) {
+                return Some(found);
+            }
+            ceiling = run.start;
         }
+        fit(range.start, ceiling)
+    }
+
+    /// The same for the lowest place.
+    pub(super) fn fit_low(&self, range: &Range<u64>, len: u64, align: u64) -> Option<u64> {
+        let all = self.0.lock();
+        let fit = |floor: u64, ceiling: u64| {
+            let start = floor.checked_next_multiple_of(align)?;
+            (start.checked_add(len)? <= ceiling).then_some(start)
+        };
+        let mut floor = range.start;
+        for run in all.overlapping(range) {
+            if let Some(found) = fit(floor, run.start) {
+                return Some(found);
+            }
+            floor = run.end;
+        }
+        fit(floor, range.end)
     }
 
     /// Takes out what is left of a file in `range`, which is to begin with `wanted`, and forgets
@@ -77,18 +147,17 @@ impl Leftovers {
     pub(super) fn take(&self, range: &Range<u64>, wanted: FilePlace) -> Vec<(Range<u64>, Content)> {
         let mut all = self.0.lock();
         let mut taken = Vec::new();
-        for start in overlapping(&all, range).collect::<Vec<u64>>() {
-            let Some(Leftover { end, content }) = all.remove(&start) else {
+        for run in all.overlapping(range) {
+            let Some(content) = all.remove(run.start) else {
                 continue;
             };
-            let part = start.max(range.start)..end.min(range.end);
-            let is_whole = part == (start..end);
+            let part = run.start.max(range.start)..run.end.min(range.end);
             let place = wanted.behind(part.start - range.start);
             match &content {
-                Content::File(found) if found.behind(part.start - start) == place => {
+                Content::File(found) if found.behind(part.start - run.start) == place => {
                     taken.push((part, content));
                 }
-                Content::Patched(found, ..) if is_whole && Some(*found) == place => {
+                Content::Patched(found, ..) if part == run && Some(*found) == place => {
                     taken.push((part, content));
                 }
                 _ => {}
@@ -100,31 +169,35 @@ impl Leftovers {
     /// Takes out the stubs of a text; whether they are there.
     pub(super) fn take_stubs(&self, text: u64, stubs: &Range<u64>) -> bool {
         let mut all = self.0.lock();
-        let found = all.get(&stubs.start);
+        let found = all.runs.get(&stubs.start);
         let is_there = found.is_some_and(|found| {
             found.end == stubs.end && matches!(found.content, Content::Stubs(of) if of == text)
         });
-        if is_there {
-            all.remove(&stubs.start);
-        }
-        is_there
+        is_there && all.remove(stubs.start).is_some()
     }
 }
 
-fn overlapping<'a>(
-    all: &'a BTreeMap<u64, Leftover>,
-    range: &Range<u64>,
-) -> impl Iterator<Item = u64> + use<'a> {
-    let before = all.range(..range.start).next_back();
-    let first = before.filter(|(_, found)| found.end > range.start);
-    let first = first.map_or(range.start, |(&start, _)| start);
-    let inside = all.range(first..range.end.max(first));
-    inside.map(|(&start, _)| start)
-}
+impl All {
+    fn overlapping(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let before = self.runs.range(..range.start).next_back();
+        let first = before.filter(|(_, found)| found.end > range.start);
+        let first = first.map_or(range.start, |(&start, _)| start);
+        let inside = self.runs.range(first..range.end.max(first));
+        inside.map(|(&start, found)| start..found.end).collect()
+    }
 
-fn forget(all: &mut BTreeMap<u64, Leftover>, range: &Range<u64>) {
-    for start in overlapping(all, range).collect::<Vec<u64>>() {
-        all.remove(&start);
+    fn forget(&mut self, range: &Range<u64>) {
+        for run in self.overlapping(range) {
+            self.remove(run.start);
+        }
+    }
+
+    fn remove(&mut self, start: u64) -> Option<Content> {
+        let content = self.runs.remove(&start)?.content;
+        if let Some(place) = content.file() {
+            self.files.remove(&(place, start));
+        }
+        Some(content)
     }
 }
 
@@ -177,5 +250,35 @@ mod tests {
         assert!(!left.take_stubs(0x5000, &(0x9000..0xa000)));
         assert!(left.take_stubs(0x4000, &(0x9000..0xa000)));
         assert!(!left.take_stubs(0x4000, &(0x9000..0xa000)));
+    }
+
+    #[test]
+    fn free_places_are_found_between_what_is_left() {
+        let left = Leftovers::default();
+        for start in [0x3000, 0x6000, 0x8000] {
+            let content = Content::File(place(1, start));
+            left.leave(&(start..start + 0x1000), content);
+        }
+        let all = 0x1000..0x9000;
+
+        assert_eq!(left.fit_high(&all, 0x1000, 0x1000), Some(0x7000));
+        assert_eq!(left.fit_high(&all, 0x2000, 0x1000), Some(0x4000));
+        assert_eq!(left.fit_high(&all, 0x3000, 0x1000), None);
+        assert_eq!(left.fit_low(&all, 0x2000, 0x1000), Some(0x1000));
+        assert_eq!(left.fit_low(&all, 0x1000, 0x4000), Some(0x4000));
+        assert_eq!(left.fit_low(&all, 0x3000, 0x1000), None);
+    }
+
+    #[test]
+    fn every_run_that_begins_with_a_byte_is_told() {
+        let left = Leftovers::default();
+        left.leave(&(0x4000..0x5000), Content::File(place(1, 0)));
+        left.leave(&(0x8000..0x9000), Content::File(place(1, 0)));
+        left.leave(&(0x2000..0x3000), Content::File(place(1, 0x1000)));
+
+        assert_eq!(left.starts_of(place(1, 0)), [0x4000, 0x8000]);
+        left.forget(&(0x4000..0x5000));
+        assert_eq!(left.starts_of(place(1, 0)), [0x8000]);
+        assert!(left.starts_of(place(2, 0)).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use hal::{Errno, NoMemory, PAGE_SIZE, Prot};
 
 use super::area::{Area, Backing, Counted, OnFork, Purpose};
 use super::layout::STACK_GUARD_BYTES;
+use super::leftovers::FilePlace;
 use super::region::Use;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
@@ -35,6 +36,8 @@ pub(crate) struct Mapping {
 pub(super) struct Need {
     pub(super) len: u64,
     pub(super) counted: Counted,
+    /// What it begins with: where that is left of another program is a good place.
+    pub(super) file: Option<FilePlace>,
 }
 
 /// Where a mapping goes.
@@ -46,10 +49,11 @@ pub(crate) enum Placement {
     Fixed(u64),
     /// At this address, or `EEXIST`.
     FixedFree(u64),
-    /// The lowest free place for an image, aligned so, with room for a heap behind it.
-    Image { align: u64 },
-    /// The highest free place, aligned so.
-    MmapAligned { align: u64 },
+    /// The lowest free place for an image, aligned so, with room for a heap behind it; or where the
+    /// image is left that begins with this part of a file.
+    Image { align: u64, file: Option<FilePlace> },
+    /// The highest free place, aligned so; or where the image is left.
+    MmapAligned { align: u64, file: Option<FilePlace> },
     /// The highest free place whose addresses have 31 bits (`MAP_32BIT`).
     Low,
     /// The highest free place with a guard below it.
@@ -82,7 +86,13 @@ impl AddressSpace {
         let mut books = self.books.write();
         // One more, two ends of what is replaced, and stubs.
         self.check_areas(&books, 4)?;
-        let need = Need { len, counted };
+        let file = match (mapping.placement, &mapping.backing) {
+            (Placement::Image { file, .. } | Placement::MmapAligned { file, .. }, _) => file,
+            (Placement::Hint(_), Backing::File(file)) => FilePlace::of(&*file.inode, file.offset),
+            _ => None,
+        };
+        let file = file.filter(|_| self.paging == Paging::Eager && !self.gang.is_shared());
+        let need = Need { len, counted, file };
         if let Placement::Fixed(address) = mapping.placement {
             if books.areas.are_stubs(&self.fixed(address, len)?) {
                 return Err(Errno::EINVAL);
@@ -258,15 +268,25 @@ impl AddressSpace {
                     None => self.claim_mmap(books, need, PAGE_SIZE, u64::MAX),
                 }
             }
-            Placement::MmapAligned { align } => self.claim_mmap(books, need, align, u64::MAX),
+            Placement::MmapAligned { align, .. } => self.claim_mmap(books, need, align, u64::MAX),
             Placement::Low => self.claim_mmap(books, need, PAGE_SIZE, LOW_END),
-            Placement::Image { align } => {
+            Placement::Image { align, .. } => {
                 let align = align.max(PAGE_SIZE);
+                let room = self.heap_room();
+                if let Some(image) = self.claim_left(need, align) {
+                    let heap = self.region.claim_up_to(self.gang.id(), image.end, room);
+                    if heap.end - heap.start == room {
+                        books.heap.take_room(heap);
+                        return Ok(image);
+                    }
+                    self.region.release(&heap);
+                    self.region.release(&image);
+                }
                 let low = |room| {
                     let whole = len.checked_add(room)?;
                     self.region.claim_low(self.gang.id(), whole, align)
                 };
-                let place = low(self.heap_room()).or_else(|| low(0));
+                let place = low(room).or_else(|| low(0));
                 let place = place.ok_or_else(|| self.no_room(books, len))?;
                 let image = place.start..place.start + len;
                 books.heap.take_room(image.end..place.end);
@@ -314,6 +334,8 @@ impl AddressSpace {
         let (all, backed) = (self.region.range(), self.region.backed());
         let place = if !is_within {
             None
+        } else if let Some(left) = self.claim_left(need, align) {
+            Some(left)
         } else if purpose == Use::Memory || self.may_lie_idle(len) {
             claim(backed).or_else(|| claim(all))
         } else {
@@ -331,6 +353,11 @@ impl AddressSpace {
             }
             Errno::ENOMEM
         })
+    }
+
+    fn claim_left(&self, need: Need, align: u64) -> Option<Range<u64>> {
+        let (gang, purpose) = (self.gang.id(), need.purpose());
+        (self.region).claim_left(gang, need.file?, need.len, align, purpose)
     }
 
     /// Whether so much may be mapped in addition.

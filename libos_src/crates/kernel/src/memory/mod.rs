@@ -35,6 +35,7 @@ pub(crate) use area::{Backing, FileBacking, Purpose};
 pub(crate) use commit::PageFault;
 pub(crate) use gang::Entry;
 pub(crate) use layout::Layout;
+pub(crate) use leftovers::FilePlace;
 pub(crate) use map::{Mapping, Placement};
 pub use patch::patched_sites;
 pub(crate) use place::Place;

@@ -17,7 +17,7 @@ use hal::PAGE_SIZE;
 use locks::Mutex;
 
 use super::gang::Gang;
-use super::leftovers::Leftovers;
+use super::leftovers::{FilePlace, Leftovers};
 
 /// The identity of a gang of address spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +128,11 @@ impl Region {
         purpose: Use,
     ) -> Option<Range<u64>> {
         let mut claims = self.claims.lock();
-        let start = claims.find_high(len, align, &self.clip(within, purpose))?;
+        let within = self.clip(within, purpose);
+        let fit = |gap: &Range<u64>| self.leftovers.fit_high(gap, len, align);
+        // What is left of programs stays for the next ones if there is other room.
+        let start = claims.gaps_high(&within).find_map(|gap| fit(&gap));
+        let start = start.or_else(|| claims.find_high(len, align, &within))?;
         self.add(&mut claims, gang, &(start..start + len), purpose)
             .then(|| start..start + len)
     }
@@ -136,7 +140,9 @@ impl Region {
     /// Claims the lowest free run of `len` addresses that can have memory, aligned to `align`.
     pub(crate) fn claim_low(&self, gang: GangId, len: u64, align: u64) -> Option<Range<u64>> {
         let mut claims = self.claims.lock();
-        let start = claims.find_low(len, align, &self.backed)?;
+        let fit = |gap: &Range<u64>| self.leftovers.fit_low(gap, len, align);
+        let start = claims.gaps_low(&self.backed).find_map(|gap| fit(&gap));
+        let start = start.or_else(|| claims.find_low(len, align, &self.backed))?;
         self.add(&mut claims, gang, &(start..start + len), Use::Addresses)
             .then(|| start..start + len)
     }
@@ -153,9 +159,32 @@ impl Region {
 
     /// Claims exactly `range` for memory, if nobody uses a part of it, this gang neither.
     pub(crate) fn claim_unused(&self, gang: GangId, range: &Range<u64>) -> bool {
+        self.claim_unused_for(gang, range, Use::Memory)
+    }
+
+    /// The same for any use.
+    fn claim_unused_for(&self, gang: GangId, range: &Range<u64>, purpose: Use) -> bool {
         let mut claims = self.claims.lock();
         let is_unused = claims.overlapping(range).next().is_none();
-        is_unused && self.add(&mut claims, gang, range, Use::Memory)
+        is_unused && self.add(&mut claims, gang, range, purpose)
+    }
+
+    /// Claims `len` addresses where a file is left that is to be mapped, from this byte on.
+    pub(super) fn claim_left(
+        &self,
+        gang: GangId,
+        place: FilePlace,
+        len: u64,
+        align: u64,
+        purpose: Use,
+    ) -> Option<Range<u64>> {
+        let starts = self.leftovers.starts_of(place).into_iter();
+        let ranges = starts.filter_map(|start| Some(start..start.checked_add(len)?));
+        let mut ranges = ranges.filter(|range| {
+            let is_backed = self.backed.start <= range.start && range.end <= self.backed.end;
+            is_backed && range.start.is_multiple_of(align)
+        });
+        ranges.find(|range| self.claim_unused_for(gang, range, purpose))
     }
 
     /// Claims what no other gang has from `start` on, up to `len` addresses that can have memory,
@@ -245,6 +274,36 @@ impl Claims {
         self.runs
             .range(first..range.end.max(first))
             .map(|(&start, claim)| (start, claim))
+    }
+
+    /// The free runs in a range, from the highest on.
+    fn gaps_high(&self, within: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let below = self.runs.range(..within.end).rev();
+        let ends = below.map(|(&start, claim)| (claim.end, start));
+        let (start, mut ceiling) = (within.start, within.end);
+        let gap = move |(end, next): (u64, u64)| {
+            let gap = end.max(start)..ceiling;
+            ceiling = next.min(ceiling);
+            gap
+        };
+        let gaps = ends.chain([(start, start)]).map(gap);
+        gaps.take_while(move |gap| gap.end > start)
+            .filter(|gap| gap.start < gap.end)
+    }
+
+    /// The same from the lowest on.
+    fn gaps_low(&self, within: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let (mut floor, end) = (within.start, within.end);
+        let claims = self
+            .overlapping(within)
+            .map(|(start, claim)| (start, claim.end));
+        let gap = move |(start, next): (u64, u64)| {
+            let gap = floor..start.min(end);
+            floor = next.max(floor);
+            gap
+        };
+        let gaps = claims.chain([(end, end)]).map(gap);
+        gaps.filter(|gap| gap.start < gap.end)
     }
 
     fn find_high(&self, len: u64, align: u64, within: &Range<u64>) -> Option<u64> {

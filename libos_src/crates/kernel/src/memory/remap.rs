@@ -70,6 +70,7 @@ impl AddressSpace {
         let need = Need {
             len: new_len,
             counted: area.counted,
+            file: None,
         };
         let is_shared = area.shared().is_some();
         if let Remapping::To(target) = remapping {

@@ -13,7 +13,7 @@ use vfs::{
 use super::image::{BadImage, Image, Segment, Source};
 use super::invocation::{Binary, Invocation};
 use crate::memory::{
-    AddressSpace, Backing, FileBacking, Mapping, Placement, Purpose, page_ceiling,
+    AddressSpace, Backing, FileBacking, FilePlace, Mapping, Placement, Purpose, page_ceiling,
 };
 
 /// A file that may be run: a regular file with execute permission.
@@ -170,6 +170,7 @@ pub(crate) fn load(space: &AddressSpace, invocation: &Invocation) -> Result<Load
     let image = &invocation.program.image;
     let placement = Placement::Image {
         align: image.align(),
+        file: invocation.program.first_part(),
     };
     let base = map_image(space, &invocation.program, placement, Purpose::Image)?;
     let entry = base.wrapping_add(image.entry);
@@ -185,6 +186,7 @@ pub(crate) fn load(space: &AddressSpace, invocation: &Invocation) -> Result<Load
     if let Some(interpreter) = &invocation.interpreter {
         let placement = Placement::MmapAligned {
             align: interpreter.image.align(),
+            file: interpreter.first_part(),
         };
         loaded.interpreter_base = map_image(space, interpreter, placement, Purpose::Program)?;
         loaded.start = loaded
@@ -192,6 +194,15 @@ pub(crate) fn load(space: &AddressSpace, invocation: &Invocation) -> Result<Load
             .wrapping_add(interpreter.image.entry);
     }
     Ok(loaded)
+}
+
+impl Binary {
+    /// What is on its first page.
+    fn first_part(&self) -> Option<FilePlace> {
+        let first = self.image.segments.first()?;
+        let offset = first.file_offset - first.file_offset % PAGE_SIZE;
+        FilePlace::of(&**self.file.location().inode(), offset)
+    }
 }
 
 /// Maps all segments of an image; returns what is added to each of its addresses.
