@@ -142,6 +142,16 @@ impl Memory {
         }
     }
 
+    /// Commits pages as they are.
+    fn take(&mut self, pages: Range<usize>) -> Result<(), NoMemory> {
+        self.pages_left = self.pages_left.checked_sub(pages.len()).ok_or(NoMemory)?;
+        for page in pages {
+            assert!(!self.committed[page], "page {page} is committed twice");
+            self.committed[page] = true;
+        }
+        Ok(())
+    }
+
     fn pages(address: u64, len: u64) -> Range<usize> {
         assert!(address.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE));
         let start = ((address - USER.start) / PAGE_SIZE) as usize;
@@ -212,13 +222,9 @@ impl Machine for TestMachine {
     fn commit(&self, address: u64, len: u64, _prot: Prot) -> Result<(), NoMemory> {
         let mut memory = self.lock();
         let pages = Memory::pages(address, len);
-        memory.pages_left = memory.pages_left.checked_sub(pages.len()).ok_or(NoMemory)?;
-        for page in pages {
-            assert!(!memory.committed[page], "page {page} is committed twice");
-            memory.committed[page] = true;
-            let start = page * PAGE_SIZE as usize;
-            memory.bytes[start..start + PAGE_SIZE as usize].fill(0);
-        }
+        memory.take(pages.clone())?;
+        let page_bytes = PAGE_SIZE as usize;
+        memory.bytes[pages.start * page_bytes..pages.end * page_bytes].fill(0);
         Ok(())
     }
 
@@ -241,14 +247,7 @@ impl Machine for TestMachine {
     }
 
     fn recommit(&self, address: u64, len: u64, _prot: Prot) -> Result<(), NoMemory> {
-        let mut memory = self.lock();
-        let pages = Memory::pages(address, len);
-        memory.pages_left = memory.pages_left.checked_sub(pages.len()).ok_or(NoMemory)?;
-        for page in pages {
-            assert!(!memory.committed[page], "page {page} is committed twice");
-            memory.committed[page] = true;
-        }
-        Ok(())
+        self.lock().take(Memory::pages(address, len))
     }
 
     fn decommit(&self, address: u64, len: u64) {
