@@ -20,6 +20,7 @@ from occlum_build.cli.arguments import (
 from occlum_build.cli.console import Console
 from occlum_build.cli.exit_code import ExitCode
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, error
+from occlum_build.output_file import UNWRITABLE
 
 _OF_THE_MACHINE: Final = frozenset(
     {
@@ -41,7 +42,6 @@ _OF_THE_MACHINE: Final = frozenset(
 
 
 _MAX_EXCERPT_CHARACTERS: Final = 1 << 18
-_UNWRITABLE: Final = frozenset({"OB0591"})
 """What programs say that know no codes of the engine, and that is no fault of the input."""
 
 
@@ -66,7 +66,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _is_of_the_build(problem: Diagnostic) -> bool:
     """Whether an action or the machine failed; a key that cannot sign is wrong input."""
-    return problem.code in _UNWRITABLE or (
+    return problem.code == UNWRITABLE or (
         problem.code.startswith("OB04") and problem.code != "OB0410"
     )
 

@@ -15,11 +15,11 @@ from typing import Final, NoReturn
 from occlum_build.config.images import check_images, read_image
 from occlum_build.config.json_schema import render_json_schema
 from occlum_build.config.load import load
-from occlum_build.config.output import replace_file
 from occlum_build.config.programs import check_command, read_programs
 from occlum_build.config.schema import OcclumConfig
 from occlum_build.config.seal import metadata_json, sealed_json
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
+from occlum_build.output_file import UNWRITABLE, replace_file
 
 EXIT_DONE: Final = 0
 EXIT_NOT_WRITTEN: Final = 1
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = problem.text if isinstance(problem, _WrongFileError) else None
         for diagnostic in problem.diagnostics:
             sys.stderr.write(render(diagnostic, text, colour=sys.stderr.isatty()))
-        not_written = all(one.code == "OB0291" for one in problem.diagnostics)
+        not_written = all(one.code == UNWRITABLE for one in problem.diagnostics)
         return EXIT_NOT_WRITTEN if not_written else EXIT_WRONG_INPUT
     except Exception:  # noqa: BLE001 - the outermost frame: everything else is our bug
         traceback.print_exc()
@@ -74,12 +74,12 @@ def _seal(arguments: argparse.Namespace) -> None:
         raise _WrongFileError(problems, text)
     sealed = sealed_json(config, images)
     if arguments.metadata is not None:
-        replace_file(arguments.metadata, metadata_json(config) + "\n")
-    replace_file(arguments.output, sealed)
+        replace_file(arguments.metadata, metadata_json(config).encode() + b"\n")
+    replace_file(arguments.output, sealed.encode())
 
 
 def _schema(arguments: argparse.Namespace) -> None:
-    replace_file(arguments.output, render_json_schema())
+    replace_file(arguments.output, render_json_schema().encode())
 
 
 def _load(path: Path) -> tuple[OcclumConfig, str]:

@@ -11,8 +11,8 @@ from occlum_build.fs.archive import write_archive
 from occlum_build.fs.closure import GLIBC, MUSL, find_libraries
 from occlum_build.fs.content import HostContent
 from occlum_build.fs.directory import read_directory
-from occlum_build.fs.output import written
 from occlum_build.fs.tree import Node, Tree, directory, regular_file, symlink
+from occlum_build.output_file import replacing
 
 _Entry = tuple[bytes, Node]
 
@@ -60,7 +60,7 @@ def write_tree(suite: Suite, tools: Sequence[str], output: Path) -> tuple[Diagno
     names = later | dict(_host_data()) | names
     closure = find_libraries(offers, set(names))
     names |= {path: offers[path] for path in closure.paths}
-    with written(output) as archive:
+    with replacing(output) as archive:
         write_archive(Tree(names.items()), archive)
     return closure.missing
 

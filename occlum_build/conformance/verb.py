@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from occlum_build.config.output import replace_file
 from occlum_build.conformance import outcome, pass_list
 from occlum_build.conformance.enclave import SHELL, Enclave, build, configuration
 from occlum_build.conformance.suite import Suite, find_programs
@@ -19,6 +18,7 @@ from occlum_build.conformance.tree import write_tree
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
 from occlum_build.diagnostic import DiagnosticError, Severity, error, render
 from occlum_build.option_value import positive_integer
+from occlum_build.output_file import replace_file
 
 _DONE: Final = 0
 _FAILED: Final = 1
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if options.update and options.pass_list:
         names = known | set(ratchet.gained)
         head = pass_list.head_of(options.pass_list)
-        replace_file(options.pass_list, pass_list.text(head, names))
+        replace_file(options.pass_list, pass_list.text(head, names).encode())
     if any(one.verdict is Verdict.ESCAPED for one in cases):
         return _FAILED
     if options.pass_list:
@@ -152,7 +152,7 @@ def _write_json(path: Path, cases: Sequence[Case]) -> None:
             {"name": one.name, "verdict": one.verdict.value, "why": one.why} for one in cases
         ],
     }
-    replace_file(path, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    replace_file(path, json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

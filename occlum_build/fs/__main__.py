@@ -16,12 +16,13 @@ from typing import Final, NoReturn
 
 from occlum_build.diagnostic import DiagnosticError, render
 from occlum_build.fs.problem import Code
+from occlum_build.output_file import UNWRITABLE
 
 _DONE: Final = 0
 _REFUSED: Final = 1
 _WRONG_INPUT: Final = 2
 _OUR_BUG: Final = 70
-_REFUSALS: Final = frozenset({Code.OTHER_PACKAGE, Code.ALTERED_IMAGE, Code.UNWRITABLE})
+_REFUSALS: Final = frozenset({Code.OTHER_PACKAGE, Code.ALTERED_IMAGE, UNWRITABLE})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,13 +64,13 @@ def _import_tar(parsed: argparse.Namespace) -> None:
     from occlum_build.fs.archive import read_foreign_archive, write_archive
     from occlum_build.fs.content import Storage
     from occlum_build.fs.origins import render_origins
-    from occlum_build.fs.output import written
+    from occlum_build.output_file import replacing
 
     tree = read_foreign_archive(Storage.open(parsed.archive))
-    with written(parsed.output) as output:
+    with replacing(parsed.output) as output:
         write_archive(tree, output)
     if parsed.origins is not None:
-        with written(parsed.origins) as output:
+        with replacing(parsed.origins) as output:
             output.write(render_origins(tree, {"file": str(parsed.archive)}))
 
 
@@ -78,19 +79,20 @@ def _rootfs(parsed: argparse.Namespace) -> None:
 
     from occlum_build.fs.archive import write_archive
     from occlum_build.fs.origins import render_origins
-    from occlum_build.fs.output import scratch_directory, written
     from occlum_build.fs.packages import package_layers
     from occlum_build.fs.rootfs import assemble
+    from occlum_build.fs.scratch import scratch_directory
     from occlum_build.fs.specification import read_specification
+    from occlum_build.output_file import replacing
 
     specification = read_specification(parsed.spec)
     with scratch_directory(parsed.output) as folder:
         layers = specification.layers + package_layers(specification, folder)
         tree = assemble(dataclasses.replace(specification, layers=layers))
-        with written(parsed.output) as output:
+        with replacing(parsed.output) as output:
             write_archive(tree, output)
         if parsed.origins is not None:
-            with written(parsed.origins) as output:
+            with replacing(parsed.origins) as output:
                 output.write(render_origins(tree, {"label": specification.label}))
 
 

@@ -13,9 +13,10 @@ from occlum_build.fs.archive import read_foreign_archive, write_archive
 from occlum_build.fs.content import STRIDE_BYTES, Storage
 from occlum_build.fs.decompression import METHODS, decompress
 from occlum_build.fs.origins import render_origins
-from occlum_build.fs.output import scratch, written
 from occlum_build.fs.problem import Code, refusal, shown_name
+from occlum_build.fs.scratch import scratch
 from occlum_build.fs.tree import Kind, Origin, Tree
+from occlum_build.output_file import replacing
 
 _AR_MAGIC: Final = b"!<arch>\n"
 _AR_HEADER_BYTES: Final = 60
@@ -66,10 +67,10 @@ def unpack(
     with scratch(output) as spool:
         decompress(storage, data.start, data.size, data.name, spool, _MAX_DATA_BYTES)
         tree = read_foreign_archive(Storage.of(spool, f"{storage.name}({data.name})"))
-        with written(output) as archive:
+        with replacing(output) as archive:
             write_archive(tree, archive)
     if origins is not None:
-        with written(origins) as file:
+        with replacing(origins) as file:
             file.write(render_origins(tree, origin))
     return origin
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 from occlum_build.fs.content import Storage
 from occlum_build.fs.erofs.plan import Plan
 from occlum_build.fs.erofs.writer import write_image
-from occlum_build.fs.output import written
 from occlum_build.fs.problem import Code, refusal
 from occlum_build.fs.programs import programs_path, render_programs
 from occlum_build.fs.tree import Tree
 from occlum_build.fs.verity import BLOCK_BYTES, DIGEST_BYTES, HashedImage, Shape, check_tree
+from occlum_build.output_file import replacing
 
 VERSION: Final = 1
 
@@ -91,9 +91,9 @@ def pack(tree: Tree, output: Path) -> ImageFacts:
     """Write the image of `tree` to `output`; its facts and the list of its programs beside it."""
     plan = Plan(tree)
     with (
-        written(output) as image_file,
-        written(facts_path(output)) as facts_file,
-        written(programs_path(output)) as programs_file,
+        replacing(output) as image_file,
+        replacing(facts_path(output)) as facts_file,
+        replacing(programs_path(output)) as programs_file,
     ):
         image = HashedImage(image_file.fileno(), plan.block_count)
         write_image(plan, image)

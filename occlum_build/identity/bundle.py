@@ -11,7 +11,7 @@ from typing import Any, Final
 from occlum_build.diagnostic import DiagnosticError, Span, error
 from occlum_build.evidence.canonical import canonical
 from occlum_build.identity.signable import MANIFEST, SIGNATURE, read_file
-from occlum_build.sgx.output import temporary_beside, unwritable
+from occlum_build.output_file import temporary_beside, unwritable
 from occlum_build.sgx.sigstruct import SigStruct
 
 _FILE_MODE: Final = 0o644

@@ -18,8 +18,8 @@ from occlum_build.identity.signable import (
     read_file,
     read_signable,
 )
+from occlum_build.output_file import replacing
 from occlum_build.sgx.attributes import AttributeFlags, Attributes
-from occlum_build.sgx.output import replacing
 from occlum_build.sgx.sigstruct import EnclaveIdentity, SigStruct
 
 SCHEMA: Final = 1

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
+from occlum_build.output_file import replace_file, replacing
 from occlum_build.sgx.elf import read_libos
 from occlum_build.sgx.layout import SSA_FRAME_PAGES, make_layout
 from occlum_build.sgx.metadata import read_metadata
-from occlum_build.sgx.output import replacing
 from occlum_build.sgx.report import render_report
 from occlum_build.sgx.sealed import read_sealed
 from occlum_build.sgx.sgxs import SgxsReader
@@ -63,7 +63,7 @@ def _enclave(arguments: argparse.Namespace) -> int:
 
         write_stream(layout.size_bytes, SSA_FRAME_PAGES, layout.runs, sink)
         output.flush()
-        _write(arguments.report, render_report(layout, hasher.digest()).encode())
+        replace_file(arguments.report, render_report(layout, hasher.digest()).encode())
     return EXIT_DONE
 
 
@@ -72,14 +72,14 @@ def _sign(arguments: argparse.Namespace) -> int:
     from occlum_build.sgx.sign import sign
 
     key = read_private_key(arguments.key)
-    _write(arguments.output, sign(_identity(arguments), key).pack())
+    replace_file(arguments.output, sign(_identity(arguments), key).pack())
     return EXIT_DONE
 
 
 def _public_key(arguments: argparse.Namespace) -> int:
     from occlum_build.sgx.key import public_pem, read_public_key
 
-    _write(arguments.output, public_pem(read_public_key(arguments.key)))
+    replace_file(arguments.output, public_pem(read_public_key(arguments.key)))
     return EXIT_DONE
 
 
@@ -118,11 +118,6 @@ def _read(path: Path) -> bytes:
             return file.read(_MAX_INPUT_BYTES)
     except OSError as problem:
         raise _unreadable(path, problem) from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as output:
-        output.write(content)
 
 
 def _unreadable(path: Path, problem: OSError) -> DiagnosticError:

@@ -5,7 +5,6 @@ A private key is read by the one action that signs, and by nothing else.
 """
 
 import os
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
-from occlum_build.sgx.output import temporary_beside
+from occlum_build.output_file import temporary_beside
 from occlum_build.sgx.sigstruct import EXPONENT, KEY_BITS
 
 _PRIVATE_FILE_MODE: Final = 0o600
@@ -108,7 +107,7 @@ def _new_private_pem() -> bytes:
 
 def _link_new_file(path: Path, content: bytes) -> bool:
     """Give `content` the name `path` unless somebody has taken it."""
-    temporary = temporary_beside(path).with_suffix(f".{threading.get_ident()}")
+    temporary = temporary_beside(path)
     try:
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE_MODE)

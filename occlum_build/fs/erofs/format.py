@@ -19,7 +19,6 @@ NO_BLOCK: Final = 0xFFFF_FFFF
 SUPERBLOCK_OFFSET: Final = 1024
 MAGIC: Final = 0xE0F5_E1E2
 FEATURE_CHECKSUM: Final = 0x1
-FEATURE_MTIME: Final = 0x2
 
 # struct erofs_super_block: magic, checksum, feature_compat, blkszbits, sb_extslots, root_nid,
 # inos, build_time, build_time_nsec, blocks, meta_blkaddr, xattr_blkaddr, uuid, volume_name,

@@ -17,7 +17,6 @@ from occlum_build.fs.tree import ROOT_PATH, Kind, Node, Tree, name_of, parent_of
 
 _OPEN_BLOCKS: Final = 16
 _MIN_BLOCKS: Final = 2  # a hash tree over a single block would have no level
-_DOTS: Final = (b".", b"..")
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from occlum_build.fs.content import BytesContent
 from occlum_build.fs.image import pack
 from occlum_build.fs.problem import Code
 from occlum_build.fs.tree import Tree, regular_file
+from occlum_build.output_file import UNWRITABLE
 from tests.support.shared_object import program
 
 HERE = Path(__file__).parent
@@ -196,7 +197,7 @@ CASES: dict[Callable[[], list[str]], tuple[Code, int]] = {
     broken_image: (Code.BAD_IMAGE, 2),
     altered_image: (Code.ALTERED_IMAGE, 1),
     other_root_hash: (Code.ALTERED_IMAGE, 1),
-    unwritable: (Code.UNWRITABLE, 1),
+    unwritable: (UNWRITABLE, 1),
     too_large: (Code.TOO_LARGE, 2),
     unused_pattern: (Code.UNUSED_PATTERN, 2),
 }
@@ -228,4 +229,4 @@ def test_the_text_is_what_was_agreed(
 
 
 def test_every_code_has_a_case() -> None:
-    assert {code for code, _ in CASES.values()} == set(Code)
+    assert {code for code, _ in CASES.values()} == {*Code, UNWRITABLE}

@@ -122,7 +122,7 @@ def test_a_missing_file_is_named(folder: Path, command: Run) -> None:
 def test_a_folder_that_cannot_be_written_is_named(folder: Path, command: Run) -> None:
     done = command("schema", "--output", folder / "no" / "schema.json", status=1)
 
-    assert "error[OB0291]: cannot write `schema.json`: No such file or directory" in done.stderr
+    assert "error[OB0591]: cannot write `schema.json`: No such file or directory" in done.stderr
 
 
 def test_an_image_without_a_name_is_wrong_usage(folder: Path, command: Run) -> None:

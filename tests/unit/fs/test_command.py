@@ -107,7 +107,7 @@ def test_a_wrong_command_line_exits_2(words: list[str], command: Run) -> None:
 def test_a_missing_directory_is_named(sample: Path, tmp_path: Path, command: Run) -> None:
     done = command("erofs", "--tree", sample, "--output", tmp_path / "no/out", status=1)
 
-    assert b"error[OB0615]: cannot write" in done.stderr
+    assert b"error[OB0591]: cannot write" in done.stderr
     assert b"make the directory" in done.stderr
 
 
@@ -122,7 +122,7 @@ def test_a_full_disk_is_one_clear_diagnostic_and_leaves_nothing(
 
     text = done.stderr.decode()
     assert text.count("error[") == 1
-    assert "no space left on device" in text
+    assert "No space left on device" in text
     assert [path.name for path in full_disk.iterdir()] == ["out.erofs"]
     assert (full_disk / "out.erofs").read_bytes() == b"what stood there before"
 
@@ -142,7 +142,7 @@ def test_a_file_size_limit_at_any_point_leaves_nothing(
         limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
     )
 
-    assert done.stderr.decode().count("error[OB0615]") == 1
+    assert done.stderr.decode().count("error[OB0591]") == 1
     assert list((tmp_path / "out").iterdir()) == []
 
 
