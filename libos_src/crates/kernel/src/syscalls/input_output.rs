@@ -150,10 +150,13 @@ impl Call<'_> {
         let mut done = 0;
         loop {
             let wanted = buffers.left().min(CHUNK_BYTES as u64);
-            // What stays in the kernel's heap is written in pieces for which there is room.
-            let piece = if is_kept { wanted } else { buffers.left() };
+            // One step, so that nobody else writes in between; unless it would stay in the kernel's
+            // heap and there may not be room for all of it.
+            let all = usize::try_from(buffers.left()).unwrap_or(usize::MAX);
+            let is_tight = is_kept && room::check_for(self.libos.machine, all).is_err();
+            let piece = if is_tight { wanted } else { buffers.left() };
             let piece = piece.min(room - done);
-            if is_kept && done > 0 && self.check_room_of(file).is_err() {
+            if is_tight && done > 0 && self.check_room_of(file).is_err() {
                 return Ok(done);
             }
             let count = self.until_ready(file, Readiness::WRITABLE, || {
