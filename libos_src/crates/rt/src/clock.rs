@@ -14,8 +14,9 @@ use hal::Clock;
 
 use crate::{entry, mailbox::HOST};
 
-/// The latest monotonic time that anyone saw.
-static LATEST: AtomicU64 = AtomicU64::new(0);
+/// The latest times that anyone saw.
+static LATEST_MONOTONIC: AtomicU64 = AtomicU64::new(0);
+static LATEST_REALTIME: AtomicU64 = AtomicU64::new(0);
 /// Whether the counter is of use.
 static COUNTS: AtomicBool = AtomicBool::new(false);
 
@@ -30,6 +31,8 @@ const SERVES_NS: u64 = 20_000_000;
 const MEASURES_NS: Range<u64> = 10_000_000..10_000_000_000;
 /// An answer that took longer does not say well enough when it was given.
 const PROMPT_TICKS: u64 = 20_000;
+/// By how much two ways to tell one time may differ. A clock that goes back further has been set.
+const DIFFERS_NS: u64 = 1_000_000;
 /// Nanoseconds in a tick, times 2³²: counters run at 100 MHz to 20 GHz.
 const RATES: RangeInclusive<u64> = (1 << 32) / 20..=10 << 32;
 
@@ -38,15 +41,26 @@ pub(crate) fn use_counter() {
     COUNTS.store(ticks().is_some(), Ordering::Relaxed);
 }
 
-/// Nanoseconds of a clock. The monotonic one never goes back, whatever the host says.
+/// Nanoseconds of a clock. The monotonic one never goes back, whatever the host says; the other
+/// one only if it is set.
 pub(crate) fn now(clock: Clock) -> u64 {
     match clock {
-        Clock::Realtime => REALTIME.now(clock),
+        Clock::Realtime => unless_set(REALTIME.now(clock), &LATEST_REALTIME),
         Clock::Monotonic => {
             let now = MONOTONIC.now(clock);
-            LATEST.fetch_max(now, Ordering::SeqCst).max(now)
+            LATEST_MONOTONIC.fetch_max(now, Ordering::SeqCst).max(now)
         }
     }
+}
+
+/// A time that is no earlier than `latest`, unless the clock was set back since.
+fn unless_set(now: u64, latest: &AtomicU64) -> u64 {
+    let before = latest.load(Ordering::SeqCst);
+    if before.saturating_sub(now) > DIFFERS_NS {
+        latest.store(now, Ordering::SeqCst);
+        return now;
+    }
+    latest.fetch_max(now, Ordering::SeqCst).max(now)
 }
 
 /// The time-stamp counter, where an enclave may read it.
@@ -198,6 +212,17 @@ mod tests {
             assert!(told.abs_diff(time) <= 2, "{told} for {time}");
         }
         assert_eq!(reference.at(ticks_at(START + 36 * MILLISECOND)), None);
+    }
+
+    #[test]
+    fn a_clock_goes_back_only_if_it_is_set() {
+        let latest = AtomicU64::new(0);
+        assert_eq!(unless_set(START, &latest), START);
+        assert_eq!(unless_set(START - 1000, &latest), START);
+        assert_eq!(unless_set(START + 5, &latest), START + 5);
+        let set = START - 60_000 * MILLISECOND;
+        assert_eq!(unless_set(set, &latest), set);
+        assert_eq!(unless_set(set + 1, &latest), set + 1);
     }
 
     #[test]
