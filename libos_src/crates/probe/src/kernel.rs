@@ -29,6 +29,8 @@ const SYS_DEFECT: u64 = 9999;
 
 /// What a thread begins with that is there to meet a defect.
 const DEFECTIVE: u64 = 1;
+/// What a thread begins with that asks the host for something again and again.
+const BUSY: u64 = 2;
 
 /// Enough for each program, its data and its stacks.
 const MEMORY_SIZE: u64 = 0x2_0000;
@@ -43,6 +45,7 @@ const INTERRUPTIONS_OFFSET: u64 = DATA_OFFSET + 8;
 struct Probe {
     machine: &'static EnclaveMachine,
     has_started: AtomicBool,
+    is_busy: AtomicBool,
 }
 
 /// Builds the probe's kernel.
@@ -51,6 +54,7 @@ pub(crate) fn boot(boot: &Boot) -> Result<Program, StartError> {
         kernel: Box::leak(Box::new(Probe {
             machine: boot.machine,
             has_started: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
         })),
         patched_sites: Some(|| 0),
         is_silent: boot.config == b"silent",
@@ -123,6 +127,13 @@ impl Probe {
             1 => defects::fault(),
             2 => panic!("a defect that is {}", defects::Untold),
             3 => defects::exhaust(0),
+            5 => {
+                let _ = self.machine.spawn_thread(BUSY);
+                while !self.is_busy.load(Ordering::SeqCst) {
+                    self.machine.yield_now();
+                }
+                panic!("a defect beside a busy thread")
+            }
             _ => {
                 let _ = self.machine.spawn_thread(DEFECTIVE);
                 panic!("a defect of the first thread")
@@ -179,6 +190,10 @@ impl Kernel for Probe {
 
     fn thread(&self, token: u64, regs: &mut UserRegs) -> Next {
         assert!(token != DEFECTIVE, "a defect of the second thread");
+        while token == BUSY {
+            self.machine.log(LogLevel::Info, "busy");
+            self.is_busy.store(true, Ordering::SeqCst);
+        }
         *regs = UserRegs {
             rip: token,
             rsp: self.stack_top(u64::from(self.machine.this_thread())),

@@ -56,7 +56,8 @@ unsafe extern "Rust" {
 const START_FAILED: i32 = 126;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
-static OVER: AtomicBool = AtomicBool::new(false);
+/// The number of the thread that ends the enclave, plus one; 0 while none does.
+static ENDING: AtomicU64 = AtomicU64::new(0);
 static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(core::ptr::null_mut());
 static CPU_COUNT: AtomicU32 = AtomicU32::new(1);
 static START_FLAGS: AtomicU64 = AtomicU64::new(0);
@@ -72,7 +73,7 @@ static RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// Called by the entry code with the host's registers. Gives the argument of a finished command.
 pub(crate) extern "C" fn command(command: u64, block: u64, argument: u64) -> u64 {
-    let outcome = if OVER.load(Ordering::SeqCst) {
+    let outcome = if ENDING.load(Ordering::SeqCst) != 0 {
         Refusal::ProcessOver
     } else if command == Command::Start as u64 {
         start(block, argument)
@@ -242,9 +243,23 @@ pub(crate) fn end_thread() -> ! {
     unsafe { entry::enclave_done(0) }
 }
 
+/// From here on no thread but the calling one gets on once it has asked the host for something, or
+/// has met an exception: a host that ignores the end must not have a broken kernel go on. If another
+/// thread was first, that is the calling one's own lot.
+pub(crate) fn begin_end() {
+    let this = ThreadPage::current().get(page::INDEX) + 1;
+    let _ = ENDING.compare_exchange(0, this, Ordering::SeqCst, Ordering::SeqCst);
+}
+
+/// Whether another thread ends the enclave.
+pub(crate) fn is_over() -> bool {
+    let ending = ENDING.load(Ordering::SeqCst);
+    ending != 0 && ending != ThreadPage::current().get(page::INDEX) + 1
+}
+
 /// Ends the process with all its threads.
 pub(crate) fn end_process(status: i32) -> ! {
-    OVER.store(true, Ordering::SeqCst);
+    begin_end();
     report();
     HOST.exit_process(status)
 }

@@ -17,12 +17,16 @@ use abi::{
 use hal::UserRegs;
 
 use crate::{
+    boot,
     entry::{self, FIXUPS, VECTORS_SIZE},
     thread::{ThreadPage, boot_info},
 };
 
 /// Called by the entry code. The host may call it at any time, without an exception.
 pub(crate) extern "C" fn handle() {
+    while boot::is_over() {
+        core::hint::spin_loop();
+    }
     let thread = ThreadPage::current();
     let frame = thread.get(page::TCS) + SSA_OFFSET;
     let registers = (frame + ssa::GPRSGX_OFFSET) as *mut GprSgx;

@@ -8,7 +8,7 @@ use abi::{
 };
 use ocalls::{Host, Post};
 
-use crate::{entry, thread::ThreadPage, untrusted::HostRange};
+use crate::{boot, entry, thread::ThreadPage, untrusted::HostRange};
 
 /// The calling thread's block and buffer in host memory, checked when the thread entered.
 pub(crate) struct Mailbox {
@@ -82,9 +82,16 @@ impl Post for Mailboxes {
             let offset = offset_of!(OcallBlock, arguments) + index * 8;
             block.write_word(offset as u64, *value);
         }
-        // SAFETY: the mailbox is open, so the host's stack and return address are in the thread
-        // page; the entry code brings the thread back with all callee-saved state.
-        unsafe { entry::enclave_ocall() };
+        loop {
+            // SAFETY: the mailbox is open, so the host's stack and return address are in the thread
+            // page; the entry code brings the thread back with all callee-saved state.
+            unsafe { entry::enclave_ocall() };
+            if !boot::is_over() {
+                break;
+            }
+            // Nothing is asked twice that could do something.
+            block.write_word(offset_of!(OcallBlock, number) as u64, Ocall::Yield as u64);
+        }
         Some(block.read_word(offset_of!(OcallBlock, reply) as u64) as i64)
     }
 }

@@ -72,6 +72,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     static DEFECTS: AtomicUsize = AtomicUsize::new(0);
     let this = ThreadPage::current().get(page::INDEX) + 1;
     let order = Ordering::SeqCst;
+    boot::begin_end();
     while let Err(teller) = TELLER.compare_exchange(0, this, order, order) {
         if teller == this {
             break;

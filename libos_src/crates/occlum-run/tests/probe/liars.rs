@@ -52,6 +52,8 @@ struct Liar {
     state: AtomicU64,
     entries: AtomicU64,
     resumes: AtomicU64,
+    ends: AtomicU64,
+    late: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +78,11 @@ enum Lie {
     NoInterrupts,
     /// The kernel's own thread comes while the kernel starts.
     Keeper,
+    /// The enclave's end is ignored for a while. It asks for nothing else then.
+    NoEnd,
 }
 
-const LIES: [Lie; 10] = [
+const LIES: [Lie; 11] = [
     Lie::Replies,
     Lie::NoPageTables,
     Lie::NoPages,
@@ -89,6 +93,7 @@ const LIES: [Lie; 10] = [
     Lie::Reentry,
     Lie::NoInterrupts,
     Lie::Keeper,
+    Lie::NoEnd,
 ];
 
 impl Liar {
@@ -106,6 +111,21 @@ impl Liar {
 
     fn one_in(&self, count: u64) -> bool {
         self.random().is_multiple_of(count)
+    }
+
+    /// Ignores a thousand ends. What other threads ask for meanwhile is told, but for one call each
+    /// that may have been under way.
+    fn ends(&self, call: Ocall) -> bool {
+        let is_end = matches!(call, Ocall::Abort | Ocall::ExitProcess);
+        let ends = self.ends.fetch_add(u64::from(is_end), Ordering::SeqCst);
+        if is_end {
+            thread::yield_now();
+            return ends >= 1000;
+        }
+        if ends > 0 && call != Ocall::Yield && self.late.fetch_add(1, Ordering::SeqCst) > 0 {
+            eprintln!("the enclave went on with {call:?}");
+        }
+        true
     }
 
     fn number(&self) -> u64 {
@@ -192,6 +212,7 @@ impl Meddler for Liar {
             Lie::NoPageTables => call != Ocall::MapPages,
             Lie::NoPages => !about_pages,
             Lie::NoInterrupts => call != Ocall::Interrupt,
+            Lie::NoEnd => self.ends(call),
             _ => true,
         }
     }
@@ -248,6 +269,8 @@ fn liar() {
         state: AtomicU64::new(seed),
         entries: AtomicU64::new(0),
         resumes: AtomicU64::new(1),
+        ends: AtomicU64::new(0),
+        late: AtomicU64::new(0),
     };
     testing::install(Box::new(liar()));
     if lie == Lie::Interrupts {
@@ -358,6 +381,17 @@ fn a_keeper_that_comes_early_waits_for_the_kernel() {
     let output = run(&bundle, Lie::Keeper, 0, "hello 0").expect("an end");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn no_thread_goes_on_beside_one_that_ends_the_enclave() {
+    for model in [Model::Sgx1, Model::Edmm] {
+        let output = run(&Bundle::probe(model), Lie::NoEnd, 0, "defect 5").expect("an end");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(ABORTED), "{stderr}");
+        assert!(stderr.contains("a defect beside a busy thread"), "{stderr}");
+        assert!(!stderr.contains("the enclave went on"), "{stderr}");
+    }
 }
 
 #[test]
