@@ -124,6 +124,17 @@ static void set_ids(void) {
         execl("owned", "owned", "7 0 0 7 1", NULL);
         CHECK(0);
     });
+    // A process that shares its root with another one gains nothing.
+    IN_CHILD({
+        CHECK(setgid(7) == 0 && setuid(7) == 0);
+        pid_t child = syscall(SYS_clone, CLONE_FS | SIGCHLD, NULL, NULL, NULL, NULL);
+        if (child == 0) {
+            execl("owned", "owned", "7 7 7 7 1", NULL);
+            _exit(9);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+    });
     CHECK(unlink("owned") == 0);
 }
 

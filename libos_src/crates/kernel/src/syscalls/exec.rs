@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use hal::{Errno, LogLevel, UserRegs};
-use vfs::{Access, Follow, PATH_MAX_BYTES};
+use vfs::{Access, Capabilities, Follow, PATH_MAX_BYTES};
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
@@ -276,15 +276,32 @@ fn become_program(
 /// Who the program will be: the caller, or whom its file names.
 fn principal_of(call: &Call<'_>, invocation: &mut Invocation) -> Result<Principal, Errno> {
     let mut principal = call.principal();
-    let [user, group] = invocation.program.file.set_ids()?;
-    let of_file = invocation.program.file.capabilities()?;
-    let is_secure = principal.start_program(user, group, of_file)?;
+    let [mut user, mut group] = invocation.program.file.set_ids()?;
+    let mut of_file = invocation.program.file.capabilities()?;
+    let gains = user.is_some() || group.is_some() || of_file.is_some();
+    // Who shares its root with another process could be led astray by that one.
+    let is_exposed =
+        gains && !call.standing().can(Capabilities::SET_USER) && shares_its_view(call);
+    if is_exposed {
+        (user, group, of_file) = (None, None, None);
+    }
+    let is_secure = principal.start_program(user, group, of_file)? || is_exposed;
     invocation.run_as = RunAs {
         user: principal.standing.user,
         group: principal.standing.group,
         is_secure,
     };
     Ok(principal)
+}
+
+/// Whether another process has the same root and working directory (`CLONE_FS`).
+fn shares_its_view(call: &Call<'_>) -> bool {
+    let view = &call.task.places.view;
+    let table = &call.libos.processes;
+    table.pids().into_iter().any(|pid| {
+        pid != call.process.pid
+            && (table.get(pid)).is_some_and(|process| Arc::ptr_eq(&process.places().view, view))
+    })
 }
 
 /// What the program has open, which nobody shares any more, and where it stands.
