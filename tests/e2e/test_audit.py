@@ -44,7 +44,11 @@ load("//app:ready.py", "ready")
 
 ready(name = "libos", file = "libos.elf")
 
-rootfs(name = "files", files = {"/etc/motd": "motd", "/bin/hello": "hello"})
+rootfs(
+    name = "files",
+    files = {"/etc/motd": "motd", "/bin/hello": "hello"},
+    modes = {"/bin/hello": "755"},
+)
 
 erofs_image(name = "root", tree = ":files")
 

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,6 +168,7 @@ static void links(void) {
     CHECK(linkat(fd, "", AT_FDCWD, "again", AT_EMPTY_PATH) == 0 && unlink("again") == 0);
     IN_CHILD({
         CHECK(setgid(7) == 0 && setuid(7) == 0);
+        FAILS(timerfd_create(CLOCK_REALTIME_ALARM, 0), EPERM);
         FAILS(link("theirs", "again"), EPERM);
         FAILS(link("fifo", "again"), EPERM);
         CHECK(link("open", "again") == 0);

@@ -46,6 +46,8 @@ bitflags! {
         const LEASE = 1 << 28;
         /// Give capabilities to programs, in their files.
         const GIVE_TO_FILES = 1 << 31;
+        /// Timers that wake a machine that sleeps.
+        const WAKE_ALARM = 1 << 35;
         /// All that Linux has, with those that nothing here asks for.
         const ALL = (1 << 41) - 1;
     }

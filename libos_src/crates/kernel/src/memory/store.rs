@@ -83,19 +83,13 @@ impl Store {
     }
 
     fn grow(&self, lacking: u64) -> Result<Range<u64>, NoMemory> {
-        let (user, backed) = (self.region.range(), self.region.backed());
+        let user = self.region.range();
         let claim = |len, within: &Range<u64>| {
             self.region
                 .claim_high(self.gang, len, PAGE_SIZE, within, Use::Memory)
         };
-        // Away from where programs map and unmap: a stray access to what they have unmapped is to
-        // find nothing.
-        let middle = super::page_floor(backed.start + (backed.end - backed.start) / 2);
-        let apart = backed.start..middle;
         let wanted = lacking.max(GROWTH_BYTES);
-        let range = (claim(wanted, &apart))
-            .or_else(|| claim(wanted, user))
-            .or_else(|| claim(lacking, user));
+        let range = claim(wanted, user).or_else(|| claim(lacking, user));
         let range = range.ok_or(NoMemory)?;
         self.region.leftovers.forget(&range);
         // Whoever takes pages writes to all of them.

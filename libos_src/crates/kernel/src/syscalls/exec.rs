@@ -280,8 +280,7 @@ fn principal_of(call: &Call<'_>, invocation: &mut Invocation) -> Result<Principa
     let mut of_file = invocation.program.file.capabilities()?;
     let gains = user.is_some() || group.is_some() || of_file.is_some();
     // Who shares its root with another process could be led astray by that one.
-    let is_exposed =
-        gains && !call.standing().can(Capabilities::SET_USER) && shares_its_view(call);
+    let is_exposed = gains && !call.standing().can(Capabilities::SET_USER) && shares_its_view(call);
     if is_exposed {
         (user, group, of_file) = (None, None, None);
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use alloc::sync::Arc;
 
 use hal::{Clock, Errno};
-use vfs::OpenFlags;
+use vfs::{Capabilities, OpenFlags};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::argument::Address;
@@ -194,6 +194,9 @@ pub(super) fn timer_delete(call: &mut Call<'_>, id: i32) -> Outcome {
 pub(super) fn timerfd_create(call: &mut Call<'_>, clock: i32, flags: u32) -> Outcome {
     let clock = match ClockId::decode(clock)? {
         ClockId::Wall(Clock::Realtime) if clock == CLOCK_TAI => return Err(Errno::EINVAL.into()),
+        ClockId::Alarm(_) if !call.standing().can(Capabilities::WAKE_ALARM) => {
+            return Err(Errno::EPERM.into());
+        }
         ClockId::Wall(clock) | ClockId::Alarm(clock) => clock,
         _ => return Err(Errno::EINVAL.into()),
     };
