@@ -190,9 +190,11 @@ impl Kernel for Probe {
 
     fn thread(&self, token: u64, regs: &mut UserRegs) -> Next {
         assert!(token != DEFECTIVE, "a defect of the second thread");
-        while token == BUSY {
-            self.machine.log(LogLevel::Info, "busy");
-            self.is_busy.store(true, Ordering::SeqCst);
+        if token == BUSY {
+            loop {
+                self.machine.log(LogLevel::Info, "busy");
+                self.is_busy.store(true, Ordering::SeqCst);
+            }
         }
         *regs = UserRegs {
             rip: token,
