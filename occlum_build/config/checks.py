@@ -193,7 +193,7 @@ def _program(config: OcclumConfig) -> Iterator[Problem]:
             f"the program `{program}` is not an absolute path",
             helps=(f"write `/bin/{program}` or wherever it lies",),
         )
-    elif entry_points and not any(_lies_under(program, one) for one in entry_points):
+    elif entry_points and not any(lies_under(program, one) for one in entry_points):
         yield Problem(
             ((*where, 0), ("entry_points",)),
             f"the program `{program}` lies under no entry point",
@@ -202,7 +202,8 @@ def _program(config: OcclumConfig) -> Iterator[Problem]:
         )
 
 
-def _lies_under(path: str, folder: str) -> bool:
+def lies_under(path: str, folder: str) -> bool:
+    """Whether an absolute path is `folder`, or one below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -260,7 +261,7 @@ def _mount_points(config: OcclumConfig) -> Iterator[Problem]:
                 "the root cannot be a `hostfs`: the host would choose every program",
                 helps=("mount an `erofs` image at `/`, or a `unionfs` of one and a `tmpfs`",),
             )
-        elif any(_lies_under(mount.target, one) for one in BUILTIN_TARGETS) and not isinstance(
+        elif any(lies_under(mount.target, one) for one in BUILTIN_TARGETS) and not isinstance(
             mount, BuiltinMount
         ):
             yield Problem((path,), f"`{mount.target}` belongs to the LibOS")

@@ -43,10 +43,10 @@ def read_image(data: bytes, file: str) -> Image:
 
 def image_names(config: OcclumConfig) -> list[str]:
     """The images that a configuration mounts, each once, in the order of their indexes."""
-    return sorted({image for _, image in _mounted(config)})
+    return sorted({image for _, image in mounted(config)})
 
 
-def _mounted(config: OcclumConfig) -> Iterator[tuple[Path, str]]:
+def mounted(config: OcclumConfig) -> Iterator[tuple[Path, str]]:
     """Each mention of an image, and where it is."""
     for index, mount in enumerate(config.mount):
         here: Path = ("mount", index)
@@ -68,7 +68,7 @@ def check_images(
     names = sorted(set(given))
     root, _ = parse(text, file)
     found = []
-    for path, image in _mounted(config):
+    for path, image in mounted(config):
         if root is None or image in names:
             continue
         similar = near(image, names)

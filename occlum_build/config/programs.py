@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from occlum_build.config.checks import lies_under
 from occlum_build.config.explain import span_of
-from occlum_build.config.mounts import ErofsLayer, ErofsMount, Mount, UnionfsMount
+from occlum_build.config.images import mounted
 from occlum_build.config.schema import OcclumConfig
 from occlum_build.config.strict_yaml import parse
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
@@ -59,12 +60,12 @@ def check_command(
         return []
     program = config.process.command[0]
     mount = _mount_of(config, program)
-    image = None if mount is None else _image_of(mount)
+    image = next((one for place, one in mounted(config) if place[1] == mount), None)
     if mount is None or image is None or image not in programs:
         return []
-    listed, prefix = programs[image], mount.target.rstrip("/")
+    listed, prefix = programs[image], config.mount[mount].target.rstrip("/")
     inside, followed = listed.resolved(program.removeprefix(prefix))
-    elsewhere = followed and (prefix or _mount_of(config, inside) is not mount)
+    elsewhere = followed and (prefix or _mount_of(config, inside) != mount)
     if inside in listed.paths or elsewhere:
         return []
     root, _ = parse(text, file)
@@ -80,22 +81,10 @@ def check_command(
     ]
 
 
-def _mount_of(config: OcclumConfig, path: str) -> Mount | None:
-    """The mount with the longest target that holds `path`."""
-    holding = [
-        one for one in config.mount if (path + "/").startswith(one.target.rstrip("/") + "/")
-    ]
-    return max(holding, key=lambda one: len(one.target), default=None)
-
-
-def _image_of(mount: Mount) -> str | None:
-    if isinstance(mount, ErofsMount):
-        return mount.image
-    if isinstance(mount, UnionfsMount):
-        return next(
-            (one.image for one in mount.options.layers if isinstance(one, ErofsLayer)), None
-        )
-    return None
+def _mount_of(config: OcclumConfig, path: str) -> int | None:
+    """The number of the mount with the longest target that holds `path`."""
+    holding = [index for index, one in enumerate(config.mount) if lies_under(path, one.target)]
+    return max(holding, key=lambda index: len(config.mount[index].target), default=None)
 
 
 def _from_document(document: Any) -> Programs:

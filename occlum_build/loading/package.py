@@ -53,10 +53,6 @@ class TargetCall:
         site, here = self._giver(location)
         return site.key(here)
 
-    def keyword(self, name: str) -> Span | None:
-        """Where an argument that should not be there is named."""
-        return self.site.keyword(name)
-
     def notes(self, span: Span) -> tuple[str, ...]:
         """For a problem at `span`: which macros have to do with it."""
         if not self.callers:
