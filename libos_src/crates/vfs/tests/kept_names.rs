@@ -1,60 +1,15 @@
 //! What is kept of the names of a file system that never changes.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tmpfs::TmpFs;
+use support::{make_directories, make_file, mount, place, tmpfs, view};
 use vfs::{
-    Clock, Errno, FileSystem, FileType, Follow, Inode, Location, Metadata, Mode, MountFlags, Name,
-    Namespace, OpenFlags, Statistics, Timestamp, Viewpoint,
+    Errno, FileSystem, FileType, Inode, Metadata, MountFlags, Name, Namespace, Statistics,
+    Viewpoint,
 };
-
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        Timestamp::default()
-    }
-}
-
-fn tmpfs() -> Arc<TmpFs> {
-    TmpFs::new(16 << 20, mode(0o755), Arc::new(Stopped)).expect("root")
-}
-
-fn mode(bits: u32) -> Mode {
-    Mode::from_low_bits(bits)
-}
-
-fn view() -> Viewpoint {
-    Viewpoint::new(Namespace::new(tmpfs(), MountFlags::default()).expect("namespace"))
-}
-
-fn place(view: &Viewpoint, path: &str) -> Location {
-    view.resolve(None, path.as_bytes(), Follow::Yes)
-        .expect(path)
-}
-
-fn make_directories(view: &Viewpoint, paths: &[&str]) {
-    for path in paths {
-        view.make_directory(None, path.as_bytes(), mode(0o777))
-            .expect(path);
-    }
-}
-
-fn make_file(view: &Viewpoint, path: &str, content: &[u8]) {
-    let flags = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
-    let file = view
-        .open(None, path.as_bytes(), flags, mode(0o666))
-        .expect(path);
-    assert_eq!(file.write(content), Ok(content.len()));
-}
-
-fn mount(view: &Viewpoint, path: &str, file_system: Arc<dyn FileSystem>) {
-    let point = place(view, path);
-    view.namespace
-        .mount(&point, file_system, MountFlags::default())
-        .expect(path);
-}
 
 /// A directory that counts who looks up names in it.
 struct Counting {

@@ -2,71 +2,25 @@
 //!
 //! What single operations do on one file system is compared with Linux in the tests of `tmpfs`.
 
+mod support;
+
 use std::sync::Arc;
 
 use devfs::{DevFs, Random};
 use procfs::{ProcFs, ProcessPlace, ProcessText, Setting, Source, SystemText};
-use tmpfs::TmpFs;
+use support::{make_directories, make_file, mode, mount, place, tmpfs, view};
 use vfs::{
-    Access, Capabilities, Clock, Credentials, DeviceNumber, Errno, FileSystem, FileType, Follow,
-    Inode, Location, Metadata, Mode, MountFlags, Namespace, OpenFlags, RenameFlags, Restrictions,
-    SeekFrom, SinkState, Timestamp, Viewpoint,
+    Access, Capabilities, Credentials, DeviceNumber, Errno, FileType, Follow, Inode, Location,
+    Metadata, MountFlags, OpenFlags, RenameFlags, Restrictions, SeekFrom, SinkState, Viewpoint,
 };
-
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        Timestamp::default()
-    }
-}
-
-fn tmpfs() -> Arc<TmpFs> {
-    TmpFs::new(16 << 20, mode(0o755), Arc::new(Stopped)).expect("root")
-}
-
-fn mode(bits: u32) -> Mode {
-    Mode::from_low_bits(bits)
-}
-
-fn view() -> Viewpoint {
-    Viewpoint::new(Namespace::new(tmpfs(), MountFlags::default()).expect("namespace"))
-}
-
-fn place(view: &Viewpoint, path: &str) -> Location {
-    view.resolve(None, path.as_bytes(), Follow::Yes)
-        .expect(path)
-}
 
 fn error(view: &Viewpoint, path: &str) -> Errno {
     view.resolve(None, path.as_bytes(), Follow::Yes)
         .expect_err(path)
 }
 
-fn make_directories(view: &Viewpoint, paths: &[&str]) {
-    for path in paths {
-        view.make_directory(None, path.as_bytes(), mode(0o777))
-            .expect(path);
-    }
-}
-
-fn make_file(view: &Viewpoint, path: &str, content: &[u8]) {
-    let flags = OpenFlags::CREATE | OpenFlags::WRITE_ONLY;
-    let file = view
-        .open(None, path.as_bytes(), flags, mode(0o666))
-        .expect(path);
-    assert_eq!(file.write(content), Ok(content.len()));
-}
-
 fn path_of(view: &Viewpoint, location: &Location) -> String {
     String::from_utf8(view.path_of(location)).expect("text")
-}
-
-fn mount(view: &Viewpoint, path: &str, file_system: Arc<dyn FileSystem>) {
-    let point = place(view, path);
-    view.namespace
-        .mount(&point, file_system, MountFlags::default())
-        .expect(path);
 }
 
 #[test]
