@@ -1,5 +1,6 @@
 """`cargo_test`: cargo's tests, clippy or rustfmt over declared sources, as one test."""
 
+import json
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,6 +28,7 @@ class CargoTestAttrs(CargoAttrs):
         default=("--workspace",),
         description="Arguments of `test` and `clippy`, such as `--workspace`.",
     )
+    env: dict[str, str] = Field(default={}, description="Environment that the tests see.")
     coverage: bool = Field(
         default=False,
         description="Count which code runs, as libFuzzer reads it: for fuzzing under `test`.",
@@ -63,6 +65,7 @@ def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
         "fmt": ("--all",),
     }[command]
     flags = [f"--rustflag={flag}" for flag in _COVERAGE] if ctx.attrs.coverage else []
+    flags += [f"--setting=env.{name}={json.dumps(text)}" for name, text in ctx.attrs.env.items()]
     test = TestInfo(
         argv=(*cargo.words, *flags, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
         inputs=cargo.inputs,

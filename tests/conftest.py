@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# Other work runs beside the tests: how long one example takes says nothing about the code.
-settings.register_profile("occlum-build", deadline=None, print_blob=True)
+# Other work runs beside the tests: how long one example takes says nothing about the code. A run
+# tries the same examples as the last; `--hypothesis-profile=search` looks for others.
+_PATIENT = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", _PATIENT)
+settings.register_profile("occlum-build", _PATIENT, derandomize=True, database=None)
 settings.load_profile("occlum-build")
 
 

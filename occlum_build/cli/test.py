@@ -47,7 +47,8 @@ def test(command: Command) -> ExitCode:
         ]
         cases = sum((one.cases for one in results), Cases())
         has_passed = all(one.has_passed for one in results)
-        for one in results:
+        # What failed comes last: it is what the reader of a long log looks for.
+        for one in sorted(results, key=lambda one: not one.has_passed):
             _show(command, one)
         command.console.result(str(cases))
         if has_passed and session.wrong:

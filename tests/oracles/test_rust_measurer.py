@@ -45,7 +45,10 @@ def test_both_measure_a_layout_alike(measurer: Path, tmp_path: Path, model: str)
     assert ours(path) == theirs(measurer, path) is not None
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     edits=st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=8)), max_size=2),
     length=st.integers(0),

@@ -43,6 +43,12 @@ def test_the_last_line_of_test_counts(tests: Workspace) -> None:
     assert "it is bad" in outcome.out
 
 
+def test_what_failed_comes_last(tests: Workspace) -> None:
+    outcome = tests.run("test", "//...", "//app:bad")
+
+    assert outcome.out.index("PASS //app:good") < outcome.out.index("FAIL //app:bad")
+
+
 def test_a_passed_test_is_remembered_until_an_input_changes(tests: Workspace) -> None:
     tests.run("test", "//app:good")
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlum_build.fs.archive import read_archive, read_foreign_archive, write_archive
@@ -154,7 +154,7 @@ def for_the_host(entries: list[tuple[bytes, Node]]) -> list[tuple[bytes, Node]]:
     ]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(entries=entry_lists(), seeds=st.tuples(st.integers(0, 99), st.integers(100, 199)))
 def test_umask_times_owners_and_creation_order_change_nothing(
     entries: list[tuple[bytes, Node]],

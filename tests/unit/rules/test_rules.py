@@ -264,6 +264,18 @@ def test_cargo_sees_the_lock_file_and_the_declared_sources(analyzed: Analyze) ->
     assert {found.actions(name)["Write"].text for name in ("r", "t")} == {listing}
 
 
+def test_the_environment_of_rust_tests_is_a_setting_of_cargo(analyzed: Analyze) -> None:
+    found = analyzed(
+        'cargo_test(name = "t", srcs = ["Cargo.toml"], lock = "Cargo.lock", env = {"A": "b c"})',
+        {"Cargo.toml": "", "Cargo.lock": ""},
+    )
+    test = found.provider("t", "TestInfo")
+
+    assert found.messages == []
+    assert isinstance(test, TestInfo)
+    assert '--setting=env.A="b c"' in test.argv
+
+
 def test_go_builds_the_module_that_holds_all_others(analyzed: Analyze) -> None:
     found = analyzed(
         'go_binary(name = "g", srcs = ["m/vendor/v/go.mod", "m/go.mod", "m/main.go"],'
