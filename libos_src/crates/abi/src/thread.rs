@@ -71,10 +71,20 @@ pub mod page {
     pub const INTERRUPTION: usize = 208;
     /// How waiting for a wake-up without sleeping has gone lately.
     pub const SPINNING: usize = 216;
+    /// Of which version of all that they rest on the thread's answers are; see below.
+    pub const ANSWERS_VERSION: usize = 224;
+    /// The number of patched system calls when one was last left to the kernel to be looked at.
+    pub const LOOKED_AT: usize = 232;
+    /// What system calls without arguments answer, 4 bytes for each number from 0 on: 1 more than the
+    /// answer, or 0 where none is known.
+    pub const ANSWERS: usize = 256;
+    /// How many there are.
+    pub const ANSWERS_COUNT: usize = 187;
 
     /// Extended state of the program while the host runs, aligned to 64.
     pub const XSAVE: usize = 0x400;
 }
 
 const _: () = assert!(page::XSAVE.is_multiple_of(64));
+const _: () = assert!(page::ANSWERS + 4 * page::ANSWERS_COUNT <= page::XSAVE);
 const _: () = assert!(page::XSAVE.wrapping_add(crate::ssa::xsave_size(!0)) <= 4096);

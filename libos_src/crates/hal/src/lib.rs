@@ -25,7 +25,7 @@ pub use code::{CALL_MAX, ends_with_call};
 pub use host::{HostEvents, HostPoll, HostStart, SettingsTime, TerminalSettings, WindowSize};
 pub use host_files::{HostChange, HostFiles, HostSizes, HostStatus};
 pub use kernel::{Kernel, Next, StartError};
-pub use machine::{LogLevel, Machine};
+pub use machine::{CALLS_PER_LOOK, LogLevel, Machine};
 pub use memory::{Fault, NoMemory, PAGE_SIZE, Prot};
 pub use registers::{ExceptionInfo, UserRegs, Vector};
 pub use time::{Clock, Timespec};

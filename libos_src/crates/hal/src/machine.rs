@@ -8,6 +8,10 @@ use crate::{
     TerminalSettings, Timespec, WindowSize,
 };
 
+/// One in so many system calls comes to the kernel even if the machine could answer it, so that it can
+/// look at how long calls take.
+pub const CALLS_PER_LOOK: u32 = 1024;
+
 /// The enclave as the kernel sees it: program memory, the host behind checks, time, and threads.
 ///
 /// Every reply of the host that a method returns is already range-checked (a length is at most what
@@ -174,6 +178,26 @@ pub trait Machine: Sync {
     ///
     /// It is asked of the host, who may refuse: nothing may depend on it but progress.
     fn interrupt(&self, thread: u32);
+
+    /// The version of all that answers rest on that are [given](Machine::give_answers) ahead.
+    fn answers_version(&self) -> u64 {
+        0
+    }
+    /// What the calling thread's next system calls with these numbers would answer, which have neither
+    /// arguments nor effects: the machine may answer them itself. `version` was taken before the
+    /// answers were looked up. They hold until [`Machine::forget_answers`] or
+    /// [`Machine::take_answers`], and not for a thread that is to look at something.
+    ///
+    /// One call in [`CALLS_PER_LOOK`] comes to the kernel all the same.
+    fn give_answers(&self, _version: u64, _answers: &[(u16, u32)]) {}
+    /// The machine has no answers for the calling thread any more.
+    fn take_answers(&self) {}
+    /// The same for all threads: something has changed that answers rest on.
+    fn forget_answers(&self) {}
+    /// Whether the call that is being served is the one in so many that is never answered ahead.
+    fn is_looked_at(&self) -> bool {
+        false
+    }
 
     /// How many bytes [`Machine::save_xstate`] writes: an XSAVE area in the standard format, for
     /// the features in use.

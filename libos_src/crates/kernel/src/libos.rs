@@ -213,6 +213,7 @@ impl Libos {
             left_at => Duration::from_nanos(left_at),
         };
         task.thread.processor_time.lock().start(now);
+        self.machine.take_answers();
         *self.slot().write() = Some(task);
         // A thread that has no context was never suspended: only a defect of ours makes it ready.
         context.unwrap_or_else(|| Box::new(Context::beginning(UserRegs::default())))

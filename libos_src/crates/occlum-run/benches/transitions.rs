@@ -52,6 +52,10 @@ fn main() {
             &format!("patched system call, ENCLU {mode}"),
             slope("patched", 5_000_000),
         );
+        report(
+            &format!("call that is answered ahead, ENCLU {mode}"),
+            slope("answered", 5_000_000),
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use core::{arch::global_asm, mem::offset_of};
 
 use abi::{leaf, ocall, thread::page};
-use hal::UserRegs;
+use hal::{CALLS_PER_LOOK, UserRegs};
 
 /// Bytes that the entry code puts below the program's registers: sixteen XMM registers and padding.
 pub(crate) const VECTORS_SIZE: usize = 264;
@@ -15,6 +15,13 @@ const UNWANTED_FLAGS: u64 = 0x24_4500;
 /// From how many bytes on the repeated string instructions are faster than a loop.
 const REPEAT_FROM: usize = 1024;
 
+/// The part of the number of a thread's system calls that is zeros for those that the kernel looks at.
+const LOOK_MASK: u32 = CALLS_PER_LOOK - 1;
+const _: () = assert!(CALLS_PER_LOOK.is_power_of_two());
+
+/// The place of OF in the flags.
+const OVERFLOW_BIT: u32 = 11;
+
 global_asm!(
     include_str!("entry.s"),
     command = sym crate::boot::command,
@@ -22,6 +29,7 @@ global_asm!(
     syscall = sym crate::machine::serve_syscall,
     user_exception = sym crate::machine::serve_exception,
     interruption = sym crate::machine::serve_interruption,
+    answers_version = sym crate::answers::VERSION,
     COMMAND_NOTHING = const ocall::Command::Nothing as u64,
     EXIT_OCALL = const ocall::ExitKind::Ocall as u64,
     EXIT_DONE = const ocall::ExitKind::Done as u64,
@@ -48,6 +56,11 @@ global_asm!(
     XSAVE = const page::XSAVE,
     PATCHED_SYSCALLS = const page::PATCHED_SYSCALLS,
     OCALLS = const page::OCALLS,
+    ANSWERS_VERSION = const page::ANSWERS_VERSION,
+    ANSWERS = const page::ANSWERS,
+    ANSWERS_COUNT = const page::ANSWERS_COUNT,
+    LOOK_MASK = const LOOK_MASK,
+    OVERFLOW_BIT = const OVERFLOW_BIT,
     INTERRUPTION = const page::INTERRUPTION,
 );
 
@@ -79,6 +92,12 @@ pub(crate) struct Access {
 unsafe extern "C" {
     /// Where a patched system call jumps to.
     pub(crate) fn syscall_entry();
+    /// From here on a thread whose call was answered ahead no longer looks whether it was interrupted,
+    /// and up to the end it can make the call again.
+    pub(crate) fn answer_window();
+    pub(crate) fn answer_window_end();
+    /// Where a call goes that is not answered ahead.
+    pub(crate) fn syscall_unanswered();
     /// Where the exception handler sends a thread of the program.
     pub(crate) fn exception_entry();
     /// After this the thread no longer looks whether it was interrupted, and before the end it has

@@ -314,13 +314,48 @@ enclave_leaf_from:
 
 // ---- A patched system call arrives here: RCX = the address after the site, all else as the
 // program left it. The kernel stack is empty, for the program was running.
+//
+// A call whose answer is known ahead changes RAX and R11 alone, and the stack below RSP not at all.
+// From `answer_window` on the thread no longer looks whether it was interrupted. The handler then has
+// it make the call again, from what is on the kernel stack: the number, and the flags.
     .globl syscall_entry
 syscall_entry:
     mov gs:[{USER_RSP}], rsp
     mov rsp, gs:[{KERNEL_STACK_TOP}]
-    rdfsbase r11
-    push r11
+    push rax
     pushfq
+    inc qword ptr gs:[{PATCHED_SYSCALLS}]
+    cmp rax, {ANSWERS_COUNT}
+    jae syscall_unanswered
+    mov r11d, gs:[{ANSWERS} + rax * 4]
+    sub r11d, 1
+    jb syscall_unanswered
+    mov rax, [rip + {answers_version}]
+    cmp rax, gs:[{ANSWERS_VERSION}]
+    jne syscall_unanswered
+    test dword ptr gs:[{PATCHED_SYSCALLS}], {LOOK_MASK}
+    jz syscall_unanswered
+    cmp dword ptr gs:[{INTERRUPTION}], 0
+    .globl answer_window
+answer_window:
+    jne syscall_unanswered
+    // Only the arithmetic flags have changed. POPFQ is slow: see below.
+    bt dword ptr [rsp], {OVERFLOW_BIT}
+    setc al
+    mov ah, [rsp]
+    add al, 0x7f                // overflows if the program's operation did
+    sahf
+    mov eax, r11d
+    pop r11
+    mov rsp, gs:[{USER_RSP}]
+    jmp rcx
+    .globl answer_window_end
+answer_window_end:
+    .globl syscall_unanswered
+syscall_unanswered:
+    mov rax, [rsp + 8]
+    rdfsbase r11
+    mov [rsp + 8], r11
     push rcx
     push r15
     push r14
@@ -339,7 +374,6 @@ syscall_entry:
     push rcx
     push rbx
     push rax
-    inc qword ptr gs:[{PATCHED_SYSCALLS}]
     test r11d, {UNWANTED_FLAGS}
     jnz 2f
 1:  SAVE_VECTORS

@@ -66,15 +66,25 @@ fn interrupt(thread: ThreadPage, registers: &mut GprSgx) {
     }
     if !is_in_libos(rip) {
         redirect(thread, registers, INTERRUPTION, ExInfo::default());
-    } else if rip >= entry::return_window as *const () as u64
-        && rip < entry::return_window_end as *const () as u64
-    {
+    } else if is_between(rip, entry::answer_window, entry::answer_window_end) {
+        // It has looked, and was leaving with an answer: it asks again, and looks again. Its number
+        // and flags are in the two words that end its stack.
+        registers.rsp = thread.get(page::KERNEL_STACK_TOP) - 16;
+        registers.rip = entry::syscall_unanswered as *const () as u64;
+        registers.rflags = 2;
+    } else if is_between(rip, entry::return_window, entry::return_window_end) {
         // It has looked, and was leaving. All that it was to load is still in memory.
         let frame = saved_registers(thread);
         registers.rsp = frame - VECTORS_SIZE as u64;
         registers.rip = entry::return_interrupted as *const () as u64;
         registers.rflags = 2;
     }
+}
+
+/// Whether an instruction is one of those from `first` on, before `end`.
+fn is_between(rip: u64, first: unsafe extern "C" fn(), end: unsafe extern "C" fn()) -> bool {
+    let address = |function: unsafe extern "C" fn()| function as usize as u64;
+    (address(first)..address(end)).contains(&rip)
 }
 
 fn is_in_libos(rip: u64) -> bool {

@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+mod answers;
 mod boot;
 mod clock;
 mod cpuid;

@@ -14,8 +14,8 @@ use hal::{
 };
 
 use crate::{
-    boot, clock, cpuid, entry, exception, heap, hints, mailbox::HOST, pages, parking, random,
-    thread::ThreadPage, user_memory, xstate,
+    answers, boot, clock, cpuid, entry, exception, heap, hints, mailbox::HOST, pages, parking,
+    random, thread::ThreadPage, user_memory, xstate,
 };
 
 /// The machine that the kernel runs on: this enclave. There is one, so it has no state of its own.
@@ -319,6 +319,26 @@ impl Machine for EnclaveMachine {
 
     fn yield_now(&self) {
         HOST.yield_now();
+    }
+
+    fn answers_version(&self) -> u64 {
+        answers::version()
+    }
+
+    fn give_answers(&self, version: u64, given: &[(u16, u32)]) {
+        answers::give(version, given);
+    }
+
+    fn take_answers(&self) {
+        answers::take();
+    }
+
+    fn forget_answers(&self) {
+        answers::forget();
+    }
+
+    fn is_looked_at(&self) -> bool {
+        answers::is_looked_at()
     }
 
     fn interrupt(&self, thread: u32) {

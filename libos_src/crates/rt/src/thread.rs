@@ -52,6 +52,15 @@ impl ThreadPage {
         unsafe { word.write_volatile(value) }
     }
 
+    /// Sets the answer of the system call with this number, see `abi::thread::page`.
+    pub(crate) fn set_answer(self, number: usize, answer: u32) {
+        assert!(number < page::ANSWERS_COUNT);
+        let word = (self.address + (page::ANSWERS + 4 * number) as u64) as *mut u32;
+        // SAFETY: aligned, inside the page, and written by the thread itself alone. Volatile: the
+        // entry code reads it behind the compiler's back.
+        unsafe { word.write_volatile(answer) }
+    }
+
     /// The parking word, which other threads change too.
     pub(crate) fn parking(self) -> &'static AtomicU32 {
         let word = (self.address + page::PARKING as u64) as *mut u32;

@@ -186,6 +186,8 @@ impl Libos {
         let ended = self
             .processes
             .end(process, status, usage_of_process(self.machine, process));
+        // Its children have another parent.
+        self.machine.forget_answers();
         process.has_ended.store(true, Ordering::Release);
         process.end_watchers.notify(Readiness::READABLE);
         for (orphan, signal) in ended.death_signals {

@@ -170,8 +170,12 @@ impl Libos {
 
     /// Delivers signals to a thread between two instructions of its program.
     pub(crate) fn serve_interruption(&self, task: &Task, regs: &mut UserRegs) -> Then {
-        // A few instructions later it is in a system call, and looks at its signals there.
-        if task.memory.is_in_stub(regs.rip) || !task.thread.must_look_at_signals() {
+        if task.memory.is_in_stub(regs.rip) {
+            // A few instructions later it is in a system call, and looks at its signals there.
+            self.machine.take_answers();
+            return Then::Return;
+        }
+        if !task.thread.must_look_at_signals() {
             return Then::Return;
         }
         self.deliver_signals(task, regs, None)

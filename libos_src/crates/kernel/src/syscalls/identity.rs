@@ -49,12 +49,14 @@ pub(super) fn setpgid(call: &mut Call<'_>, pid: i32, group: i32) -> Outcome {
     };
     let processes = &call.libos.processes;
     processes.set_group(call.process.pid, pid, group)?;
+    call.libos.machine.forget_answers();
     Ok(0)
 }
 
 /// `setsid(2)`.
 pub(super) fn setsid(call: &mut Call<'_>) -> Outcome {
     call.libos.processes.new_session(call.process.pid)?;
+    call.libos.machine.forget_answers();
     Ok(call.process.pid.into())
 }
 

@@ -81,6 +81,7 @@ impl Call<'_> {
             *self.process.standing.lock() = principal.standing;
             self.task.places.view.write().credentials = principal.credentials;
         }
+        self.libos.machine.forget_answers();
         Ok(value)
     }
 

@@ -15,9 +15,7 @@ mod wait;
 pub(crate) use context::{Context, Resume};
 pub(crate) use futex::{FutexKey, Futexes, WaitOn};
 pub(crate) use owned_futex::OwnedFutexes;
-pub(crate) use processor_time::{
-    CALLS_PER_SAMPLE, ProcessorTime, Sample, Usage, usage_of_process, usage_of_thread,
-};
+pub(crate) use processor_time::{ProcessorTime, Sample, Usage, usage_of_process, usage_of_thread};
 pub(crate) use robust::release_robust_list;
 pub(crate) use scheduler::Scheduler;
 pub(crate) use scheduling::{Attributes, DeadlineTerms, Scheduling};

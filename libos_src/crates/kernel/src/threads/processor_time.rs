@@ -4,14 +4,11 @@ use core::iter::Sum;
 use core::ops::{Add, AddAssign};
 use core::time::Duration;
 
-use hal::Machine;
+use hal::{CALLS_PER_LOOK, Machine};
 
 use super::Thread;
 use crate::Libos;
 use crate::processes::Process;
-
-/// Of so many system calls one is looked at, to know how long they take.
-pub(crate) const CALLS_PER_SAMPLE: u32 = 1024;
 
 /// What was used of processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +85,7 @@ impl ProcessorTime {
     pub(crate) fn count_call(&mut self, time: Duration, now: Duration) {
         let total = self.at(now);
         let passed = total.saturating_sub(self.looked_at);
-        self.system += (time * CALLS_PER_SAMPLE).min(passed);
+        self.system += (time * CALLS_PER_LOOK).min(passed);
         self.looked_at = total;
     }
 

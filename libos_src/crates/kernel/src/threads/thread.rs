@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use hal::UserRegs;
+use hal::{CALLS_PER_LOOK, UserRegs};
 use locks::Mutex;
 
-use super::{CALLS_PER_SAMPLE, Context, Deadline, ProcessorTime, Scheduling, TimerSlack};
+use super::{Context, Deadline, ProcessorTime, Scheduling, TimerSlack};
 use crate::memory::PageFault;
 use crate::processes::{Places, Principal};
 use crate::signals::{SignalSet, ThreadSignals};
@@ -179,7 +179,7 @@ impl Thread {
     pub(crate) fn counts_call(&self) -> bool {
         let calls = self.calls.load(Ordering::Relaxed).wrapping_add(1);
         self.calls.store(calls, Ordering::Relaxed);
-        calls.is_multiple_of(CALLS_PER_SAMPLE)
+        calls.is_multiple_of(CALLS_PER_LOOK)
     }
 
     /// It begins to wait, or goes on.

@@ -396,7 +396,13 @@ fn no_thread_goes_on_beside_one_that_ends_the_enclave() {
 
 #[test]
 fn interruptions_that_nobody_asked_for_change_nothing() {
-    for program in ["interrupts 100", "trap 3000", "ocall 3000", "pages 100"] {
+    for program in [
+        "interrupts 100",
+        "answered 9000",
+        "trap 3000",
+        "ocall 3000",
+        "pages 100",
+    ] {
         endure(Model::Sgx1, Lie::Interrupts, program, 4, &[0]);
     }
     endure(Model::Edmm, Lie::Interrupts, "pages 100", 2, &[0]);

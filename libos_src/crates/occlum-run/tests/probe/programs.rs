@@ -69,6 +69,11 @@ fn a_patched_system_call_keeps_what_linux_keeps() {
 }
 
 #[test]
+fn a_call_that_is_answered_ahead_keeps_what_linux_keeps() {
+    in_every_way(&["answered", "100000"]);
+}
+
+#[test]
 fn time_does_not_go_back() {
     in_every_way(&["ocall", "1000"]);
 }
@@ -143,6 +148,9 @@ fn calls_are_counted_by_the_way_they_came() {
     let patched = bundle.count(&[], &["patched", "1000"]);
     assert_eq!(patched["trapped_syscalls"], 1);
     assert_eq!(patched["patched_syscalls"], 1000);
+    let answered = bundle.count(&[], &["answered", "1000"]);
+    assert_eq!(answered["trapped_syscalls"], 2);
+    assert_eq!(answered["patched_syscalls"], 1004);
 }
 
 #[test]
