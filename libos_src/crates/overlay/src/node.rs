@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use locks::{Mutex, MutexGuard};
 use vfs::{
-    Allocation, AttributeChange, AttributeSet, DirectorySink, Errno, FileType, Inode, Metadata,
-    Name, NewNode, OpenFlags, RenameFlags, Result, Sink,
+    Allocation, AttributeChange, AttributeSet, ContentId, DirectorySink, Errno, FileType, Inode,
+    Metadata, Name, NewNode, OpenFlags, RenameFlags, Result, Sink,
 };
 
 use crate::{Shared, UPPER_NUMBERS, marks};
@@ -220,7 +220,7 @@ impl Node {
     }
 
     /// What the content is read from.
-    fn content(&self) -> Result<Arc<dyn Inode>> {
+    fn source(&self) -> Result<Arc<dyn Inode>> {
         let state = self.state();
         match (&state.upper, &self.lower) {
             (Some(upper), _) if !state.has_lower_content => Ok(upper.clone()),
@@ -328,6 +328,13 @@ impl Inode for Node {
         Ok(metadata)
     }
 
+    fn content(&self) -> Option<ContentId> {
+        // Once it has one of its own it never has the lower file's again.
+        let has_lower_content = self.state().has_lower_content;
+        let lower = self.lower.as_ref().filter(|_| has_lower_content)?;
+        lower.inode.content()
+    }
+
     fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
         self.copied_up()?.set_attributes(change)
     }
@@ -337,11 +344,11 @@ impl Inode for Node {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        self.content()?.read_at(offset, buffer)
+        self.source()?.read_at(offset, buffer)
     }
 
     fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        self.content()?.read_to(offset, sink)
+        self.source()?.read_to(offset, sink)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
@@ -361,11 +368,11 @@ impl Inode for Node {
     }
 
     fn next_data(&self, offset: u64) -> Result<u64> {
-        self.content()?.next_data(offset)
+        self.source()?.next_data(offset)
     }
 
     fn next_hole(&self, offset: u64) -> Result<u64> {
-        self.content()?.next_hole(offset)
+        self.source()?.next_hole(offset)
     }
 
     fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use overlay::OverlayFs;
 use tmpfs::TmpFs;
 use vfs::{
-    AttributeChange, Clock, DeviceNumber, Errno, FileSystem, FileType, Follow, Mode, MountFlags,
-    Namespace, OpenFlags, RenameFlags, SinkState, Timestamp, Viewpoint,
+    AttributeChange, Clock, ContentId, DeviceNumber, Errno, FileSystem, FileType, Follow, Inode,
+    Metadata, Mode, MountFlags, Name, Namespace, OpenFlags, RenameFlags, SinkState, Statistics,
+    Timestamp, Viewpoint,
 };
 
 struct Noon;
@@ -295,4 +296,78 @@ fn a_file_that_lost_its_name_can_be_written_by_whoever_has_it_open() {
     assert_eq!(&content, b"!directory/a");
     assert_eq!(file.metadata().expect("metadata").link_count, 0);
     assert_eq!(read(&view, "/directory/a"), Err(Errno::ENOENT));
+}
+
+/// Files that never change, made of those of another file system.
+struct Verified(Arc<dyn Inode>);
+
+impl FileSystem for Verified {
+    fn type_name(&self) -> &'static str {
+        "verified"
+    }
+
+    fn root(&self) -> Arc<dyn Inode> {
+        Arc::new(Self(self.0.clone()))
+    }
+
+    fn statistics(&self) -> Result<Statistics, Errno> {
+        Err(Errno::ENOSYS)
+    }
+}
+
+impl Inode for Verified {
+    fn kind(&self) -> FileType {
+        self.0.kind()
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.0.metadata()
+    }
+
+    fn content(&self) -> Option<ContentId> {
+        let file = self.0.metadata().ok()?.inode;
+        Some(ContentId { source: 7, file })
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>, Errno> {
+        Ok(Arc::new(Self(self.0.lookup(name)?)))
+    }
+}
+
+#[test]
+fn a_file_has_the_verified_content_until_it_is_written_to_and_never_again() {
+    let lower = tmpfs(16 << 20);
+    let below = view(lower.clone());
+    write(&below, "/file", b"verified").expect("file");
+    write(&below, "/other", b"verified").expect("file");
+    let lower: Arc<dyn FileSystem> = Arc::new(Verified(lower.root()));
+    let view = view(OverlayFs::new(&lower, tmpfs(1 << 20)).expect("union"));
+    let content = |path: &str| {
+        let found = view.resolve(None, path.as_bytes(), Follow::No);
+        found.expect(path).inode().content()
+    };
+
+    let verified = content("/file");
+    assert!(verified.is_some() && content("/other").is_some());
+    assert_ne!(verified, content("/other"));
+    let file = view.resolve(None, b"/file", Follow::No).expect("file");
+    let change = AttributeChange {
+        mode: Some(mode(0o700)),
+        ..AttributeChange::default()
+    };
+    view.set_attributes(&file, &change).expect("chmod");
+    assert_eq!(content("/file"), verified, "its content is the same");
+
+    write(&view, "/file", b"x").expect("written");
+    assert_eq!(content("/file"), None);
+    write(&view, "/file", b"v").expect("written");
+    assert_eq!(content("/file"), None, "who knows");
+    assert_eq!(read(&view, "/file"), Ok(b"verified".to_vec()));
+    view.rename(None, b"/file", None, b"/other", RenameFlags::empty())
+        .expect("rename");
+    assert_eq!(content("/other"), None);
 }

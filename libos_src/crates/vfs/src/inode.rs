@@ -27,7 +27,8 @@ pub trait Inode: Any + Send + Sync {
     /// The present attributes.
     fn metadata(&self) -> Result<Metadata>;
 
-    /// Which content it has, if that can never change.
+    /// Which content it has, if that has a name. A file that is about to change has none before it does,
+    /// and never again one that it had.
     fn content(&self) -> Option<ContentId> {
         None
     }
