@@ -38,6 +38,9 @@ pub trait Machine: Sync {
     /// How many bytes of committed pages, from the first one on, are known to be zeros. A page that
     /// cannot be read counts as one with something else.
     fn leading_zeros(&self, address: u64, len: u64) -> u64;
+    /// How many bytes of two runs of committed pages, from the first on, are known to be the same. A page
+    /// that cannot be read counts as one that differs.
+    fn leading_same(&self, a: u64, b: u64, len: u64) -> u64;
     /// Reads an aligned word of user memory, atomically, sequentially consistent. Unaligned: a
     /// fault.
     fn load_u32(&self, address: u64) -> Result<u32, Fault>;

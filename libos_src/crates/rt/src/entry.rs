@@ -139,6 +139,7 @@ unsafe extern "C" {
     pub(crate) fn user_copy(destination: u64, source: u64, length: u64) -> u64;
     pub(crate) fn user_fill(destination: u64, byte: u64, length: u64) -> u64;
     pub(crate) fn user_zeros(address: u64, length: u64) -> u64;
+    pub(crate) fn user_same(a: u64, b: u64, length: u64) -> u64;
     pub(crate) fn user_load(address: u64) -> Access;
     pub(crate) fn user_store(address: u64, value: u32) -> Access;
     pub(crate) fn user_compare_exchange(address: u64, current: u32, new: u32) -> Access;
@@ -151,6 +152,8 @@ unsafe extern "C" {
     fn access_fill_end();
     fn access_zeros();
     fn access_zeros_end();
+    fn access_same();
+    fn access_same_end();
     fn access_load();
     fn access_store();
     fn access_compare_exchange();
@@ -191,10 +194,11 @@ impl Fixup {
 }
 
 /// All of them.
-pub(crate) static FIXUPS: [Fixup; 7] = [
+pub(crate) static FIXUPS: [Fixup; 8] = [
     Fixup::new(access_copy, Some(access_copy_end), landing_failed),
     Fixup::new(access_fill, Some(access_fill_end), landing_failed),
     Fixup::new(access_zeros, Some(access_zeros_end), landing_zeros),
+    Fixup::new(access_same, Some(access_same_end), landing_zeros),
     Fixup::new(access_load, None, landing_fault),
     Fixup::new(access_store, None, landing_fault),
     Fixup::new(access_compare_exchange, None, landing_fault),

@@ -584,6 +584,34 @@ landing_zeros:
     sub rdi, rax
     mov rax, rdi
     ret
+// fn user_same(a, b, length) -> length of what is the same at both, in steps of 64
+    .globl user_same
+user_same:
+    mov rax, rdi
+    add rdx, rdi
+6:  cmp rdi, rdx
+    jae landing_zeros
+    .globl access_same
+access_same:
+    movdqa xmm0, [rdi]
+    movdqa xmm1, [rdi + 16]
+    movdqa xmm2, [rdi + 32]
+    movdqa xmm3, [rdi + 48]
+    pcmpeqb xmm0, [rsi]
+    pcmpeqb xmm1, [rsi + 16]
+    pcmpeqb xmm2, [rsi + 32]
+    pcmpeqb xmm3, [rsi + 48]
+    .globl access_same_end
+access_same_end:
+    pand xmm0, xmm1
+    pand xmm2, xmm3
+    pand xmm0, xmm2
+    pmovmskb ecx, xmm0
+    cmp ecx, 0xffff
+    jne landing_zeros
+    add rdi, 64
+    add rsi, 64
+    jmp 6b
 // fn user_load(address) -> (value, fault)
     .globl user_load
 user_load:

@@ -150,6 +150,10 @@ impl Machine for EnclaveMachine {
         user_memory::leading_zeros(address, len)
     }
 
+    fn leading_same(&self, a: u64, b: u64, len: u64) -> u64 {
+        user_memory::same(a, b, len)
+    }
+
     fn load_u32(&self, address: u64) -> Result<u32, Fault> {
         user_memory::load_u32(address)
     }

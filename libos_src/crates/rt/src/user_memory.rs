@@ -89,6 +89,16 @@ pub(crate) fn leading_zeros(address: u64, size: u64) -> u64 {
     unsafe { entry::user_zeros(address, size) }
 }
 
+/// How many bytes from `a` and from `b` on are the same for certain: a multiple of 64. A page that cannot
+/// be read ends them. Both ranges are page aligned.
+pub(crate) fn same(a: u64, b: u64, size: u64) -> u64 {
+    if check(a, size).and(check(b, size)).is_err() {
+        return 0;
+    }
+    // SAFETY: both ranges are the program's, where no Rust object is; a fault ends the loop.
+    unsafe { entry::user_same(a, b, size) }
+}
+
 pub(crate) fn load_u32(address: u64) -> Result<u32, Fault> {
     check_word(address)?;
     reach(address, 4, || {

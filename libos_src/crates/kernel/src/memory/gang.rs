@@ -626,10 +626,17 @@ impl Gang {
             .map_err(|_| NoMemory)
     }
 
-    /// Exchanges the content of pages.
+    /// Exchanges the content of pages. Most are the same, and need only be read.
     fn exchange(&self, a: u64, b: u64, len: u64) -> Result<(), NoMemory> {
         let mut page = [0; PAGE_SIZE as usize];
-        for offset in (0..len).step_by(PAGE_SIZE as usize) {
+        let mut next = 0;
+        while next < len {
+            let same = (self.machine).leading_same(a + next, b + next, len - next);
+            let offset = super::page_floor(next + same);
+            if offset >= len {
+                break;
+            }
+            next = offset + PAGE_SIZE;
             let (a, b) = (a + offset, b + offset);
             let exchanged = (self.machine.copy_in(a, &mut page))
                 .and_then(|()| self.machine.copy(a, b, PAGE_SIZE))

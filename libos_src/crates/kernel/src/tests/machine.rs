@@ -200,6 +200,16 @@ impl Machine for TestMachine {
         })
     }
 
+    fn leading_same(&self, a: u64, b: u64, len: u64) -> u64 {
+        let memory = self.lock();
+        let usable = |at| memory.usable(at, len as usize);
+        let (Ok(a), Ok(b)) = (usable(a), usable(b)) else {
+            return 0;
+        };
+        let pairs = memory.bytes[a].iter().zip(&memory.bytes[b]);
+        pairs.take_while(|(a, b)| a == b).count() as u64 & !63
+    }
+
     fn load_u32(&self, address: u64) -> Result<u32, Fault> {
         self.word(address)
     }
