@@ -1,6 +1,7 @@
 // What one process made of its program's pages, the next process of the program must not find. The
 // exit status is the line of the first check that fails.
 #define _GNU_SOURCE
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -103,6 +104,41 @@ static void load_mapping(void) {
     CHECK(again == at);
 }
 
+extern const char __ehdr_start[];
+
+// As glibc's loader does it with a library: all of it at once, and then each segment over that.
+static void load_library(void) {
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)__ehdr_start;
+    const Elf64_Phdr *segment = (const Elf64_Phdr *)(__ehdr_start + header->e_phoff);
+    while (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) segment++;
+    off_t start = segment->p_offset & ~4095ul;
+    size_t length = ((segment->p_offset + segment->p_filesz + 4095) & ~4095ul) - start;
+    int flags = MAP_PRIVATE | MAP_DENYWRITE;
+    char *at = mmap(0, size, PROT_READ, flags, file, 0);
+    CHECK(at != MAP_FAILED);
+    check_mapping(at, 0, start);
+    size_t end = start + length;
+    if (end < size) check_mapping(at + end, end, size - end);
+    int both = PROT_READ | PROT_EXEC;
+    CHECK(mmap(at + start, length, both, flags | MAP_FIXED, file, start) == at + start);
+    size_t moved = segment->p_offset - segment->p_vaddr;
+    long (*copy)(void) = (void *)(at + ((char *)my_pid - __ehdr_start) + moved);
+    CHECK(copy() == getpid());
+    int (*other)(void) = (void *)(at + ((char *)answer - __ehdr_start) + moved);
+    CHECK(other() == 42);
+}
+
+// The same, but it never gets to the segments, or has others.
+static void load_in_part(void) {
+    char *at = mmap(0, size, PROT_READ, MAP_PRIVATE | MAP_DENYWRITE, file, 0);
+    CHECK(at != MAP_FAILED);
+    CHECK(munmap(at, 4096) == 0);
+    char *text = (char *)page_of((void *)answer) - (size_t)__ehdr_start + (size_t)at;
+    int flags = MAP_PRIVATE | MAP_DENYWRITE | MAP_FIXED;
+    CHECK(mmap(text, 4096, PROT_READ, flags & ~MAP_DENYWRITE, file, text - at) == text);
+    check_mapping(text, text - at, 4096);
+}
+
 static void write_mapping(void) {
     char *at = map(PROT_READ | PROT_WRITE, 0);
     memset(at, 0x5a, size);
@@ -134,6 +170,8 @@ static const struct {
     {"read_other_part", read_other_part},
     {"execute", execute_mapping},
     {"load", load_mapping},
+    {"library", load_library},
+    {"part", load_in_part},
     {"write", write_mapping},
     {"zeros", see_zeros},
     {"hold", hold},

@@ -79,6 +79,8 @@ pub(crate) struct FileBacking {
     pub(crate) offset: u64,
     /// Whether the program never had the right to write to its pages.
     pub(crate) is_untouched: bool,
+    /// Whether a loader mapped it (`MAP_DENYWRITE`), to map its segments over it.
+    pub(crate) is_for_loader: bool,
 }
 
 /// What an area is for; decides its name in `/proc/self/maps` and who may unmap it.

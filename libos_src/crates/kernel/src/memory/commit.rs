@@ -147,7 +147,9 @@ impl AddressSpace {
                 read(done..part.start)?;
                 done = part.start;
                 let is_whole = part == (start..area.end);
-                let may_stay = is_whole && is_text(area);
+                // A loader maps all of a library, as data, and then its text over that.
+                let may_stay = is_whole && is_text(area)
+                    || file.is_for_loader && !area.prot.contains(Prot::WRITE);
                 let text = self.reuse(&part, content, area.prot, (file, start), may_stay)?;
                 texts.extend(text);
                 done = part.end;

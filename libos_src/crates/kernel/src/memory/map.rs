@@ -165,13 +165,15 @@ impl AddressSpace {
             && mapping.purpose == area.purpose
             && range.end <= area.end;
         // Text is searched for system calls only as it was just read.
-        let is_known = !mapping.prot.contains(Prot::EXEC) || self.has_plan(wanted, range);
+        let is_text = mapping.prot.contains(Prot::EXEC);
+        let is_patched = is_text && books.patches.is_whole(range);
+        let is_known = !is_text || is_patched || self.has_plan(wanted, range);
         is_same
             && found.is_untouched
             && is_known
             && !mapping.prot.is_empty()
             && !self.gang.is_shared()
-            && !books.patches.covers(range)
+            && (is_patched || !books.patches.covers(range))
     }
 
     /// Makes a new mapping of what is there.

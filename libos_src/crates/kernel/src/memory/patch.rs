@@ -66,6 +66,11 @@ impl Patches {
         found.filter(|patched| patched.text == *range)
     }
 
+    /// Whether it is exactly a text that is patched.
+    pub(super) fn is_whole(&self, range: &Range<u64>) -> bool {
+        self.of(range).is_some()
+    }
+
     /// Whether some of `range` is patched, or was when it was mapped.
     pub(super) fn covers(&self, range: &Range<u64>) -> bool {
         self.0
@@ -210,9 +215,8 @@ impl AddressSpace {
         let recommit = |range: &Range<u64>, prot: Prot| {
             (self.machine).recommit(range.start, range.end - range.start, prot)
         };
-        recommit(part, prot)?;
         let Content::Patched(_, placed, stubs) = content else {
-            return Ok(None);
+            return recommit(part, prot).map(|()| None);
         };
         let left = &self.region.leftovers;
         if may_stay
@@ -224,7 +228,9 @@ impl AddressSpace {
                 stubs,
                 placed,
             };
-            return match recommit(&patched.stubs, Prot::READ | Prot::EXEC) {
+            // A loader that maps all of it as data will want the text executable.
+            let kept = recommit(part, prot | Prot::EXEC);
+            return match kept.and_then(|()| recommit(&patched.stubs, Prot::READ | Prot::EXEC)) {
                 Ok(()) => Ok(Some(patched)),
                 Err(error) => {
                     self.region.release(&patched.stubs);
@@ -232,9 +238,9 @@ impl AddressSpace {
                 }
             };
         }
+        let writable = Prot::READ | Prot::WRITE;
+        recommit(part, writable)?;
         let len = part.end - part.start;
-        let protect = |prot| self.machine.protect(part.start, len, prot);
-        protect(Prot::READ | Prot::WRITE)?;
         self.machine.prepare(part.start, len);
         let put = |address: u64, original: &[u8]| {
             let written = self.machine.copy_out(address, original);
@@ -252,7 +258,7 @@ impl AddressSpace {
             }
             put(padding.start, &original)?;
         }
-        protect(prot)?;
+        self.machine.protect(part.start, len, prot)?;
         Ok(None)
     }
 

@@ -301,6 +301,7 @@ fn map_segment(
             path: file.path.clone(),
             offset: segment.file_offset - segment.file_offset % PAGE_SIZE,
             is_untouched: true,
+            is_for_loader: true,
         }),
         purpose,
         most: Prot::all(),

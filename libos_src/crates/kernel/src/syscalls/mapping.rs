@@ -20,6 +20,8 @@ const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
 const MAP_32BIT: u32 = 0x40;
 const MAP_GROWSDOWN: u32 = 0x100;
+/// Linux takes no notice of it, and nobody but loaders gives it.
+const MAP_DENYWRITE: u32 = 0x800;
 const MAP_LOCKED: u32 = 0x2000;
 const MAP_NORESERVE: u32 = 0x4000;
 const MAP_POPULATE: u32 = 0x8000;
@@ -132,7 +134,10 @@ fn map(
             return Ok(memory.map_shared(SharedMapping::File(part), len, rights, fixed)?);
         }
         file.location().before_read(offset, len);
-        Backing::File(file_backing(call, &file, offset))
+        Backing::File(FileBacking {
+            is_for_loader: flags & MAP_DENYWRITE != 0,
+            ..file_backing(call, &file, offset)
+        })
     };
     let mapping = Mapping {
         placement,
@@ -231,6 +236,7 @@ fn file_backing(call: &Call<'_>, file: &OpenFile, offset: u64) -> FileBacking {
         path: path.into(),
         offset,
         is_untouched: true,
+        is_for_loader: false,
     }
 }
 

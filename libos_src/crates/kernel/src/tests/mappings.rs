@@ -472,6 +472,17 @@ impl Library {
     }
 
     fn map(self: &Arc<Self>, world: &World, at: Placement, offset: u64, prot: Prot) -> u64 {
+        self.map_as(world, at, offset, prot, false)
+    }
+
+    fn map_as(
+        self: &Arc<Self>,
+        world: &World,
+        at: Placement,
+        offset: u64,
+        prot: Prot,
+        is_for_loader: bool,
+    ) -> u64 {
         let mapped = world.process.memory().map(Mapping {
             placement: at,
             len: if offset == 0 { 0x3000 } else { 0x1000 },
@@ -481,6 +492,7 @@ impl Library {
                 path: b"/library".as_slice().into(),
                 offset,
                 is_untouched: true,
+                is_for_loader,
             }),
             purpose: Purpose::Program,
             most: Prot::all(),
@@ -683,4 +695,45 @@ fn a_mapping_is_cut_into_only_so_many_pieces() {
     assert_eq!(more, Err(Errno::ENOMEM));
     assert_eq!(world.call(MUNMAP, &[start, pages * PAGE_SIZE]), Ok(0));
     assert!(mmap(&mut world, 0, PAGE_SIZE, READ_WRITE, 0x22).is_ok());
+}
+
+#[test]
+fn a_loader_finds_text_patched_as_another_process_left_it() {
+    let mut world = World::with(Paging::Eager, 4096);
+    let library = Library::new();
+    let load = |world: &World, is_for_loader: bool| {
+        let at = Placement::Hint(0);
+        let whole = library.map_as(world, at, 0, Prot::READ, is_for_loader);
+        let over = Placement::Fixed(whole + 0x1000);
+        let text = Prot::READ | Prot::EXEC;
+        let seen = world.get::<1>(whole + 0x1000 + NOPS);
+        library.map_as(world, over, 0x1000, text, is_for_loader);
+        assert_eq!(world.get::<1>(whole + 0x1000 + NOPS), [0xe9]);
+        (whole, seen)
+    };
+    let (first, _) = load(&world, true);
+    world.process.memory().clear();
+    library.reads();
+
+    let (second, seen) = load(&world, true);
+    assert_eq!((second, seen), (first, [0xe9]), "nobody else looks");
+    assert_eq!(library.reads(), 0);
+    world.process.memory().clear();
+
+    let (third, seen) = load(&world, false);
+    assert_eq!((third, seen), (first, [0xb8]), "a reader sees the file");
+    world.process.memory().clear();
+
+    let whole = library.map_as(&world, Placement::Hint(0), 0, Prot::READ, true);
+    assert_eq!(whole, first);
+    let written = Prot::READ | Prot::WRITE;
+    library.map_as(
+        &world,
+        Placement::Fixed(whole + 0x1000),
+        0x1000,
+        written,
+        true,
+    );
+    assert_eq!(world.get::<1>(whole + 0x1000 + NOPS), [0xb8]);
+    world.call(MUNMAP, &[whole, 0x3000]).expect("mapped");
 }
