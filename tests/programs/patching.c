@@ -1,7 +1,8 @@
-// System calls with all kinds of code before them: each must do what it does on Linux, wherever
+// System calls and CPUID with all kinds of code before them: each must do what it does on Linux, wherever
 // the LibOS has put its jumps. The output is what the LibOS gives; on the host nothing is patched,
 // and everything else is the same. The exit status is the line of the first check that fails.
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,11 +39,13 @@ __asm__(
     "pop 40(%rdi); pop 120(%rdi)\n"
     "pop %rdx; pop %rsi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n");
 
-// A snippet: `jump` is where a jump would start, `call` the syscall instruction.
-#define SNIPPET(name, before, moved) \
+// A snippet: `jump` is where a jump would start, `call` the instruction.
+#define SNIPPET(name, before, moved) SNIPPET_OF("syscall", name, before, moved)
+#define QUESTION(name, before, moved) SNIPPET_OF("cpuid", name, before, moved)
+#define SNIPPET_OF(instruction, name, before, moved) \
     extern char name##_jump[], name##_call[]; void name(void); \
     __asm__(".text; .p2align 4; " #name ": .fill 96, 1, 0x90; " before " \n" \
-            #name "_jump: " moved " \n" #name "_call: syscall; ret; .fill 160, 1, 0x90")
+            #name "_jump: " moved " \n" #name "_call: " instruction "; ret; .fill 160, 1, 0x90")
 
 // getpid is 39.
 SNIPPET(number, "", "mov $39, %eax");
@@ -59,6 +62,12 @@ SNIPPET(entered, "mov $39, %eax; jmp 1f", "xor %eax, %eax\n1: mov %eax, %edx");
 SNIPPET(direct, "mov $39, %eax; jmp direct_call", "mov $999, %eax");
 // Faults in its second instruction, which would be inside the jump.
 SNIPPET(faulting, "", "xor %edx, %edx; mov (%rdi), %rax");
+
+// Leaf 0, whose answer nobody changes, and the highest leaf of hypervisors' or AMD's.
+QUESTION(vendor, "", "mov $0, %eax");
+QUESTION(vendor_moved, "xor %edi, %edi", "mov %edi, %eax; mov %r8d, %ecx");
+QUESTION(vendor_direct, "xor %eax, %eax; jmp vendor_direct_call", "mov $1, %eax");
+QUESTION(extended, "", "mov $0x80000000, %eax");
 
 static volatile uint64_t fault_rip;
 static const uint64_t number_of_getpid = SYS_getpid;
@@ -97,6 +106,32 @@ static void check(const char *name, void (*code)(void), const char *jump, const 
            (long)after.rsi, (long)after.rflags & 0x8d5);
 }
 
+// CPUID changes four registers, of which it clears the upper halves, and nothing else.
+static void ask(const char *name, void (*code)(void), const char *jump, const char *call,
+                uint64_t leaf) {
+    const uint64_t flags = 0x202 | 1 | 0x400, high = 0x500000000;
+    struct registers before = {
+        .rax = high, .rbx = high, .rcx = high, .rdx = high, .rsi = 5, .rdi = 6, .rbp = 7, .r8 = 8,
+        .r9 = 9, .r10 = 10, .r11 = 11, .r12 = 12, .r13 = 13, .r14 = 14, .r15 = 15,
+        .rflags = flags,
+    };
+    struct registers after;
+    memset(&after, 0x55, sizeof after);
+    run(&before, &after, code);
+    __asm__ volatile("cld");
+    uint32_t eax, ebx, ecx, edx;
+    __cpuid_count(leaf, 0, eax, ebx, ecx, edx);
+    CHECK(after.rax == eax && after.rbx == ebx && after.rcx == ecx && after.rdx == edx);
+    CHECK(after.rax >= leaf + 1);
+    CHECK(after.rsi == 5 && after.rbp == 7 && after.r8 == 8 && after.r9 == 9);
+    CHECK(after.r10 == 10 && after.r11 == 11 && after.r12 == 12 && after.r13 == 13);
+    CHECK(after.r14 == 14 && after.r15 == 15);
+    CHECK((after.rflags & ~0x8d5ul) == (flags & ~0x8d5ul));
+    all++;
+    patched += memchr(jump, 0xe9, call - jump) != 0;
+}
+
+#define ASK(name, leaf) ask(#name, name, name##_jump, name##_call, leaf)
 #define RUN(name, rdi) check(#name, name, name##_jump, name##_call, rdi)
 
 int main(void) {
@@ -110,6 +145,10 @@ int main(void) {
     RUN(looped, 6);
     RUN(entered, 6);
     RUN(direct, 6);
+    ASK(vendor, 0);
+    ASK(vendor_moved, 0);
+    ASK(vendor_direct, 0);
+    ASK(extended, 0x80000000);
 
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, 0);

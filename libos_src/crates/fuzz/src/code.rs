@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use patcher::{JUMP_BYTES, Plan, Shape};
+use patcher::{Entries, Illegal, JUMP_BYTES, Plan, Shape};
 
 const TEXT: u64 = 0x1_0000;
 const STUBS: u64 = 0x100_0000;
-const ENTRY: u64 = 0x5000;
-const SYSCALL: [u8; 2] = [0x0f, 0x05];
+const ENTRIES: Entries = Entries {
+    syscall: 0x5000,
+    cpuid: 0x6000,
+};
 
-/// Of any code, only jumps are written, before system calls that stay; and every stub leads back.
+/// Of any code, only jumps are written, before instructions that stay; and every stub leads back.
 pub(crate) fn check(text: &[u8]) {
     let read = |at: u64, buffer: &mut [u8]| {
         buffer.copy_from_slice(&text[at as usize..][..buffer.len()]);
@@ -20,7 +22,7 @@ pub(crate) fn check(text: &[u8]) {
     let Ok(plan) = Plan::find(text.len() as u64, read);
     let plan = Arc::new(plan);
     let placed = plan.place(TEXT, STUBS).expect("near");
-    let stubs = placed.stubs(ENTRY);
+    let stubs = placed.stubs(ENTRIES);
     assert_eq!(stubs.len() as u64, plan.stubs_len());
     assert_eq!(placed.jumps().count(), plan.len());
     let mut before = 0;
@@ -28,11 +30,15 @@ pub(crate) fn check(text: &[u8]) {
     for site in plan.sites() {
         let (start, end) = (site.offset(), site.next());
         assert!(before <= start && start < end && end <= text.len() as u64);
-        let syscall = &text[site.syscall() as usize..end as usize];
-        assert_eq!(syscall, SYSCALL, "what is patched is a system call");
+        let patched = &text[site.instruction() as usize..end as usize];
+        let wanted = match site.illegal() {
+            Illegal::Syscall => [0x0f, 0x05],
+            Illegal::Cpuid => [0x0f, 0xa2],
+        };
+        assert_eq!(patched, wanted, "it is what it is taken for");
         let is_short = site.shape() == Shape::Short;
         let len = if is_short { 2 } else { JUMP_BYTES as u64 };
-        assert!(start + len <= site.syscall(), "which stays");
+        assert!(start + len <= site.instruction(), "which stays");
         before = start + len;
         let padding = site.jump()..site.jump() + if is_short { JUMP_BYTES as u64 } else { 0 };
         assert!(padding.end <= text.len() as u64);
@@ -69,9 +75,12 @@ pub(crate) fn check(text: &[u8]) {
     }
 }
 
-/// What compilers put before a system call, and branches around it.
+/// What compilers put before a system call or `cpuid`, and branches around it.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let pieces: [&[u8]; 10] = [
+    let pieces: [&[u8]; 11] = [
+        &[
+            0xb8, 0, 0, 0, 0x80, 0x0f, 0xa2, 0x89, 0xf0, 0x89, 0xf9, 0x31, 0xff, 0x0f, 0xa2,
+        ],
         &[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3],
         &[0x48, 0x89, 0xf7, 0x31, 0xff, 0x0f, 0x05],
         &[0x6a, 0x27, 0x58, 0x48, 0x89, 0xc7, 0x0f, 0x05],

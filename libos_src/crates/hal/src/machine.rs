@@ -228,6 +228,8 @@ pub trait Machine: Sync {
 
     /// Where a patched system call jumps to, with `rcx` = the address after the patched `syscall`.
     fn syscall_entry(&self) -> u64;
+    /// Where a patched `cpuid` jumps to, with `rdx` = the address after it.
+    fn cpuid_entry(&self) -> u64;
     /// Prints one line for the operator, on the host's standard error. It is not secret from the
     /// host.
     fn log(&self, level: LogLevel, line: &str);

@@ -1,11 +1,11 @@
-//! Turns `syscall` instructions into direct jumps.
+//! Turns `syscall` and `cpuid` instructions into direct jumps.
 //!
-//! Inside an enclave `syscall` faults, which costs microseconds. A patched site jumps to a *stub*
+//! Inside an enclave they fault, which costs microseconds. A patched site jumps to a *stub*
 //! that enters the LibOS in nanoseconds. Whatever is not patched still works by the fault, so this
 //! crate refuses whenever in doubt.
 //!
-//! A jump takes five bytes and `syscall` has two, so the instructions before it make room: they
-//! move to the stub, and the jump takes their place. The `syscall` itself stays where it is, for
+//! A jump takes five bytes and these have two, so the instructions before one make room: they
+//! move to the stub, and the jump takes their place. The instruction itself stays where it is, for
 //! code that jumps straight to it and for calls that a signal starts again. Three [`Shape`]s of
 //! code come out of that.
 //!
@@ -28,6 +28,6 @@ mod site;
 mod window;
 
 pub use jump::{JUMP_BYTES, TooFar};
-pub use placed::Placed;
+pub use placed::{Entries, Placed};
 pub use plan::Plan;
-pub use site::{Shape, Site};
+pub use site::{Illegal, Shape, Site};

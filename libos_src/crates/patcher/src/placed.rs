@@ -6,9 +6,9 @@ use core::ops::Range;
 
 use crate::jump::{JUMP_BYTES, TooFar, displacement, is_near};
 use crate::plan::Plan;
-use crate::site::{SHORT_JUMP_BYTES, Site};
+use crate::site::{Illegal, SHORT_JUMP_BYTES, Site};
 
-/// `lea rcx, [rip + rel32]`.
+/// `lea r64, [rip + rel32]`.
 const LEA_BYTES: usize = 7;
 /// `jmp [rip]` and the address.
 const FAR_JUMP_BYTES: usize = 14;
@@ -18,6 +18,15 @@ const FILLER: u8 = 0xcc;
 /// Bytes that the stub of a site takes, whichever jump it ends with.
 pub(crate) fn stub_bytes(site: &Site) -> u64 {
     ((site.moved().len() + LEA_BYTES + FAR_JUMP_BYTES) as u64).next_multiple_of(8)
+}
+
+/// Where the LibOS takes over what stubs are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// System calls: the address after the instruction is in `rcx`.
+    pub syscall: u64,
+    /// `cpuid`: the address after it is in `rdx`, which is an answer of it and no question.
+    pub cpuid: u64,
 }
 
 /// The plan of a text that lies at an address, with its stubs at another.
@@ -81,18 +90,23 @@ impl Placed {
         padding.map(|padding| self.text + padding.start..self.text + padding.end)
     }
 
-    /// The code of all stubs, which go on at the LibOS's `entry`. It is a part of the plan's
+    /// The code of all stubs, which go on at the LibOS's `entries`. It is a part of the plan's
     /// [`stubs_len`](Plan::stubs_len), and all of it.
     ///
-    /// Each does what its site did, and leaves the address after the `syscall` in `rcx`, as the CPU
-    /// does. It changes nothing else, flags included. The entry may be anywhere.
+    /// Each does what its site did, and leaves the address after the instruction where its entry wants
+    /// it, for `syscall` where the CPU does. It changes nothing else, flags included. The entries may be
+    /// anywhere.
     #[must_use]
-    pub fn stubs(&self, entry: u64) -> Vec<u8> {
+    pub fn stubs(&self, entries: Entries) -> Vec<u8> {
         let mut code = Vec::with_capacity(self.plan.stubs_len() as usize);
         for (site, stub) in self.plan.with_stubs() {
             code.resize(*stub as usize, FILLER);
             code.extend_from_slice(site.moved());
-            code.extend_from_slice(&[0x48, 0x8d, 0x0d]); // lea rcx, [rip + rel32]
+            let (register, entry) = match site.illegal() {
+                Illegal::Syscall => (0x0d, entries.syscall), // lea rcx, [rip + rel32]
+                Illegal::Cpuid => (0x15, entries.cpuid),     // lea rdx, [rip + rel32]
+            };
+            code.extend_from_slice(&[0x48, 0x8d, register]);
             let after_lea = self.stubs + (code.len() + 4) as u64;
             code.extend_from_slice(&displacement(after_lea, self.text + site.next()));
             let after_jump = self.stubs + (code.len() + JUMP_BYTES) as u64;
@@ -109,7 +123,7 @@ impl Placed {
     }
 
     /// The address that the program knows for `address`, if that is in a stub or on the way there:
-    /// the instruction itself for a moved one, the `syscall` for what comes after them.
+    /// the instruction itself for a moved one, the patched one for what comes after them.
     #[must_use]
     pub fn program_address(&self, address: u64) -> Option<u64> {
         self.address_in_stub(address)
@@ -141,7 +155,7 @@ impl Placed {
     /// Where a thread must really go on that is to go on at `address`, if that is under a jump:
     /// the inverse of [`program_address`](Self::program_address).
     ///
-    /// The first moved instruction and the `syscall` need no translation: the jump leads on from
+    /// The first moved instruction and the patched one need no translation: the jump leads on from
     /// the one, and the other is still there.
     #[must_use]
     pub fn stub_address(&self, address: u64) -> Option<u64> {

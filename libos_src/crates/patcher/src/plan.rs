@@ -8,7 +8,7 @@ use core::ops::Range;
 use crate::branches::{OPCODE_BYTES, Targets};
 use crate::jump::TooFar;
 use crate::placed::{Placed, stub_bytes};
-use crate::site::Site;
+use crate::site::{Illegal, Site};
 use crate::window::{self, AFTER_BYTES, BEFORE_BYTES};
 
 /// Two sites that are further apart have no padding in common.
@@ -17,7 +17,7 @@ const REACH_BYTES: u64 = 512;
 /// How much text is read at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// The system calls of a text that can be patched, by offset: the same wherever the text lies, for
+/// The instructions of a text that can be patched, by offset: the same wherever the text lies, for
 /// every process that maps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -44,7 +44,7 @@ impl Plan {
             AFTER_BYTES,
             &mut read,
             |code, base, own| {
-                let calls = own.filter(|&at| matches!(code.get(at..), Some([0x0f, 0x05, ..])));
+                let calls = own.filter(|&at| code.get(at..).and_then(Illegal::at).is_some());
                 for at in calls {
                     let site = window::site(code, at, base, |site| is_free(&sites, site));
                     sites.extend(site);

@@ -1,12 +1,32 @@
-//! One place where a system call can be patched.
+//! One place where the LibOS's part can be patched in.
 
 use core::ops::Range;
 
 use crate::instruction::Instruction;
 use crate::jump::JUMP_BYTES;
 
-/// Bytes of the `syscall` instruction.
-pub(crate) const SYSCALL_BYTES: usize = 2;
+/// An instruction that programs may use and that faults in an enclave, so that the LibOS does its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Illegal {
+    /// `syscall`.
+    Syscall,
+    /// `cpuid`.
+    Cpuid,
+}
+
+impl Illegal {
+    /// Its bytes (Intel SDM vol. 2, "SYSCALL" and "CPUID").
+    pub(crate) const LEN: usize = 2;
+
+    /// The one that begins like this.
+    pub(crate) const fn at(code: &[u8]) -> Option<Self> {
+        match code {
+            [0x0f, 0x05, ..] => Some(Self::Syscall),
+            [0x0f, 0xa2, ..] => Some(Self::Cpuid),
+            _ => None,
+        }
+    }
+}
 
 /// Bytes of a `jmp rel8` (Intel SDM vol. 2A, "JMP", opcode EB cb).
 pub(crate) const SHORT_JUMP_BYTES: usize = 2;
@@ -16,7 +36,7 @@ const MOVED_MAX: usize = JUMP_BYTES;
 /// The most bytes that move: one byte was missing when the longest instruction came.
 const MOVED_BYTES_MAX: usize = JUMP_BYTES - 1 + Instruction::LEN_MAX;
 
-/// What the code before a `syscall` looks like.
+/// What the code before the instruction looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
     /// `mov eax, imm32`, as in most of glibc.
@@ -30,9 +50,10 @@ pub enum Shape {
     Short,
 }
 
-/// A system call that can be patched, by its offset in the text.
+/// An instruction that can be patched, by its offset in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
+    illegal: Illegal,
     offset: u64,
     moved: [u8; MOVED_BYTES_MAX],
     /// The length of each moved instruction; zeros behind the last.
@@ -45,12 +66,19 @@ impl Site {
     /// A site whose one moved instruction, of `len` bytes at the start of `code`, is too short for a
     /// jump, and that has room for one at `padding`, counted from there. `None` when a short jump
     /// does not get there, or has no room either.
-    pub(crate) fn short(offset: u64, code: &[u8], len: usize, padding: i16) -> Option<Self> {
+    pub(crate) fn short(
+        illegal: Illegal,
+        offset: u64,
+        code: &[u8],
+        len: usize,
+        padding: i16,
+    ) -> Option<Self> {
         i8::try_from(padding - SHORT_JUMP_BYTES as i16).ok()?;
         if !(SHORT_JUMP_BYTES..JUMP_BYTES).contains(&len) {
             return None;
         }
         let mut site = Self {
+            illegal,
             offset,
             moved: [0; MOVED_BYTES_MAX],
             lens: [0; MOVED_MAX],
@@ -64,6 +92,7 @@ impl Site {
     /// A site whose moved instructions have the lengths `lens` and lie at the start of `code`.
     /// `None` when they are too few or too many.
     pub(crate) fn new(
+        illegal: Illegal,
         offset: u64,
         code: &[u8],
         lens: impl DoubleEndedIterator<Item = usize> + Clone,
@@ -73,6 +102,7 @@ impl Site {
             return None;
         }
         let mut site = Self {
+            illegal,
             offset,
             moved: [0; MOVED_BYTES_MAX],
             lens: [0; MOVED_MAX],
@@ -112,19 +142,25 @@ impl Site {
         }
     }
 
-    /// Where the `syscall` is.
+    /// What it does.
     #[must_use]
-    pub fn syscall(&self) -> u64 {
+    pub const fn illegal(&self) -> Illegal {
+        self.illegal
+    }
+
+    /// Where the instruction itself is.
+    #[must_use]
+    pub fn instruction(&self) -> u64 {
         self.offset + self.moved_len() as u64
     }
 
-    /// The offset after the `syscall`, where the program goes on.
+    /// The offset after it, where the program goes on.
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.syscall() + SYSCALL_BYTES as u64
+        self.instruction() + Illegal::LEN as u64
     }
 
-    /// Where each moved instruction starts, and the `syscall` after them, counted from the first.
+    /// Where each moved instruction starts, and the one after them, counted from the first.
     pub(crate) fn starts(&self) -> impl Iterator<Item = u64> {
         let ends = self.lens.into_iter().take_while(|&len| len != 0);
         let ends = ends.scan(0, |end, len| {
@@ -201,12 +237,13 @@ mod tests {
     fn only_the_starts_inside_the_jump_are_covered() {
         // mov rdi, rsi; mov edx, 4; then syscall
         let code = [0x48, 0x89, 0xf7, 0xba, 4, 0, 0, 0];
-        let site = Site::new(0x100, &code, [3, 5].into_iter()).expect("long enough");
+        let site =
+            Site::new(Illegal::Syscall, 0x100, &code, [3, 5].into_iter()).expect("long enough");
         let starts: Vec<u64> = site.starts().collect();
 
         assert_eq!(starts, [0, 3, 8]);
         assert_eq!(site.covered().collect::<Vec<_>>(), [0x103]);
-        assert_eq!((site.syscall(), site.next()), (0x108, 0x10a));
+        assert_eq!((site.instruction(), site.next()), (0x108, 0x10a));
         assert_eq!(site.shape(), Shape::Several);
         assert_eq!(site.moved(), code);
     }
@@ -214,7 +251,8 @@ mod tests {
     #[test]
     fn a_short_site_writes_two_bytes_and_five_in_padding() {
         // xor eax, eax; then syscall
-        let site = Site::short(0x100, &[0x31, 0xc0], 2, -20).expect("near enough");
+        let site =
+            Site::short(Illegal::Syscall, 0x100, &[0x31, 0xc0], 2, -20).expect("near enough");
 
         assert_eq!(site.shape(), Shape::Short);
         assert_eq!(site.short_jump(), Some([0xeb, 0xea]));
@@ -224,12 +262,12 @@ mod tests {
         assert_eq!(forbidden, [0x101, 0xec, 0xed, 0xee, 0xef, 0xf0]);
         assert!(forbidden.iter().all(|&at| site.forbids(at)));
         assert!(!site.forbids(0x100) && !site.forbids(0x102) && !site.forbids(0xf1));
-        assert_eq!((site.syscall(), site.next()), (0x102, 0x104));
+        assert_eq!((site.instruction(), site.next()), (0x102, 0x104));
     }
 
     #[test]
     fn a_short_jump_goes_128_bytes_back_or_127_on() {
-        let at = |padding| Site::short(0x100, &[0x89, 0xd0], 2, padding);
+        let at = |padding| Site::short(Illegal::Syscall, 0x100, &[0x89, 0xd0], 2, padding);
 
         assert!(at(-126).is_some() && at(129).is_some());
         assert!(at(-127).is_none() && at(130).is_none());
@@ -237,8 +275,14 @@ mod tests {
 
     #[test]
     fn four_bytes_are_too_few() {
-        assert_eq!(Site::new(0, &[0x90; 8], [4].into_iter()), None);
-        assert_eq!(Site::new(0, &[0x90; 8], [1; 6].into_iter()), None);
-        assert!(Site::new(0, &[0x90; 8], [1; 5].into_iter()).is_some());
+        assert_eq!(
+            Site::new(Illegal::Syscall, 0, &[0x90; 8], [4].into_iter()),
+            None
+        );
+        assert_eq!(
+            Site::new(Illegal::Syscall, 0, &[0x90; 8], [1; 6].into_iter()),
+            None
+        );
+        assert!(Site::new(Illegal::Syscall, 0, &[0x90; 8], [1; 5].into_iter()).is_some());
     }
 }

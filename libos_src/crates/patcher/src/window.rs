@@ -1,4 +1,4 @@
-//! Finding the instructions around one `syscall`.
+//! Finding the instructions around one that is to be patched.
 //!
 //! Nothing says where instructions start. But of any fifteen neighbouring offsets in code one
 //! starts an instruction, so decoding from fifteen of them follows the true instructions along
@@ -7,19 +7,19 @@
 
 use crate::instruction::{Instruction, Kind};
 use crate::jump::JUMP_BYTES;
-use crate::site::Site;
+use crate::site::{Illegal, Site};
 
 /// Bytes for the instructions to find themselves.
 const SYNC_BYTES: usize = 64;
-/// Bytes before a `syscall` in which to look for what moves.
+/// Bytes before it in which to look for what moves.
 const NEAR_BYTES: usize = SYNC_BYTES + 32;
-/// Bytes around a `syscall` in which a jump through a table keeps several instructions from moving.
+/// Bytes around it in which a jump through a table keeps several instructions from moving.
 const TABLE_BYTES: usize = 512;
 /// How far a short jump reaches, about: padding is looked for no further away.
 const PADDING_BYTES: usize = 136;
-/// Bytes before a `syscall` that must be there.
+/// Bytes before it that must be there.
 pub(crate) const BEFORE_BYTES: usize = TABLE_BYTES + PADDING_BYTES;
-/// Bytes from a `syscall` on that must be there.
+/// Bytes from it on that must be there.
 pub(crate) const AFTER_BYTES: usize = TABLE_BYTES + PADDING_BYTES;
 
 /// What compilers align code to that only jumps lead to.
@@ -31,7 +31,7 @@ const BRANCH_BYTES: usize = 128 + NEAR_BYTES;
 /// System call numbers from here on do not exist; a larger constant means that the bytes are data.
 const NUMBERS: u32 = 1024;
 
-/// The site whose `syscall` is at `at` in `code`, which lies at `base`, if it is `free` to be one.
+/// The site whose instruction is at `at` in `code`, which lies at `base`, if it is `free` to be one.
 ///
 /// Near code is taken into account: no short branch leads where none may, and no jump through a
 /// table is near enough to come from the same `switch`. Far code is not.
@@ -41,10 +41,11 @@ pub(crate) fn site(
     base: u64,
     free: impl Fn(&Site) -> bool,
 ) -> Option<Site> {
+    let illegal = Illegal::at(code.get(at..)?)?;
     let near = at.saturating_sub(NEAR_BYTES);
     let before = Window::new(&code[near..], at - near).before()?;
     let is_good = |site: &Site| free(site) && !is_branched_to(code, base, site);
-    let site = before.site(base + near as u64).filter(|site| {
+    let site = before.site(illegal, base + near as u64).filter(|site| {
         let may_be_switched_to = site.covered().next().is_some() && has_table_jump(code, at);
         !may_be_switched_to && is_good(site)
     });
@@ -55,7 +56,8 @@ pub(crate) fn site(
         paddings(code, base, offset).find_map(|padding| {
             let distance = padding as i64 - offset as i64;
             let distance = i16::try_from(distance).ok()?;
-            let site = Site::short(base + offset as u64, &code[offset..], len, distance)?;
+            let from = base + offset as u64;
+            let site = Site::short(illegal, from, &code[offset..], len, distance)?;
             (is_good(&site) && !has_table_jump(code, padding)).then_some(site)
         })
     })
@@ -211,8 +213,8 @@ impl Before<'_> {
         self.ending_at(self.end)
     }
 
-    /// The site whose `syscall` is at the place, for code that lies at `base`.
-    fn site(&self, base: u64) -> Option<Site> {
+    /// The site whose instruction is at the place, for code that lies at `base`.
+    fn site(&self, illegal: Illegal, base: u64) -> Option<Site> {
         let mut first = self.end;
         let mut moved = [0; JUMP_BYTES];
         let mut count = 0;
@@ -223,11 +225,13 @@ impl Before<'_> {
             first = start;
         }
         let site = Site::new(
+            illegal,
             base + first as u64,
             &self.code[first..],
             moved[..count].iter().rev().copied(),
         )?;
-        has_number(site.moved()).then_some(site)
+        let is_call = illegal == Illegal::Syscall;
+        (!is_call || has_number(site.moved())).then_some(site)
     }
 }
 

@@ -4,8 +4,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind};
-use patcher::{JUMP_BYTES, Placed, Plan, Shape, Site};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
+};
+use patcher::{Entries, Illegal, JUMP_BYTES, Placed, Plan, Shape, Site};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -58,6 +60,8 @@ fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
         vec![0xc3],                                // ret
         vec![0x0f, 0x05],                          // syscall
         vec![0x0f, 0x05],
+        vec![0xb8, 0, 0, 0, 0x80, 0x0f, 0xa2], // mov eax, 0x80000000; cpuid
+        vec![0x31, 0xc9, 0x0f, 0xa2],          // xor ecx, ecx; cpuid
         vec![0x74, 0x17, 0x31, 0xc0, 0x0f, 0x05], // jz forward; xor eax, eax; syscall
         vec![0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
         [&[0xc3][..], &PADDING].concat(),
@@ -72,6 +76,13 @@ fn written_bytes(site: &Site) -> u64 {
     match site.shape() {
         Shape::Short => 2,
         _ => JUMP_BYTES as u64,
+    }
+}
+
+const fn bytes_of(illegal: Illegal) -> &'static [u8] {
+    match illegal {
+        Illegal::Syscall => &[0x0f, 0x05],
+        Illegal::Cpuid => &[0x0f, 0xa2],
     }
 }
 
@@ -104,11 +115,12 @@ proptest! {
 
     #[test]
     fn bytes_that_look_like_calls_are_searched_without_a_panic(
-        code in vec(select(vec![0x0fu8, 0x05, 0xb8, 0, 1, 0x48, 0x66, 0xeb, 0xe9, 0xc7, 0x62, 0xc5]), 0..600),
+        code in vec(select(vec![0x0fu8, 0x05, 0xa2, 0xb8, 0, 1, 0x48, 0x66, 0xeb, 0xe9, 0xc7, 0x62, 0xc5]), 0..600),
     ) {
         let plan = plan(&code);
         for site in plan.sites() {
-            prop_assert_eq!(&code[site.syscall() as usize..site.next() as usize], &[0x0f, 0x05]);
+            let bytes = &code[site.instruction() as usize..site.next() as usize];
+            prop_assert_eq!(bytes, bytes_of(site.illegal()));
         }
     }
 
@@ -120,11 +132,15 @@ proptest! {
         for site in plan.sites() {
             let moved: Vec<&Instruction> = all
                 .iter()
-                .filter(|one| (site.offset()..site.syscall()).contains(&one.ip()))
+                .filter(|one| (site.offset()..site.instruction()).contains(&one.ip()))
                 .collect();
-            let syscall = all.iter().find(|one| one.ip() == site.syscall());
+            let patched = all.iter().find(|one| one.ip() == site.instruction());
             prop_assert_eq!(moved.first().map(|one| one.ip()), Some(site.offset()));
-            prop_assert_eq!(syscall.map(Instruction::code), Some(Code::Syscall));
+            let wanted = match site.illegal() {
+                Illegal::Syscall => Code::Syscall,
+                Illegal::Cpuid => Code::Cpuid,
+            };
+            prop_assert_eq!(patched.map(Instruction::code), Some(wanted));
             let jump = site.jump()..site.jump() + JUMP_BYTES as u64;
             let is_short = site.shape() == Shape::Short;
             let inside = site.offset() + 1..site.offset() + written_bytes(site);
@@ -153,12 +169,13 @@ proptest! {
         pieces in pieces(),
         text_at in 0x1_0000u64..0x4000_0000,
         stubs_at in 0x4100_0000u64..0x7000_0000,
-        entry in 0x1_0000u64..0x80_0000_0000,
+        syscall in 0x1_0000u64..0x80_0000_0000,
+        cpuid in 0x1_0000u64..0x80_0000_0000,
     ) {
         let text = text_of(&pieces);
         let plan = plan(&text);
         let placed = plan.place(text_at, stubs_at).expect("near");
-        let stubs = placed.stubs(entry);
+        let stubs = placed.stubs(Entries { syscall, cpuid });
         let patched = written(&placed, &text, text_at);
 
         prop_assert_eq!(stubs.len() as u64, plan.stubs_len());
@@ -172,11 +189,15 @@ proptest! {
                 first
             };
             let code = decoded(&stubs[(stub - stubs_at) as usize..], stub);
-            let before = decoded(&text[at..site.syscall() as usize], stub);
+            let before = decoded(&text[at..site.instruction() as usize], stub);
             prop_assert_eq!(&code[..before.len()], &before[..]);
             let (lea, last) = (code[before.len()], code[before.len() + 1]);
             prop_assert_eq!(lea.mnemonic(), Mnemonic::Lea);
-            prop_assert_eq!(lea.op0_register(), iced_x86::Register::RCX);
+            let (register, entry) = match site.illegal() {
+                Illegal::Syscall => (Register::RCX, syscall),
+                Illegal::Cpuid => (Register::RDX, cpuid),
+            };
+            prop_assert_eq!(lea.op0_register(), register);
             prop_assert_eq!(lea.memory_displacement64(), text_at + site.next());
             let arrival = match last.code() {
                 Code::Jmp_rel32_64 => last.near_branch64(),
@@ -190,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn the_syscalls_and_everything_behind_a_jump_stay(pieces in pieces()) {
+    fn the_instructions_and_everything_behind_a_jump_stay(pieces in pieces()) {
         let text = text_of(&pieces);
         let placed = plan(&text).place(0x1_0000, 0x100_0000).expect("near");
         let patched = written(&placed, &text, 0x1_0000);
@@ -206,7 +227,8 @@ proptest! {
         }
         for (at, is_jump) in jump.into_iter().enumerate() {
             prop_assert!(is_jump || patched[at] == text[at]);
-            prop_assert!(!(is_jump && text[at..].starts_with(&[0x0f, 0x05])));
+            let is_one = matches!(text[at..], [0x0f, 0x05 | 0xa2, ..]);
+            prop_assert!(!(is_jump && is_one));
         }
     }
 
@@ -230,11 +252,12 @@ proptest! {
                 prop_assert_eq!(stub.is_some(), inside);
                 if let Some(stub) = stub {
                     prop_assert_eq!(placed.program_address(stub), Some(one.ip()));
-                    let code = decoded(&placed.stubs(0x1000)[(stub - STUBS) as usize..], stub);
+                    let entries = Entries { syscall: 0x1000, cpuid: 0x2000 };
+                    let code = decoded(&placed.stubs(entries)[(stub - STUBS) as usize..], stub);
                     prop_assert_eq!(code[0].code(), one.code());
                 }
             }
-            prop_assert_eq!(placed.stub_address(TEXT + site.syscall()), None);
+            prop_assert_eq!(placed.stub_address(TEXT + site.instruction()), None);
             if site.shape() == Shape::Short {
                 let known = placed.program_address(TEXT + site.jump());
                 prop_assert_eq!(known, Some(TEXT + site.offset()));

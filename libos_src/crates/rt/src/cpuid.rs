@@ -86,8 +86,9 @@ fn clear(entry: &mut CpuidEntry) {
     (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, 0);
 }
 
-/// Answers CPUID: the exact question, else the leaf without a subleaf, else zeros.
-pub(crate) fn answer(registers: &mut UserRegs) {
+/// Answers CPUID: the exact question, else the leaf without a subleaf, else zeros. The entry code calls
+/// it for one that is patched.
+pub(crate) extern "C" fn answer(registers: &mut UserRegs) {
     let (leaf, subleaf) = (registers.rax as u32, registers.rcx as u32);
     let table = TABLE.lock();
     let exact = |entry: &&CpuidEntry| entry.leaf == leaf && entry.subleaf == subleaf;

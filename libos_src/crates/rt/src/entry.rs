@@ -27,6 +27,7 @@ global_asm!(
     command = sym crate::boot::command,
     exception = sym crate::exception::handle,
     syscall = sym crate::machine::serve_syscall,
+    cpuid = sym crate::cpuid::answer,
     user_exception = sym crate::machine::serve_exception,
     interruption = sym crate::machine::serve_interruption,
     answers_version = sym crate::answers::VERSION,
@@ -64,7 +65,7 @@ global_asm!(
     INTERRUPTION = const page::INTERRUPTION,
 );
 
-// The pushes of `syscall_entry` and the pops of `restore_registers` build this order by hand.
+// The pushes of `syscall_entry` and `cpuid_entry` and the pops of `restore_registers` build this order by hand.
 const _: () = {
     assert!(size_of::<UserRegs>() == 19 * 8);
     assert!(offset_of!(UserRegs, rax) == 0);
@@ -98,6 +99,8 @@ unsafe extern "C" {
     pub(crate) fn answer_window_end();
     /// Where a call goes that is not answered ahead.
     pub(crate) fn syscall_unanswered();
+    /// Where a patched `cpuid` jumps to.
+    pub(crate) fn cpuid_entry();
     /// Where the exception handler sends a thread of the program.
     pub(crate) fn exception_entry();
     /// After this the thread no longer looks whether it was interrupted, and before the end it has

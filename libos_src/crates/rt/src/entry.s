@@ -385,6 +385,42 @@ syscall_unanswered:
     popfq
     jmp 1b
 
+// ---- A patched CPUID arrives here: RDX = the address after the site. RBX is to be answered, too.
+    .globl cpuid_entry
+cpuid_entry:
+    mov gs:[{USER_RSP}], rsp
+    mov rsp, gs:[{KERNEL_STACK_TOP}]
+    rdfsbase rbx
+    push rbx
+    pushfq
+    push rdx
+    push r15
+    push r14
+    push r13
+    push r12
+    push r11
+    push r10
+    push r9
+    push r8
+    push qword ptr gs:[{USER_RSP}]
+    push rbp
+    push rdi
+    push rsi
+    push rdx
+    push rcx
+    push rbx
+    push rax
+    test dword ptr [rsp + {REGS_RFLAGS}], {UNWANTED_FLAGS}
+    jnz 2f
+1:  SAVE_VECTORS
+    lea rdi, [rsp + {VECTORS_SIZE}]
+    mov gs:[{USER_REGISTERS}], rdi
+    call {cpuid}
+    jmp return_to_user
+2:  push CLEAN_FLAGS
+    popfq
+    jmp 1b
+
 // ---- The exception handler sends a program here, with RSP at the registers that it saved.
     .globl exception_entry
 exception_entry:

@@ -389,6 +389,10 @@ impl Machine for EnclaveMachine {
         entry::syscall_entry as *const () as u64
     }
 
+    fn cpuid_entry(&self) -> u64 {
+        entry::cpuid_entry as *const () as u64
+    }
+
     fn log(&self, level: LogLevel, line: &str) {
         if self.listens(level) {
             HOST.log(level, line);

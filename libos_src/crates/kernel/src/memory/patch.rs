@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::{Fault, NoMemory, PAGE_SIZE, Prot};
-use patcher::{Placed, Plan};
+use patcher::{Entries, Placed, Plan};
 
 use super::area::{Area, Areas, Backing, Counted, FileBacking, OnFork, Purpose};
 use super::leftovers::{Content, FilePlace};
@@ -306,7 +306,10 @@ impl AddressSpace {
 
     /// Writes the stubs, and then the jumps to them. How many jumps were written.
     fn write_patches(&self, placed: &Placed, stubs: u64) -> u64 {
-        let code = placed.stubs(self.machine.syscall_entry());
+        let code = placed.stubs(Entries {
+            syscall: self.machine.syscall_entry(),
+            cpuid: self.machine.cpuid_entry(),
+        });
         if self.machine.copy_out(stubs, &code).is_err() {
             return 0;
         }

@@ -460,6 +460,10 @@ impl Machine for TestMachine {
         0x300_0000
     }
 
+    fn cpuid_entry(&self) -> u64 {
+        0x300_1000
+    }
+
     fn listens(&self, level: LogLevel) -> bool {
         level <= LogLevel::Info
             || level == LogLevel::Mapping && self.mappings.lock().expect("not poisoned").is_some()
