@@ -140,6 +140,8 @@ int main(void) {
 
     if (access("/sys", F_OK) == 0) {
         CHECK(has("/sys/devices/system/cpu/online", "0"));
+        CHECK(strcmp(read_all("/sys/devices/system/cpu/cpu0/topology/core_cpus_list"), "0\n") == 0);
+        CHECK(read_all("/sys/devices/system/node/node0/cpumap"));
         CHECK(open("/sys/devices/system/cpu/online", O_WRONLY) < 0 && errno == EACCES);
         CHECK(rename("/sys/devices", "/sys/devices") == 0);
         CHECK(rename("/sys/devices", "/sys/.") < 0 && errno == EBUSY);

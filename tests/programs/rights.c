@@ -239,6 +239,9 @@ static void scheduling(void) {
         CHECK(sched_setaffinity(0, sizeof set, &set) == 0);
         CPU_ZERO(&set);
         CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
+        // Whoever asks for a thread that cannot be is told so, not that the set is too small.
+        CHECK(sched_getaffinity(-1, sizeof set, &set) < 0 && errno == ESRCH);
+        CHECK(sched_setaffinity(-1, sizeof set, &set) < 0 && errno == ESRCH);
         CHECK(CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set));
         struct sched_param none = {0};
         // By number: musl does not make these calls.

@@ -54,7 +54,7 @@ impl DevFs {
             Arc::new(MemoryDevice::new(inode, minor, source))
         };
         let link = |inode, target| -> Arc<dyn Inode> { StaticLink::new(inode, target) };
-        let directory = |inode| -> Arc<dyn Inode> { StaticDirectory::new(inode, vec![]) };
+        let directory = |inode| -> Arc<dyn Inode> { StaticDirectory::new::<&str>(inode, vec![]) };
         let entries: Vec<(&'static str, Arc<dyn Inode>)> = vec![
             ("null", device(2, 3, Source::Nothing)),
             ("zero", device(3, 5, Source::Zeros)),

@@ -1,5 +1,6 @@
 //! Files whose text never changes, and trees of them.
 
+use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -52,7 +53,7 @@ impl Inode for FixedText {
 /// Files by path, from which a tree of directories is made.
 pub(crate) struct Tree {
     inode: u64,
-    nodes: BTreeMap<&'static str, Node>,
+    nodes: BTreeMap<Cow<'static, str>, Node>,
 }
 
 enum Node {
@@ -70,11 +71,14 @@ impl Tree {
     }
 
     /// A tree of files with these paths and texts.
-    pub(crate) fn of(first_inode: u64, files: &[(&'static str, String)]) -> Self {
+    pub(crate) fn of<P: Into<Cow<'static, str>>>(
+        first_inode: u64,
+        files: Vec<(P, String)>,
+    ) -> Self {
         let mut tree = Self::new(first_inode);
         let mut next = first_inode + 1;
         for (path, text) in files {
-            let file = FixedText::new(next, text);
+            let file = FixedText::new(next, &text);
             next += 1;
             tree.put(path, Arc::new(file), &mut next);
         }
@@ -82,8 +86,14 @@ impl Tree {
     }
 
     /// Puts a file at a path, whose directories are made.
-    pub(crate) fn put(&mut self, path: &'static str, file: Arc<dyn Inode>, next_inode: &mut u64) {
-        let Some((name, rest)) = path.split_once('/') else {
+    pub(crate) fn put(
+        &mut self,
+        path: impl Into<Cow<'static, str>>,
+        file: Arc<dyn Inode>,
+        next_inode: &mut u64,
+    ) {
+        let path = path.into();
+        let Some((name, rest)) = split(&path) else {
             self.nodes.insert(path, Node::File(file));
             return;
         };
@@ -106,5 +116,16 @@ impl Tree {
             (name, inode)
         });
         StaticDirectory::new(self.inode, entries.collect())
+    }
+}
+
+/// The first name of a path and what follows, if more than one name is in it.
+fn split(path: &Cow<'static, str>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {
+    match path {
+        Cow::Borrowed(path) => path.split_once('/').map(|(a, b)| (a.into(), b.into())),
+        Cow::Owned(path) => {
+            let (name, rest) = path.split_once('/')?;
+            Some((name.to_owned().into(), rest.to_owned().into()))
+        }
     }
 }

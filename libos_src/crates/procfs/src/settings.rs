@@ -74,5 +74,5 @@ pub(crate) fn directory(source: &dyn Source) -> Arc<dyn Inode> {
     let fixed = SETTINGS.map(|(path, text)| (path, text.to_string()));
     let kernels = KERNELS.map(|(path, setting)| (path, source.setting(setting)));
     let texts: Vec<(&'static str, String)> = fixed.into_iter().chain(kernels).collect();
-    Tree::of(FIRST_INODE, &texts).into_directory()
+    Tree::of(FIRST_INODE, texts).into_directory()
 }

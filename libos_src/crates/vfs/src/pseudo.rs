@@ -1,5 +1,6 @@
 //! Parts of file systems that are made by the LibOS itself.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,14 +14,21 @@ use crate::{
 pub struct StaticDirectory {
     inode: u64,
     /// Sorted by name.
-    entries: Vec<(&'static str, Arc<dyn Inode>)>,
+    entries: Vec<(Cow<'static, str>, Arc<dyn Inode>)>,
 }
 
 impl StaticDirectory {
     /// A directory with this inode number and these entries, whose names differ.
     #[must_use]
-    pub fn new(inode: u64, mut entries: Vec<(&'static str, Arc<dyn Inode>)>) -> Arc<Self> {
-        entries.sort_by_key(|(name, _)| *name);
+    pub fn new<N: Into<Cow<'static, str>>>(
+        inode: u64,
+        entries: Vec<(N, Arc<dyn Inode>)>,
+    ) -> Arc<Self> {
+        let named = entries
+            .into_iter()
+            .map(|(name, inode)| (name.into(), inode));
+        let mut entries: Vec<(Cow<'static, str>, _)> = named.collect();
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
         Arc::new(Self { inode, entries })
     }
 }

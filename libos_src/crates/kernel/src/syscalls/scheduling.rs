@@ -308,11 +308,11 @@ pub(super) fn ioprio_set(call: &mut Call<'_>, which: u32, who: i32, priority: i3
 
 /// `sched_getaffinity(2)`: the processors that were chosen, or all that there are.
 pub(super) fn sched_getaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
-    let target = call.scheduled(tid)?;
     let all = all_processors(call);
     if len < all.len() as u64 || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
+    let target = call.with_affinity(tid)?;
     let chosen = target.thread.affinity.lock().clone();
     let set = if chosen.is_empty() { all } else { chosen };
     call.memory().copy_out(mask.0, &set)?;
@@ -321,10 +321,10 @@ pub(super) fn sched_getaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: A
 
 /// `sched_setaffinity(2)`: the host decides where threads run, so the choice is only remembered.
 pub(super) fn sched_setaffinity(call: &mut Call<'_>, tid: i32, len: u64, mask: Address) -> Outcome {
-    let target = call.scheduled(tid)?;
-    target.check_owner(call)?;
     let mut set = all_processors(call);
     let bytes = call.memory().read_bytes(mask.0, len.min(128) as usize)?;
+    let target = call.with_affinity(tid)?;
+    target.check_owner(call)?;
     for (at, allowed) in set.iter_mut().enumerate() {
         *allowed &= bytes.get(at).copied().unwrap_or(0);
     }
@@ -465,7 +465,6 @@ impl Call<'_> {
     fn scheduled(&self, tid: i32) -> Result<Scheduled, Errno> {
         let tid = match tid {
             0 => self.thread.tid(),
-            // Of affinities Linux says that there is no such thread, of the others more.
             tid => u32::try_from(tid).map_err(|_| Errno::EINVAL)?,
         };
         let processes = &self.libos.processes;
@@ -473,6 +472,15 @@ impl Call<'_> {
         let process = process.ok_or(Errno::ESRCH)?;
         let thread = process.thread_or_leader(tid).ok_or(Errno::ESRCH)?;
         Ok(Scheduled::of(&process, thread))
+    }
+
+    /// The thread whose processors are meant: no thread has a number below 0, but to ask for one is
+    /// no mistake here.
+    fn with_affinity(&self, tid: i32) -> Result<Scheduled, Errno> {
+        if tid < 0 {
+            return Err(Errno::ESRCH);
+        }
+        self.scheduled(tid)
     }
 
     /// The threads that `which` and `who` mean, where `kinds` are the numbers of a process, a group
