@@ -67,7 +67,6 @@ env:
   default: [{env}]
 metadata:
   debuggable: true
-  disable_log: true
 feature:
   memory_model: {memory_model}
 mount:
@@ -88,8 +87,7 @@ class Enclave:
     bundle: Path
     enclu: str
     has_parent: bool
-    """Whether a shell starts the programs. The first program of an enclave is process 1, and what
-    a suite starts takes a parent with that number for the end of its real one."""
+    """Whether a shell starts the programs, see `command`."""
 
     def run(
         self, words: Sequence[str], *, directory: Path, env: Mapping[str, str], seconds: float
@@ -103,8 +101,24 @@ class Enclave:
     def _argv(self, words: Sequence[str], counted: Path) -> list[str]:
         runner = self.bundle / "bin/occlum-run"
         options = ["--enclu", self.enclu, "--stats", str(counted)]
-        parent = (SHELL, "-c", '"$@"; exit', SHELL) if self.has_parent else ()
-        return [str(runner), *options, str(self.bundle), "--", *parent, *words]
+        return [
+            str(runner),
+            *options,
+            str(self.bundle),
+            "--",
+            *command(words, has_parent=self.has_parent),
+        ]
+
+
+def command(words: Sequence[str], *, has_parent: bool) -> list[str]:
+    """What to start, on either side, for a program with its arguments.
+
+    The first program of an enclave is process 1, and what a suite starts takes a parent with that
+    number for the end of its real one: then a shell is its parent, on the host as well, since a
+    shell puts something into the environment.
+    """
+    parent = (SHELL, "-c", '"$@"; exit', SHELL) if has_parent else ()
+    return [*parent, *words]
 
 
 def _escapes(counted: Path) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from occlum_build.conformance import outcome, pass_list
-from occlum_build.conformance.enclave import SHELL, Enclave, build, configuration
+from occlum_build.conformance.enclave import SHELL, Enclave, build, command, configuration
 from occlum_build.conformance.suite import Suite, find_programs
 from occlum_build.conformance.tree import write_tree
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
@@ -28,8 +28,12 @@ ENVIRONMENT: Final = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"
 """What every program sees, on the host as in the enclave."""
 
 TOOLS: Final = (
-    *("/bin/cat", "/bin/chmod", "/bin/cp", "/bin/echo", "/bin/false", "/bin/grep", "/bin/ls"),
-    *("/bin/mkdir", "/bin/mv", "/bin/rm", "/bin/sed", "/bin/sleep", "/bin/touch", "/bin/true"),
+    *("/bin/cat", "/bin/chmod", "/bin/chown", "/bin/cp", "/bin/cut", "/bin/date", "/bin/dd"),
+    *("/bin/df", "/bin/echo", "/bin/env", "/bin/expr", "/bin/false", "/bin/grep", "/bin/head"),
+    *("/bin/id", "/bin/kill", "/bin/ln", "/bin/ls", "/bin/mkdir", "/bin/mkfifo", "/bin/mktemp"),
+    *("/bin/mv", "/bin/printf", "/bin/ps", "/bin/pwd", "/bin/rm", "/bin/rmdir", "/bin/sed"),
+    *("/bin/seq", "/bin/sleep", "/bin/sort", "/bin/stat", "/bin/sync", "/bin/tail", "/bin/tee"),
+    *("/bin/test", "/bin/touch", "/bin/tr", "/bin/true", "/bin/uname", "/bin/wc", "/bin/xargs"),
 )
 """Programs of the host that suites like to start, where there are any."""
 
@@ -103,25 +107,50 @@ def _cases(
 
     def one(name: str) -> tuple[Case, ...]:
         words = [str(root / name), *options.argument]
-        host = outcome.run(words, directory=root, env=env, seconds=options.timeout)
+        host = outcome.run(
+            command(words, has_parent=enclave.has_parent),
+            directory=root,
+            env=env,
+            seconds=options.timeout,
+        )
+        if host.timed_out:
+            return judge(name, host, None, criteria)
         inside = enclave.run(
             words,
             directory=root,
             env=ENVIRONMENT,
             seconds=options.timeout * options.patience,
         )
-        return judge(name, host, inside, criteria)
+        found = judge(name, host, inside, criteria)
+        if options.outputs and any(case.verdict is not Verdict.PASSED for case in found):
+            _write_outputs(options.outputs / name, {"host": host, "enclave": inside})
+        return found
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        for found in pool.map(one, programs):
+        for number, found in enumerate(pool.map(one, programs), 1):
             for case in found:
                 if options.verbose or case.verdict is not Verdict.PASSED:
                     _say(case)
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r\x1b[K[{number}/{len(programs)}] {programs[number - 1]}")
+                sys.stderr.flush()
             yield from found
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
+def _write_outputs(folder: Path, outcomes: Mapping[str, outcome.Outcome]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for side, ended in outcomes.items():
+        replace_file(folder / f"{side}.stdout", ended.stdout)
+        replace_file(folder / f"{side}.stderr", ended.stderr)
 
 
 def _say(case: Case) -> None:
     words = f"{case.verdict}: {case.name}"
+    if sys.stderr.isatty():  # in the place of what tells how far it is
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
     sys.stdout.write(f"{words}: {case.why}\n" if case.why else f"{words}\n")
     sys.stdout.flush()
 
@@ -173,7 +202,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tool", action="append", metavar="PATH",
         help=f"a program of the host that it starts (default: {', '.join(TOOLS)})")  # fmt: skip
     add("--config", type=Path, metavar="FILE", help="the enclave's Occlum.yaml")
-    add("--memory-model", choices=("sgx1", "edmm"), default="sgx1", help="without `--config`")
+    add("--memory-model", choices=("sgx1", "edmm"), default="edmm",
+        help="without `--config`; edmm (default) has more room")  # fmt: skip
     add("--enclu", choices=("patched", "trap"), default="patched",
         help="how software SGX meets ENCLU")  # fmt: skip
     add("--compare", choices=("output", "status"), default="output",
@@ -192,6 +222,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-j", "--jobs", type=positive_integer, default=os.cpu_count() or 1, metavar="N",
         help="how many programs run at once")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write every case")
+    add("--outputs", type=Path, metavar="DIRECTORY",
+        help="keep what programs that fail wrote, as PROGRAM/host.stdout and so on")  # fmt: skip
     add("-v", "--verbose", action="store_true", help="show the cases that pass, too")
     add("--cache", type=Path, default=_cache(), metavar="DIRECTORY", help=argparse.SUPPRESS)
 

@@ -39,8 +39,15 @@ class Criteria:
     ignored: tuple[re.Pattern[bytes], ...] = ()
 
 
-def judge(name: str, host: Outcome, enclave: Outcome, criteria: Criteria) -> tuple[Case, ...]:
-    """The cases of one program: its own where it is a GoogleTest, else one."""
+def judge(
+    name: str, host: Outcome, enclave: Outcome | None, criteria: Criteria
+) -> tuple[Case, ...]:
+    """The cases of one program: its own where it is a GoogleTest, else one.
+
+    `enclave` is None where nobody asked it, for the host had given no answer to compare with.
+    """
+    if enclave is None:
+        return (Case(name, Verdict.NO_JUDGE, "it does not end on the host in time"),)
     if enclave.escapes:
         calls = f"{enclave.escapes} system calls of the program reached the host's kernel"
         return (Case(name, Verdict.ESCAPED, calls),)
@@ -48,8 +55,6 @@ def judge(name: str, host: Outcome, enclave: Outcome, criteria: Criteria) -> tup
         ended = f"status {enclave.status}{_last_words(enclave)}"
         why = f"the enclave ended before its system calls were counted: {ended}"
         return (Case(name, Verdict.ESCAPED, why),)
-    if host.timed_out:
-        return (Case(name, Verdict.NO_JUDGE, "it does not end on the host in time"),)
     if host.cases:
         return tuple(_cases(name, host, enclave))
     return (_whole(name, host, enclave, criteria),)

@@ -32,7 +32,11 @@ def ended(
     return Outcome(status, stdout, stderr, 0.1, timed_out, escapes)
 
 
-def one(host: Outcome, enclave: Outcome, criteria: Criteria = Criteria()) -> tuple[Verdict, str]:  # noqa: B008  # frozen
+def one(
+    host: Outcome,
+    enclave: Outcome | None,
+    criteria: Criteria = Criteria(),  # noqa: B008  # frozen
+) -> tuple[Verdict, str]:
     (case,) = judge("a/b", host, enclave, criteria)
     assert case.name == "a/b"
     return case.verdict, case.why
@@ -84,7 +88,7 @@ def test_without_output_the_status_alone_counts() -> None:
 
 
 def test_a_host_that_gives_no_answer_is_no_judge() -> None:
-    verdict, why = one(ended(137, timed_out=True), ended(0))
+    verdict, why = one(ended(137, timed_out=True), None)
 
     assert (verdict, why) == (Verdict.NO_JUDGE, "it does not end on the host in time")
 
