@@ -316,6 +316,29 @@ static void datagrams(void) {
     close(sender);
 }
 
+// What a stream says of a name, of a buffer without room, and of less room than is taken.
+static void odd_streams(void) {
+    int ends[2], bytes = 4096;
+    char some[16384] = {0};
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0nobody"};
+    struct msghdr nothing = {0};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    FAILS(sendto(ends[0], "x", 1, 0, (struct sockaddr *)&name, sizeof name), EISCONN);
+    int alone = socket(AF_UNIX, SOCK_STREAM, 0);
+    FAILS(sendto(alone, "x", 1, 0, (struct sockaddr *)&name, sizeof name), EOPNOTSUPP);
+    FAILS(recvmsg(ends[0], &nothing, MSG_DONTWAIT), EAGAIN);
+    FAILS(recv(ends[0], some, 0, MSG_DONTWAIT | MSG_PEEK), EAGAIN);
+    CHECK(read(ends[0], some, 0) == 0);
+    CHECK(send(ends[1], "abc", 3, 0) == 3 && recvmsg(ends[0], &nothing, 0) == 0);
+    CHECK(recv(ends[0], some, sizeof some, 0) == 3);
+    CHECK(send(ends[0], some, sizeof some, MSG_DONTWAIT) == sizeof some);
+    CHECK(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+    FAILS(send(ends[0], some, sizeof some, MSG_DONTWAIT), EAGAIN);
+    CHECK(recv(ends[1], some, sizeof some, MSG_WAITALL) == sizeof some);
+    CHECK(send(ends[0], some, 16, MSG_DONTWAIT) == 16);
+    close(ends[0]), close(ends[1]), close(alone);
+}
+
 static void moving(void) {
     int file = open("/tmp/channels.file", O_RDWR | O_CREAT | O_TRUNC, 0600), ends[2], pair[2];
     CHECK(file >= 0 && write(file, "0123456789", 10) == 10);
@@ -342,6 +365,7 @@ int main(int argc, char **argv) {
     counters();
     polls();
     servers();
+    odd_streams();
     rights(argc > 1 ? argv[1] : "/bin/program");
     datagrams();
     moving();

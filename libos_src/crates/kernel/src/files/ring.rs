@@ -59,6 +59,11 @@ impl Ring {
         Ok(())
     }
 
+    /// Changes the limit. What is in it stays there, even if that is more.
+    pub(crate) const fn limit_to(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Moves up to `limit` bytes to `sink`, as many as it has room for.
     pub(crate) fn pull(&mut self, limit: usize, sink: &mut dyn Sink) -> Result<usize, Errno> {
         let count = self.peek(0, limit, sink)?;

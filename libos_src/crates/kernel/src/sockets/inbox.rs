@@ -327,8 +327,7 @@ impl Inbox {
     /// Changes how much it takes.
     pub(super) fn set_capacity(&self, capacity: usize) {
         match &mut self.state().content {
-            // One that is fuller than that stays as it is.
-            Content::Stream(stream) => drop(stream.ring.set_capacity(capacity)),
+            Content::Stream(stream) => stream.ring.limit_to(capacity),
             Content::Packets(packets) => packets.capacity = capacity,
         }
     }

@@ -395,6 +395,11 @@ impl Socket {
         Ok(())
     }
 
+    /// Whether it has a peer that it sends to.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.state.lock().role, Role::Connected(_))
+    }
+
     /// Sends what `source` has: all of a packet, or as much of a stream as there is room for.
     ///
     /// # Errors
@@ -413,12 +418,7 @@ impl Socket {
                 }
                 other.inbox.clone()
             }
-            (Role::Connected(_), Target::Socket(_)) if self.kind == Kind::Stream => {
-                return Err(Errno::EISCONN);
-            }
             (Role::Connected(peer), _) => peer.inbox.clone(),
-            (_, Target::Socket(_)) if self.kind == Kind::Stream => return Err(Errno::EOPNOTSUPP),
-            _ if self.kind == Kind::Datagram => return Err(Errno::ENOTCONN),
             _ => return Err(Errno::ENOTCONN),
         };
         let (name, sends_no_more) = (state.name.clone(), state.sends_no_more);

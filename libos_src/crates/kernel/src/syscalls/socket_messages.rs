@@ -298,7 +298,8 @@ fn receive(
     let mut buffers = Buffers::new(call.memory(), vectors);
     let mut total = Received::default();
     loop {
-        if is_stream && buffers.left() == 0 {
+        // Who wants nothing waits for something nevertheless, as on Linux.
+        if is_stream && buffers.left() == 0 && total.count > 0 {
             break;
         }
         let received =
@@ -513,9 +514,11 @@ impl Call<'_> {
         if name.is_null() || len == 0 {
             return Ok(Target::Peer);
         }
-        if socket.carries() == Kind::SequencedPacket {
-            return Ok(Target::Peer);
+        match socket.carries() {
+            Kind::Stream if socket.is_connected() => Err(Errno::EISCONN),
+            Kind::Stream => Err(Errno::EOPNOTSUPP),
+            Kind::SequencedPacket => Ok(Target::Peer),
+            Kind::Datagram => self.find_socket(name, len).map(Target::Socket),
         }
-        self.find_socket(name, len).map(Target::Socket)
     }
 }
