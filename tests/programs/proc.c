@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -85,6 +86,25 @@ int main(void) {
     CHECK(atoi(read_all("/proc/sys/kernel/pid_max")) >= 32768);
     CHECK(read_all("/proc/sys/vm/overcommit_memory"));
     CHECK(stat("/proc/sys/fs", &status) == 0 && S_ISDIR(status.st_mode));
+
+    // Whoever has another root sees the mounts below that, by the paths that they have there.
+    if (geteuid() == 0 && mkdir("/tmp/a place", 0755) == 0 && mount("none", "/tmp/a place", "tmpfs", 0, NULL) == 0) {
+        CHECK(mkdir("/tmp/a place/in", 0755) == 0 && mount("none", "/tmp/a place/in", "tmpfs", 0, NULL) == 0);
+        CHECK(has("/proc/self/mounts", " /tmp/a\\040place ") && has("/proc/self/mountinfo", " /tmp/a\\040place/in "));
+        pid_t inside = fork();
+        if (inside == 0) {
+            int proc = open("/proc", O_RDONLY | O_DIRECTORY);
+            CHECK(chroot("/tmp/a place") == 0 && fchdir(proc) == 0);
+            CHECK(!has("self/mounts", "place") && has("self/mounts", " /in ") && has("self/mountinfo", " / / "));
+            int lines = 0;
+            for (const char *at = read_all("self/mountinfo"); *at; at++) lines += *at == '\n';
+            CHECK(lines == 2);
+            _exit(0);
+        }
+        int ended;
+        CHECK(waitpid(inside, &ended, 0) == inside && ended == 0);
+        CHECK(umount("/tmp/a place/in") == 0 && umount("/tmp/a place") == 0 && rmdir("/tmp/a place") == 0);
+    }
 
     fd = open("/proc/self/exe", O_RDONLY);
     CHECK(fd >= 0 && lseek(fd, 5, SEEK_SET) == 5);

@@ -1,6 +1,7 @@
 //! A place in the tree of mounts.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::dentry::Dentry;
 use crate::namespace::Mount;
@@ -64,6 +65,23 @@ impl Location {
     #[must_use]
     pub fn is_mount_root(&self) -> bool {
         Arc::ptr_eq(&self.dentry, &self.mount.root)
+    }
+
+    /// The path from the top of its file system, wherever that is mounted.
+    #[must_use]
+    pub fn path_in_file_system(&self) -> Vec<u8> {
+        let _shape = self.dentry.super_block.freeze_shape();
+        let mut names = Vec::new();
+        let mut here = self.dentry.clone();
+        while let Some(parent) = here.parent() {
+            names.push(here.name());
+            here = parent;
+        }
+        if names.is_empty() {
+            return Vec::from(*b"/");
+        }
+        let parts = names.iter().rev();
+        parts.flat_map(|name| [b"/", &**name].concat()).collect()
     }
 
     /// Takes the set-id bits from a regular file that is about to be changed by who may not set them

@@ -110,6 +110,12 @@ impl Mount {
         self.point.as_ref()
     }
 
+    /// The place that it makes appear.
+    #[must_use]
+    pub fn top(self: &Arc<Self>) -> Location {
+        top_of(self)
+    }
+
     /// Its file system.
     #[must_use]
     pub fn file_system(&self) -> &Arc<dyn FileSystem> {

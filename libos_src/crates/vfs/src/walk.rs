@@ -217,6 +217,15 @@ impl Viewpoint {
         self.reachable_path(location).0
     }
 
+    /// The path of what is at or below the root of this viewpoint; `None` for everything else.
+    #[must_use]
+    pub fn path_below_root(&self, location: &Location) -> Option<Vec<u8>> {
+        match self.reachable_path(location) {
+            (path, true) => Some(path),
+            (_, false) => None,
+        }
+    }
+
     /// The path, and whether it starts at the root of this viewpoint.
     fn reachable_path(&self, location: &Location) -> (Vec<u8>, bool) {
         if self.namespace.is_anonymous(location) {

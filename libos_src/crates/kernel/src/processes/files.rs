@@ -13,7 +13,7 @@ use locks::Once;
 use procfs::{ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
-use super::{HostNames, Limits, Places, Principal, Process, ProcessTable, Standing};
+use super::{HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts};
 use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX, details};
 use crate::libos::Slots;
 use crate::signals::SignalRooms;
@@ -79,51 +79,6 @@ impl ProcessFiles {
 
     fn uptime_ticks(&self) -> u64 {
         ticks_of(self.machine.clock(Clock::Monotonic).into())
-    }
-
-    fn mounts(process: &Process) -> String {
-        let viewpoint = process.places().view.read().clone();
-        let mut text = String::new();
-        for mount in viewpoint.namespace.mounts() {
-            let kind = mount.file_system().type_name();
-            let path = match mount.point() {
-                Some(point) => viewpoint.path_of(point),
-                None => Vec::from(*b"/"),
-            };
-            let access = if mount.check_writable().is_ok() {
-                "rw"
-            } else {
-                "ro"
-            };
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{kind} {} {kind} {access} 0 0", path.escape_ascii());
-        }
-        text
-    }
-
-    /// As proc(5) has it: ids, device, root, point, options, type, source, options.
-    fn mount_info(process: &Process) -> String {
-        let viewpoint = process.places().view.read().clone();
-        let mut text = String::new();
-        for mount in viewpoint.namespace.mounts() {
-            let kind = mount.file_system().type_name();
-            let (path, parent) = match mount.point() {
-                Some(point) => (viewpoint.path_of(point), point.mount().id()),
-                None => (Vec::from(*b"/"), mount.id()),
-            };
-            let access = if mount.check_writable().is_ok() {
-                "rw"
-            } else {
-                "ro"
-            };
-            let (id, path) = (mount.id(), path.escape_ascii());
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "{id} {parent} 0:{id} / {path} {access} - {kind} {kind} {access}"
-            );
-        }
-        text
     }
 
     fn limits(process: &Process) -> String {
@@ -404,10 +359,10 @@ impl Source for ProcessFiles {
             ProcessText::Environment => zero_terminated(&process.program().environment),
             ProcessText::Name => format!("{}\n", name(&process, thread)).into_bytes(),
             ProcessText::Maps => process.memory().listing()?,
-            ProcessText::Mounts => Self::mounts(&process).into_bytes(),
+            ProcessText::Mounts => mount_texts::mounts(&process).into_bytes(),
             ProcessText::Groups => b"0::/\n".to_vec(),
             ProcessText::Limits => Self::limits(&process).into_bytes(),
-            ProcessText::MountInfo => Self::mount_info(&process).into_bytes(),
+            ProcessText::MountInfo => mount_texts::mount_info(&process).into_bytes(),
             ProcessText::Score => b"0\n".to_vec(),
             ProcessText::ScoreAdjustment => {
                 let adjustment = process.score_adjustment.load(Ordering::Relaxed);

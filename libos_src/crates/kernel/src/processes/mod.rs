@@ -3,6 +3,7 @@
 mod end;
 mod files;
 mod limits;
+mod mount_texts;
 mod places;
 mod process;
 mod standing;
