@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -198,6 +199,63 @@ static void falls_off(void) {
     check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "the end of the stack is the end");
 }
 
+// The flag for which what is not aligned faults is the program's: neither a call nor who runs it trips over it.
+static void sets_alignment_check(void) {
+    __asm__ volatile("sub $128, %%rsp\n\tpushfq\n\torl $0x40000, (%%rsp)\n\tpopfq\n\tadd $128, %%rsp" ::: "memory", "cc");
+}
+
+static void alignment(void) {
+    static const int expected[] = {SIGBUS, SIGSEGV};
+    for (int which = 0; which < 2; which++) {
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0) {
+            static long words[2];
+            long number = SYS_getpid;
+            sets_alignment_check();
+            __asm__ volatile("syscall" : "+a"(number) : : "rcx", "r11", "memory");
+            if (which == 0) __asm__ volatile("mov (%0), %%rax" : : "r"((char *)words + 1) : "rax");
+            __asm__ volatile("hlt");
+        }
+        int status;
+        waitpid(child, &status, 0);
+        check(WIFSIGNALED(status) && WTERMSIG(status) == expected[which],
+              which == 0 ? "what is not aligned faults for who wants it" : "other faults are theirs");
+    }
+}
+
+// What a write that cannot be raises comes from the thread itself.
+static void writers(void) {
+    sigset_t set, old;
+    siginfo_t info = {0};
+    struct timespec time = {.tv_sec = 5};
+    int ends[2];
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    sigaddset(&set, SIGXFSZ);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    if (pipe(ends) != 0 || close(ends[0]) != 0) exit(1);
+    check(write(ends[1], "x", 1) == -1 && errno == EPIPE, "nobody reads");
+    check(sigtimedwait(&set, &info, &time) == SIGPIPE && info.si_code == SI_USER && info.si_pid == getpid(),
+          "and the writer says so");
+    close(ends[1]);
+    struct rlimit usual, small;
+    if (getrlimit(RLIMIT_FSIZE, &usual) != 0) exit(1);
+    small = usual;
+    small.rlim_cur = 4;
+    int fd = open("/tmp/limited", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (setrlimit(RLIMIT_FSIZE, &small) != 0) exit(1);
+    ssize_t some = write(fd, "12345678", 8), none = write(fd, "x", 1);
+    int why = errno;
+    if (setrlimit(RLIMIT_FSIZE, &usual) != 0) exit(1);
+    check(some == 4 && none == -1 && why == EFBIG, "no more than the limit");
+    check(sigtimedwait(&set, &info, &time) == SIGXFSZ && info.si_code == SI_USER && info.si_pid == getpid(),
+          "is written");
+    close(fd);
+    unlink("/tmp/limited");
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 // A signal that is ignored comes all the same for who waits for it.
 static void awaited(void) {
     sigset_t set, old;
@@ -370,6 +428,17 @@ static void files(void) {
     if (openpty(&ends[0], &ends[1], NULL, NULL, NULL) != 0) exit(1);
     asynchronous(ends[1], ends[0], 1, "a terminal");
     asynchronous(ends[0], ends[1], 1, "a terminal emulator");
+    // A signal would make it ready, and that would be a signal.
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGIO);
+    int fd = signalfd(-1, &set, 0);
+    caught[SIGIO] = 0;
+    check(fcntl(fd, F_SETOWN, getpid()) == 0 && fcntl(fd, F_SETFL, O_ASYNC) == 0 && !(fcntl(fd, F_GETFL) & O_ASYNC),
+          "a signal file tells nobody");
+    raise(SIGIO);
+    check(caught[SIGIO] == 1, "of a signal");
+    close(fd);
 }
 
 int main(void) {
@@ -377,6 +446,8 @@ int main(void) {
     waits();
     masks();
     falls_off();
+    alignment();
+    writers();
     awaited();
     signal_files();
     files();

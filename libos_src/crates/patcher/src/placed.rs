@@ -10,14 +10,16 @@ use crate::site::{Illegal, SHORT_JUMP_BYTES, Site};
 
 /// `lea r64, [rip + rel32]`.
 const LEA_BYTES: usize = 7;
-/// `jmp [rip]` and the address.
-const FAR_JUMP_BYTES: usize = 14;
+/// `jmp [rip + rel32]`. The address is aligned, for a program may have alignment checked.
+const FAR_JUMP_BYTES: usize = 6;
+const ADDRESS_BYTES: usize = 8;
 /// Fills the space between stubs: `int3`.
 const FILLER: u8 = 0xcc;
 
 /// Bytes that the stub of a site takes, whichever jump it ends with.
 pub(crate) fn stub_bytes(site: &Site) -> u64 {
-    ((site.moved().len() + LEA_BYTES + FAR_JUMP_BYTES) as u64).next_multiple_of(8)
+    let code = site.moved().len() + LEA_BYTES + FAR_JUMP_BYTES;
+    (code.next_multiple_of(ADDRESS_BYTES) + ADDRESS_BYTES) as u64
 }
 
 /// Where the LibOS takes over what stubs are for.
@@ -114,7 +116,10 @@ impl Placed {
                 code.push(0xe9); // jmp rel32
                 code.extend_from_slice(&displacement(after_jump, entry));
             } else {
-                code.extend_from_slice(&[0xff, 0x25, 0, 0, 0, 0]); // jmp [rip], the address follows
+                let after_jump = code.len() + FAR_JUMP_BYTES;
+                let padding = after_jump.next_multiple_of(ADDRESS_BYTES) - after_jump;
+                code.extend_from_slice(&[0xff, 0x25, padding as u8, 0, 0, 0]); // jmp [rip + padding]
+                code.resize(after_jump + padding, FILLER);
                 code.extend_from_slice(&entry.to_le_bytes());
             }
         }

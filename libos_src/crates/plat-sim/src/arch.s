@@ -184,6 +184,10 @@ sim_leaf_gate:
 // kernel notes in the frame: nothing on the stack or in a register can be believed.
     .globl sim_signal
 sim_signal:
+    // Linux leaves the flags be, and code that was interrupted may have set the one for which what
+    // is not aligned faults. One word pushed, one popped: RSP stays at its own word.
+    push 2
+    popfq
     sub rsp, 8
     rdfsbase r13
     rdgsbase r14

@@ -110,10 +110,11 @@ const FLAGS_CLEARED_FOR_HANDLERS: u64 = 0x1_0500; // RF DF TF
 const RED_ZONE_BYTES: u64 = 128;
 const STATE_ALIGN: u64 = 64;
 
-/// The most that a frame takes of a stack (`AT_MINSIGSTKSZ`).
+/// The most that a frame takes of a stack of its own (`AT_MINSIGSTKSZ`), as Linux counts it: who derives
+/// how often frames fit from it, and from what each took, must find the same.
 pub(crate) fn frame_size_max(machine: &dyn Machine) -> u64 {
     let state = machine.xstate_size() + FP_XSTATE_MAGIC2.len();
-    (size_of::<Frame>() + state) as u64 + RED_ZONE_BYTES + STATE_ALIGN + 16
+    ((size_of::<Frame>() + state) as u64 + STATE_ALIGN - 1 + 15).next_multiple_of(16)
 }
 
 /// Builds the frame and makes `regs` enter the handler.

@@ -5,7 +5,7 @@ use vfs::{FileType, OpenFile, OpenFlags, Source};
 
 use super::call::Call;
 use crate::processes::Limits;
-use crate::signals::{Signal, SignalInfo};
+use crate::signals::Signal;
 
 /// What a limit leaves of a source.
 pub(super) struct Limited<'a> {
@@ -73,9 +73,7 @@ impl Call<'_> {
     }
 
     fn file_too_large(&self) -> Errno {
-        let info = SignalInfo::from_kernel(Signal::XFSZ);
-        // The thread's queue holds a standard signal at any time.
-        let _ = (self.libos).send_to_thread(self.process, self.thread, Signal::XFSZ, info);
+        self.raise(Signal::XFSZ);
         Errno::EFBIG
     }
 }

@@ -13,7 +13,7 @@ use super::file_size::Limited;
 use super::records::Vector;
 use super::room;
 use crate::files::{HostStream, poll_events};
-use crate::signals::{Signal, SignalInfo};
+use crate::signals::Signal;
 use crate::terminals::End as TerminalEnd;
 
 /// `read(2)`.
@@ -218,11 +218,7 @@ impl Call<'_> {
     /// A write to a pipe that nobody reads also sends `SIGPIPE`.
     pub(super) fn after_broken_pipe(&self, stop: Stop) -> Stop {
         if stop == Stop::Errno(Errno::EPIPE) {
-            let info = SignalInfo::from_kernel(Signal::PIPE);
-            // The thread's queue holds a standard signal at any time.
-            let _ = self
-                .libos
-                .send_to_thread(self.process, self.thread, Signal::PIPE, info);
+            self.raise(Signal::PIPE);
         }
         stop
     }

@@ -3,11 +3,11 @@
 use alloc::sync::Arc;
 
 use hal::Errno;
-use vfs::{OpenFile, OpenFlags};
+use vfs::{FileType, OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::files::{Notice, ProcessFile};
+use crate::files::{Inotify, Notice};
 use crate::signals::{Recipient, Signal};
 use crate::terminals::End;
 
@@ -136,6 +136,12 @@ fn check(call: &Call<'_>, owner: Option<Recipient>) -> Result<(), Errno> {
     if exists { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
+/// Whether the flag never stays: of what has no name, inotify alone sends signals. A `signalfd` that did
+/// would cause what it tells of.
+fn tells_nobody(file: &OpenFile) -> bool {
+    file.object().kind() == FileType::Unnamed && Inotify::behind(file).is_none()
+}
+
 /// Changes the flags of an open file, `O_ASYNC` among them.
 pub(super) fn set_flags(
     call: &Call<'_>,
@@ -152,8 +158,7 @@ pub(super) fn set_flags(
     }
     let wants = flags.contains(OpenFlags::ASYNC);
     if wants != file.flags().contains(OpenFlags::ASYNC) {
-        // Linux lets a pidfd have the flag, and tells nobody.
-        if ProcessFile::behind(file).is_some() {
+        if tells_nobody(file) {
             file.set_flags(flags.difference(OpenFlags::ASYNC));
             return Ok(());
         }

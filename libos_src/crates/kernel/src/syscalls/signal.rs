@@ -281,6 +281,14 @@ fn check_forgery(
 }
 
 impl Call<'_> {
+    /// Sends the thread a signal for what it did, which as on Linux comes from itself.
+    pub(super) fn raise(&self, signal: Signal) {
+        let user = self.standing().user.real;
+        let info = SignalInfo::from_kill(signal, self.process.pid, user);
+        // The thread's queue holds a standard signal at any time.
+        let _ = (self.libos).send_to_thread(self.process, self.thread, signal, info);
+    }
+
     /// Checks that the calling thread may send a signal, or ask for nothing, to a process.
     ///
     /// # Errors
