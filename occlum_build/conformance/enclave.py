@@ -51,6 +51,9 @@ occlum_bundle(
 SHELL: Final = os.path.realpath("/bin/sh")
 """The host's shell, by a path without links, as entry points have it."""
 
+SESSION: Final = os.path.realpath("/usr/bin/setsid")
+"""What starts a session, likewise (util-linux)."""
+
 _CONFIG: Final = """\
 # What a suite gets that brings no configuration of its own.
 resource_limits:
@@ -62,7 +65,7 @@ process:
   working_directory: {root}
   default_stack_size: 8MB
   default_heap_size: 128MB
-entry_points: [{root}, {shell}]
+entry_points: [{root}, {first}]
 env:
   default: [{env}]
 metadata:
@@ -101,13 +104,10 @@ class Enclave:
     def _argv(self, words: Sequence[str], counted: Path) -> list[str]:
         runner = self.bundle / "bin/occlum-run"
         options = ["--enclu", self.enclu, "--stats", str(counted)]
-        return [
-            str(runner),
-            *options,
-            str(self.bundle),
-            "--",
-            *command(words, has_parent=self.has_parent),
-        ]
+        # Group 1 is nothing to send signals to: `kill(-1)` is for everybody.
+        session = (SESSION, "--wait") if self.has_parent else ()
+        started = (*session, *command(words, has_parent=self.has_parent))
+        return [str(runner), *options, str(self.bundle), "--", *started]
 
 
 def command(words: Sequence[str], *, has_parent: bool) -> list[str]:
@@ -132,7 +132,7 @@ def _escapes(counted: Path) -> int | None:
 def configuration(suite: Suite, env: Mapping[str, str], memory_model: str) -> str:
     """The Occlum.yaml of a suite that brings none."""
     quoted = ", ".join(f'"{name}={value}"' for name, value in sorted(env.items()))
-    facts = {"root": suite.root, "shell": SHELL, "env": quoted}
+    facts = {"root": suite.root, "first": SESSION, "env": quoted}
     return _CONFIG.format(**facts, memory_model=memory_model)
 
 

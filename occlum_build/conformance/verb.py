@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from occlum_build.conformance import outcome, pass_list
-from occlum_build.conformance.enclave import SHELL, Enclave, build, command, configuration
+from occlum_build.conformance.enclave import (
+    SESSION,
+    SHELL,
+    Enclave,
+    build,
+    command,
+    configuration,
+)
 from occlum_build.conformance.suite import Suite, find_programs
 from occlum_build.conformance.tree import write_tree
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
@@ -90,7 +97,7 @@ def _bundle(options: argparse.Namespace, suite: Suite, config: str) -> Path:
     workspace = options.cache / "conformance" / suite.key
     workspace.mkdir(parents=True, exist_ok=True)
     tools = options.tool or [one for one in TOOLS if Path(one).is_file()]
-    for missing in write_tree(suite, [*tools, "/bin/sh", SHELL], workspace / "tree.tar"):
+    for missing in write_tree(suite, [*tools, "/bin/sh", SHELL, SESSION], workspace / "tree.tar"):
         sys.stderr.write(render(replace(missing, severity=Severity.WARNING)))
     return build(workspace, config, options.cache)
 
