@@ -204,6 +204,9 @@ static void queues(void) {
     wait(NULL);
     check(info.si_code == SI_MESGQ && info.si_value.sival_int == 77, "by a signal of its own");
     check(mq_notify(queue, &event) == 0 && mq_notify(queue, NULL) == 0, "once");
+    event.sigev_signo = 0;
+    check(mq_notify(queue, &event) == 0 && FAILS(mq_notify(queue, &event), EBUSY), "without a signal, too");
+    mq_notify(queue, NULL);
     check(mq_receive(queue, text, 16, NULL) == 1, "the message");
     fflush(stdout);
     if (fork() == 0) {

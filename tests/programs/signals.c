@@ -197,6 +197,8 @@ static void falls_off(void) {
     int status;
     waitpid(child, &status, 0);
     check(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "the end of the stack is the end");
+    stack_t odd = {.ss_sp = memory, .ss_size = sizeof memory, .ss_flags = SS_DISABLE | SS_ONSTACK};
+    check(sigaltstack(&odd, NULL) == -1 && errno == EINVAL, "one or the other");
 }
 
 // The flag for which what is not aligned faults is the program's: neither a call nor who runs it trips over it.

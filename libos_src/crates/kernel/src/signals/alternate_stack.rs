@@ -32,11 +32,10 @@ impl AlternateStack {
         if self.is_in_use(rsp) {
             return Err(Errno::EPERM);
         }
-        if record.flags & !(SS_DISABLE | SS_ONSTACK | SS_AUTODISARM) != 0 {
-            return Err(Errno::EINVAL);
-        }
-        if record.flags & SS_DISABLE != 0 {
-            return Ok(Self::default());
+        match record.flags & !SS_AUTODISARM {
+            SS_DISABLE => return Ok(Self::default()),
+            0 | SS_ONSTACK => {}
+            _ => return Err(Errno::EINVAL),
         }
         if record.size < MINSIGSTKSZ {
             return Err(Errno::ENOMEM);

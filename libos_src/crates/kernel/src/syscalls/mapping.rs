@@ -31,6 +31,9 @@ const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
 /// `mmap` from before it came, huge pages' sizes, and `MAP_UNINITIALIZED`.
 const KNOWN_FLAGS: u32 = 0x7_f9f3 | 0x7c00_0000;
 
+/// What a program on x86-64 can address: more is refused before a file is asked about it.
+const ADDRESSES_BYTES: u64 = 1 << 47;
+
 /// Protection bits besides `PROT_READ`, `PROT_WRITE` and `PROT_EXEC` that may be given: none that
 /// changes what we do.
 const PROT_MASK: u32 = 7;
@@ -79,6 +82,9 @@ fn map(
     }
     if len == 0 {
         return Err(Errno::EINVAL.into());
+    }
+    if len > ADDRESSES_BYTES {
+        return Err(Errno::ENOMEM.into());
     }
     let prot = Prot::from_bits_truncate(prot);
     locked_memory::check_new(call, len, flags & MAP_LOCKED != 0)?;

@@ -191,7 +191,12 @@ pub(super) fn mq_notify(call: &mut Call<'_>, fd: i32, event: Address) -> Outcome
     let notice = match event.non_null() {
         Some(place) => {
             let record: NoticeRecord = call.memory().read(place.0)?;
-            let notice = Notice::decode(&record)?;
+            // Without a signal nobody is told, but the place is taken.
+            let notice = if record.has_no_signal() {
+                Notice::None
+            } else {
+                Notice::decode(&record)?
+            };
             if record.is_for_thread() || matches!(notice, Notice::Thread { .. }) {
                 return Err(Errno::EINVAL.into());
             }

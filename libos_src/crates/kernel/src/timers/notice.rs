@@ -17,6 +17,12 @@ pub(crate) struct EventRecord {
 }
 
 impl EventRecord {
+    /// Whether it asks for a signal, and names none.
+    pub(crate) const fn has_no_signal(&self) -> bool {
+        const SIGEV_SIGNAL: i32 = 0;
+        self.kind == SIGEV_SIGNAL && self.signal == 0
+    }
+
     /// Whether it asks for what only a libc can do.
     pub(crate) const fn is_for_thread(&self) -> bool {
         const SIGEV_THREAD: i32 = 2;
