@@ -92,9 +92,9 @@ impl Tree {
         file: Arc<dyn Inode>,
         next_inode: &mut u64,
     ) {
-        let path = path.into();
-        let Some((name, rest)) = split(&path) else {
-            self.nodes.insert(path, Node::File(file));
+        let (name, rest) = split(path.into());
+        let Some(rest) = rest else {
+            self.nodes.insert(name, Node::File(file));
             return;
         };
         let node = self.nodes.entry(name).or_insert_with(|| {
@@ -119,13 +119,16 @@ impl Tree {
     }
 }
 
-/// The first name of a path and what follows, if more than one name is in it.
-fn split(path: &Cow<'static, str>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {
+/// The first name of a path and what follows it, if anything does.
+fn split(path: Cow<'static, str>) -> (Cow<'static, str>, Option<Cow<'static, str>>) {
+    let Some(end) = path.find('/') else {
+        return (path, None);
+    };
     match path {
-        Cow::Borrowed(path) => path.split_once('/').map(|(a, b)| (a.into(), b.into())),
+        Cow::Borrowed(path) => (path[..end].into(), Some(path[end + 1..].into())),
         Cow::Owned(path) => {
-            let (name, rest) = path.split_once('/')?;
-            Some((name.to_owned().into(), rest.to_owned().into()))
+            let rest = path[end + 1..].to_owned();
+            (path[..end].to_owned().into(), Some(rest.into()))
         }
     }
 }
