@@ -85,7 +85,8 @@ def library_closure(names: Mapping[bytes, Node], selected: set[bytes]) -> frozen
     Symlinks that lead to a library are in the result, each as a path of its own.
     What is missing is refused, all of it at once, with the chain that needs it.
     Plugins (shared objects that no program of the tree links) are taken to be
-    loaded by a program that has its own libraries loaded already.
+    loaded by a program that has its own libraries loaded already, and may have
+    loaded any of `selected` by its path, as Java's launcher does with `libjvm.so`.
     """
     closure = find_libraries(names, selected)
     if closure.missing:
@@ -122,6 +123,7 @@ class _Search:
         self._names = names
         self._selected = selected
         self._elves: dict[bytes, Elf | None] = {}
+        self._selected_names = {path.rpartition(b"/")[2] for path in selected}
         self.damaged: list[Diagnostic] = []
 
     def elf_at(self, path: bytes) -> Elf | None:
@@ -192,7 +194,9 @@ class _Search:
             if elf is not None:
                 found.paths |= {where.path, *where.links}
                 return _Loaded(where.path, elf, requester, name)
-        found.missing.setdefault(name, _missing_library(requester, name, directories))
+        *_, first = requester.chain()
+        if first.elf.interpreter or name not in self._selected_names:
+            found.missing.setdefault(name, _missing_library(requester, name, directories))
         return None
 
     def _directories(self, requester: _Loaded, loader: Loader) -> Iterator[bytes]:

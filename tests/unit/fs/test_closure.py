@@ -95,6 +95,23 @@ def test_all_missing_libraries_are_reported_at_once() -> None:
     assert len(refused(files, "bin/a", "bin/b")) == 3
 
 
+def test_a_plugin_may_need_what_its_program_has_loaded_by_path() -> None:
+    files: dict[str, bytes | str] = {
+        "opt/java": program(),
+        "opt/server/libjvm.so": elf(soname="libjvm.so"),
+        "opt/libplugin.so": elf("libjvm.so"),
+    }
+
+    assert closure(files, *files) == {*LOADER}
+    assert "no library `libjvm.so`" in refused(files, "opt/java", "opt/libplugin.so")[0]
+
+
+def test_a_program_finds_nothing_that_its_loader_would_not_search() -> None:
+    files: dict[str, bytes | str] = {"bin/a": program("liba.so"), "opt/liba.so": elf()}
+
+    assert "no library `liba.so` for `/bin/a`" in refused(files, *files)[0]
+
+
 def test_a_missing_loader_is_reported() -> None:
     (text,) = refused({"bin/a": program(interpreter="/lib/ld-other.so")}, "bin/a")
 
