@@ -31,6 +31,9 @@ use crate::threads::Thread;
 /// How long a member is resident while others wait.
 const SLICE: Duration = Duration::from_millis(10);
 
+/// The most runs of unmapped pages that are known.
+const UNMAPPED_MAX: usize = 64;
+
 /// A gang; most have one member.
 pub(crate) struct Gang {
     id: GangId,
@@ -41,6 +44,8 @@ pub(crate) struct Gang {
     is_shared: AtomicBool,
     /// Whether the resident member's threads are to make way.
     must_yield: AtomicBool,
+    /// What its programs unmapped last, where a touch should fault.
+    unmapped: Mutex<PageSet>,
 }
 
 #[derive(Default)]
@@ -100,6 +105,7 @@ impl Gang {
             state: Mutex::new(state),
             is_shared: AtomicBool::new(false),
             must_yield: AtomicBool::new(false),
+            unmapped: Mutex::default(),
         })
     }
 
@@ -112,6 +118,20 @@ impl Gang {
     pub(super) fn introduce(&self, space: &Arc<AddressSpace>) {
         let mut state = self.state.lock();
         state.spaces.insert(space.id(), Arc::downgrade(space));
+    }
+
+    /// A program of it has unmapped a range.
+    pub(super) fn note_unmapped(&self, range: &Range<u64>) {
+        let mut unmapped = self.unmapped.lock();
+        if unmapped.len() >= UNMAPPED_MAX {
+            *unmapped = PageSet::default();
+        }
+        unmapped.insert(range);
+    }
+
+    /// What its programs unmapped last.
+    pub(super) fn add_unmapped(&self, all: &mut PageSet) {
+        self.unmapped.lock().iter().for_each(|run| all.insert(&run));
     }
 
     /// Takes in an address space that has nothing yet. Whether the gang still exists.

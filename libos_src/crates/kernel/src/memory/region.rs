@@ -18,6 +18,7 @@ use locks::Mutex;
 
 use super::gang::Gang;
 use super::leftovers::{FilePlace, Leftovers};
+use super::pages::PageSet;
 
 /// The identity of a gang of address spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +136,29 @@ impl Region {
         let start = start.or_else(|| claims.find_high(len, align, &within))?;
         self.add(&mut claims, gang, &(start..start + len), purpose)
             .then(|| start..start + len)
+    }
+
+    /// Claims free addresses for memory, if there are some that no living program has unmapped: there
+    /// it may know that it has no access.
+    pub(super) fn claim_unknown(&self, gang: GangId, len: u64) -> Option<Range<u64>> {
+        let mut unmapped = PageSet::default();
+        let gangs: Vec<Arc<Gang>> = {
+            let gangs = self.gangs.lock();
+            gangs.values().filter_map(Weak::upgrade).collect()
+        };
+        gangs
+            .iter()
+            .for_each(|gang| gang.add_unmapped(&mut unmapped));
+        let mut claims = self.claims.lock();
+        let gaps = claims.gaps_high(&self.backed);
+        let mut parts = gaps.flat_map(|gap| unmapped.missing(&gap).into_iter().rev());
+        let range = parts.find_map(|part| {
+            let start = self.leftovers.fit_high(&part, len, PAGE_SIZE)?;
+            Some(start..start + len)
+        })?;
+        drop(parts);
+        self.add(&mut claims, gang, &range, Use::Memory)
+            .then_some(range)
     }
 
     /// Claims the lowest free run of `len` addresses that can have memory, aligned to `align`.

@@ -267,6 +267,7 @@ impl AddressSpace {
             room::check(self.machine)?;
         }
         self.discard(&mut books, &range);
+        self.gang.note_unmapped(&range);
         Ok(())
     }
 

@@ -89,7 +89,9 @@ impl Store {
                 .claim_high(self.gang, len, PAGE_SIZE, within, Use::Memory)
         };
         let wanted = lacking.max(GROWTH_BYTES);
-        let range = claim(wanted, user).or_else(|| claim(lacking, user));
+        let unknown = self.region.claim_unknown(self.gang, wanted);
+        let range = unknown.or_else(|| claim(wanted, user));
+        let range = range.or_else(|| claim(lacking, user));
         let range = range.ok_or(NoMemory)?;
         self.region.leftovers.forget(&range);
         // Whoever takes pages writes to all of them.

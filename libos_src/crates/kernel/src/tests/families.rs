@@ -20,6 +20,8 @@ const GETSID: u64 = 124;
 const PRCTL: u64 = 157;
 const EXIT_GROUP: u64 = 231;
 const WAITID: u64 = 247;
+const MMAP: u64 = 9;
+const MUNMAP: u64 = 11;
 
 const ANY: u64 = u64::MAX;
 const WNOHANG: u64 = 1;
@@ -281,6 +283,45 @@ fn a_fork_sees_its_own_memory_and_its_parent_sees_none_of_it() {
 }
 
 #[test]
+fn what_a_fork_keeps_is_not_where_its_program_has_just_unmapped_something() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let len = 0x40_0000;
+        let start = world.call(MMAP, &[0, len, 3, 0x22, u64::MAX, 0]);
+        let start = start.expect("room");
+        world.put(0x10, b"to keep");
+        world.call(MUNMAP, &[start, len]).expect("mapped");
+
+        assert_eq!(world.call(FORK, &[]), Ok(0));
+
+        let is_there = |at: u64| world.machine.copy_in(at, &mut [0]).is_ok();
+        assert!(is_there(world.page));
+        let pages = (start..start + len).step_by(PAGE_SIZE as usize);
+        assert_eq!(pages.filter(|at| is_there(*at)).count(), 0);
+        assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+    }
+}
+
+#[test]
+fn what_a_fork_keeps_takes_the_last_memory_wherever_that_is() {
+    let mut world = World::new();
+    let map_all = |world: &mut World| {
+        while world
+            .call(MMAP, &[0, 0x10_0000, 3, 0x22, u64::MAX, 0])
+            .is_ok()
+        {}
+        while world.call(MMAP, &[0, 0x1000, 3, 0x22, u64::MAX, 0]).is_ok() {}
+    };
+    let start = world.call(MMAP, &[0, 0x10_0000, 3, 0x22, u64::MAX, 0]);
+    let start = start.expect("room");
+    map_all(&mut world);
+    world.call(MUNMAP, &[start, 0x10_0000]).expect("mapped");
+
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+}
+
+#[test]
 fn two_sides_of_a_fork_take_turns() {
     const NANOSLEEP: u64 = 35;
     let mut world = World::new();
@@ -415,8 +456,6 @@ fn a_program_that_is_replaced_leaves_the_memory_to_a_child_that_came_at_the_last
 
 #[test]
 fn a_turn_that_cannot_begin_leaves_each_kept_page_with_one_owner() {
-    const MMAP: u64 = 9;
-    const MUNMAP: u64 = 11;
     let mut world = World::new();
     let mapped = world.call(MMAP, &[0, 3 * PAGE_SIZE, 3, 0x22, u64::MAX, 0]);
     let start = mapped.expect("room");
