@@ -11,6 +11,8 @@ use vfs::{Errno, Result};
 const FORWARD_BLOCKS: u64 = 16;
 /// Blocks read at once when a reader jumps: what it needs next is likely near.
 const JUMP_BLOCKS: u64 = 4;
+/// Blocks that are given out at a time.
+const RUN_BLOCKS: usize = 16;
 const BLOCK: u64 = BLOCK_SIZE_BYTES as u64;
 
 /// An image and the blocks of it that are kept in memory.
@@ -31,29 +33,43 @@ impl Blocks {
         self.source.block_count()
     }
 
-    /// Gives `take` the `length` bytes from the byte `offset` on, block by block. Blocks up to
-    /// `limit` belong to the same thing and may be read ahead.
+    /// Gives `take` the `length` bytes from the byte `offset` on, in parts, some at a time. Blocks up
+    /// to `limit` belong to the same thing and may be read ahead.
     pub(crate) fn read(
         &self,
         offset: u64,
         length: usize,
         limit: u64,
-        mut take: impl FnMut(&[u8]) -> Result<()>,
+        mut take: impl FnMut(&[&[u8]]) -> Result<()>,
     ) -> Result<()> {
         let mut done = 0;
         while done < length {
             let position = offset + done as u64;
             let (number, within) = (position / BLOCK, (position % BLOCK) as usize);
-            let part = (BLOCK_SIZE_BYTES - within).min(length - done);
-            let block = match self.cache.get(number) {
-                Some(block) => block,
-                None => {
-                    let wanted = (within + length - done).div_ceil(BLOCK_SIZE_BYTES) as u64;
-                    self.read_cluster(number, wanted, limit)?
-                }
-            };
-            take(&block[within..within + part])?;
-            done += part;
+            let left = within + length - done;
+            let wanted = left.div_ceil(BLOCK_SIZE_BYTES);
+            if wanted == 1 {
+                let block = match self.cache.get(number) {
+                    Some(block) => block,
+                    None => self.read_cluster(number, 1, limit)?,
+                };
+                return take(&[&block[within..left]]);
+            }
+            let mut run = [const { None }; RUN_BLOCKS];
+            let room = run.len().min(wanted);
+            let mut count = self.cache.get_run(number, &mut run[..room]);
+            if count == 0 {
+                run[0] = Some(self.read_cluster(number, wanted as u64, limit)?);
+                count = 1;
+            }
+            let end = left.min(count * BLOCK_SIZE_BYTES);
+            let mut parts = [&[][..]; RUN_BLOCKS];
+            let starts = (0..).step_by(BLOCK_SIZE_BYTES);
+            for ((part, block), start) in parts.iter_mut().zip(run.iter().flatten()).zip(starts) {
+                *part = &block[within.saturating_sub(start)..BLOCK_SIZE_BYTES.min(end - start)];
+            }
+            take(&parts[..count])?;
+            done += end - within;
         }
         Ok(())
     }

@@ -70,15 +70,17 @@ impl Shared {
 
     /// Reads metadata, wherever it is.
     pub(crate) fn read(&self, offset: u64, mut buffer: &mut [u8]) -> Result<()> {
-        self.read_parts(offset, buffer.len(), |part| buffer.put(part))
+        self.read_parts(offset, buffer.len(), |parts| {
+            buffer.put_all(parts).map(drop)
+        })
     }
 
-    /// As [`read`](Self::read), part by part.
+    /// As [`read`](Self::read), in parts, some at a time.
     pub(crate) fn read_parts(
         &self,
         offset: u64,
         length: usize,
-        take: impl FnMut(&[u8]) -> Result<()>,
+        take: impl FnMut(&[&[u8]]) -> Result<()>,
     ) -> Result<()> {
         let image_size = self.block_count() * BLOCK_SIZE_BYTES as u64;
         let end = offset.checked_add(length as u64);

@@ -152,15 +152,18 @@ impl ErofsInode {
 
     /// Fills `buffer` from `offset` of the content; all of it must be inside.
     pub(crate) fn read_exact(&self, offset: u64, mut buffer: &mut [u8]) -> Result<()> {
-        self.read_parts(offset, buffer.len(), |part| buffer.put(part))
+        self.read_parts(offset, buffer.len(), |parts| {
+            buffer.put_all(parts).map(drop)
+        })
     }
 
-    /// Gives `take` the `length` bytes from `offset` of the content on; all must be inside.
+    /// Gives `take` the `length` bytes from `offset` of the content on, in parts, some at a time; all
+    /// must be inside.
     fn read_parts(
         &self,
         offset: u64,
         length: usize,
-        mut take: impl FnMut(&[u8]) -> Result<()>,
+        mut take: impl FnMut(&[&[u8]]) -> Result<()>,
     ) -> Result<()> {
         let Content {
             blocks_offset,
@@ -297,9 +300,13 @@ impl Inode for ErofsInode {
     fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
         let length = self.readable(offset, sink.room_bytes())?;
         let mut done = 0;
-        let outcome = self.read_parts(offset, length, |part| {
-            sink.put(part)?;
-            done += part.len();
+        let outcome = self.read_parts(offset, length, |parts| {
+            let taken = sink.put_all(parts)?;
+            done += taken;
+            // What it refused behind the first part is not to be followed by more.
+            if taken < parts.iter().map(|part| part.len()).sum() {
+                return Err(Errno::EFAULT);
+            }
             Ok(())
         });
         match outcome {

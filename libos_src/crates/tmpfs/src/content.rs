@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vfs::{Allocation, Errno, Result};
@@ -17,7 +18,39 @@ const SIZE_MAX_BYTES: u64 = i64::MAX as u64;
 pub(crate) struct Content {
     size_bytes: u64,
     /// By index. Bytes beyond the size of the file are zero.
-    pages: BTreeMap<u64, Box<[u8]>>,
+    pages: BTreeMap<u64, Arc<Page>>,
+}
+
+/// The bytes of one page. A reader may keep it for a moment: then who writes makes it another one.
+pub(crate) struct Page(Box<[u8]>);
+
+/// How many pages a reader gets at a time.
+pub(crate) const RUN_PAGES: usize = 16;
+
+/// What a page reads as that was never written.
+pub(crate) static NO_PAGE: [u8; PAGE_SIZE_BYTES] = [0; PAGE_SIZE_BYTES];
+
+/// Some pages of a file as they were at one moment.
+#[derive(Default)]
+pub(crate) struct Run {
+    /// How many bytes there are from the start of the first page on.
+    pub(crate) size_bytes: usize,
+    pages: [Option<Arc<Page>>; RUN_PAGES],
+}
+
+impl Run {
+    /// The bytes from `within` on, in parts; none behind the last.
+    pub(crate) fn parts(&self, within: usize) -> ([&[u8]; RUN_PAGES], usize) {
+        let mut parts = [&[][..]; RUN_PAGES];
+        let starts = (0..self.size_bytes).step_by(PAGE_SIZE_BYTES);
+        let count = starts.len();
+        for ((part, page), start) in parts.iter_mut().zip(&self.pages).zip(starts) {
+            let bytes = page.as_ref().map_or(&NO_PAGE[..], |page| &page.0);
+            let end = PAGE_SIZE_BYTES.min(self.size_bytes - start);
+            *part = &bytes[within.saturating_sub(start)..end];
+        }
+        (parts, count)
+    }
 }
 
 impl Content {
@@ -29,6 +62,27 @@ impl Content {
         (self.pages.len() * PAGE_SIZE_BYTES) as u64
     }
 
+    /// The pages from that of `offset` on, as far as there is something within `length` bytes.
+    pub(crate) fn run(&self, offset: u64, length: usize) -> Run {
+        let mut run = Run::default();
+        let left = self.size_bytes.saturating_sub(offset);
+        let length = length.min(usize::try_from(left).unwrap_or(usize::MAX));
+        if length == 0 {
+            return run;
+        }
+        let (first, within) = split(offset);
+        run.size_bytes = length
+            .saturating_add(within)
+            .min(RUN_PAGES * PAGE_SIZE_BYTES);
+        let end = first + run.size_bytes.div_ceil(PAGE_SIZE_BYTES) as u64;
+        for (index, page) in self.pages.range(first..end) {
+            if let Some(place) = run.pages.get_mut((index - first) as usize) {
+                *place = Some(page.clone());
+            }
+        }
+        run
+    }
+
     /// Reads what there is at `offset`.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let left = self.size_bytes.saturating_sub(offset);
@@ -37,7 +91,7 @@ impl Content {
             .min(usize::try_from(left).unwrap_or(usize::MAX));
         for (index, within, part) in pieces_mut(offset, &mut buffer[..length]) {
             match self.pages.get(&index) {
-                Some(page) => part.copy_from_slice(&page[within..within + part.len()]),
+                Some(page) => part.copy_from_slice(&page.0[within..within + part.len()]),
                 None => part.fill(0),
             }
         }
@@ -74,14 +128,14 @@ impl Content {
         }
         if size_bytes < self.size_bytes {
             let (index, within) = split(size_bytes);
-            let first_gone = if within == 0 { index } else { index + 1 };
-            let gone = self.pages.split_off(&first_gone);
-            budget.release((gone.len() * PAGE_SIZE_BYTES) as u64);
             if within != 0
                 && let Some(page) = self.pages.get_mut(&index)
             {
-                page[within..].fill(0);
+                own(page)?[within..].fill(0);
             }
+            let first_gone = if within == 0 { index } else { index + 1 };
+            let gone = self.pages.split_off(&first_gone);
+            budget.release((gone.len() * PAGE_SIZE_BYTES) as u64);
         }
         self.size_bytes = size_bytes;
         Ok(())
@@ -100,8 +154,7 @@ impl Content {
             return Err(Errno::EFBIG);
         }
         if what == Allocation::PunchHole {
-            self.punch(offset, end, budget);
-            return Ok(());
+            return self.punch(offset, end, budget);
         }
         let page = PAGE_SIZE_BYTES as u64;
         let mut made = Vec::new();
@@ -126,7 +179,7 @@ impl Content {
     }
 
     /// Makes the bytes from `offset` to `end` read as zero, and frees the pages that hold no others.
-    fn punch(&mut self, offset: u64, end: u64, budget: &Budget) {
+    fn punch(&mut self, offset: u64, end: u64, budget: &Budget) -> Result<()> {
         let page = PAGE_SIZE_BYTES as u64;
         let touched = offset / page..end.div_ceil(page);
         let indexes: Vec<u64> = self.pages.range(touched).map(|(index, _)| *index).collect();
@@ -138,9 +191,10 @@ impl Content {
                 self.pages.remove(&index);
                 budget.release(page);
             } else if let Some(bytes) = self.pages.get_mut(&index) {
-                bytes[from..to].fill(0);
+                own(bytes)?[from..to].fill(0);
             }
         }
+        Ok(())
     }
 
     /// The first byte at or after `offset` that has a page; `None` if none has.
@@ -167,11 +221,11 @@ impl Content {
     fn page_mut(&mut self, index: u64, budget: &Budget) -> Result<&mut [u8]> {
         use alloc::collections::btree_map::Entry;
         match self.pages.entry(index) {
-            Entry::Occupied(page) => Ok(page.into_mut()),
+            Entry::Occupied(page) => own(page.into_mut()),
             Entry::Vacant(place) => {
                 budget.charge(PAGE_SIZE_BYTES as u64)?;
-                match zeroed_page() {
-                    Ok(page) => Ok(place.insert(page)),
+                match page_of(&NO_PAGE) {
+                    Ok(page) => own(place.insert(Arc::new(page))),
                     Err(error) => {
                         budget.release(PAGE_SIZE_BYTES as u64);
                         Err(error)
@@ -182,12 +236,21 @@ impl Content {
     }
 }
 
-fn zeroed_page() -> Result<Box<[u8]>> {
+/// The bytes of a page, to be changed: of another one if a reader keeps this.
+fn own(page: &mut Arc<Page>) -> Result<&mut [u8]> {
+    if Arc::get_mut(page).is_none() {
+        *page = Arc::new(page_of(&page.0)?);
+    }
+    let owned = Arc::get_mut(page).ok_or(Errno::ENOSPC)?;
+    Ok(&mut owned.0)
+}
+
+fn page_of(bytes: &[u8]) -> Result<Page> {
     let mut page = Vec::new();
     page.try_reserve_exact(PAGE_SIZE_BYTES)
         .map_err(|_| Errno::ENOSPC)?;
-    page.resize(PAGE_SIZE_BYTES, 0);
-    Ok(page.into_boxed_slice())
+    page.extend_from_slice(bytes);
+    Ok(Page(page.into_boxed_slice()))
 }
 
 /// The page that holds a byte and the byte's place in it.

@@ -262,21 +262,27 @@ impl Inode for Node {
         Ok(count)
     }
 
-    /// Page by page, so that what is copied twice is still in the processor's cache.
+    /// Some pages at a time, which nobody waits for meanwhile: the sink may be a mapping of this file.
     fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        let mut page = [0; PAGE_SIZE_BYTES];
         let mut done = 0;
         loop {
             let at = offset + done as u64;
-            let whole = PAGE_SIZE_BYTES - (at % PAGE_SIZE_BYTES as u64) as usize;
-            let part = &mut page[..whole.min(sink.room_bytes())];
-            let moved = self.read_at(at, part).and_then(|count| {
-                sink.put(&part[..count])?;
-                Ok(count)
-            });
-            match moved {
-                Ok(0) => return Ok(done),
-                Ok(count) => done += count,
+            let mut state = self.state();
+            let run = match &state.body {
+                Body::Regular(content) => content.run(at, sink.room_bytes()),
+                Body::Directory(_) => return Err(Errno::EISDIR),
+                _ => return Err(Errno::EINVAL),
+            };
+            state.note_access(&self.shared);
+            drop(state);
+            if run.size_bytes == 0 {
+                return Ok(done);
+            }
+            let within = (at % PAGE_SIZE_BYTES as u64) as usize;
+            let (parts, count) = run.parts(within);
+            match sink.put_all(&parts[..count]) {
+                Ok(taken) if taken == run.size_bytes - within => done += taken,
+                Ok(taken) => return Ok(done + taken),
                 Err(_) if done > 0 => return Ok(done),
                 Err(error) => return Err(error),
             }

@@ -53,6 +53,49 @@ fn a_write_beyond_the_limit_is_cut_and_then_refused() {
     assert_eq!(file.write_at(0, b"x"), Ok(1));
 }
 
+/// Writes to the file that it is given the bytes of, as a program may whose buffer is a mapping of it.
+struct Changing {
+    file: Arc<dyn vfs::Inode>,
+    taken: Vec<u8>,
+}
+
+impl vfs::Sink for Changing {
+    fn room_bytes(&self) -> usize {
+        30_000 - self.taken.len()
+    }
+
+    fn check(&self) -> vfs::Result<()> {
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> vfs::Result<()> {
+        self.file.write_at(0, &[9; 20_000]).expect("room");
+        self.taken.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_gets_the_pages_of_one_moment_and_nobody_waits_for_it() {
+    let tmpfs = file_system(1 << 20);
+    let root = tmpfs.root();
+    let file = root
+        .create(name("file"), &node(FileType::Regular))
+        .expect("file");
+    file.write_at(0, &[1; 20_000]).expect("room");
+    let mut sink = Changing {
+        file: file.clone(),
+        taken: Vec::new(),
+    };
+
+    assert_eq!(file.read_to(0, &mut sink), Ok(20_000));
+
+    assert!(sink.taken.iter().all(|&byte| byte == 1));
+    let mut now = [0; 20_000];
+    assert_eq!(file.read_at(0, &mut now), Ok(20_000));
+    assert!(now.iter().all(|&byte| byte == 9));
+}
+
 /// Takes some bytes and then no more.
 struct Refusing(usize);
 

@@ -51,6 +51,22 @@ impl BlockCache {
         Some(slot.block.clone())
     }
 
+    /// Fills `run` with the blocks from `first` on, up to one that is not here: how many.
+    pub fn get_run(&self, first: u64, run: &mut [Option<Arc<[u8]>>]) -> usize {
+        let mut state = self.state.lock();
+        let State { slots, index, .. } = &mut *state;
+        let mut count = 0;
+        for ((number, slot), place) in index.range(first..).zip(run) {
+            let Some(slot) = slots.get_mut(*slot).filter(|_| *number == first + count) else {
+                break;
+            };
+            slot.was_used = true;
+            *place = Some(slot.block.clone());
+            count += 1;
+        }
+        count as usize
+    }
+
     /// Whether the block is here. This does not count as use.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {

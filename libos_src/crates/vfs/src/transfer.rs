@@ -22,6 +22,23 @@ pub trait Sink {
     /// # Errors
     /// `EFAULT`, and then it has taken none of them.
     fn put(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Takes `parts` one after another, which are together no more than it has room for: how many
+    /// bytes it has taken. That is less than all if it refused a part that is not the first.
+    ///
+    /// # Errors
+    /// `EFAULT`, and then it has taken nothing.
+    fn put_all(&mut self, parts: &[&[u8]]) -> Result<usize> {
+        let mut taken = 0;
+        for part in parts {
+            match self.put(part) {
+                Ok(()) => taken += part.len(),
+                Err(error) if taken == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(taken)
+    }
 }
 
 /// Where the bytes of a write come from.

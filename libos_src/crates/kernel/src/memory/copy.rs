@@ -60,6 +60,27 @@ impl AddressSpace {
         })
     }
 
+    /// The same with bytes that lie in parts, one after another.
+    pub(crate) fn copy_out_all(&self, address: u64, parts: &[&[u8]]) -> Result<(), Errno> {
+        let count = parts.iter().map(|part| part.len()).sum();
+        if count == 0 {
+            return Ok(());
+        }
+        let mut next = address;
+        let mut placed = parts.iter().map(|part| {
+            let at = next;
+            next += part.len() as u64;
+            (at, *part)
+        });
+        if self.shows_twice(address, count) {
+            self.check_writable(address, count as u64)?;
+            return placed.try_for_each(|(at, part)| self.copy_out(at, part));
+        }
+        self.access(address, count, Prot::WRITE, || {
+            placed.try_for_each(|(at, part)| self.machine.copy_out(at, part))
+        })
+    }
+
     /// Zeroes program memory. `EFAULT` when the program may not write all of it.
     pub(crate) fn zero(&self, address: u64, len: u64) -> Result<(), Errno> {
         if len == 0 {

@@ -108,6 +108,27 @@ impl Sink for Buffers<'_> {
         }
         Ok(())
     }
+
+    fn put_all(&mut self, parts: &[&[u8]]) -> Result<usize, Errno> {
+        let count = parts.iter().map(|part| part.len()).sum();
+        if let Some((address, len)) = self.pieces(count).next()
+            && len == count
+        {
+            // They are checked once, and not one by one.
+            self.memory.copy_out_all(address, parts)?;
+            self.use_up(count);
+            return Ok(count);
+        }
+        let mut taken = 0;
+        for part in parts {
+            match self.put(part) {
+                Ok(()) => taken += part.len(),
+                Err(error) if taken == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(taken)
+    }
 }
 
 impl Source for Buffers<'_> {
