@@ -75,6 +75,9 @@ pub mod page {
     pub const ANSWERS_VERSION: usize = 224;
     /// The number of patched system calls when one was last left to the kernel to be looked at.
     pub const LOOKED_AT: usize = 232;
+    /// What was kept of the program's extended state while the host runs: 0 the whole XSAVE area; 1 the
+    /// vector and mask registers and MXCSR, and the x87 state is the initial one.
+    pub const VECTORS_KEPT: usize = 240;
     /// What system calls without arguments answer, 4 bytes for each number from 0 on: 1 more than the
     /// answer, or 0 where none is known.
     pub const ANSWERS: usize = 256;

@@ -197,6 +197,13 @@ pub trait Machine: Sync {
     fn take_answers(&self) {}
     /// The same for all threads: something has changed that answers rest on.
     fn forget_answers(&self) {}
+    /// The machine may itself serve system calls with this number, whose arguments are a clock, 0 for
+    /// [`Clock::Realtime`] or 1 for [`Clock::Monotonic`], and the address of two words for seconds and
+    /// nanoseconds: with what [`Machine::clock`] would say, if the program may write there.
+    ///
+    /// A thread that is to look at something, and one call in [`CALLS_PER_LOOK`], come to the kernel
+    /// all the same.
+    fn serve_clock(&self, _number: u64) {}
     /// Whether the call that is being served is the one in so many that is never answered ahead.
     fn is_looked_at(&self) -> bool {
         false

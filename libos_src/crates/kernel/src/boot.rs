@@ -17,6 +17,7 @@ use crate::processes::{
 };
 use crate::program::{Executable, Invocation};
 use crate::signals::{ProcessSignals, SignalSet};
+use crate::syscalls::answers;
 use crate::threads::Thread;
 
 /// How many signals may wait for the processes of a user (`RLIMIT_SIGPENDING`).
@@ -34,6 +35,7 @@ impl Libos {
     }
 
     fn try_boot(&self, host: &HostStart) -> Result<Task, String> {
+        answers::begin(self.machine);
         let argv = self
             .config
             .command_line(&host.argv)

@@ -24,6 +24,8 @@ const SYS_GETUID: u64 = 102;
 const SYS_SETPGID: u64 = 109;
 const SYS_FUTEX: u64 = 202;
 const SYS_CLOCK_GETTIME: u64 = 228;
+/// The time, as `clock_gettime` gives it: the runtime serves it while it can.
+const SYS_CLOCK: u64 = 229;
 const SYS_EXIT_GROUP: u64 = 231;
 const SYS_GETRANDOM: u64 = 318;
 /// Linux has no such call: the kernel meets a defect of its own, to see what is told of it.
@@ -146,6 +148,19 @@ impl Probe {
         }
     }
 
+    fn time(&self, regs: &UserRegs) -> u64 {
+        let clock = match regs.rdi {
+            0 => Clock::Realtime,
+            1 => Clock::Monotonic,
+            _ => return (-22_i64) as u64,
+        };
+        let now = self.machine.clock(clock);
+        let words = [now.seconds, now.nanoseconds.into()].map(u64::to_le_bytes);
+        self.machine
+            .copy_out(regs.rsi, words.as_flattened())
+            .map_or((-14_i64) as u64, |()| 0)
+    }
+
     /// How often this has been asked of the kernel: the next time the runtime says the same.
     fn count(&self) -> u64 {
         let version = self.machine.answers_version();
@@ -182,6 +197,7 @@ impl Kernel for Probe {
         });
         // During this call the host may bring the keeper.
         self.machine.clock(Clock::Realtime);
+        self.machine.serve_clock(SYS_CLOCK);
         let start = self.start_address();
         let refused = |_| StartError {
             message: "no memory for the probe".into(),
@@ -247,6 +263,7 @@ impl Kernel for Probe {
                 self.machine.take_host_signals();
                 Duration::from(self.machine.clock(Clock::Monotonic)).as_nanos() as u64
             }
+            SYS_CLOCK => self.time(regs),
             SYS_DEFECT => self.defect(regs.rdi),
             SYS_EXIT => return Next::ExitThread,
             SYS_EXIT_GROUP => return Next::ExitProcess(regs.rdi as i32),

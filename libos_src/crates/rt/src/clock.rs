@@ -14,14 +14,18 @@ use hal::Clock;
 
 use crate::{entry, mailbox::HOST};
 
-/// The latest times that anyone saw.
-static LATEST_MONOTONIC: AtomicU64 = AtomicU64::new(0);
-static LATEST_REALTIME: AtomicU64 = AtomicU64::new(0);
 /// Whether the counter is of use.
 static COUNTS: AtomicBool = AtomicBool::new(false);
+/// The number of the system call that the entry code serves by itself, as long as the last answer of
+/// the host serves.
+pub(crate) static CALL: AtomicU64 = AtomicU64::new(NO_CALL);
+const NO_CALL: u64 = u64::MAX;
 
-static REALTIME: Reference = Reference::new();
-static MONOTONIC: Reference = Reference::new();
+/// By the numbers that programs have for them. The entry code reads them, too.
+pub(crate) static CLOCKS: [Reference; 2] = [
+    Reference::new(), // Clock::Realtime
+    Reference::new(), // Clock::Monotonic
+];
 
 /// How long an answer of the host serves. A clock that is being set drifts by half a millisecond in a
 /// second at most, which is 10 us in this time.
@@ -32,7 +36,7 @@ const MEASURES_NS: Range<u64> = 10_000_000..10_000_000_000;
 /// An answer that took longer does not say well enough when it was given.
 const PROMPT_TICKS: u64 = 20_000;
 /// By how much two ways to tell one time may differ. A clock that goes back further has been set.
-const DIFFERS_NS: u64 = 1_000_000;
+pub(crate) const DIFFERS_NS: u64 = 1_000_000;
 /// Nanoseconds in a tick, times 2³²: counters run at 100 MHz to 20 GHz.
 const RATES: RangeInclusive<u64> = (1 << 32) / 20..=10 << 32;
 
@@ -41,14 +45,23 @@ pub(crate) fn use_counter() {
     COUNTS.store(ticks().is_some(), Ordering::Relaxed);
 }
 
+/// The entry code may serve system calls of this number, see [`hal::Machine::serve_clock`].
+pub(crate) fn serve(number: u64) {
+    if COUNTS.load(Ordering::Relaxed) {
+        CALL.store(number, Ordering::Relaxed);
+    }
+}
+
 /// Nanoseconds of a clock. The monotonic one never goes back, whatever the host says; the other
 /// one only if it is set.
 pub(crate) fn now(clock: Clock) -> u64 {
+    let [realtime, monotonic] = &CLOCKS;
     match clock {
-        Clock::Realtime => unless_set(REALTIME.now(clock), &LATEST_REALTIME),
+        Clock::Realtime => unless_set(realtime.now(clock), &realtime.latest.0),
         Clock::Monotonic => {
-            let now = MONOTONIC.now(clock);
-            LATEST_MONOTONIC.fetch_max(now, Ordering::SeqCst).max(now)
+            let now = monotonic.now(clock);
+            let latest = &monotonic.latest.0;
+            latest.fetch_max(now, Ordering::SeqCst).max(now)
         }
     }
 }
@@ -72,17 +85,24 @@ fn ticks() -> Option<u64> {
 
 /// What is known of one clock. Readers see all of one answer, or none: the version is odd while it
 /// changes, and another one afterwards.
-struct Reference {
-    version: AtomicU64,
+#[repr(C, align(64))]
+pub(crate) struct Reference {
+    pub(crate) version: AtomicU64,
     /// When the host answered.
-    ticks: AtomicU64,
+    pub(crate) ticks: AtomicU64,
     /// What it said.
-    nanoseconds: AtomicU64,
+    pub(crate) nanoseconds: AtomicU64,
     /// Nanoseconds in a tick, times 2³²; 0 while that is not known.
-    rate: AtomicU64,
+    pub(crate) rate: AtomicU64,
     /// The number of ticks for which the answer serves.
-    serves_ticks: AtomicU64,
+    pub(crate) serves_ticks: AtomicU64,
+    /// The latest time that anyone saw.
+    pub(crate) latest: Latest,
 }
+
+/// A word that every reader writes, apart from what it reads.
+#[repr(C, align(64))]
+pub(crate) struct Latest(AtomicU64);
 
 impl Reference {
     const fn new() -> Self {
@@ -92,6 +112,7 @@ impl Reference {
             nanoseconds: AtomicU64::new(0),
             rate: AtomicU64::new(0),
             serves_ticks: AtomicU64::new(0),
+            latest: Latest(AtomicU64::new(0)),
         }
     }
 

@@ -2,8 +2,10 @@
 
 use core::{arch::global_asm, mem::offset_of};
 
-use abi::{leaf, ocall, thread::page};
+use abi::{Attributes, BootInfo, leaf, ocall, thread::page};
 use hal::{CALLS_PER_LOOK, UserRegs};
+
+use crate::clock::{CLOCKS, DIFFERS_NS, Reference};
 
 /// Bytes that the entry code puts below the program's registers: sixteen XMM registers and padding.
 pub(crate) const VECTORS_SIZE: usize = 264;
@@ -18,6 +20,7 @@ const REPEAT_FROM: usize = 1024;
 /// The part of the number of a thread's system calls that is zeros for those that the kernel looks at.
 const LOOK_MASK: u32 = CALLS_PER_LOOK - 1;
 const _: () = assert!(CALLS_PER_LOOK.is_power_of_two());
+const _: () = assert!(size_of::<Reference>().is_power_of_two());
 
 /// The place of OF in the flags.
 const OVERFLOW_BIT: u32 = 11;
@@ -31,6 +34,22 @@ global_asm!(
     user_exception = sym crate::machine::serve_exception,
     interruption = sym crate::machine::serve_interruption,
     answers_version = sym crate::answers::VERSION,
+    clock_call = sym crate::clock::CALL,
+    clocks = sym CLOCKS,
+    CLOCK_SHIFT = const size_of::<Reference>().ilog2(),
+    CLOCK_VERSION = const offset_of!(Reference, version),
+    CLOCK_TICKS = const offset_of!(Reference, ticks),
+    CLOCK_NANOSECONDS = const offset_of!(Reference, nanoseconds),
+    CLOCK_RATE = const offset_of!(Reference, rate),
+    CLOCK_SERVES = const offset_of!(Reference, serves_ticks),
+    CLOCK_LATEST = const offset_of!(Reference, latest),
+    CLOCK_LAST = const CLOCKS.len() - 1,
+    CLOCK_DIFFERS = const DIFFERS_NS,
+    BOOT_INFO = const page::BOOT_INFO,
+    USER_START = const offset_of!(BootInfo, user_start),
+    USER_SIZE = const offset_of!(BootInfo, user_size_bytes),
+    VECTORS_KEPT = const page::VECTORS_KEPT,
+    XFRM_ALL = const Attributes::XFRM_ALLOWED,
     COMMAND_NOTHING = const ocall::Command::Nothing as u64,
     EXIT_OCALL = const ocall::ExitKind::Ocall as u64,
     EXIT_DONE = const ocall::ExitKind::Done as u64,
@@ -161,6 +180,11 @@ unsafe extern "C" {
     fn access_store();
     fn access_compare_exchange();
     fn access_counter();
+    fn access_clock();
+    fn access_clock_end();
+    fn access_components();
+    fn landing_clock();
+    fn landing_components();
     fn landing_failed();
     fn landing_zeros();
     fn landing_fault();
@@ -197,7 +221,7 @@ impl Fixup {
 }
 
 /// All of them.
-pub(crate) static FIXUPS: [Fixup; 8] = [
+pub(crate) static FIXUPS: [Fixup; 10] = [
     Fixup::new(access_copy, Some(access_copy_end), landing_failed),
     Fixup::new(access_fill, Some(access_fill_end), landing_failed),
     Fixup::new(access_zeros, Some(access_zeros_end), landing_zeros),
@@ -206,4 +230,6 @@ pub(crate) static FIXUPS: [Fixup; 8] = [
     Fixup::new(access_store, None, landing_fault),
     Fixup::new(access_compare_exchange, None, landing_fault),
     Fixup::new(access_counter, None, landing_fault),
+    Fixup::new(access_clock, Some(access_clock_end), landing_clock),
+    Fixup::new(access_components, None, landing_components),
 ];

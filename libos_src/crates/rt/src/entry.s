@@ -27,6 +27,38 @@
     movaps [rsp + 240], xmm15
     .endm
 
+// The program's vectors in the thread page's area, in an order of their own: 32 registers, of 64 bytes
+// each, 8 masks, of 8 bytes, and MXCSR.
+    .equ KEPT_MASKS, 32 * 64
+    .equ KEPT_MXCSR, KEPT_MASKS + 8 * 8
+
+    .macro STORE_ZMM
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    vmovdqa64 gs:[{XSAVE} + \n * 64], zmm\n
+    .endr
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    vmovdqa64 gs:[{XSAVE} + \n * 64], zmm\n
+    .endr
+    .endm
+    .macro LOAD_ZMM
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    vmovdqa64 zmm\n, gs:[{XSAVE} + \n * 64]
+    .endr
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    vmovdqa64 zmm\n, gs:[{XSAVE} + \n * 64]
+    .endr
+    .endm
+    .macro STORE_MASKS
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7
+    kmovq gs:[{XSAVE} + KEPT_MASKS + \n * 8], k\n
+    .endr
+    .endm
+    .macro LOAD_MASKS
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7
+    kmovq k\n, gs:[{XSAVE} + KEPT_MASKS + \n * 8]
+    .endr
+    .endm
+
 // Copies RDX bytes from RSI to RDI. If they overlap, RDI is the lower one, or there are 32 at most.
 // It changes RAX, RCX, RDX, RSI, RDI, XMM0 to XMM4, and no memory but the destination.
 //
@@ -183,10 +215,26 @@ enclave_entry:
     mov qword ptr gs:[{OCALL_RSP}], 0
     push CLEAN_FLAGS
     popfq
-    mov eax, gs:[{XFRM}]
+    cmp qword ptr gs:[{VECTORS_KEPT}], 0
+    je 2f
+    // The host may have left anything in the x87 state, but seldom has.
+    mov ecx, 1
+    xgetbv
+    test al, 1
+    jnz 4f
+1:  LOAD_ZMM
+    LOAD_MASKS
+    ldmxcsr gs:[{XSAVE} + KEPT_MXCSR]
+    jmp 9f
+2:  mov eax, gs:[{XFRM}]
     xor edx, edx
     xrstor64 gs:[{XSAVE}]
-    pop rax
+    jmp 9f
+4:  mov eax, gs:[{XFRM}]
+    xor edx, edx
+    xrstor64 [rip + initial_state]
+    jmp 1b
+9:  pop rax
     wrfsbase rax
     pop r15
     pop r14
@@ -266,12 +314,39 @@ enclave_ocall:
     rdfsbase rax
     push rax
     inc qword ptr gs:[{OCALLS}]
-    // The program's vectors are live: keep them, and show the host none.
+    // The program's vectors are live: keep them, and show the host none. XSAVE and XRSTOR take as long
+    // as all else together. They are needed where the x87 state is not the initial one, and where the
+    // components are others than those of AVX-512.
+    mov ecx, 1
+    .globl access_components
+access_components:
+    xgetbv
+    test al, 1
+    jnz landing_components
+    mov eax, gs:[{XFRM}]
+    cmp eax, {XFRM_ALL}
+    je 1f
+    .globl landing_components
+landing_components:
+    mov qword ptr gs:[{VECTORS_KEPT}], 0
     mov eax, gs:[{XFRM}]
     xor edx, edx
     xsave64 gs:[{XSAVE}]
     xrstor64 [rip + initial_state]
-    mov gs:[{OCALL_RSP}], rsp
+    jmp 2f
+1:  mov qword ptr gs:[{VECTORS_KEPT}], 1
+    STORE_ZMM
+    STORE_MASKS
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    vpxord xmm\n, xmm\n, xmm\n
+    .endr
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7
+    kxorq k\n, k\n, k\n
+    .endr
+    vzeroall
+    stmxcsr gs:[{XSAVE} + KEPT_MXCSR]
+    ldmxcsr [rip + initial_state + 24]
+2:  mov gs:[{OCALL_RSP}], rsp
     mov edi, {EXIT_OCALL}
     xor esi, esi
     jmp leave
@@ -315,7 +390,8 @@ enclave_leaf_from:
 // ---- A patched system call arrives here: RCX = the address after the site, all else as the
 // program left it. The kernel stack is empty, for the program was running.
 //
-// A call whose answer is known ahead changes RAX and R11 alone, and the stack below RSP not at all.
+// A call whose answer is known ahead changes RAX and R11 alone, and the stack below RSP not at all; and
+// so does one that asks for the time.
 // From `answer_window` on the thread no longer looks whether it was interrupted. The handler then has
 // it make the call again, from what is on the kernel stack: the number, and the flags.
     .globl syscall_entry
@@ -326,14 +402,14 @@ syscall_entry:
     pushfq
     inc qword ptr gs:[{PATCHED_SYSCALLS}]
     cmp rax, {ANSWERS_COUNT}
-    jae syscall_unanswered
+    jae 5f
     mov r11d, gs:[{ANSWERS} + rax * 4]
     sub r11d, 1
     jb syscall_unanswered
     mov rax, [rip + {answers_version}]
     cmp rax, gs:[{ANSWERS_VERSION}]
     jne syscall_unanswered
-    test dword ptr gs:[{PATCHED_SYSCALLS}], {LOOK_MASK}
+4:  test dword ptr gs:[{PATCHED_SYSCALLS}], {LOOK_MASK}
     jz syscall_unanswered
     cmp dword ptr gs:[{INTERRUPTION}], 0
     .globl answer_window
@@ -351,6 +427,72 @@ answer_window:
     jmp rcx
     .globl answer_window_end
 answer_window_end:
+    // The time, as rt::clock tells it: while the last answer of the host serves. It is written before
+    // the thread looks whether it was interrupted, and once more if it was.
+5:  cmp rax, [rip + {clock_call}]
+    jne syscall_unanswered
+    cmp edi, {CLOCK_LAST}
+    ja syscall_unanswered
+    push rdx
+    push rbx
+    push rdi
+    mov edi, edi
+    shl rdi, {CLOCK_SHIFT}
+    lea rbx, [rip + {clocks}]
+    add rbx, rdi
+    mov r11, gs:[{BOOT_INFO}]
+    mov rax, rsi
+    sub rax, [r11 + {USER_START}]
+    mov rdx, [r11 + {USER_SIZE}]
+    sub rdx, 16
+    cmp rax, rdx
+    ja landing_clock
+    mov r11, [rbx + {CLOCK_VERSION}]
+    test r11d, 1
+    jnz landing_clock
+    .globl access_clock
+access_clock:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    sub rax, [rbx + {CLOCK_TICKS}]
+    cmp rax, [rbx + {CLOCK_SERVES}]
+    jae landing_clock
+    mul qword ptr [rbx + {CLOCK_RATE}]
+    shrd rax, rdx, 32
+    add rax, [rbx + {CLOCK_NANOSECONDS}]
+    jc landing_clock
+    cmp r11, [rbx + {CLOCK_VERSION}]
+    jne landing_clock
+    // No earlier than the latest time that anyone saw, unless the clock was set back since.
+    mov rdx, rax
+    mov rax, [rbx + {CLOCK_LATEST}]
+6:  mov r11, rax
+    sub r11, rdx
+    jae 7f
+    lock cmpxchg [rbx + {CLOCK_LATEST}], rdx
+    jne 6b
+    mov rax, rdx
+    jmp 8f
+7:  cmp r11, {CLOCK_DIFFERS}
+    ja landing_clock
+8:  xor edx, edx
+    mov edi, 1000000000
+    div rdi
+    mov [rsi], rax
+    mov [rsi + 8], rdx
+    .globl access_clock_end
+access_clock_end:
+    pop rdi
+    pop rbx
+    pop rdx
+    xor r11d, r11d
+    jmp 4b
+    .globl landing_clock
+landing_clock:
+    pop rdi
+    pop rbx
+    pop rdx
     .globl syscall_unanswered
 syscall_unanswered:
     mov rax, [rsp + 8]

@@ -3,7 +3,7 @@
 //! A register holds 64 bits, but most arguments are narrower and the rest of the register is
 //! garbage. The table says what each argument is; [`argument::Argument`] decodes it.
 
-mod answers;
+pub(crate) mod answers;
 mod argument;
 mod buffers;
 mod call;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,14 @@ pub(super) struct TestMachine {
     pub(super) lines: Mutex<Vec<String>>,
     /// What code is mapped, if the host asked.
     pub(super) mappings: Mutex<Option<Vec<String>>>,
+    /// Whether the host wants to hear of each system call.
+    pub(super) is_traced: AtomicBool,
+    /// The version of what answers rest on.
+    pub(super) version: AtomicU64,
+    /// Answers that were told ahead.
+    pub(super) answers: Mutex<Option<Answers>>,
+    /// The number of the call that the machine may serve by itself.
+    pub(super) clock_call: Mutex<Option<u64>>,
     /// Tokens of threads that were asked for.
     pub(super) spawned: Mutex<Vec<u64>>,
     /// How often the keeper was asked for.
@@ -58,6 +66,9 @@ pub(super) struct TestMachine {
     permits: [(Mutex<bool>, Condvar); THREADS as usize],
     start: Instant,
 }
+
+/// Answers by the number of their call, and of which version they are.
+pub(super) type Answers = (u64, Vec<(u16, u32)>);
 
 struct Memory {
     bytes: Vec<u8>,
@@ -79,6 +90,10 @@ impl TestMachine {
             input: Mutex::default(),
             lines: Mutex::default(),
             mappings: Mutex::default(),
+            is_traced: AtomicBool::new(false),
+            version: AtomicU64::new(1),
+            answers: Mutex::default(),
+            clock_call: Mutex::default(),
             spawned: Mutex::default(),
             keepers: AtomicUsize::new(0),
             stops: AtomicUsize::new(0),
@@ -427,6 +442,26 @@ impl Machine for TestMachine {
         }
     }
 
+    fn answers_version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    fn give_answers(&self, version: u64, answers: &[(u16, u32)]) {
+        *self.answers.lock().expect("not poisoned") = Some((version, answers.to_vec()));
+    }
+
+    fn take_answers(&self) {
+        *self.answers.lock().expect("not poisoned") = None;
+    }
+
+    fn forget_answers(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn serve_clock(&self, number: u64) {
+        *self.clock_call.lock().expect("not poisoned") = Some(number);
+    }
+
     fn interrupt(&self, thread: u32) {
         self.unpark(thread);
     }
@@ -467,6 +502,7 @@ impl Machine for TestMachine {
     fn listens(&self, level: LogLevel) -> bool {
         level <= LogLevel::Info
             || level == LogLevel::Mapping && self.mappings.lock().expect("not poisoned").is_some()
+            || level == LogLevel::Trace && self.is_traced.load(Ordering::Relaxed)
     }
 
     fn log(&self, level: LogLevel, line: &str) {

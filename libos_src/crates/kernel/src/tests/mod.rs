@@ -1,5 +1,6 @@
 //! The kernel as a program meets it: system calls by number, on a machine made of a vector.
 
+mod answers;
 mod families;
 mod files;
 mod futexes;

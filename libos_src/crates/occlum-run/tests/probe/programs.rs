@@ -79,6 +79,11 @@ fn time_does_not_go_back() {
 }
 
 #[test]
+fn time_that_is_told_where_calls_enter_does_not_go_back_either() {
+    in_every_way(&["clock", "200000"]);
+}
+
+#[test]
 fn faults_arrive_with_vector_address_and_instruction() {
     in_every_way(&["faults"]);
 }
