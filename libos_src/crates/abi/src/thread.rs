@@ -78,6 +78,8 @@ pub mod page {
     /// What was kept of the program's extended state while the host runs: 0 the whole XSAVE area; 1 the
     /// vector and mask registers and MXCSR, and the x87 state is the initial one.
     pub const VECTORS_KEPT: usize = 240;
+    /// How often the thread has yielded.
+    pub const YIELDS: usize = 248;
     /// What system calls without arguments answer, 4 bytes for each number from 0 on: 1 more than the
     /// answer, or 0 where none is known.
     pub const ANSWERS: usize = 256;

@@ -172,7 +172,8 @@ pub trait Machine: Sync {
     fn park(&self, deadline: Option<Duration>);
     /// Lets thread `thread` return from [`Machine::park`], now or the next time it calls it.
     fn unpark(&self, thread: u32);
-    /// Lets the host run another thread in place of this one, if one waits for a processor.
+    /// Lets the host run another thread in place of this one, if one waits for a processor; soon, if
+    /// not at once, for a thread that does so again and again.
     fn yield_now(&self);
     /// Makes thread `thread` look, wherever it is: if it runs program code, it calls
     /// [`Kernel::interrupted`](crate::Kernel::interrupted) soon; if it works in the kernel, it does

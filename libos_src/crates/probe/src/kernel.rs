@@ -16,6 +16,7 @@ const SYS_WRITE: u64 = 1;
 const SYS_MMAP: u64 = 9;
 const SYS_MPROTECT: u64 = 10;
 const SYS_MUNMAP: u64 = 11;
+const SYS_SCHED_YIELD: u64 = 24;
 const SYS_GETPID: u64 = 39;
 const SYS_CLONE: u64 = 56;
 const SYS_EXIT: u64 = 60;
@@ -239,6 +240,10 @@ impl Kernel for Probe {
 
     fn syscall(&self, regs: &mut UserRegs) -> Next {
         regs.rax = match regs.rax {
+            SYS_SCHED_YIELD => {
+                self.machine.yield_now();
+                0
+            }
             SYS_GETPID => 1,
             SYS_GETUID => self.count(),
             SYS_SETPGID => {

@@ -7,11 +7,12 @@ use core::arch::global_asm;
 
 /// The code of the program with this name.
 pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
-    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 16] = [
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 17] = [
         (b"hello", probe_hello, probe_hello_end),
         (b"trap", probe_trap, probe_trap_end),
         (b"patched", probe_patched, probe_patched_end),
         (b"answered", probe_answered, probe_answered_end),
+        (b"yields", probe_yields, probe_yields_end),
         (b"clock", probe_clock, probe_clock_end),
         (b"ocall", probe_ocall, probe_ocall_end),
         (b"faults", probe_faults, probe_faults_end),
@@ -40,6 +41,8 @@ unsafe extern "C" {
     fn probe_patched_end();
     fn probe_answered();
     fn probe_answered_end();
+    fn probe_yields();
+    fn probe_yields_end();
     fn probe_clock();
     fn probe_clock_end();
     fn probe_ocall();

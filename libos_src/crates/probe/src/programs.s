@@ -159,6 +159,20 @@ probe_answered:
     .globl probe_answered_end
 probe_answered_end:
 
+// Yields RSI times.
+    .globl probe_yields
+probe_yields:
+    mov r12, rsi
+1:  mov eax, 24
+    syscall
+    dec r12
+    jnz 1b
+    xor edi, edi
+    mov eax, 231
+    syscall
+    .globl probe_yields_end
+probe_yields_end:
+
 // RSI system calls that ask for the time, which the entry code serves while it can. Exit status: 0; 8 if one
 // changed what Linux does not change, or wrote where it may not, 9 if time went back.
     .globl probe_clock

@@ -25,6 +25,9 @@ const FAILURES_MAX: u64 = 14;
 /// Every so many times it is tried in full, whatever happened before.
 const TRIAL: u64 = 64;
 
+/// Of so many times that a thread yields, the host is asked once.
+const YIELDS_PER_OCALL: u64 = 8;
+
 /// Waits a moment for a wake-up, if no thread that is awake needs the processor for it. Whether one
 /// came; it is then used up.
 ///
@@ -54,13 +57,34 @@ fn spin_for(pauses: u64, word: &AtomicU32) -> bool {
             word.store(RUNNING, Ordering::SeqCst);
             return true;
         }
-        let awake = boot::thread_count().saturating_sub(ASLEEP.load(Ordering::Relaxed));
-        if awake > boot::cpu_count() {
+        if is_crowded() {
             return false;
         }
         hint::spin_loop();
     }
     false
+}
+
+/// Whether more threads are awake than there are processors.
+fn is_crowded() -> bool {
+    let awake = boot::thread_count().saturating_sub(ASLEEP.load(Ordering::Relaxed));
+    awake > boot::cpu_count()
+}
+
+/// Lets another thread of the host run in place of the calling one, if one waits for a processor.
+///
+/// Where each thread of ours can have a processor, the host is asked one time in so many only: who
+/// yields again and again, until another thread has done something, loses a moment that is shorter
+/// than asking takes.
+pub(crate) fn yield_now() {
+    let thread = ThreadPage::current();
+    let times = thread.get(page::YIELDS);
+    thread.set(page::YIELDS, times.wrapping_add(1));
+    if times.is_multiple_of(YIELDS_PER_OCALL) || is_crowded() {
+        HOST.yield_now();
+    } else {
+        hint::spin_loop();
+    }
 }
 
 /// Lets the calling thread sleep on the host with `sleep`, unless a wake-up came first.

@@ -116,6 +116,16 @@ fn the_host_is_told_once_for_a_range_and_never_without_a_change() {
 }
 
 #[test]
+fn who_yields_with_nobody_beside_it_asks_the_host_one_time_in_eight() {
+    let bundle = Bundle::probe(Model::Sgx1);
+    let count = |rounds| {
+        let counted = bundle.count(&[], &["yields", rounds]);
+        counted["ocalls"].as_u64().expect("a number")
+    };
+    assert_eq!(count("880") - count("80"), 100);
+}
+
+#[test]
 fn threads_start_wake_each_other_and_end() {
     in_every_way(&["threads", "50"]);
 }
