@@ -87,6 +87,8 @@ int main(void) {
     CHECK(read_all("/proc/sys/vm/overcommit_memory"));
     CHECK(stat("/proc/sys/fs", &status) == 0 && S_ISDIR(status.st_mode));
 
+    CHECK(has("/proc/cpuinfo", "model name\t: ") && has("/proc/cpuinfo", "cpu family\t: ") && has("/proc/cpuinfo", "bogomips\t: "));
+    CHECK(has("/proc/cpuinfo", "flags\t\t: fpu ") && has("/proc/cpuinfo", " sse2 ") && has("/proc/cpuinfo", " lm "));
     // Whoever has another root sees the mounts below that, by the paths that they have there.
     if (geteuid() == 0 && mkdir("/tmp/a place", 0755) == 0 && mount("none", "/tmp/a place", "tmpfs", 0, NULL) == 0) {
         CHECK(mkdir("/tmp/a place/in", 0755) == 0 && mount("none", "/tmp/a place/in", "tmpfs", 0, NULL) == 0);

@@ -143,8 +143,9 @@ pub trait Machine: Sync {
     fn random(&self, out: &mut [u8]);
     /// How many CPUs the program should count on; at least 1. The host's word, capped.
     fn cpu_count(&self) -> u32;
-    /// CPUID.1:EDX, what Linux passes as `AT_HWCAP`. The host's word.
-    fn hardware_capabilities(&self) -> u32;
+    /// What `CPUID` tells programs for a leaf and a subleaf: `eax`, `ebx`, `ecx`, `edx`. The host's
+    /// word, without what an enclave cannot do.
+    fn cpuid(&self, leaf: u32, subleaf: u32) -> [u32; 4];
 
     /// Starts another enclave thread, which calls [`Kernel::thread`](crate::Kernel::thread) with
     /// `token`. `EAGAIN` when no TCS is free.

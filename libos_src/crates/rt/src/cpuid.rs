@@ -86,10 +86,17 @@ fn clear(entry: &mut CpuidEntry) {
     (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, 0);
 }
 
-/// Answers CPUID: the exact question, else the leaf without a subleaf, else zeros. The entry code calls
-/// it for one that is patched.
-pub(crate) extern "C" fn answer(registers: &mut UserRegs) {
-    let (leaf, subleaf) = (registers.rax as u32, registers.rcx as u32);
+/// Answers CPUID as the program asked it, in its registers.
+pub(crate) fn answer(registers: &mut UserRegs) {
+    let [eax, ebx, ecx, edx] = ask(registers.rax as u32, registers.rcx as u32);
+    registers.rax = u64::from(eax);
+    registers.rbx = u64::from(ebx);
+    registers.rcx = u64::from(ecx);
+    registers.rdx = u64::from(edx);
+}
+
+/// The answer to CPUID: that to the exact question, else of the leaf without a subleaf, else zeros.
+pub(crate) fn ask(leaf: u32, subleaf: u32) -> [u32; 4] {
     let table = TABLE.lock();
     let exact = |entry: &&CpuidEntry| entry.leaf == leaf && entry.subleaf == subleaf;
     let alone = |entry: &&CpuidEntry| entry.leaf == leaf && !has_subleaves(leaf);
@@ -98,19 +105,7 @@ pub(crate) extern "C" fn answer(registers: &mut UserRegs) {
         .find(exact)
         .or_else(|| table.iter().find(alone));
     let answer = found.copied().unwrap_or_default();
-    registers.rax = u64::from(answer.eax);
-    registers.rbx = u64::from(answer.ebx);
-    registers.rcx = u64::from(answer.ecx);
-    registers.rdx = u64::from(answer.edx);
-}
-
-/// CPUID.1:EDX.
-pub(crate) fn hardware_capabilities() -> u32 {
-    let table = TABLE.lock();
-    table
-        .iter()
-        .find(|entry| entry.leaf == 1)
-        .map_or(0, |entry| entry.edx)
+    [answer.eax, answer.ebx, answer.ecx, answer.edx]
 }
 
 /// Leaves whose answer depends on ECX (SDM volume 2, CPUID).

@@ -280,8 +280,8 @@ impl Machine for EnclaveMachine {
         boot::cpu_count()
     }
 
-    fn hardware_capabilities(&self) -> u32 {
-        cpuid::hardware_capabilities()
+    fn cpuid(&self, leaf: u32, subleaf: u32) -> [u32; 4] {
+        cpuid::ask(leaf, subleaf)
     }
 
     fn spawn_thread(&self, token: u64) -> Result<(), Errno> {

@@ -13,7 +13,9 @@ use locks::Once;
 use procfs::{ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
-use super::{HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts};
+use super::{
+    HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
+};
 use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX, details};
 use crate::libos::Slots;
 use crate::signals::SignalRooms;
@@ -226,9 +228,8 @@ impl ProcessFiles {
     }
 
     fn processors(&self) -> String {
-        let cpus = 0..self.machine.cpu_count();
-        cpus.map(|cpu| format!("processor\t: {cpu}\nvendor_id\t: GenuineIntel\n\n"))
-            .collect()
+        let ask = |leaf, subleaf| self.machine.cpuid(leaf, subleaf);
+        processors::text(&ask, self.machine.cpu_count())
     }
 
     fn memory(&self) -> String {

@@ -6,6 +6,7 @@ mod limits;
 mod mount_texts;
 mod places;
 mod process;
+mod processors;
 mod standing;
 mod stop;
 mod table;

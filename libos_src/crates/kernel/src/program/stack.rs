@@ -48,6 +48,8 @@ const AT_MINSIGSTKSZ: u64 = 51;
 /// `HWCAP2_FSGSBASE`: an SGX CPU has the instructions, and an enclave may use them.
 const HWCAP2_FSGSBASE: u64 = 1 << 1;
 const CLOCK_TICKS_PER_SECOND: u64 = 100;
+/// Where `CPUID` has the features that `AT_HWCAP` passes on, in leaf 1.
+const EDX: usize = 3;
 const PROGRAM_HEADER_BYTES: u64 = 56;
 
 /// Writes the stack below `top` and returns the stack pointer at the entry point.
@@ -95,7 +97,7 @@ fn words(
     words.extend(env);
     words.push(0);
     let vector = [
-        (AT_HWCAP, machine.hardware_capabilities().into()),
+        (AT_HWCAP, machine.cpuid(1, 0)[EDX].into()),
         (AT_PAGESZ, PAGE_SIZE),
         (AT_CLKTCK, CLOCK_TICKS_PER_SECOND),
         (AT_PHDR, loaded.headers),

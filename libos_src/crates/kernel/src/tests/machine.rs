@@ -378,8 +378,8 @@ impl Machine for TestMachine {
         2
     }
 
-    fn hardware_capabilities(&self) -> u32 {
-        0
+    fn cpuid(&self, _leaf: u32, _subleaf: u32) -> [u32; 4] {
+        [0; 4]
     }
 
     fn spawn_thread(&self, token: u64) -> Result<(), Errno> {
