@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,6 +340,138 @@ static void odd_streams(void) {
     close(ends[0]), close(ends[1]), close(alone);
 }
 
+// What one message says of its sender: -1 that nothing is said, 0 that nobody was to be told.
+static pid_t sender_of(int fd, size_t room, int *flags) {
+    char text[8], control[128] __attribute__((aligned(8)));
+    struct iovec vector = {text, sizeof text};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = room};
+    CHECK(recvmsg(fd, &message, 0) > 0);
+    *flags = message.msg_flags;
+    struct cmsghdr *record = CMSG_FIRSTHDR(&message);
+    if (!record) return -1;
+    CHECK(record->cmsg_type == SCM_CREDENTIALS && message.msg_controllen >= record->cmsg_len);
+    pid_t pid = -2;
+    if (record->cmsg_len >= CMSG_LEN(sizeof pid)) memcpy(&pid, CMSG_DATA(record), sizeof pid);
+    return pid;
+}
+
+// Says that it is `pid`, or somebody else's.
+static int claim(int fd, pid_t pid, uid_t user) {
+    char control[CMSG_SPACE(sizeof(struct ucred))] __attribute__((aligned(8))) = {0};
+    struct iovec vector = {"c", 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *record = CMSG_FIRSTHDR(&message);
+    *record = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(struct ucred)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS};
+    struct ucred who = {pid, user, getgid()};
+    memcpy(CMSG_DATA(record), &who, sizeof who);
+    return sendmsg(fd, &message, 0);
+}
+
+static void senders(void) {
+    static const int kinds[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+    const size_t whole = CMSG_SPACE(sizeof(struct ucred));
+    for (int i = 0; i < 3; i++) {
+        int ends[2], on = 1, flags;
+        struct ucred peer;
+        socklen_t len = sizeof peer;
+        CHECK(socketpair(AF_UNIX, kinds[i], 0, ends) == 0);
+        CHECK(getsockopt(ends[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid());
+        CHECK(write(ends[1], "before", 6) == 6);
+        CHECK(setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0);
+        CHECK(sender_of(ends[0], whole, &flags) == 0 && flags == 0);
+        CHECK(write(ends[1], "after", 5) == 5);
+        CHECK(sender_of(ends[0], whole, &flags) == getpid() && flags == 0);
+        // As much is told as there is room for, with a header at least.
+        CHECK(write(ends[1], "cut", 3) == 3);
+        CHECK(sender_of(ends[0], CMSG_LEN(4), &flags) == getpid() && flags == MSG_CTRUNC);
+        CHECK(write(ends[1], "none", 4) == 4);
+        CHECK(sender_of(ends[0], CMSG_LEN(0) - 1, &flags) == -1 && flags == MSG_CTRUNC);
+        // What one sends twice is read as one.
+        CHECK(write(ends[1], "ab", 2) == 2 && write(ends[1], "cd", 2) == 2);
+        char text[8];
+        CHECK(recv(ends[0], text, 8, 0) == (i == 0 ? 4 : 2) && (i == 0 || recv(ends[0], text, 8, 0) == 2));
+        // Who may, may say that it is somebody else, who is there.
+        CHECK(claim(ends[1], getpid(), getuid()) == 1 && sender_of(ends[0], whole, &flags) == getpid());
+        pid_t parent = getppid();
+        if (geteuid() == 0 && parent > 0) {
+            CHECK(claim(ends[1], parent, 77) == 1 && sender_of(ends[0], whole, &flags) == parent);
+            FAILS(claim(ends[1], 4000000, 0), ESRCH);
+            pid_t other = fork();
+            if (other == 0) {
+                CHECK(setresuid(77, 77, 77) == 0);
+                FAILS(claim(ends[1], parent, 77), EPERM);
+                FAILS(claim(ends[1], getpid(), 0), EPERM);
+                CHECK(claim(ends[1], getpid(), 77) == 1);
+                _exit(0);
+            }
+            int status;
+            CHECK(waitpid(other, &status, 0) == other && status == 0);
+            CHECK(sender_of(ends[0], whole, &flags) == other);
+        }
+        CHECK(shutdown(ends[0], SHUT_RD) == 0);
+        FAILS(send(ends[1], "x", 1, MSG_NOSIGNAL), EPIPE);
+        close(ends[0]);
+        FAILS(send(ends[1], "x", 1, MSG_NOSIGNAL), i == 1 ? ECONNREFUSED : EPIPE);
+        close(ends[1]);
+    }
+    // Files come to who wants no bytes, too.
+    int ends[2], pipes[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && pipe(pipes) == 0);
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+    struct iovec vector = {"f", 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &pipes[0], sizeof(int));
+    CHECK(sendmsg(ends[0], &message, 0) == 1 && sendmsg(ends[0], &message, 0) == 1);
+    message.msg_iovlen = 0;
+    memset(control, 0, sizeof control);
+    CHECK(recvmsg(ends[1], &message, 0) == 0 && CMSG_FIRSTHDR(&message)->cmsg_type == SCM_RIGHTS);
+    int got;
+    memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof got);
+    close(got);
+    char text[2];
+    vector = (struct iovec){text, 1};
+    message = (struct msghdr){.msg_iov = &vector, .msg_iovlen = 1, .msg_controllen = 24};
+    CHECK(recvmsg(ends[1], &message, 0) == 1 && message.msg_controllen == 0);
+    // Nothing can be told without a place, and then it is gone.
+    message = (struct msghdr){.msg_iov = &vector, .msg_iovlen = 1, .msg_controllen = 24};
+    CHECK(recvmsg(ends[1], &message, 0) == 1 && message.msg_flags == MSG_CTRUNC);
+    close(ends[0]), close(ends[1]), close(pipes[0]), close(pipes[1]);
+}
+
+static void *close_later(void *fd) {
+    nap();
+    close(*(int *)fd);
+    return 0;
+}
+
+// Who waits for room hears of the end of whoever would make it.
+static void ends_of_waits(void) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0ends"};
+    socklen_t len = offsetof(struct sockaddr_un, sun_path) + 5;
+    struct sockaddr *where = (struct sockaddr *)&name;
+    pthread_t closer;
+    int receiver = socket(AF_UNIX, SOCK_DGRAM, 0), sender = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK(bind(receiver, where, len) == 0);
+    while (sendto(sender, "x", 1, MSG_DONTWAIT, where, len) == 1) {}
+    CHECK(errno == EAGAIN);
+    CHECK(pthread_create(&closer, 0, close_later, &receiver) == 0);
+    FAILS(sendto(sender, "x", 1, 0, where, len), ECONNREFUSED);
+    join(closer);
+    close(sender);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), waiting[64], count = 0;
+    CHECK(bind(listener, where, len) == 0 && listen(listener, 1) == 0);
+    do CHECK((waiting[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) >= 0 && count < 60);
+    while (connect(waiting[count++], where, len) == 0);
+    CHECK(errno == EAGAIN);
+    int last = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(pthread_create(&closer, 0, close_later, &listener) == 0);
+    FAILS(connect(last, where, len), ECONNREFUSED);
+    join(closer);
+    close(last);
+    while (count) close(waiting[--count]);
+}
+
 static void moving(void) {
     int file = open("/tmp/channels.file", O_RDWR | O_CREAT | O_TRUNC, 0600), ends[2], pair[2];
     CHECK(file >= 0 && write(file, "0123456789", 10) == 10);
@@ -366,6 +499,8 @@ int main(int argc, char **argv) {
     polls();
     servers();
     odd_streams();
+    senders();
+    ends_of_waits();
     rights(argc > 1 ? argv[1] : "/bin/program");
     datagrams();
     moving();

@@ -19,8 +19,8 @@ pub(crate) struct Identity {
 
 /// What goes with one message.
 pub(crate) struct Ancillary {
-    /// The sender, or who the sender said that it is.
-    pub(crate) sender: Identity,
+    /// The sender, or who the sender said that it is; `None` if nobody had asked for that.
+    pub(crate) sender: Option<Identity>,
     rights: Rights,
 }
 
@@ -36,7 +36,7 @@ struct Rights {
 impl Ancillary {
     /// Files that `sender` sends, which `user` is.
     pub(crate) fn new(
-        sender: Identity,
+        sender: Option<Identity>,
         user: u32,
         files: Vec<Arc<OpenFile>>,
         sockets: &Arc<Sockets>,

@@ -32,6 +32,11 @@ pub(super) struct State {
     pub(super) is_shut: bool,
     /// The peer is gone and has not read what it was sent.
     pub(super) is_reset: bool,
+    /// Who would read here is gone.
+    pub(super) is_gone: bool,
+    /// What is sent here says who sends it: the reader asked for that, or may yet, for nobody has
+    /// accepted the connection.
+    pub(super) names_senders: bool,
     /// The only one that may send here, if there is one.
     pub(super) only_from: Option<Weak<Inbox>>,
     /// Who found no room and wants to know when there is some.
@@ -124,6 +129,8 @@ impl Inbox {
                 is_ended: false,
                 is_shut: false,
                 is_reset: false,
+                is_gone: false,
+                names_senders: false,
                 only_from: None,
                 blocked: Vec::new(),
             }),
@@ -177,11 +184,7 @@ impl Inbox {
         let start = stream.position + stream.ring.len() as u64;
         let count = stream.ring.push(PIECE_BYTES, source)?;
         if let Some(ancillary) = ancillary.take() {
-            stream.marks.push_back(Mark {
-                start,
-                end: start + count as u64,
-                ancillary,
-            });
+            stream.mark(start, start + count as u64, ancillary);
         }
         Ok(count)
     }
@@ -278,6 +281,7 @@ impl Inbox {
     pub(super) fn close(&self) -> (bool, Vec<Ancillary>, Vec<Arc<Self>>) {
         let mut state = self.state();
         state.is_shut = true;
+        state.is_gone = true;
         let had_any = !state.content.is_empty();
         let ancillary = state.content.clear();
         let blocked = core::mem::take(&mut state.blocked);
@@ -381,7 +385,28 @@ impl Content {
 }
 
 impl Stream {
+    /// Notes what goes with the bytes from `start` to `end`. What one sends in several pieces is read
+    /// as one, unless files go with it.
+    fn mark(&mut self, start: u64, end: u64, ancillary: Ancillary) {
+        match self.marks.back_mut() {
+            Some(last)
+                if last.end == start
+                    && last.ancillary.sender == ancillary.sender
+                    && last.ancillary.files().is_empty()
+                    && ancillary.files().is_empty() =>
+            {
+                last.end = end;
+            }
+            _ => self.marks.push_back(Mark {
+                start,
+                end,
+                ancillary,
+            }),
+        }
+    }
+
     fn pull(&mut self, sink: &mut dyn Sink, how: Receiving) -> Result<Received, Errno> {
+        let wants_nothing = sink.room_bytes() == 0;
         let position = self.position;
         let mark = self.marks.front_mut();
         let (limit, mark) = match mark {
@@ -394,10 +419,10 @@ impl Stream {
         let mut received = Received {
             count,
             whole: count,
-            sender: mark.as_ref().map(|mark| mark.ancillary.sender),
+            sender: mark.as_ref().and_then(|mark| mark.ancillary.sender),
             ..Received::default()
         };
-        if let Some(mark) = mark.filter(|_| count > 0) {
+        if let Some(mark) = mark.filter(|_| count > 0 || wants_nothing) {
             received.files = if how.peeks {
                 mark.ancillary.files().to_vec()
             } else {
@@ -438,7 +463,7 @@ impl Packets {
             count,
             whole,
             files,
-            sender: Some(packet.ancillary.sender),
+            sender: packet.ancillary.sender,
             from: Some(packet.from.clone()),
         };
         if !how.peeks {

@@ -73,15 +73,17 @@ struct Backlog {
 struct Peer {
     inbox: Arc<Inbox>,
     name: Address,
-    identity: Identity,
+    /// Who made it, where that is told: not for datagrams that were connected one way.
+    identity: Option<Identity>,
 }
 
 /// Where a message goes.
 pub(crate) enum Target {
     /// To whom the socket is connected.
     Peer,
-    /// To this socket.
-    Socket(Arc<Socket>),
+    /// To whoever reads this. Who waits for room in it must not keep the socket, whose end would
+    /// never come then.
+    Inbox(Arc<Inbox>),
 }
 
 /// What is sent.
@@ -165,7 +167,7 @@ impl Socket {
         Peer {
             inbox: self.inbox.clone(),
             name,
-            identity: self.owner,
+            identity: Some(self.owner),
         }
     }
 
@@ -225,7 +227,7 @@ impl Socket {
     /// Who it was that it is connected to, or listens.
     pub(crate) fn peer_identity(&self) -> Option<Identity> {
         match &self.state.lock().role {
-            Role::Connected(peer) if self.kind != Kind::Datagram => Some(peer.identity),
+            Role::Connected(peer) => peer.identity,
             Role::Listening(backlog) => Some(backlog.owner),
             _ => None,
         }
@@ -297,6 +299,7 @@ impl Socket {
         };
         let blocked = core::mem::take(&mut backlog.blocked);
         drop(state);
+        accepted.apply_options();
         for waiter in blocked.iter().filter_map(Weak::upgrade) {
             waiter.watchers.notify(Readiness::WRITABLE);
         }
@@ -358,8 +361,9 @@ impl Socket {
         }
         let accepted = Self::new(&self.sockets, number, self.kind, backlog.owner);
         *accepted.options.lock() = *target.options.lock();
+        accepted.inbox.state().names_senders = true;
         let mut peer = self.as_peer(name);
-        peer.identity = caller;
+        peer.identity = Some(caller);
         *accepted.state.lock() = State {
             name: listener_name.clone(),
             role: Role::Connected(peer),
@@ -379,7 +383,10 @@ impl Socket {
         if only_from.is_some_and(|only| !only.ptr_eq(&Arc::downgrade(&self.inbox))) {
             return Err(Errno::EPERM);
         }
-        let peer = target.as_peer(target.name());
+        let peer = Peer {
+            identity: None,
+            ..target.as_peer(target.name())
+        };
         self.state.lock().role = Role::Connected(peer);
         self.inbox.state().only_from = Some(Arc::downgrade(&target.inbox));
         Ok(())
@@ -393,6 +400,17 @@ impl Socket {
         self.state.lock().role = Role::Alone;
         self.inbox.state().only_from = None;
         Ok(())
+    }
+
+    /// It, for datagrams that are sent to it without a connection.
+    ///
+    /// # Errors
+    /// `EPROTOTYPE` if it takes no datagrams.
+    pub(crate) fn as_target(&self) -> Result<Target, Errno> {
+        match self.kind {
+            Kind::Datagram => Ok(Target::Inbox(self.inbox.clone())),
+            _ => Err(Errno::EPROTOTYPE),
+        }
     }
 
     /// Whether it has a peer that it sends to.
@@ -412,12 +430,7 @@ impl Socket {
     ) -> Result<usize, Errno> {
         let state = self.state.lock();
         let peer = match (&state.role, target) {
-            (_, Target::Socket(other)) if self.kind == Kind::Datagram => {
-                if other.kind != Kind::Datagram {
-                    return Err(Errno::EPROTOTYPE);
-                }
-                other.inbox.clone()
-            }
+            (_, Target::Inbox(inbox)) if self.kind == Kind::Datagram => inbox.clone(),
             (Role::Connected(peer), _) => peer.inbox.clone(),
             _ => return Err(Errno::ENOTCONN),
         };
@@ -426,14 +439,16 @@ impl Socket {
         if sends_no_more {
             return Err(Errno::EPIPE);
         }
-        let mut ancillary = self.ancillary(outgoing);
+        let mut ancillary = self.ancillary(outgoing, &peer);
         let sent = if self.kind == Kind::Stream {
             peer.push(source, &mut ancillary)
         } else {
             let sent = peer.push_packet(source, &mut ancillary, &name, &self.inbox);
             match sent {
                 // A datagram's receiver is gone rather than its connection.
-                Err(Errno::EPIPE) if self.kind == Kind::Datagram => Err(Errno::ECONNREFUSED),
+                Err(Errno::EPIPE) if self.kind == Kind::Datagram && peer.state().is_gone => {
+                    Err(Errno::ECONNREFUSED)
+                }
                 sent => sent,
             }
         };
@@ -442,29 +457,25 @@ impl Socket {
             if let Some(outgoing) = outgoing {
                 outgoing.files = ancillary.take_files();
             }
-        } else {
-            *outgoing = None;
         }
         sent
     }
 
-    /// What goes with the bytes. A stream says who sends only if that is more than everybody knows.
-    fn ancillary(&self, outgoing: &mut Option<Outgoing>) -> Option<Ancillary> {
-        let is_stream = self.kind == Kind::Stream;
-        let Some(outgoing) = outgoing else {
-            let nothing = || Ancillary::new(self.owner, 0, Vec::new(), &self.sockets);
-            return (!is_stream).then(nothing);
+    /// What goes with the bytes. Who sends them is told if either side asked for that before, or if the
+    /// sender says it.
+    fn ancillary(&self, outgoing: &mut Option<Outgoing>, peer: &Inbox) -> Option<Ancillary> {
+        let is_asked = || self.options(|own| own.passes_credentials) || peer.state().names_senders;
+        let (sender, user, files) = match outgoing {
+            Some(outgoing) => {
+                let is_told = outgoing.is_explicit || is_asked();
+                let files = core::mem::take(&mut outgoing.files);
+                (is_told.then_some(outgoing.sender), outgoing.user, files)
+            }
+            None => (is_asked().then_some(self.owner), 0, Vec::new()),
         };
-        if is_stream && outgoing.files.is_empty() && !outgoing.is_explicit {
-            return None;
-        }
-        let files = core::mem::take(&mut outgoing.files);
-        Some(Ancillary::new(
-            outgoing.sender,
-            outgoing.user,
-            files,
-            &self.sockets,
-        ))
+        let is_bare = sender.is_none() && files.is_empty();
+        let is_needed = self.kind != Kind::Stream || !is_bare;
+        is_needed.then(|| Ancillary::new(sender, user, files, &self.sockets))
     }
 
     /// Reads what is there.
@@ -480,17 +491,15 @@ impl Socket {
             _ => return Err(Errno::ENOTCONN),
         };
         drop(state);
-        let (mut received, blocked) = self.inbox.pull(sink, how)?;
+        let (received, blocked) = self.inbox.pull(sink, how)?;
         for waiter in blocked {
             waiter.watchers.notify(Readiness::WRITABLE);
         }
-        if let Some(peer) = peer {
-            if self.kind != Kind::Datagram {
-                received.sender = received.sender.or(Some(peer.identity));
-            }
-            if self.kind == Kind::Stream && peer.inbox_has_room(&self.inbox) {
-                peer.inbox.watchers.notify(Readiness::WRITABLE);
-            }
+        if let Some(peer) = peer
+            && self.kind == Kind::Stream
+            && peer.inbox_has_room(&self.inbox)
+        {
+            peer.inbox.watchers.notify(Readiness::WRITABLE);
         }
         Ok(received)
     }
@@ -555,9 +564,11 @@ impl Socket {
         })
     }
 
-    /// Lets as much be on its way as the options say.
-    pub(crate) fn apply_sizes(&self) {
-        let bytes = self.options.lock().send_bytes;
+    /// Lets as much be on its way as the options say, and senders be named.
+    pub(crate) fn apply_options(&self) {
+        let options = *self.options.lock();
+        self.inbox.state().names_senders = options.passes_credentials;
+        let bytes = options.send_bytes;
         if let (Some(bytes), Role::Connected(peer)) = (bytes, &self.state.lock().role) {
             peer.inbox.set_capacity(bytes as usize);
         }

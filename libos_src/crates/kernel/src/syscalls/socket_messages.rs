@@ -12,7 +12,7 @@ use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
 use super::records::{Time, Vector};
 use crate::files::Descriptor;
-use crate::processes::Limits;
+use crate::processes::{Ids, Limits};
 use crate::sockets::{self, Identity, Kind, Outgoing, Received, Receiving, Socket, Target};
 use crate::threads::{Deadline, duration_of};
 
@@ -21,7 +21,6 @@ const MSG_PEEK: u32 = 0x2;
 const MSG_CTRUNC: u32 = 0x8;
 const MSG_TRUNC: u32 = 0x20;
 const MSG_DONTWAIT: u32 = 0x40;
-const MSG_EOR: u32 = 0x80;
 const MSG_WAITALL: u32 = 0x100;
 const MSG_NOSIGNAL: u32 = 0x4000;
 const MSG_WAITFORONE: u32 = 0x1_0000;
@@ -202,12 +201,8 @@ fn outgoing(
     files: Vec<Arc<OpenFile>>,
     claimed: Option<Identity>,
 ) -> Result<Outgoing, Errno> {
-    let own = call.identity();
-    if let Some(claimed) = claimed
-        && own.user != 0
-        && claimed != own
-    {
-        return Err(Errno::EPERM);
+    if let Some(claimed) = claimed {
+        check_claim(call, claimed)?;
     }
     let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
     if !files.is_empty() {
@@ -218,11 +213,32 @@ fn outgoing(
         socket.bind_automatically()?;
     }
     Ok(Outgoing {
-        sender: claimed.unwrap_or(own),
+        sender: claimed.unwrap_or_else(|| call.identity()),
         user: call.standing().user.real,
         is_explicit: claimed.is_some(),
         files,
     })
+}
+
+/// Whether a sender may say that it is this: itself, or whoever it could become (unix(7)).
+fn check_claim(call: &Call<'_>, claimed: Identity) -> Result<(), Errno> {
+    const NO_ID: u32 = u32::MAX;
+    if claimed.user == NO_ID || claimed.group == NO_ID {
+        return Err(Errno::EINVAL);
+    }
+    let standing = call.standing();
+    let is_one_of = |ids: Ids, id| [ids.real, ids.effective, ids.saved].contains(&id);
+    let is_process = claimed.process == call.process.pid || standing.can(Capabilities::ADMINISTER);
+    let is_user = is_one_of(standing.user, claimed.user) || standing.can(Capabilities::SET_USER);
+    let is_group =
+        is_one_of(standing.group, claimed.group) || standing.can(Capabilities::SET_GROUP);
+    if !(is_process && is_user && is_group) {
+        return Err(Errno::EPERM);
+    }
+    let processes = &call.libos.processes;
+    let is_there =
+        processes.get(claimed.process).is_some() || processes.of_thread(claimed.process).is_some();
+    if is_there { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 impl Call<'_> {
@@ -339,9 +355,6 @@ fn receive_message(call: &Call<'_>, file: &OpenFile, place: Address, flags: u32)
     if received.whole > received.count {
         told |= MSG_TRUNC;
     }
-    if socket.carries() == Kind::SequencedPacket && received.whole > 0 {
-        told |= MSG_EOR;
-    }
     told |= flags & MSG_CMSG_CLOEXEC;
     message.name_len = match Address(message.name).non_null() {
         Some(name) => {
@@ -354,8 +367,13 @@ fn receive_message(call: &Call<'_>, file: &OpenFile, place: Address, flags: u32)
         }
         None => 0,
     };
+    let room = if message.control == 0 {
+        0
+    } else {
+        message.control_len
+    };
     let mut control = ControlWriter {
-        room: usize::try_from(message.control_len).unwrap_or(usize::MAX),
+        room: usize::try_from(room).unwrap_or(usize::MAX),
         bytes: Vec::new(),
         is_cut: false,
     };
@@ -425,11 +443,13 @@ impl ControlWriter {
         (self.room - self.bytes.len()).saturating_sub(CONTROL_HEADER_BYTES)
     }
 
+    /// Adds a record, or as much of it as there is room for if that is a header at least.
     fn put(&mut self, kind: i32, data: &[u8]) {
-        if self.room_for_data() < data.len() {
-            self.is_cut = true;
+        self.is_cut |= self.room_for_data() < data.len();
+        if self.room - self.bytes.len() < CONTROL_HEADER_BYTES {
             return;
         }
+        let data = &data[..data.len().min(self.room_for_data())];
         let len = (CONTROL_HEADER_BYTES + data.len()) as u64;
         self.bytes.extend(len.to_le_bytes());
         self.bytes.extend(SOL_SOCKET.to_le_bytes());
@@ -518,7 +538,7 @@ impl Call<'_> {
             Kind::Stream if socket.is_connected() => Err(Errno::EISCONN),
             Kind::Stream => Err(Errno::EOPNOTSUPP),
             Kind::SequencedPacket => Ok(Target::Peer),
-            Kind::Datagram => self.find_socket(name, len).map(Target::Socket),
+            Kind::Datagram => self.find_socket(name, len)?.as_target(),
         }
     }
 }

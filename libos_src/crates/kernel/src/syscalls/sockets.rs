@@ -118,14 +118,16 @@ pub(super) fn connect(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> 
         socket.disconnect()?;
         return Ok(0);
     }
-    let target = call.find_socket(name, len)?;
+    call.find_socket(name, len)?;
     if socket.carries() == Kind::Datagram && socket.options(|it| it.passes_credentials) {
         socket.bind_automatically()?;
     }
+    // Whom nobody accepts does not keep the listener: if that goes, the name leads elsewhere.
     call.until_ready(&file, Readiness::WRITABLE, || {
+        let target = call.find_socket(name, len)?;
         socket.connect(&target, call.identity(), call.libos.next_inode())
     })?;
-    socket.apply_sizes();
+    socket.apply_options();
     Ok(0)
 }
 
@@ -175,7 +177,7 @@ pub(super) fn setsockopt(
     }
     let value = call.memory().read_bytes(value.0, wanted)?;
     socket.options(|options| options.set(option, &value))?;
-    socket.apply_sizes();
+    socket.apply_options();
     Ok(0)
 }
 
