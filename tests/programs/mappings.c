@@ -80,6 +80,11 @@ int main(void) {
     CHECK(mmap(0, 1UL << 60, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
     CHECK(errno == ENOMEM);
     CHECK(mmap(0, -1UL, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    // A wish counts for addresses of 31 bits, too.
+    int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT;
+    char *low = mmap(0, 64 * PAGE, PROT_READ, how, -1, 0);
+    CHECK(low != MAP_FAILED && (unsigned long)low < 1UL << 31 && munmap(low, 64 * PAGE) == 0);
+    CHECK(mmap(low + 8 * PAGE, PAGE, PROT_READ, how, -1, 0) == low + 8 * PAGE);
     puts("every page was as it should be");
     return 0;
 }

@@ -233,6 +233,23 @@ static void from_two_threads(int fd) {
     CHECK(munmap(ours, PAGE) == 0 && munmap(theirs, PAGE) == 0);
 }
 
+// Code is written at one address and runs at the other, system calls included.
+static void code(int fd) {
+    char *run = map(fd, 2 * PAGE, PROT_READ | PROT_EXEC, 0);
+    char *write = map(fd, 2 * PAGE, PROT_READ | PROT_WRITE, 0);
+    for (int round = 1; round <= 10; round++) {
+        char *at = write + PAGE - 3 * (round % 2);
+        memcpy(at, "\xb8\0\0\0\0\xc3", 6);
+        memcpy(at + 1, &round, 4);
+        CHECK(((int (*)(void))(run + (at - write)))() == round);
+    }
+    memcpy(write, "\xb8\x27\0\0\0\x0f\x05\xc3", 8);
+    CHECK(((int (*)(void))run)() == getpid());
+    CHECK(memcmp(write, "\xb8\x27\0\0\0\x0f\x05\xc3", 8) == 0);
+    CHECK(store(run, 1) == SEGV_ACCERR);
+    CHECK(munmap(run, 2 * PAGE) == 0 && munmap(write, 2 * PAGE) == 0);
+}
+
 int main(int argc, char **argv) {
     (void)argv;
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
@@ -243,6 +260,7 @@ int main(int argc, char **argv) {
     without_a_file();
     ring(fd);
     rights(fd);
+    code(fd);
     segments();
     woken_elsewhere(fd);
     if (argc == 1) from_two_threads(fd);

@@ -54,8 +54,8 @@ pub(crate) enum Placement {
     Image { align: u64, file: Option<FilePlace> },
     /// The highest free place, aligned so; or where the image is left.
     MmapAligned { align: u64, file: Option<FilePlace> },
-    /// The highest free place whose addresses have 31 bits (`MAP_32BIT`).
-    Low,
+    /// Where addresses have 31 bits (`MAP_32BIT`): at this one if it is free, else the highest.
+    Low(u64),
     /// The highest free place with a guard below it.
     Stack,
 }
@@ -262,16 +262,9 @@ impl AddressSpace {
                     Err(Errno::EEXIST)
                 }
             }
-            Placement::Hint(address) => {
-                let wish = self.fixed(super::page_floor(address), len).ok();
-                let wish = wish.filter(|range| address != 0 && books.areas.is_free(range));
-                match wish.filter(claim) {
-                    Some(range) => Ok(range),
-                    None => self.claim_mmap(books, need, PAGE_SIZE, u64::MAX),
-                }
-            }
+            Placement::Hint(address) => self.claim_near(books, need, address, u64::MAX),
+            Placement::Low(address) => self.claim_near(books, need, address, LOW_END),
             Placement::MmapAligned { align, .. } => self.claim_mmap(books, need, align, u64::MAX),
-            Placement::Low => self.claim_mmap(books, need, PAGE_SIZE, LOW_END),
             Placement::Image { align, .. } => {
                 let align = align.max(PAGE_SIZE);
                 let room = self.heap_room();
@@ -311,6 +304,25 @@ impl AddressSpace {
                 books.stack = stack.clone();
                 Ok(stack)
             }
+        }
+    }
+
+    /// Claims the place that is wished for if it is free and ends by `end`, else another that does.
+    fn claim_near(
+        &self,
+        books: &Books,
+        need: Need,
+        wish: u64,
+        end: u64,
+    ) -> Result<Range<u64>, Errno> {
+        let place = self.fixed(super::page_floor(wish), need.len).ok();
+        let is_possible =
+            |range: &Range<u64>| wish != 0 && range.end <= end && books.areas.is_free(range);
+        let claim =
+            |range: &Range<u64>| (self.region).claim_fixed(self.gang.id(), range, need.purpose());
+        match place.filter(is_possible).filter(claim) {
+            Some(range) => Ok(range),
+            None => self.claim_mmap(books, need, PAGE_SIZE, end),
         }
     }
 

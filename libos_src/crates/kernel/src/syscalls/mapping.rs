@@ -94,7 +94,7 @@ fn map(
     } else if flags & MAP_FIXED != 0 {
         Placement::Fixed(address)
     } else if flags & MAP_32BIT != 0 {
-        Placement::Low
+        Placement::Low(address)
     } else {
         Placement::Hint(address)
     };
@@ -131,8 +131,7 @@ fn map(
         most = check_file(&file, offset, len, prot, kind)?;
         // A copy is as good as the file itself if neither can change.
         let is_shared = kind != MAP_PRIVATE && file.location().mount().check_writable().is_ok();
-        let is_text = prot.contains(Prot::EXEC) && !prot.contains(Prot::WRITE);
-        if is_shared && !is_text {
+        if is_shared {
             let fixed = fixed_address(call, placement, len)?;
             let part = file_part(call, &file, offset)?;
             let memory = call.memory();
