@@ -93,7 +93,7 @@ impl Leftovers {
 
     /// Whether something is left in a range.
     pub(super) fn are_in(&self, range: &Range<u64>) -> bool {
-        !self.0.lock().overlapping(range).is_empty()
+        self.0.lock().overlapping(range).next().is_some()
     }
 
     /// Pages of a range are about to hold something else.
@@ -116,11 +116,14 @@ impl Leftovers {
             (start >= floor).then_some(start)
         };
         let mut ceiling = range.end;
-        for run in all.overlapping(range).into_iter().rev() {
+        for (&start, run) in all.runs.range(..range.end).rev() {
+            if run.end <= range.start {
+                break;
+            }
             if let Some(found) = fit(run.end, ceiling) {
                 return Some(found);
             }
-            ceiling = run.start;
+            ceiling = start;
         }
         fit(range.start, ceiling)
     }
@@ -147,7 +150,8 @@ impl Leftovers {
     pub(super) fn take(&self, range: &Range<u64>, wanted: FilePlace) -> Vec<(Range<u64>, Content)> {
         let mut all = self.0.lock();
         let mut taken = Vec::new();
-        for run in all.overlapping(range) {
+        let found: Vec<Range<u64>> = all.overlapping(range).collect();
+        for run in found {
             let Some(content) = all.remove(run.start) else {
                 continue;
             };
@@ -178,16 +182,19 @@ impl Leftovers {
 }
 
 impl All {
-    fn overlapping(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+    fn overlapping(&self, range: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let before = self.runs.range(..range.start).next_back();
         let first = before.filter(|(_, found)| found.end > range.start);
         let first = first.map_or(range.start, |(&start, _)| start);
         let inside = self.runs.range(first..range.end.max(first));
-        inside.map(|(&start, found)| start..found.end).collect()
+        inside.map(|(&start, found)| start..found.end)
     }
 
     fn forget(&mut self, range: &Range<u64>) {
-        for run in self.overlapping(range) {
+        loop {
+            let Some(run) = self.overlapping(range).next() else {
+                return;
+            };
             self.remove(run.start);
         }
     }
