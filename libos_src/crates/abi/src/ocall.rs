@@ -117,9 +117,11 @@ pub struct OcallBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Ocall {
-    /// (descriptor, length): read into the buffer. Reply: bytes read, 0 at the end.
+    /// (descriptor, length): read into the buffer what is there. Reply: bytes read, 0 at the end;
+    /// `EAGAIN` if nothing is there yet.
     Read = 1,
-    /// (descriptor, length): write from the buffer. Reply: bytes written.
+    /// (descriptor, length): write from the buffer as much as there is room for. Reply: bytes written;
+    /// `EAGAIN` if there is no room.
     Write = 2,
     /// (count, timeout in nanoseconds or `u64::MAX`): wait for the [`PollEntry`]s in the buffer.
     /// Reply: how many are ready. Unless the timeout is zero, [`Ocall::Unpark`] ends it as it ends

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 
 use hal::{
-    Clock, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, Prot, StartError, UserRegs,
+    Clock, Errno, ExceptionInfo, HostEvents, HostPoll, HostStart, Kernel, LogLevel, Machine, Next,
+    Prot, StartError, UserRegs,
 };
 use rt::{Boot, EnclaveMachine, Program};
 
@@ -83,7 +84,8 @@ impl Probe {
         let Some(bytes) = bytes.get_mut(..regs.rdx as usize) else {
             return (-22_i64) as u64;
         };
-        let got = match self.machine.host_read(regs.rdi as u32, bytes) {
+        let fd = regs.rdi as u32;
+        let got = match self.until_ready(fd, HostEvents::IN, || self.machine.host_read(fd, bytes)) {
             Ok(got) => got,
             Err(errno) => return errno.to_return_value(),
         };
@@ -101,9 +103,27 @@ impl Probe {
         if self.machine.copy_in(regs.rsi, bytes).is_err() {
             return (-14_i64) as u64;
         }
-        self.machine
-            .host_write(regs.rdi as u32, bytes)
-            .map_or_else(hal::Errno::to_return_value, |count| count as u64)
+        let fd = regs.rdi as u32;
+        self.until_ready(fd, HostEvents::OUT, || self.machine.host_write(fd, bytes))
+            .map_or_else(Errno::to_return_value, |count| count as u64)
+    }
+
+    /// Repeats `action` until the host's stream is ready for it.
+    fn until_ready(
+        &self,
+        fd: u32,
+        events: HostEvents,
+        mut action: impl FnMut() -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        loop {
+            match action() {
+                Err(Errno::EAGAIN) => {}
+                done => return done,
+            }
+            let ready = HostEvents::empty();
+            self.machine
+                .host_poll(&mut [HostPoll { fd, events, ready }], None)?;
+        }
     }
 
     /// Writes eight bytes, whatever the program itself may do there.

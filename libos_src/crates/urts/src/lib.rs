@@ -21,6 +21,7 @@ mod signal_keeper;
 mod signals;
 mod start;
 mod statistics;
+mod stream;
 mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -18,10 +18,10 @@ use crate::process::{Process, Seat};
 use crate::signals::Uninterrupted;
 #[cfg(feature = "testing")]
 use crate::testing;
-use crate::{signal_keeper, terminal, thread};
+use crate::{signal_keeper, stream, terminal, thread};
 
 /// A reply: at least zero, or the positive error number.
-type Reply = Result<u64, i32>;
+pub(crate) type Reply = Result<u64, i32>;
 
 /// Serves the request in the mailbox and leaves the reply there.
 ///
@@ -67,16 +67,17 @@ fn answer<E: Enclave>(
 ) -> Result<Reply, RunError> {
     let [first, second, third, ..] = request.arguments;
     Ok(match call {
-        Ocall::Read => read(&process.seats[seat], first, mailbox.buffer(second)),
-        Ocall::Write => write(&process.seats[seat], first, mailbox.buffer(second)),
+        Ocall::Read => stream::read(first, mailbox.buffer(second)),
+        Ocall::Write => stream::write(first, mailbox.buffer(second)),
         Ocall::Poll => poll(&process.seats[seat], mailbox, first, second),
         Ocall::TerminalSize => terminal_size(first),
-        Ocall::TerminalSettings => {
-            stream(first).and_then(|fd| terminal::settings(fd, mailbox.buffer(u64::MAX)))
-        }
-        Ocall::SetTerminalSettings => stream(first)
+        Ocall::TerminalSettings => stream::descriptor(first)
+            .and_then(|fd| terminal::settings(fd, mailbox.buffer(u64::MAX))),
+        Ocall::SetTerminalSettings => stream::descriptor(first)
             .and_then(|fd| terminal::set_settings(fd, second, mailbox.buffer(u64::MAX))),
-        Ocall::TerminalRequest => stream(first).and_then(|fd| terminal::request(fd, second, third)),
+        Ocall::TerminalRequest => {
+            stream::descriptor(first).and_then(|fd| terminal::request(fd, second, third))
+        }
         Ocall::ReadImage => read_image(process, first, second, mailbox.buffer(third)),
         Ocall::Clock => clock(process, first, second),
         Ocall::SpawnThread => thread::spawn(process, Command::Thread).map(|()| 0),
@@ -191,16 +192,6 @@ fn wait(seat: &Seat, list: &mut [libc::pollfd], timeout: Option<Duration>) -> Re
     u64::try_from(ready).map_err(|_| errno)
 }
 
-/// Waits until a descriptor can be read from or written to.
-fn wait_for(seat: &Seat, fd: libc::c_int, events: libc::c_short) -> Result<(), i32> {
-    let mut list = [libc::pollfd {
-        fd,
-        events,
-        revents: 0,
-    }];
-    wait(seat, &mut list, None).map(drop)
-}
-
 fn read_image<E: Enclave>(process: &Process<E>, image: u64, offset: u64, out: &mut [u8]) -> Reply {
     let image = usize::try_from(image)
         .ok()
@@ -211,34 +202,8 @@ fn read_image<E: Enclave>(process: &Process<E>, image: u64, offset: u64, out: &m
     }
 }
 
-/// The standard stream with this number: the enclave may use no other descriptor of the host.
-fn stream(descriptor: u64) -> Result<libc::c_int, i32> {
-    match descriptor {
-        0 => Ok(libc::STDIN_FILENO),
-        1 => Ok(libc::STDOUT_FILENO),
-        2 => Ok(libc::STDERR_FILENO),
-        _ => Err(libc::EBADF),
-    }
-}
-
-fn read(seat: &Seat, descriptor: u64, out: &mut [u8]) -> Reply {
-    let descriptor = stream(descriptor)?;
-    wait_for(seat, descriptor, libc::POLLIN)?;
-    // SAFETY: `out` is valid for writes of its length.
-    let got = unsafe { libc::read(descriptor, out.as_mut_ptr().cast(), out.len()) };
-    u64::try_from(got).map_err(|_| last_errno())
-}
-
-fn write(seat: &Seat, descriptor: u64, bytes: &[u8]) -> Reply {
-    let descriptor = stream(descriptor)?;
-    wait_for(seat, descriptor, libc::POLLOUT)?;
-    // SAFETY: `bytes` is valid for reads of its length.
-    let put = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
-    u64::try_from(put).map_err(|_| last_errno())
-}
-
 fn terminal_size(descriptor: u64) -> Reply {
-    let descriptor = stream(descriptor)?;
+    let descriptor = stream::descriptor(descriptor)?;
     let mut size = libc::winsize {
         ws_row: 0,
         ws_col: 0,
@@ -285,7 +250,7 @@ fn poll(seat: &Seat, mailbox: &mut Mailbox, count: u64, timeout: u64) -> Reply {
     for entry in entries.as_chunks::<8>().0 {
         let word = u64::from_le_bytes(*entry);
         list.push(libc::pollfd {
-            fd: stream(word & 0xffff_ffff).unwrap_or(-1),
+            fd: stream::descriptor(word & 0xffff_ffff).unwrap_or(-1),
             events: (word >> 32) as i16,
             revents: 0,
         });

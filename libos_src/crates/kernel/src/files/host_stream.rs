@@ -94,27 +94,14 @@ impl Inode for HostStream {
         Ok(metadata)
     }
 
-    /// Unlike other inodes it waits: the host does. A read that must not wait asks
-    /// [`readiness`](Inode::readiness) first.
     fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.note_use();
         self.machine.host_read(self.fd, buffer)
     }
 
-    /// Writes all of it: a host that takes a part is asked again.
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize, Errno> {
         self.note_use();
-        let mut done = 0;
-        while done < data.len() {
-            match self.machine.host_write(self.fd, &data[done..]) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(Errno::EINTR) => {}
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+        self.machine.host_write(self.fd, data)
     }
 
     fn readiness(&self) -> Readiness {

@@ -146,7 +146,7 @@ impl Call<'_> {
             self.before_change(file)?;
         }
         let may_wait = !file.flags().contains(OpenFlags::NON_BLOCKING);
-        let is_kept = HostStream::behind(file).is_none() && !is_flow(file);
+        let is_kept = !is_flow(file);
         let mut done = 0;
         loop {
             let wanted = buffers.left().min(CHUNK_BYTES as u64);
@@ -199,7 +199,7 @@ impl Call<'_> {
     /// host stays nowhere.
     pub(super) fn check_room_of(&self, file: &OpenFile) -> Result<(), Errno> {
         // Pipes and sockets look to it themselves, when they take more memory.
-        if HostStream::behind(file).is_some() || is_flow(file) {
+        if is_flow(file) {
             return Ok(());
         }
         room::check(self.libos.machine).inspect_err(|_| self.report_full_heap())
@@ -242,9 +242,9 @@ pub(super) fn buffer_of(len: usize) -> Result<Vec<u8>, Errno> {
     Ok(buffer)
 }
 
-/// Whether bytes flow through it to another program, as far as there is room.
+/// Whether bytes flow through it to another program or the host, as far as there is room.
 fn is_flow(file: &OpenFile) -> bool {
-    let kind = file.object().kind();
-    TerminalEnd::behind(file).is_some()
-        || matches!(kind, FileType::Fifo | FileType::Socket) && HostStream::behind(file).is_none()
+    HostStream::behind(file).is_some()
+        || TerminalEnd::behind(file).is_some()
+        || matches!(file.object().kind(), FileType::Fifo | FileType::Socket)
 }

@@ -522,7 +522,7 @@ impl Call<'_> {
         action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
         if at_once {
-            self.without_waiting(file, wanted, action)
+            self.without_waiting(file, action)
         } else {
             self.until_ready(file, wanted, action)
         }

@@ -9,7 +9,7 @@ use super::argument::Address;
 use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
 use super::input_output::buffer_of;
-use crate::files::{HostStream, PipeEnd};
+use crate::files::PipeEnd;
 
 const SPLICE_F_NONBLOCK: u32 = 2;
 /// Move, do not wait, more will come, a gift.
@@ -129,11 +129,9 @@ pub(super) fn splice(
         return Err(Errno::EINVAL.into());
     }
     let patience = Patience::of(flags);
-    let is_host = HostStream::behind(&to.file).is_some();
     match PipeEnd::behind(&from.file) {
-        // What the host does not take at once is waited for, and must not hold up the pipe.
-        Some(pipe) if !is_host => drain(call, pipe, &from, to, len, patience),
-        _ => transfer(call, from, to, len, patience),
+        Some(pipe) => drain(call, pipe, &from, to, len, patience),
+        None => transfer(call, from, to, len, patience),
     }
 }
 
@@ -277,7 +275,7 @@ impl Patience {
     ) -> Result<T, Stop> {
         match self {
             Self::OfAll | Self::OfFiles => call.until_ready(file, wanted, action),
-            Self::None => call.without_waiting(file, wanted, action),
+            Self::None => call.without_waiting(file, action),
         }
     }
 }

@@ -20,7 +20,7 @@ impl Call<'_> {
     ) -> Result<T, Stop> {
         self.may_use_terminal(file, wanted)?;
         if file.flags().contains(OpenFlags::NON_BLOCKING) {
-            return self.without_waiting(file, wanted, action);
+            return self.without_waiting(file, action);
         }
         let deadline = Socket::behind(file).map_or(Deadline::NEVER, |it| it.deadline(wanted));
         self.until(file, wanted, deadline, action)
@@ -30,15 +30,13 @@ impl Call<'_> {
     pub(super) fn without_waiting<T>(
         &self,
         file: &OpenFile,
-        wanted: Readiness,
         mut action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
-        // The host would wait, so ask first.
-        let ends = Readiness::ERROR | Readiness::HANG_UP;
-        if HostStream::behind(file).is_some() && !file.readiness().intersects(wanted | ends) {
-            return Err(Errno::EAGAIN.into());
+        match action() {
+            // A host that did wait was interrupted.
+            Err(Errno::EINTR) if HostStream::behind(file).is_some() => Err(Errno::EAGAIN.into()),
+            done => Ok(done?),
         }
-        Ok(action()?)
     }
 
     /// Repeats `action` until it does not say `EAGAIN`; gives `EAGAIN` itself when `deadline` has
@@ -51,9 +49,13 @@ impl Call<'_> {
         mut action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Stop> {
         if let Some(stream) = HostStream::behind(file) {
-            // A read waits here, where a signal can end it. A write seldom waits, and asks at once.
-            while wanted == Readiness::READABLE && !self.may_host(stream, wanted, deadline)? {}
-            return Ok(action()?);
+            loop {
+                match action() {
+                    Err(Errno::EAGAIN | Errno::EINTR) => {}
+                    done => return Ok(done?),
+                }
+                self.wait_for_host(stream, wanted, deadline)?;
+            }
         }
         let first = action();
         let (Err(Errno::EAGAIN), Some(watchers)) = (&first, file.watchers()) else {
@@ -110,20 +112,18 @@ impl Call<'_> {
         self.libos.alarm(self.thread)
     }
 
-    /// Waits for a stream of the host once; whether it can go on.
-    fn may_host(
+    /// Waits until a stream of the host may be ready.
+    fn wait_for_host(
         &self,
         stream: &HostStream,
         wanted: Readiness,
         deadline: Deadline,
-    ) -> Result<bool, Stop> {
-        let mut streams = [stream.poll(wanted)];
-        match self.sleep_for_host(&mut streams, deadline) {
-            Ok(Wake::Look) => Ok(!streams[0].ready.is_empty()),
+    ) -> Result<(), Stop> {
+        match self.sleep_for_host(&mut [stream.poll(wanted)], deadline) {
+            // A host that cannot poll may still read and write.
+            Ok(Wake::Look) | Err(_) => Ok(()),
             Ok(Wake::TimedOut) => Err(Errno::EAGAIN.into()),
             Ok(Wake::Signal) => Err(interrupted(deadline)),
-            // A host that cannot poll may still read and write.
-            Err(_) => Ok(true),
         }
     }
 
