@@ -207,6 +207,8 @@ pub enum ProcessPlace {
 pub enum Setting {
     /// `fs/inotify/max_queued_events`
     WatchEvents,
+    /// `fs/inotify/max_user_instances`
+    WatchInstances,
     /// `fs/inotify/max_user_watches`
     Watches,
     /// `fs/nr_open`: no limit of descriptors is higher.

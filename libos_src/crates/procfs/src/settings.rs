@@ -13,8 +13,9 @@ use crate::{Setting, Source};
 const FIRST_INODE: u64 = 1 << 20;
 
 /// What only the kernel knows.
-const KERNELS: [(&str, Setting); 8] = [
+const KERNELS: [(&str, Setting); 9] = [
     ("fs/inotify/max_queued_events", Setting::WatchEvents),
+    ("fs/inotify/max_user_instances", Setting::WatchInstances),
     ("fs/inotify/max_user_watches", Setting::Watches),
     ("fs/nr_open", Setting::Descriptors),
     ("kernel/domainname", Setting::DomainName),
@@ -25,10 +26,9 @@ const KERNELS: [(&str, Setting); 8] = [
 ];
 
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 41] = [
+const SETTINGS: [(&str, &str); 40] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
-    ("fs/inotify/max_user_instances", "2147483647"),
     ("fs/lease-break-time", "45"),
     ("fs/mqueue/msg_default", "10"),
     ("fs/mqueue/msg_max", "10"),

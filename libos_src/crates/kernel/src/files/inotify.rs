@@ -1,14 +1,14 @@
 //! Watching files (inotify(7)).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, TryReserveError, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use hal::Errno;
+use hal::{Errno, Machine};
 use locks::Mutex;
 use vfs::{
     Event, EventObserver, FileId, FileType, Inode, Metadata, Mode, Occurrence, OpenFile, Readiness,
@@ -16,9 +16,15 @@ use vfs::{
 };
 
 use super::Notice;
+use crate::syscalls::room;
 
-/// Events that wait at most; then one says that others were lost.
+/// `/proc/sys/fs/inotify/max_queued_events`: those of one descriptor that wait. Then, or when there is no
+/// memory for another, one says that others were lost.
 pub(crate) const EVENTS_MAX: usize = 16384;
+/// By how many events the queue grows: doubling it could take more than is kept in reserve.
+const EVENTS_GROWTH: usize = 256;
+/// `/proc/sys/fs/inotify/max_user_instances`: descriptors of one user.
+pub(crate) const INSTANCES_MAX: usize = 128;
 /// `/proc/sys/fs/inotify/max_user_watches`, as far as our heap goes.
 pub(crate) const WATCHES_MAX: usize = 8192;
 /// `struct inotify_event` without the name.
@@ -43,6 +49,8 @@ pub(crate) const IN_ONESHOT: u32 = 0x8000_0000;
 pub(crate) struct Inotifies {
     /// How many watches there are.
     watch_count: AtomicUsize,
+    /// How many descriptors each user has, who has any.
+    instances: Mutex<BTreeMap<u32, usize>>,
     all: Mutex<Vec<Weak<Inotify>>>,
     /// Who is told of directories by a signal.
     directories: Mutex<Vec<DirectoryWatch>>,
@@ -62,7 +70,9 @@ struct DirectoryWatch {
 
 /// What one descriptor watches, and what has happened.
 pub(crate) struct Inotify {
+    machine: &'static dyn Machine,
     all: Arc<Inotifies>,
+    user: u32,
     watchers: Watchers,
     state: Mutex<State>,
 }
@@ -80,7 +90,7 @@ struct Watch {
 }
 
 /// One event that was not read yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Record {
     watch: i32,
     mask: u32,
@@ -88,18 +98,42 @@ struct Record {
     name: Box<[u8]>,
 }
 
+/// One event as it happens.
+struct Told<'a> {
+    watch: i32,
+    mask: u32,
+    cookie: u32,
+    name: &'a [u8],
+}
+
 impl Inotifies {
-    /// One more descriptor, which watches nothing.
-    pub(crate) fn open(self: &Arc<Self>) -> Arc<Inotify> {
+    /// One more descriptor of a user, which watches nothing.
+    ///
+    /// # Errors
+    /// `EMFILE` if the user has as many as there may be.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        machine: &'static dyn Machine,
+        user: u32,
+    ) -> Result<Arc<Inotify>, Errno> {
+        let mut instances = self.instances.lock();
+        let count = instances.get(&user).copied().unwrap_or_default();
+        if count >= INSTANCES_MAX {
+            return Err(Errno::EMFILE);
+        }
+        instances.insert(user, count + 1);
+        drop(instances);
         let inotify = Arc::new(Inotify {
+            machine,
             all: self.clone(),
+            user,
             watchers: Watchers::new(),
             state: Mutex::default(),
         });
         let mut all = self.all.lock();
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(&inotify));
-        inotify
+        Ok(inotify)
     }
 
     /// Tells an open directory of the events of `mask`, besides those of before, or of none.
@@ -185,8 +219,8 @@ impl EventObserver for Inotifies {
     }
 
     fn happened(&self, occurrence: &Occurrence<'_>) {
-        let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
-        for one in all {
+        // Not a list of their own: there may be many, and no memory.
+        for one in self.all.lock().iter().filter_map(Weak::upgrade) {
             one.note(occurrence);
         }
         self.tell_directories(occurrence);
@@ -222,6 +256,7 @@ impl Inotify {
         if self.all.watch_count.load(Ordering::Relaxed) >= WATCHES_MAX {
             return Err(Errno::ENOSPC);
         }
+        state.reserve().map_err(|_| Errno::ENOMEM)?;
         state.last_watch = state.last_watch.checked_add(1).ok_or(Errno::ENOSPC)?;
         let number = state.last_watch;
         state.watches.insert(number, Watch { file, mask });
@@ -232,7 +267,7 @@ impl Inotify {
     /// Watches a file no more. `EINVAL` if there is no such watch.
     pub(crate) fn unwatch(&self, number: i32) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        if !state.remove(&self.all, number) {
+        if !state.remove(self.machine, &self.all, number) {
             return Err(Errno::EINVAL);
         }
         drop(state);
@@ -277,17 +312,21 @@ impl Inotify {
             } else {
                 event
             };
-            state.push(Record {
-                watch: number,
-                mask: shown,
-                cookie: occurrence.cookie,
-                name: occurrence.name.unwrap_or_default().into(),
-            });
+            let name = occurrence.name.unwrap_or_default();
+            state.push(
+                self.machine,
+                &Told {
+                    watch: number,
+                    mask: shown,
+                    cookie: occurrence.cookie,
+                    name,
+                },
+            );
         }
         let is_gone = occurrence.event.contains(Event::DELETE_SELF);
         let is_over = is_gone || (is_wanted && mask & IN_ONESHOT != 0);
         if is_over {
-            state.remove(&self.all, number);
+            state.remove(self.machine, &self.all, number);
         }
         drop(state);
         if is_wanted || is_over {
@@ -297,43 +336,75 @@ impl Inotify {
 }
 
 impl State {
-    fn push(&mut self, record: Record) {
+    fn push(&mut self, machine: &dyn Machine, told: &Told<'_>) {
         // As Linux: twice the same is once.
-        if self.events.back() == Some(&record) {
+        if self.events.back().is_some_and(|last| last.says(told)) {
             return;
         }
-        if self.events.len() < EVENTS_MAX {
-            self.events.push_back(record);
+        let is_short = self.events.len() >= EVENTS_MAX
+            || room::check_for(machine, told.name.len()).is_err()
+            || self.reserve().is_err();
+        if !is_short {
+            self.events.push_back(Record {
+                watch: told.watch,
+                mask: told.mask,
+                cookie: told.cookie,
+                name: told.name.into(),
+            });
             return;
         }
-        let lost = Record {
+        let lost = Told {
             watch: -1,
             mask: IN_Q_OVERFLOW,
             cookie: 0,
-            name: Box::default(),
+            name: &[],
         };
-        if self.events.back() != Some(&lost) {
-            self.events.push_back(lost);
+        if self.events.back().is_none_or(|last| !last.says(&lost)) && self.has_place() {
+            self.events.push_back(Record {
+                watch: lost.watch,
+                mask: lost.mask,
+                cookie: lost.cookie,
+                name: Box::default(),
+            });
         }
     }
 
+    /// Makes room for one event, and for another that says that those after it were lost.
+    fn reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.events.len() + 2 <= self.events.capacity() {
+            return Ok(());
+        }
+        self.events.try_reserve_exact(EVENTS_GROWTH)
+    }
+
+    /// Whether one more event takes no memory.
+    fn has_place(&self) -> bool {
+        self.events.len() < self.events.capacity()
+    }
+
     /// Removes a watch, and says so; whether there was one.
-    fn remove(&mut self, all: &Inotifies, number: i32) -> bool {
+    fn remove(&mut self, machine: &dyn Machine, all: &Inotifies, number: i32) -> bool {
         if self.watches.remove(&number).is_none() {
             return false;
         }
         all.watch_count.fetch_sub(1, Ordering::AcqRel);
-        self.push(Record {
+        let ignored = Told {
             watch: number,
             mask: IN_IGNORED,
             cookie: 0,
-            name: Box::default(),
-        });
+            name: &[],
+        };
+        self.push(machine, &ignored);
         true
     }
 }
 
 impl Record {
+    fn says(&self, told: &Told<'_>) -> bool {
+        (self.watch, self.mask, self.cookie) == (told.watch, told.mask, told.cookie)
+            && *self.name == *told.name
+    }
+
     /// Bytes of the name with at least one zero.
     fn name_bytes(&self) -> usize {
         match self.name.len() {
@@ -391,6 +462,9 @@ impl Inode for Inotify {
             done += len;
             state.events.pop_front();
         }
+        if state.events.is_empty() {
+            state.events.shrink_to(EVENTS_GROWTH);
+        }
         if done == 0 {
             return Err(Errno::EINVAL);
         }
@@ -414,6 +488,13 @@ impl Drop for Inotify {
     fn drop(&mut self) {
         let count = self.state.get_mut().watches.len();
         self.all.watch_count.fetch_sub(count, Ordering::AcqRel);
+        let mut instances = self.all.instances.lock();
+        let left = instances.get(&self.user).map_or(0, |count| count - 1);
+        if left == 0 {
+            instances.remove(&self.user);
+        } else {
+            instances.insert(self.user, left);
+        }
     }
 }
 
@@ -437,74 +518,3 @@ pub(crate) const IN_DONT_FOLLOW: u32 = 0x0200_0000;
 pub(crate) const IN_MASK_CREATE: u32 = 0x1000_0000;
 /// These events, too.
 pub(crate) const IN_MASK_ADD: u32 = 0x2000_0000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: FileId = FileId {
-        device: 1,
-        inode: 2,
-    };
-
-    fn happened(all: &Inotifies, event: Event, name: Option<&[u8]>) {
-        all.happened(&Occurrence {
-            file: FILE,
-            name,
-            event,
-            cookie: 0,
-            is_unlinked: false,
-        });
-    }
-
-    fn read(inotify: &Inotify) -> Result<Vec<u8>, Errno> {
-        let mut buffer = [0xff; 256];
-        let len = inotify.read_at(0, &mut buffer)?;
-        Ok(buffer[..len].to_vec())
-    }
-
-    #[test]
-    fn an_event_has_its_name_filled_up_and_comes_once() {
-        let all = Arc::new(Inotifies::default());
-        let inotify = all.open();
-        let watch = inotify.watch(FILE, ALL_EVENTS, false, false).expect("room");
-        happened(&all, Event::CREATE, Some(b"name"));
-        happened(&all, Event::CREATE, Some(b"name"));
-
-        let bytes = read(&inotify).expect("an event");
-
-        assert_eq!(watch, 1);
-        assert_eq!(&bytes[..16], b"\x01\0\0\0\0\x01\0\0\0\0\0\0\x10\0\0\0");
-        assert_eq!(&bytes[16..], b"name\0\0\0\0\0\0\0\0\0\0\0\0");
-        assert_eq!(read(&inotify), Err(Errno::EAGAIN));
-    }
-
-    #[test]
-    fn a_watch_for_one_event_is_gone_after_it() {
-        let all = Arc::new(Inotifies::default());
-        let inotify = all.open();
-        let mask = Event::OPEN.bits() | IN_ONESHOT;
-        inotify.watch(FILE, mask, false, false).expect("room");
-        happened(&all, Event::ACCESS, None);
-        happened(&all, Event::OPEN, None);
-        happened(&all, Event::OPEN, None);
-
-        let bytes = read(&inotify).expect("events");
-
-        assert_eq!(bytes.len(), 32);
-        assert_eq!(bytes[4], 0x20);
-        assert_eq!(bytes[16 + 5], 0x80);
-        assert!(all.is_idle());
-    }
-
-    #[test]
-    fn a_buffer_that_holds_no_event_is_refused() {
-        let all = Arc::new(Inotifies::default());
-        let inotify = all.open();
-        inotify.watch(FILE, ALL_EVENTS, false, false).expect("room");
-        happened(&all, Event::OPEN, None);
-
-        assert_eq!(inotify.read_at(0, &mut [0; 15]), Err(Errno::EINVAL));
-        assert_eq!(inotify.len_bytes(), 16);
-    }
-}

@@ -16,7 +16,7 @@ use vfs::Location;
 use super::{
     HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
 };
-use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, WATCHES_MAX, details};
+use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, INSTANCES_MAX, WATCHES_MAX, details};
 use crate::libos::Slots;
 use crate::signals::SignalRooms;
 use crate::syscalls::system_v::{SystemV, messages, segments, semaphores};
@@ -492,6 +492,7 @@ impl Source for ProcessFiles {
         let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match setting {
             Setting::WatchEvents => EVENTS_MAX.to_string(),
+            Setting::WatchInstances => INSTANCES_MAX.to_string(),
             Setting::Watches => WATCHES_MAX.to_string(),
             Setting::Descriptors => DESCRIPTORS_MAX.to_string(),
             Setting::BootId => self.boot_id.call_once(|| self.uuid()).clone(),

@@ -14,7 +14,8 @@ pub(super) fn inotify_init1(call: &mut Call<'_>, flags: u32) -> Outcome {
     let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NON_BLOCKING;
     let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
     let flags = flags.ok_or(Errno::EINVAL)?;
-    let inotify = call.libos.inotifies.open();
+    let user = call.standing().user.effective;
+    let inotify = call.libos.inotifies.open(call.libos.machine, user)?;
     call.add_anonymous(inotify, b"anon_inode:inotify", flags)
 }
 

@@ -5,6 +5,7 @@ mod families;
 mod files;
 mod futexes;
 mod images;
+mod inotify;
 mod job_control;
 mod liars;
 mod machine;
