@@ -74,6 +74,17 @@ impl Books {
         let pages = chunk.as_deref_mut().ok_or(NoMemory)?;
         pages.get_mut(part.pages.clone()).ok_or(NoMemory)
     }
+
+    /// Gives back the entries of a chunk of whose pages none is there.
+    fn forget_if_empty(&mut self, chunk: usize) {
+        if let Some(chunk) = self.chunks.get_mut(chunk)
+            && chunk
+                .as_deref()
+                .is_some_and(|pages| pages.iter().all(|&page| page == 0))
+        {
+            *chunk = None;
+        }
+    }
 }
 
 /// Pages of one chunk.
@@ -217,6 +228,7 @@ pub(crate) fn decommit(address: u64, size: u64) {
             }
             run_start += run_size;
         }
+        books.forget_if_empty(part.chunk);
     }
 }
 

@@ -254,21 +254,26 @@ impl Areas {
     pub(crate) fn join(&mut self, range: &Range<u64>) {
         let before = range.start.saturating_sub(1);
         let first = self.find(before).map_or(range.start, |(start, _)| start);
-        let mut starts: Vec<u64> = self.0.range(first..=range.end).map(|(&at, _)| at).collect();
         // From the top, so that what was joined can be joined again.
-        while let Some(upper) = starts.pop() {
-            let lower = starts.last().and_then(|start| self.0.get(start));
-            let Some((lower, area)) = lower.zip(self.0.get(&upper)) else {
-                return;
-            };
+        let mut last = range.end;
+        while let Some((&upper, area)) = self.0.range(first..=last).next_back()
+            && let Some((&lower, below)) = self.0.range(first..upper).next_back()
+        {
             let end = area.end;
-            if lower.end == upper && lower.is_like(area) {
+            if below.end == upper && below.is_like(area) {
                 self.0.remove(&upper);
-                if let Some(lower) = starts.last().and_then(|start| self.0.get_mut(start)) {
-                    lower.end = end;
+                if let Some(below) = self.0.get_mut(&lower) {
+                    below.end = end;
                 }
             }
+            last = lower;
         }
+    }
+
+    /// The end of the first part of `range` that has no more than so many areas.
+    pub(crate) fn end_of_first(&self, count: usize, range: &Range<u64>) -> u64 {
+        let next = self.overlapping(range).nth(count);
+        next.map_or(range.end, |(start, _)| start)
     }
 
     /// Takes all areas out.
@@ -279,13 +284,6 @@ impl Areas {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether nothing is mapped in `range` but stubs, to which jumps lead from text elsewhere.
-    pub(crate) fn are_stubs(&self, range: &Range<u64>) -> bool {
-        let mut areas = self.overlapping(range).peekable();
-        let is_stub = |(_, area): (u64, &Area)| matches!(area.purpose, Purpose::Stubs(_));
-        areas.peek().is_some() && areas.all(is_stub)
     }
 
     /// How many more there are once they are cut at the ends of `range`.

@@ -7,11 +7,13 @@ use hal::{Errno, Machine, NoMemory, PAGE_SIZE, Prot};
 use vfs::Sink;
 
 use super::area::{Area, Backing, Counted, FileBacking};
+use super::content::{chunk_of, read_whole};
 use super::leftovers::{Content, FilePlace};
 use super::patch::{Patched, is_text};
 use super::place::Place;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
+use crate::syscalls::room;
 
 /// Pages that one fault or kernel access brings in, around the page that was touched.
 const FAULT_AROUND_PAGES: u64 = 16;
@@ -72,6 +74,7 @@ impl AddressSpace {
                 }
                 let wanted = wanted.start..wanted.end.min(area.content_end(start));
                 for run in committed.missing(&wanted) {
+                    self.check_books_room()?;
                     if area.counted == Counted::Touched && !self.region.charge(&run) {
                         return Err(NoMemory);
                     }
@@ -84,6 +87,15 @@ impl AddressSpace {
         let populated = populate();
         texts.into_iter().for_each(|text| books.add_patched(text));
         populated
+    }
+
+    /// Refuses more memory while the kernel's heap is nearly full. The books of pages that are touched
+    /// grow without a call that could be refused.
+    fn check_books_room(&self) -> Result<(), NoMemory> {
+        match self.paging {
+            Paging::OnDemand => room::check_for_touch(self.machine).map_err(|_| NoMemory),
+            Paging::Eager => Ok(()),
+        }
     }
 
     /// Serves a fault at `address`.
@@ -117,7 +129,11 @@ impl AddressSpace {
             Ok(()) if has(&books) => PageFault::Served,
             Ok(()) => PageFault::Absent,
             Err(NoMemory) => {
-                self.report_shortage(&books, Knob::UserSpace, around.end - around.start);
+                if self.check_books_room().is_err() {
+                    self.report_full_heap();
+                } else {
+                    self.report_shortage(&books, Knob::UserSpace, around.end - around.start);
+                }
                 PageFault::Absent
             }
         }
@@ -184,6 +200,9 @@ impl AddressSpace {
         prot: Prot,
         run: &Range<u64>,
     ) -> Result<(), NoMemory> {
+        if self.paging == Paging::OnDemand {
+            return self.commit_filled(file, offset, prot, run);
+        }
         let writable = Prot::READ | Prot::WRITE;
         self.commit_to_fill(run)?;
         let loaded = self.load(file, offset, run);
@@ -195,6 +214,33 @@ impl AddressSpace {
             return Ok(());
         }
         self.set_prot(run, prot)
+    }
+
+    /// The same where other threads may touch a page as soon as it is there: it comes with its content.
+    fn commit_filled(
+        &self,
+        file: &FileBacking,
+        offset: u64,
+        prot: Prot,
+        run: &Range<u64>,
+    ) -> Result<(), NoMemory> {
+        let mut chunk = chunk_of(run)?;
+        let mut done = run.start;
+        let mut fill = || {
+            while done < run.end {
+                let part = done..run.end.min(done + chunk.len() as u64);
+                let content = &mut chunk[..(part.end - part.start) as usize];
+                read_whole(&*file.inode, offset + (part.start - run.start), content)?;
+                self.commit_with(&part, content, prot)?;
+                done = part.end;
+            }
+            Ok(())
+        };
+        fill().inspect_err(|_| {
+            if done > run.start {
+                self.decommit(&(run.start..done));
+            }
+        })
     }
 
     /// Copies a file's bytes to committed pages; what lies behind the end of the file is zeroed.

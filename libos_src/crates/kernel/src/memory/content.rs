@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Errno, LogLevel, NoMemory, PAGE_SIZE, Prot};
+use vfs::Inode;
 
 use super::place::{Place, Spot};
 use super::shared::{SharedPages, State};
@@ -39,21 +40,27 @@ impl SharedPages {
         super::page_ceiling(size_bytes).unwrap_or(u64::MAX)
     }
 
-    /// Puts the file's content into pages; they are zero, and stay so behind its end.
-    pub(super) fn fill(&self, spot: &Spot, run: &Range<u64>) -> Result<(), NoMemory> {
-        if self.file().is_none() {
-            return Ok(());
-        }
+    /// Makes new pages that have the file's content, zeros behind its end.
+    pub(super) fn commit_filled(&self, spot: &Spot, run: &Range<u64>) -> Result<(), NoMemory> {
         let mut chunk = chunk_of(run)?;
-        let mut at = run.start;
-        while at < run.end {
-            let wanted = CHUNK_BYTES.min(run.end - at);
-            let part = &mut chunk[..wanted as usize];
-            self.read_file(spot.offset_of(at), part)?;
-            self.machine.copy_out(at, part).map_err(|_| NoMemory)?;
-            at += wanted;
-        }
-        Ok(())
+        let mut done = run.start;
+        let mut fill = || {
+            for (part, prot) in spot.prots(run) {
+                while done < part.end {
+                    let wanted = (chunk.len() as u64).min(part.end - done);
+                    let content = &mut chunk[..wanted as usize];
+                    self.read_file(spot.offset_of(done), content)?;
+                    self.machine.commit_with(done, content, prot)?;
+                    done += wanted;
+                }
+            }
+            Ok(())
+        };
+        fill().inspect_err(|_| {
+            if done > run.start {
+                self.machine.decommit(run.start, done - run.start);
+            }
+        })
     }
 
     /// Reads the file; zeros behind its end.
@@ -62,16 +69,7 @@ impl SharedPages {
             bytes.fill(0);
             return Ok(());
         };
-        let mut done = 0;
-        while done < bytes.len() {
-            let got = file.inode.read_at(offset + done as u64, &mut bytes[done..]);
-            match got.map_err(|_| NoMemory)? {
-                0 => break,
-                count => done += count,
-            }
-        }
-        bytes[done..].fill(0);
-        Ok(())
+        read_whole(&*file.inode, offset, bytes)
     }
 
     /// Writes to the file what differs from it, of some of its bytes.
@@ -214,7 +212,22 @@ fn whole_pages(range: &Range<u64>) -> Range<u64> {
     super::page_floor(range.start)..super::page_ceiling(range.end).unwrap_or(range.end)
 }
 
-fn chunk_of(range: &Range<u64>) -> Result<Vec<u8>, NoMemory> {
+/// Reads a file's bytes; what lies behind its end is zeros.
+pub(super) fn read_whole(file: &dyn Inode, offset: u64, bytes: &mut [u8]) -> Result<(), NoMemory> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let got = file.read_at(offset + done as u64, &mut bytes[done..]);
+        match got.map_err(|_| NoMemory)? {
+            0 => break,
+            count => done += count,
+        }
+    }
+    bytes[done..].fill(0);
+    Ok(())
+}
+
+/// A buffer for what is moved of a range at a time.
+pub(super) fn chunk_of(range: &Range<u64>) -> Result<Vec<u8>, NoMemory> {
     let len = CHUNK_BYTES.min(range.end - range.start) as usize;
     let mut chunk = Vec::new();
     chunk.try_reserve_exact(len).map_err(|_| NoMemory)?;

@@ -94,9 +94,7 @@ impl AddressSpace {
         let file = file.filter(|_| self.paging == Paging::Eager && !self.gang.is_shared());
         let need = Need { len, counted, file };
         if let Placement::Fixed(address) = mapping.placement {
-            if books.areas.are_stubs(&self.fixed(address, len)?) {
-                return Err(Errno::EINVAL);
-            }
+            self.check_no_stubs(&books, &self.fixed(address, len)?)?;
             self.discard_shared(&mut books, &self.fixed(address, len)?);
         }
         let range = self.place(&mut books, mapping.placement, need)?;

@@ -347,6 +347,22 @@ impl Books {
         self.patches.0.insert(start, patched);
     }
 
+    /// The first stubs in `part` of text that is not all in `range`.
+    pub(super) fn stubs_of_others(
+        &self,
+        range: &Range<u64>,
+        part: &Range<u64>,
+    ) -> Option<Range<u64>> {
+        let others = self.areas.overlapping(part).find(|(_, area)| {
+            let Purpose::Stubs(text) = area.purpose else {
+                return false;
+            };
+            let text = self.patches.0.get(&text).map(|patched| &patched.text);
+            text.is_some_and(|text| text.start < range.start || range.end < text.end)
+        });
+        others.map(|(start, area)| start.max(part.start)..area.end)
+    }
+
     /// Whether a patched text and its stubs are there as they were made.
     fn has_all_of(&self, patched: &Patched) -> bool {
         let Patched { text, stubs, .. } = patched;

@@ -9,6 +9,10 @@ use super::area::{Area, Counted, Purpose};
 use super::share::Rights;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
+use crate::syscalls::room;
+
+/// What is noted of an area whose protection changes, while it does.
+const AREA_NOTE_BYTES: usize = 64;
 
 impl AddressSpace {
     /// Changes what the program may do with a range, all of which is mapped (`ENOMEM` otherwise).
@@ -39,6 +43,8 @@ impl AddressSpace {
         }
         let stubs = usize::from(prot.contains(Prot::EXEC));
         self.check_areas(&books, books.areas.cuts(&range) + stubs)?;
+        let noted = books.areas.overlapping(&range).count() * AREA_NOTE_BYTES;
+        room::check_for(self.machine, noted)?;
         self.count_accessible(&mut books, &range, prot)?;
         if self.change(&mut books, &range, prot).is_err() {
             self.report_shortage(&books, Knob::UserSpace, range.end - range.start);

@@ -75,6 +75,7 @@ impl AddressSpace {
         let is_shared = area.shared().is_some();
         if let Remapping::To(target) = remapping {
             self.check_target(&old, target, new_len)?;
+            self.check_no_stubs(&books, &(target..target + new_len))?;
             if !is_shared {
                 return self.move_to(&mut books, &old, target, need, keeps_old);
             }
@@ -115,6 +116,9 @@ impl AddressSpace {
         }
         let mut books = self.books.write();
         self.check_areas(&books, 3)?;
+        if let Remapping::To(target) = remapping {
+            self.check_no_stubs(&books, &(target..target + new_len))?;
+        }
         let (_, area) = books.areas.find(address).ok_or(Errno::EFAULT)?;
         if area.shared().is_none() {
             return Err(Errno::EINVAL);

@@ -52,6 +52,7 @@ impl AddressSpace {
         self.check_areas(&books, 3)?;
         if let Some(address) = fixed {
             let range = self.checked_range(address, len)?;
+            self.check_no_stubs(&books, &range)?;
             self.discard(&mut books, &range);
         }
         let mapped = match mapping {

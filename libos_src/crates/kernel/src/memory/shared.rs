@@ -8,7 +8,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -17,10 +16,12 @@ use hal::{Errno, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot};
 use locks::{Mutex, MutexGuard};
 use vfs::{ContentObserver, FileId, Inode};
 
+use super::content::chunk_of;
 use super::place::{Place, Spot};
 use super::region::{GangId, Region, Use};
 use super::share::Rights;
 use super::space::Paging;
+use crate::syscalls::room;
 
 /// Addresses kept free behind pages of a file, so that they can grow where they are.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
@@ -388,6 +389,8 @@ impl SharedPages {
         let missing = spot.held.missing(&range);
         let moves = state.is_elsewhere(index);
         for run in missing {
+            // The books of pages that are touched grow without a call that could be refused.
+            room::check_for_touch(self.machine).map_err(|_| NoMemory)?;
             if !moves {
                 self.make(&mut state.spots[index], &run)?;
                 continue;
@@ -438,27 +441,30 @@ impl SharedPages {
         Ok(())
     }
 
-    /// Makes new pages at the only place that shows them.
+    /// Makes new pages at the only place that shows them. Other threads may touch one as soon as it is
+    /// there, so it comes with its content.
     fn make(&self, spot: &mut Spot, run: &Range<u64>) -> Result<(), NoMemory> {
-        let writable = Prot::READ | Prot::WRITE;
         self.memory.region.leftovers.forget(run);
-        self.machine
-            .commit(run.start, run.end - run.start, writable)?;
-        let filled = self.fill(spot, run).and_then(|()| {
-            let parts = spot.prots(run).into_iter();
-            parts
-                .filter(|(_, prot)| *prot != writable)
-                .try_for_each(|(part, prot)| {
-                    self.machine
-                        .protect(part.start, part.end - part.start, prot)
-                })
-        });
-        if filled.is_err() {
-            self.machine.decommit(run.start, run.end - run.start);
-            return filled;
+        if self.file.is_some() {
+            self.commit_filled(spot, run)?;
+        } else {
+            self.commit_zeros(spot, run)?;
         }
         spot.held.insert(run);
         Ok(())
+    }
+
+    fn commit_zeros(&self, spot: &Spot, run: &Range<u64>) -> Result<(), NoMemory> {
+        let writable = Prot::READ | Prot::WRITE;
+        (self.machine).commit(run.start, run.end - run.start, writable)?;
+        let mut parts = spot.prots(run).into_iter();
+        let protected = parts.try_for_each(|(part, prot)| {
+            if prot == writable {
+                return Ok(());
+            }
+            (self.machine).protect(part.start, part.end - part.start, prot)
+        });
+        protected.inspect_err(|_| self.machine.decommit(run.start, run.end - run.start))
     }
 
     /// Brings a page to one of several places: from where it is, or anew.
@@ -466,7 +472,7 @@ impl SharedPages {
         let spot = &state.spots[index];
         let (offset, prot) = (spot.offset_of(page), spot.prot_at(page));
         let holders = state.holders(index, offset);
-        let mut content = vec![0; PAGE_SIZE as usize];
+        let mut content = chunk_of(&(page..page + PAGE_SIZE))?;
         let is_written =
             |&(other, at): &(usize, u64)| state.spots[other].prot_at(at).contains(Prot::WRITE);
         let moves = prot.contains(Prot::WRITE) || holders.iter().any(is_written);

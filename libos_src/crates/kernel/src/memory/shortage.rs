@@ -19,6 +19,8 @@ pub(crate) enum Knob {
     Mmap,
     /// A reservation at addresses that have no memory.
     Reservation,
+    /// What the kernel keeps of memory.
+    Books,
 }
 
 /// Which knobs were already named: one line for each is enough.
@@ -33,6 +35,7 @@ impl AddressSpace {
         }
         let memory_bytes = self.region.memory_bytes();
         let (name, limit, used) = match knob {
+            Knob::Books => return self.report_full_heap(),
             Knob::UserSpace | Knob::Reservation => (
                 "resource_limits.user_space_size",
                 memory_bytes,
@@ -57,6 +60,14 @@ impl AddressSpace {
 }
 
 impl AddressSpace {
+    /// Logs, once, that a touch of a page found no room for the books of it.
+    pub(super) fn report_full_heap(&self) {
+        if self.is_news(Knob::Books) {
+            let line = "the LibOS heap is nearly full; SIGBUS: raise `kernel_space_heap_size`";
+            self.machine.log(LogLevel::Warning, line);
+        }
+    }
+
     /// Logs, once, that a reservation of `len` bytes is to be used, which was put where there is no
     /// memory, and what would have helped.
     pub(super) fn report_idle_reservation(&self, len: u64) {

@@ -23,6 +23,10 @@ use super::store::Store;
 use crate::syscalls::room;
 use crate::threads::{FutexKey, Thread};
 
+/// So many areas, and no more bytes, are given back at a time.
+const PART_AREAS: usize = 256;
+const PART_BYTES: u64 = 64 << 20;
+
 /// What is unmapped of less than this does not count for the peaks.
 const PEAK_STEP_BYTES: u64 = 64 * 1024;
 
@@ -257,18 +261,34 @@ impl AddressSpace {
     pub(crate) fn unmap(&self, address: u64, len: u64) -> Result<(), Errno> {
         let range = self.checked_range(address, len)?;
         let mut books = self.books.write();
-        if books.areas.are_stubs(&range) {
-            return Err(Errno::EINVAL);
-        }
         let [first, last] = [range.start, range.end].map(|at| books.areas.find(at).map(|it| it.0));
         if first == last && books.areas.cuts(&range) == 2 {
             // It makes two of one.
             self.check_areas(&books, 1)?;
             room::check(self.machine)?;
         }
-        self.discard(&mut books, &range);
-        self.gang.note_unmapped(&range);
+        // What the program never mapped stays: jumps of text elsewhere lead there.
+        let mut rest = range.clone();
+        while let Some(stubs) = books.stubs_of_others(&range, &rest) {
+            let part = rest.start..stubs.start;
+            self.discard(&mut books, &part);
+            self.gang.note_unmapped(&part);
+            rest.start = stubs.end.min(range.end);
+        }
+        self.discard(&mut books, &rest);
+        self.gang.note_unmapped(&rest);
         Ok(())
+    }
+
+    /// Refuses to put something where jumps of text lead that stays.
+    ///
+    /// # Errors
+    /// `ENOMEM`: on Linux the place would be free.
+    pub(super) fn check_no_stubs(&self, books: &Books, range: &Range<u64>) -> Result<(), Errno> {
+        match books.stubs_of_others(range, range) {
+            Some(_) => Err(Errno::ENOMEM),
+            None => Ok(()),
+        }
     }
 
     /// Unmaps everything: the program that was here is over. Returns who is to look again whether
@@ -314,6 +334,16 @@ impl AddressSpace {
         self.commit_by(run, || {
             self.machine.commit_to_fill(run.start, run.end - run.start)
         })
+    }
+
+    /// Makes pages usable that are not, and that hold `bytes` from the first moment on.
+    pub(super) fn commit_with(
+        &self,
+        run: &Range<u64>,
+        bytes: &[u8],
+        prot: Prot,
+    ) -> Result<(), NoMemory> {
+        self.commit_by(run, || self.machine.commit_with(run.start, bytes, prot))
     }
 
     fn commit_by(
@@ -394,6 +424,17 @@ impl AddressSpace {
         if range.end - range.start >= PEAK_STEP_BYTES {
             books.peak_bytes = books.peak_bytes();
         }
+        // In parts, for each of which little is noted.
+        let mut rest = range.clone();
+        while !rest.is_empty() {
+            let end = books.areas.end_of_first(PART_AREAS, &rest);
+            let end = end.min(rest.start.saturating_add(PART_BYTES));
+            self.discard_part(books, &(rest.start..end));
+            rest.start = end;
+        }
+    }
+
+    fn discard_part(&self, books: &mut Books, range: &Range<u64>) {
         if books.has_shared {
             for (start, area) in books.areas.overlapping(range) {
                 if let Some(place) = area.shared() {
@@ -419,12 +460,15 @@ impl AddressSpace {
         if !books.has_shared {
             return;
         }
-        let areas = books.areas.overlapping(range);
-        let shared = areas.filter(|(_, area)| area.shared().is_some());
-        let parts = shared.map(|(start, area)| start.max(range.start)..area.end.min(range.end));
-        let parts: Vec<Range<u64>> = parts.collect();
-        for part in parts {
+        let mut rest = range.clone();
+        let next = |books: &Books, rest: &Range<u64>| {
+            let mut areas = books.areas.overlapping(rest);
+            let shared = areas.find(|(_, area)| area.shared().is_some());
+            shared.map(|(start, area)| start.max(rest.start)..area.end.min(rest.end))
+        };
+        while let Some(part) = next(books, &rest) {
             self.discard(books, &part);
+            rest.start = part.end;
         }
     }
 

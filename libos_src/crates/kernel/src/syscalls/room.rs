@@ -50,6 +50,16 @@ pub(crate) fn check(machine: &dyn Machine) -> Result<(), Errno> {
     check_for(machine, 0)
 }
 
+/// The same for a touch of a page: a program that was refused something must be able to go on, on pages of
+/// its stack, say, that it has not used before.
+pub(crate) fn check_for_touch(machine: &dyn Machine) -> Result<(), Errno> {
+    if machine.has_heap_room(RESERVE_BYTES / 2) {
+        Ok(())
+    } else {
+        Err(Errno::ENOMEM)
+    }
+}
+
 /// The same for a call that itself takes `bytes`.
 pub(crate) fn check_for(machine: &dyn Machine, bytes: usize) -> Result<(), Errno> {
     if machine.has_heap_room(RESERVE_BYTES.saturating_add(bytes)) {

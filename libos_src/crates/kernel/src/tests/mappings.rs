@@ -424,12 +424,10 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
             world.call(MPROTECT, &[stub & !0xfff, 0x1000, READ_WRITE]),
             Err(Errno::EACCES)
         );
-        for (number, argument) in [(MADVISE, 4), (MADVISE, 10), (MUNMAP, 0)] {
-            let touched = world.call(number, &[stub & !0xfff, 0x1000, argument]);
+        for argument in [4, 10] {
+            let touched = world.call(MADVISE, &[stub & !0xfff, 0x1000, argument]);
             assert_eq!(touched, Err(Errno::EINVAL));
         }
-        let over = [stub & !0xfff, 0x1000, READ_WRITE, 0x32, u64::MAX, 0];
-        assert_eq!(world.call(MMAP, &over), Err(Errno::EINVAL));
         assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
         assert_eq!(
             world.call(MREMAP, &[text, 0x1000, 0x2000, 1, 0]),
@@ -438,6 +436,41 @@ fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
 
         world.call(MUNMAP, &[text, 0x1000]).expect("mapped");
         assert_eq!(world.machine.committed_pages(), before);
+        assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
+    }
+}
+
+#[test]
+fn what_is_done_to_all_around_the_stubs_of_a_text_leaves_them() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let fd = text_file(&mut world);
+        let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+        let [0xe9, d0, d1, d2, d3, ..] = world.get::<8>(text + NOPS) else {
+            panic!("the move is not a jump");
+        };
+        let distance = i32::from_le_bytes([d0, d1, d2, d3]);
+        let stub = (text + NOPS + 5).wrapping_add_signed(distance.into());
+        let stubs = stub & !0xfff;
+        let neighbour = match stubs - 0x1000 {
+            below if below == text => stubs + 0x1000,
+            below => below,
+        };
+        let both = [neighbour.min(stubs), 0x2000];
+        let fixed = [READ_WRITE, 0x32, u64::MAX, 0];
+        let over = |[start, len]: [u64; 2]| [[start, len].as_slice(), &fixed].concat();
+        world.call(MMAP, &over([neighbour, 0x1000])).expect("room");
+
+        assert_eq!(world.call(MMAP, &over(both)), Err(Errno::ENOMEM));
+        assert_eq!(world.get::<1>(neighbour), [0]);
+        assert_eq!(world.call(MUNMAP, &both), Ok(0));
+        assert_eq!(world.call(MUNMAP, &[stubs, 0x1000]), Ok(0));
+
+        assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
+        let gone = world.process.memory().copy_in(neighbour, &mut [0]);
+        assert_eq!(gone, Err(Errno::EFAULT));
+        let all = [text.min(both[0]), text.max(both[0]) + 0x2000];
+        assert_eq!(world.call(MUNMAP, &[all[0], all[1] - all[0]]), Ok(0));
         assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
     }
 }
