@@ -1,5 +1,6 @@
 //! Who wants to know when a file becomes ready.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +37,15 @@ pub trait Watcher: Send + Sync {
 pub struct Watchers {
     /// How many there are, so that a change that nobody watches costs one load.
     count: AtomicUsize,
-    watches: Mutex<Vec<Watch>>,
+    watches: Mutex<Watches>,
+}
+
+/// Not a vector: one file may be watched by more than would fit in a row.
+#[derive(Default)]
+struct Watches {
+    /// In the order in which they came.
+    by_number: BTreeMap<u64, Watch>,
+    next: u64,
 }
 
 #[derive(Clone)]
@@ -45,25 +54,42 @@ struct Watch {
     watcher: Arc<dyn Watcher>,
 }
 
+/// With more watchers than that no list is made of those to be told.
+const MANY: usize = 1024;
+
 impl Watchers {
     /// Nobody watches.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             count: AtomicUsize::new(0),
-            watches: Mutex::new(Vec::new()),
+            watches: Mutex::new(Watches {
+                by_number: BTreeMap::new(),
+                next: 0,
+            }),
         }
     }
 
     /// `watcher` wants to know when the file becomes ready for any of `wanted`. Of errors and
     /// hang-ups it is told in any case.
     pub fn add(&self, watcher: &Arc<dyn Watcher>, wanted: Readiness) {
+        let ends = Readiness::ERROR | Readiness::HANG_UP | Readiness::READ_HANG_UP;
         let mut watches = self.watches.lock();
-        watches.push(Watch {
-            wanted: wanted | Readiness::ERROR | Readiness::HANG_UP | Readiness::READ_HANG_UP,
+        // Who asks for one file many times at once is told once.
+        if let Some(mut last) = watches.by_number.last_entry()
+            && Arc::ptr_eq(&last.get().watcher, watcher)
+        {
+            last.get_mut().wanted |= wanted;
+            return;
+        }
+        let number = watches.next;
+        watches.next += 1;
+        let watch = Watch {
+            wanted: wanted | ends,
             watcher: watcher.clone(),
-        });
-        self.count.store(watches.len(), Ordering::SeqCst);
+        };
+        watches.by_number.insert(number, watch);
+        self.count.store(watches.by_number.len(), Ordering::SeqCst);
     }
 
     /// Whether somebody watches.
@@ -72,22 +98,29 @@ impl Watchers {
         self.count.load(Ordering::SeqCst) != 0
     }
 
-    /// `watcher` wants to know nothing more.
+    /// `watcher` takes back what it asked for; if it asked several times, one of these.
     pub fn remove(&self, watcher: &Arc<dyn Watcher>) {
         let mut watches = self.watches.lock();
-        watches.retain(|watch| !Arc::ptr_eq(&watch.watcher, watcher));
-        self.count.store(watches.len(), Ordering::SeqCst);
+        let mut all = watches.by_number.iter();
+        let found = all.find(|(_, watch)| Arc::ptr_eq(&watch.watcher, watcher));
+        if let Some((&number, _)) = found {
+            watches.by_number.remove(&number);
+        }
+        self.count.store(watches.by_number.len(), Ordering::SeqCst);
     }
 
     /// The file may have become ready for `now`.
     pub fn notify(&self, now: Readiness) {
         // The change and the look of a watcher happen under the file's lock, one before the other:
         // either the watcher has been counted here, or it sees the change.
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return;
+        match self.count.load(Ordering::SeqCst) {
+            0 => return,
+            1..=MANY => {}
+            _ => return self.notify_many(now),
         }
         let watches = self.watches.lock();
-        let mut due = watches.iter().filter(|watch| watch.wanted.intersects(now));
+        let watches_due = watches.by_number.values();
+        let mut due = watches_due.filter(|watch| watch.wanted.intersects(now));
         let Some(first) = due.next().map(|watch| watch.watcher.clone()) else {
             return;
         };
@@ -99,9 +132,49 @@ impl Watchers {
         let waiting = exclusive.clone().find(|watcher| watcher.is_waiting());
         let chosen = waiting.or_else(|| exclusive.next());
         for watcher in due() {
-            let is_chosen = chosen.is_some_and(|chosen| Arc::ptr_eq(chosen, watcher));
-            if (is_chosen || !watcher.is_exclusive()) && !watcher.notify(now) {
-                self.remove(watcher);
+            self.tell(watcher, chosen, now);
+        }
+    }
+
+    /// The same one after the other. Who comes meanwhile is told, too.
+    fn notify_many(&self, now: Readiness) {
+        let mut chosen: Option<Arc<dyn Watcher>> = None;
+        self.for_each_due(now, |watcher| {
+            let is_exclusive = watcher.is_exclusive();
+            let is_waiting = is_exclusive && watcher.is_waiting();
+            if is_waiting || (is_exclusive && chosen.is_none()) {
+                chosen = Some(watcher.clone());
+            }
+            !is_waiting
+        });
+        self.for_each_due(now, |watcher| {
+            self.tell(watcher, chosen.as_ref(), now);
+            true
+        });
+    }
+
+    fn tell(&self, watcher: &Arc<dyn Watcher>, chosen: Option<&Arc<dyn Watcher>>, now: Readiness) {
+        let is_chosen = chosen.is_some_and(|chosen| Arc::ptr_eq(chosen, watcher));
+        if (is_chosen || !watcher.is_exclusive()) && !watcher.notify(now) {
+            self.remove(watcher);
+        }
+    }
+
+    /// Visits those that are to be told, with nothing locked, until `visit` says no.
+    fn for_each_due(&self, now: Readiness, mut visit: impl FnMut(&Arc<dyn Watcher>) -> bool) {
+        let mut next = 0;
+        loop {
+            let watches = self.watches.lock();
+            let mut rest = watches.by_number.range(next..);
+            let Some((&number, watch)) = rest.find(|(_, watch)| watch.wanted.intersects(now))
+            else {
+                return;
+            };
+            let watcher = watch.watcher.clone();
+            drop(watches);
+            next = number + 1;
+            if !visit(&watcher) {
+                return;
             }
         }
     }
@@ -185,6 +258,29 @@ mod tests {
 
         assert_eq!(exclusive.each_ref().map(|one| told(&one.count)), [0, 1, 0]);
         assert_eq!(told(&other), 1);
+    }
+
+    #[test]
+    fn many_watchers_are_told_as_few_are() {
+        let watchers = Watchers::new();
+        let all: Vec<_> = (0..=MANY).map(|_| Arc::new(Count::default())).collect();
+        for count in &all {
+            let watcher: Arc<dyn Watcher> = count.clone();
+            watchers.add(&watcher, Readiness::READABLE);
+        }
+        let exclusive = [false, true, true].map(|waits| {
+            let count = Count::default();
+            Arc::new(Exclusive { count, waits })
+        });
+        for one in &exclusive {
+            let watcher: Arc<dyn Watcher> = one.clone();
+            watchers.add(&watcher, Readiness::READABLE);
+        }
+
+        watchers.notify(Readiness::READABLE);
+
+        assert!(all.iter().all(|count| told(count) == 1));
+        assert_eq!(exclusive.each_ref().map(|one| told(&one.count)), [0, 1, 0]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Descriptor {
 /// The descriptors of a process, by number.
 pub(crate) struct Descriptors {
     slots: Vec<Option<Descriptor>>,
+    /// All below are in use.
+    first_free: usize,
     /// How many processes have them, and threads that share them with no other thread of their own.
     pub(crate) user_count: u32,
     /// No new number is as high as this.
@@ -26,6 +28,8 @@ pub(crate) struct Descriptors {
 
 /// The highest limit of descriptor numbers (`RLIMIT_NOFILE`).
 pub(crate) const DESCRIPTORS_MAX: usize = 65536;
+/// How many are taken out at a time: a list of all would take more than is kept in reserve.
+const TAKEN_MAX: usize = 256;
 /// By how many slots a table grows at least.
 const GROWTH: usize = 256;
 /// What it is at first.
@@ -35,6 +39,7 @@ impl Default for Descriptors {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
+            first_free: 0,
             user_count: 1,
             limit: DESCRIPTORS_USUAL,
         }
@@ -46,6 +51,7 @@ impl Descriptors {
     pub(crate) fn copy(&self) -> Self {
         Self {
             slots: self.slots.clone(),
+            first_free: self.first_free,
             user_count: 1,
             limit: self.limit,
         }
@@ -68,12 +74,33 @@ impl Descriptors {
         self.limit = usize::try_from(limit).map_or(DESCRIPTORS_MAX, |new| new.min(DESCRIPTORS_MAX));
     }
 
-    /// Takes out what `execve` closes; the caller drops it unlocked.
+    /// Takes out some of what `execve` closes, none if there is no more; the caller drops it unlocked.
     pub(crate) fn take_closed_on_exec(&mut self) -> Vec<Descriptor> {
+        self.first_free = 0;
         let closes =
             |slot: &&mut Option<Descriptor>| slot.as_ref().is_some_and(|at| at.is_closed_on_exec);
         let closed = self.slots.iter_mut().filter(closes);
-        closed.filter_map(Option::take).collect()
+        closed.filter_map(Option::take).take(TAKEN_MAX).collect()
+    }
+
+    /// Takes out some of the descriptors of a range, none if there is no more; the caller drops them unlocked.
+    pub(crate) fn take_some(&mut self, first: u32, last: u32) -> Vec<Descriptor> {
+        self.first_free = self.first_free.min(first as usize);
+        let taken = self.slots_in(first, last).filter_map(Option::take);
+        taken.take(TAKEN_MAX).collect()
+    }
+
+    /// Has `execve` close all of a range.
+    pub(crate) fn mark_closed_on_exec(&mut self, first: u32, last: u32) {
+        for descriptor in self.slots_in(first, last).flatten() {
+            descriptor.is_closed_on_exec = true;
+        }
+    }
+
+    fn slots_in(&mut self, first: u32, last: u32) -> impl Iterator<Item = &mut Option<Descriptor>> {
+        let end = self.slots.len().min(last as usize + 1);
+        let start = end.min(first as usize);
+        self.slots[start..end].iter_mut()
     }
 
     /// The open file behind a number; `EBADF` if there is none.
@@ -105,8 +132,9 @@ impl Descriptors {
         if floor >= self.limit {
             return Err(Errno::EINVAL);
         }
-        let free = (floor..self.slots.len()).find(|&index| self.slots[index].is_none());
-        let index = free.unwrap_or_else(|| self.slots.len().max(floor));
+        let start = floor.max(self.first_free);
+        let free = (start..self.slots.len()).find(|&index| self.slots[index].is_none());
+        let index = free.unwrap_or_else(|| self.slots.len().max(start));
         if index >= self.limit {
             return Err(Errno::EMFILE);
         }
@@ -154,6 +182,11 @@ impl Descriptors {
         }
         if index >= self.slots.len() {
             self.slots.resize(index + 1, None);
+        }
+        if descriptor.is_none() {
+            self.first_free = self.first_free.min(index);
+        } else if index == self.first_free {
+            self.first_free += 1;
         }
         Ok(core::mem::replace(&mut self.slots[index], descriptor))
     }

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bitflags::bitflags;
@@ -31,6 +32,8 @@ type Key = (i32, usize);
 #[derive(Default)]
 struct Interests {
     by_key: BTreeMap<Key, Arc<Interest>>,
+    /// Those among them that are pulled.
+    pulled: BTreeMap<Key, Arc<Interest>>,
     /// At this size the files that were closed meanwhile are looked for.
     purge_at: usize,
 }
@@ -79,6 +82,10 @@ bitflags! {
 
 /// As many `epoll`s may be in one another, the outermost counted.
 const DEPTH_MAX: usize = 5;
+/// As many events are given at a time: a list of more would take more than is kept in reserve.
+const COLLECTED_MAX: usize = 8192;
+/// By how many entries the queue grows at most.
+const QUEUE_GROWTH: usize = 1024;
 /// The smallest set in which closed files are looked for.
 const PURGE_MIN: usize = 64;
 
@@ -135,7 +142,10 @@ impl EventPoll {
             has_edge: AtomicBool::new(true),
             uses_seen: AtomicU64::new(0),
         });
-        self.interests.lock().add(key(number, file), &interest)?;
+        let mut interests = self.interests.lock();
+        self.make_room_in_queue(interests.by_key.len() + 1)?;
+        interests.add(key(number, file), &interest)?;
+        drop(interests);
         if let Some(inner) = inner {
             inner.parents.lock().push(self.this.clone());
         }
@@ -179,9 +189,15 @@ impl EventPoll {
     /// # Errors
     /// `ENOENT` if it is not there.
     pub(crate) fn remove(&self, number: i32, file: &Arc<OpenFile>) -> Result<(), Errno> {
-        let removed = self.interests.lock().by_key.remove(&key(number, file));
+        let mut interests = self.interests.lock();
+        let removed = interests.by_key.remove(&key(number, file));
+        interests.pulled.remove(&key(number, file));
+        let left = interests.by_key.len();
+        drop(interests);
         let interest = removed.ok_or(Errno::ENOENT)?;
         interest.leave();
+        // It gives back only what others have left there.
+        let _ = self.make_room_in_queue(left);
         if let Some(inner) = Self::behind(file) {
             let mut parents = inner.parents.lock();
             let place = parents.iter().position(|parent| parent.ptr_eq(&self.this));
@@ -192,6 +208,7 @@ impl EventPoll {
 
     /// Gives up to `limit` events that are there now.
     pub(crate) fn collect(&self, limit: usize) -> Vec<Wish> {
+        let limit = limit.min(COLLECTED_MAX);
         let mut found = Vec::new();
         // Each is looked at once, although one that stays ready goes back into the queue.
         let mut left = self.queue.lock().len();
@@ -210,12 +227,12 @@ impl EventPoll {
                 self.enqueue(&interest);
             }
         }
-        for interest in self.pulled() {
-            if found.len() >= limit {
-                break;
+        self.find_pulled(|interest| {
+            if found.len() < limit {
+                found.extend(interest.take());
             }
-            found.extend(interest.take());
-        }
+            (found.len() >= limit).then_some(())
+        });
         found
     }
 
@@ -243,7 +260,7 @@ impl EventPoll {
 
     /// Adds the streams of the host in this set and in those inside it.
     pub(crate) fn add_host_streams(&self, streams: &mut Vec<HostPoll>) {
-        for interest in self.pulled() {
+        self.find_pulled(|interest| {
             let wish = *interest.wish.lock();
             if let Some(file) = interest.file.upgrade()
                 && wish.is_active()
@@ -251,13 +268,41 @@ impl EventPoll {
             {
                 poll_events::add_host_streams(&file, poll_events::wanted(wish.events), streams);
             }
+            None::<()>
+        });
+    }
+
+    /// Looks at those that are pulled, with nothing locked, until one gives something.
+    fn find_pulled<T>(&self, mut look: impl FnMut(&Interest) -> Option<T>) -> Option<T> {
+        let mut last = Bound::Unbounded;
+        loop {
+            let interests = self.interests.lock();
+            let (&key, interest) = interests.pulled.range((last, Bound::Unbounded)).next()?;
+            let interest = interest.clone();
+            drop(interests);
+            if let Some(found) = look(&interest) {
+                return Some(found);
+            }
+            last = Bound::Excluded(key);
         }
     }
 
-    fn pulled(&self) -> Vec<Arc<Interest>> {
-        let interests = self.interests.lock();
-        let pulled = interests.by_key.values().filter(|it| it.is_pulled);
-        pulled.cloned().collect()
+    /// Sees to it that the queue takes every one of `count` interests without more memory, and those that are
+    /// over but still in it.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn make_room_in_queue(&self, count: usize) -> Result<(), Errno> {
+        let most = 2 * count + PURGE_MIN;
+        let mut queue = self.queue.lock();
+        if queue.len() + count > most {
+            queue.retain(|it| !it.is_gone.load(Ordering::SeqCst) && it.file.strong_count() > 0);
+        }
+        if queue.capacity() < most {
+            let more = (2 * most).min(most + QUEUE_GROWTH) - queue.len();
+            queue.try_reserve_exact(more).map_err(|_| Errno::ENOMEM)?;
+        }
+        Ok(())
     }
 
     fn enqueue(&self, interest: &Arc<Interest>) {
@@ -279,14 +324,17 @@ impl EventPoll {
             return Err(Errno::ELOOP);
         }
         let mut deepest = 0;
-        for interest in self.pulled() {
-            if let Some(file) = interest.file.upgrade()
-                && let Some(inner) = Self::behind(&file)
-            {
-                deepest = deepest.max(inner.depth_below(other, limit - 1)?);
+        let refused = self.find_pulled(|interest| {
+            let file = interest.file.upgrade()?;
+            match Self::behind(&file)?.depth_below(other, limit - 1) {
+                Ok(depth) => {
+                    deepest = deepest.max(depth);
+                    None
+                }
+                Err(errno) => Some(errno),
             }
-        }
-        Ok(deepest + 1)
+        });
+        refused.map_or(Ok(deepest + 1), Err)
     }
 
     /// How many there are in one another from here on outwards. They were checked when they were
@@ -302,6 +350,7 @@ impl Interests {
     fn add(&mut self, key: Key, interest: &Arc<Interest>) -> Result<(), Errno> {
         if self.by_key.len() >= self.purge_at.max(PURGE_MIN) {
             self.by_key.retain(|_, it| it.file.strong_count() > 0);
+            self.pulled.retain(|_, it| it.file.strong_count() > 0);
             self.purge_at = self.by_key.len() * 2;
         }
         // The address of a file that was closed may be in use again, not so the interest in it.
@@ -311,6 +360,11 @@ impl Interests {
             return Err(Errno::EEXIST);
         }
         self.by_key.insert(key, interest.clone());
+        if interest.is_pulled {
+            self.pulled.insert(key, interest.clone());
+        } else {
+            self.pulled.remove(&key);
+        }
         Ok(())
     }
 }
@@ -439,16 +493,21 @@ impl Inode for EventPoll {
     }
 
     fn readiness(&self) -> Readiness {
-        let queued = self.queue.lock().clone();
-        let mut all = queued
-            .iter()
-            .chain(&self.pulled())
-            .cloned()
-            .collect::<Vec<_>>();
-        all.retain(|interest| interest.present().is_some());
-        let mut readiness = Readiness::empty();
-        readiness.set(Readiness::READABLE, !all.is_empty());
-        readiness
+        let queue = self.queue.lock();
+        let mut queued = Vec::new();
+        if queued.try_reserve_exact(queue.len()).is_err() {
+            // Some of so many.
+            return Readiness::READABLE;
+        }
+        queued.extend(queue.iter().cloned());
+        drop(queue);
+        let is_present = queued.iter().any(|interest| interest.present().is_some())
+            || self.find_pulled(Interest::present).is_some();
+        if is_present {
+            Readiness::READABLE
+        } else {
+            Readiness::empty()
+        }
     }
 
     fn watchers(&self) -> Option<&Watchers> {

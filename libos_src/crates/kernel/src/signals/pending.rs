@@ -1,6 +1,6 @@
 //! Signals that wait to be delivered.
 
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 
 use super::{Room, Signal, SignalInfo, SignalSet};
 
@@ -8,13 +8,15 @@ use super::{Room, Signal, SignalInfo, SignalSet};
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     present: SignalSet,
-    queue: VecDeque<Queued>,
+    /// By signal, and then in the order in which they came.
+    queue: BTreeMap<(Signal, u64), Queued>,
+    /// How many came.
+    count: u64,
 }
 
 /// A signal that waits.
 #[derive(Debug)]
 struct Queued {
-    signal: Signal,
     info: SignalInfo,
     /// What it takes of what its user may have, for as long as it waits.
     _room: Room,
@@ -34,25 +36,24 @@ impl Pending {
             info
         };
         self.present = self.present.with(signal);
-        self.queue.push_back(Queued {
-            signal,
-            info,
-            _room: room,
-        });
+        self.count += 1;
+        let queued = Queued { info, _room: room };
+        self.queue.insert((signal, self.count), queued);
     }
 
     /// Takes the first signal of the lowest number that is not in `blocked`.
     pub(crate) fn take(&mut self, blocked: SignalSet) -> Option<(Signal, SignalInfo)> {
-        let ready = |queued: &&Queued| !blocked.contains(queued.signal);
-        let signal = self
-            .queue
-            .iter()
-            .filter(ready)
-            .map(|queued| queued.signal)
-            .min()?;
-        let is_it = |queued: &Queued| queued.signal == signal;
-        let taken = self.queue.remove(self.queue.iter().position(is_it)?)?;
-        if !self.queue.iter().any(is_it) {
+        let mut next = self.queue.first_key_value();
+        while let Some((&(signal, _), _)) = next
+            && blocked.contains(signal)
+        {
+            next = self.queue.range((signal, u64::MAX)..).next();
+        }
+        let (&key, _) = next?;
+        let taken = self.queue.remove(&key)?;
+        let (signal, _) = key;
+        let mut others = self.queue.range((signal, 0)..=(signal, u64::MAX));
+        if others.next().is_none() {
             self.present = self.present.without(signal);
         }
         Some((signal, taken.info))
@@ -62,7 +63,7 @@ impl Pending {
     pub(crate) fn add_overruns(&mut self, id: u32, more: u32, max: u32) -> bool {
         let is_of_timer =
             |queued: &&mut Queued| queued.info.timer().is_some_and(|(timer, _)| timer == id);
-        let Some(queued) = self.queue.iter_mut().find(is_of_timer) else {
+        let Some(queued) = self.queue.values_mut().find(is_of_timer) else {
             return false;
         };
         queued.info.add_overruns(more, max);
@@ -71,7 +72,7 @@ impl Pending {
 
     /// Drops all of one signal: its action became to ignore it.
     pub(crate) fn forget(&mut self, signal: Signal) {
-        self.queue.retain(|queued| queued.signal != signal);
+        self.queue.retain(|&(of, _), _| of != signal);
         self.present = self.present.without(signal);
     }
 

@@ -11,6 +11,9 @@ use super::{Signal, SignalInfo};
 use crate::Libos;
 use crate::processes::{Limits, Process};
 
+/// With more accounts those are looked for that nobody uses.
+const ACCOUNTS_KEPT: usize = 1024;
+
 /// Signals that wait for the processes of each user, and timers that will send one.
 #[derive(Default)]
 pub(crate) struct SignalRooms(Mutex<BTreeMap<u32, Arc<AtomicU64>>>);
@@ -38,7 +41,12 @@ impl Drop for Counted {
 
 impl SignalRooms {
     fn of(&self, user: u32) -> Arc<AtomicU64> {
-        self.0.lock().entry(user).or_default().clone()
+        let mut accounts = self.0.lock();
+        // Of most users nothing waits, and a program may be as many as there are.
+        if accounts.len() >= ACCOUNTS_KEPT {
+            accounts.retain(|_, account| Arc::strong_count(account) > 1);
+        }
+        accounts.entry(user).or_default().clone()
     }
 
     /// How many signals wait for processes of a user.

@@ -78,6 +78,12 @@ struct Packet {
     from: Address,
 }
 
+/// What an inbox held that is closed; the files are closed when it is dropped.
+pub(super) struct Unread {
+    _marks: VecDeque<Mark>,
+    _packets: VecDeque<Packet>,
+}
+
 /// How to read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Receiving {
@@ -278,7 +284,7 @@ impl Inbox {
     }
 
     /// Nothing more is read here. What was there is returned, for the caller to drop.
-    pub(super) fn close(&self) -> (bool, Vec<Ancillary>, Vec<Arc<Self>>) {
+    pub(super) fn close(&self) -> (bool, Unread, Vec<Arc<Self>>) {
         let mut state = self.state();
         state.is_shut = true;
         state.is_gone = true;
@@ -290,9 +296,18 @@ impl Inbox {
         (had_any, ancillary, blocked)
     }
 
-    /// Takes what goes with the bytes, as garbage.
-    pub(super) fn take_ancillary(&self) -> Vec<Ancillary> {
-        self.state().content.clear()
+    /// Takes what goes with some of the bytes, and these, as garbage.
+    pub(super) fn take_ancillary(&self) -> Option<Ancillary> {
+        match &mut self.state().content {
+            Content::Stream(stream) => stream.marks.pop_front().map(|mark| mark.ancillary),
+            Content::Packets(packets) => {
+                let packet = packets.queue.pop_front()?;
+                packets.used = packets
+                    .used
+                    .saturating_sub(packet.bytes.len() + PACKET_BYTES);
+                Some(packet.ancillary)
+            }
+        }
     }
 
     /// Visits each message's files.
@@ -368,17 +383,23 @@ impl Content {
         }
     }
 
-    fn clear(&mut self) -> Vec<Ancillary> {
+    fn clear(&mut self) -> Unread {
         match self {
             Self::Stream(stream) => {
                 let len = stream.ring.len();
                 stream.ring.skip(len);
                 stream.position += len as u64;
-                stream.marks.drain(..).map(|mark| mark.ancillary).collect()
+                Unread {
+                    _marks: core::mem::take(&mut stream.marks),
+                    _packets: VecDeque::new(),
+                }
             }
             Self::Packets(packets) => {
                 packets.used = 0;
-                packets.queue.drain(..).map(|it| it.ancillary).collect()
+                Unread {
+                    _marks: VecDeque::new(),
+                    _packets: core::mem::take(&mut packets.queue),
+                }
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Sockets {
     /// At this many garbage is looked for.
     pub(super) collect_at: AtomicUsize,
     pub(super) collecting: Mutex<()>,
+    /// How many descriptors were closed since garbage was looked for.
+    pub(super) closed: AtomicUsize,
     /// How many files are in inboxes, by who sent them.
     in_flight_of: Mutex<BTreeMap<u32, usize>>,
     closing: Mutex<Closing>,
@@ -63,6 +65,7 @@ impl Sockets {
             moves: AtomicU64::new(0),
             collect_at: AtomicUsize::new(super::garbage::COLLECT_MIN),
             collecting: Mutex::new(()),
+            closed: AtomicUsize::new(0),
             in_flight_of: Mutex::default(),
             closing: Mutex::default(),
         })
@@ -115,8 +118,25 @@ impl Sockets {
         self.all.lock().remove(&number);
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Socket>> {
-        self.all.lock().values().filter_map(Weak::upgrade).collect()
+    /// Visits those that there are, one after the other.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&Socket)) {
+        let mut next = 0;
+        loop {
+            let all = self.all.lock();
+            let Some((&number, socket)) = all.range(next..).next() else {
+                return;
+            };
+            let socket = socket.upgrade();
+            drop(all);
+            if let Some(socket) = socket {
+                visit(&socket);
+            }
+            next = number + 1;
+        }
+    }
+
+    pub(super) fn with_number(&self, number: u64) -> Option<Arc<Socket>> {
+        self.all.lock().get(&number).and_then(Weak::upgrade)
     }
 
     /// How many there are.
@@ -170,6 +190,12 @@ impl Sockets {
     /// Closes files one after the other, and those that lie in their inboxes after them.
     pub(super) fn close(&self, mut files: Vec<Arc<OpenFile>>) {
         let mut closing = self.closing.lock();
+        if closing.files.try_reserve(files.len()).is_err() {
+            // Rather a deep stack than none of it.
+            drop(closing);
+            drop(files);
+            return;
+        }
         closing.files.append(&mut files);
         if core::mem::replace(&mut closing.is_under_way, true) {
             return;

@@ -5,12 +5,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hal::Errno;
 use locks::Mutex;
 use vfs::{FileType, Inode, Location, Metadata, Mode, OpenFile, Readiness, Sink, Source, Watchers};
 
+use super::garbage::UNMARKED;
 use super::inbox::{Inbox, remember};
 use super::options::{DEFAULT_BYTES, Options};
 use super::{Address, Ancillary, Identity, Place, Received, Receiving, Sockets};
@@ -41,6 +42,10 @@ pub(crate) struct Socket {
     file: Mutex<Weak<OpenFile>>,
     /// In how many inboxes it is.
     pub(super) in_flight: AtomicUsize,
+    /// What is known of it while garbage is looked for.
+    pub(super) mark: AtomicUsize,
+    /// One more socket that can be reached, then.
+    pub(super) next_reached: AtomicU64,
 }
 
 #[derive(Default)]
@@ -125,6 +130,8 @@ impl Socket {
             options: Mutex::default(),
             file: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            mark: AtomicUsize::new(UNMARKED),
+            next_reached: AtomicU64::new(0),
         });
         sockets.register(number, &socket.this);
         socket
@@ -590,13 +597,10 @@ impl Socket {
         }
     }
 
-    /// Takes what goes with the bytes there, as garbage.
-    pub(super) fn take_ancillary(&self) -> Vec<Ancillary> {
+    /// Takes some of what goes with the bytes there, as garbage.
+    pub(super) fn take_ancillary(&self) -> Option<Ancillary> {
         let inboxes = self.inboxes();
-        inboxes
-            .iter()
-            .flat_map(|inbox| inbox.take_ancillary())
-            .collect()
+        inboxes.iter().find_map(|inbox| inbox.take_ancillary())
     }
 
     fn inboxes(&self) -> Vec<Arc<Inbox>> {

@@ -1,7 +1,5 @@
 //! Descriptors themselves: closing, duplicating, flags.
 
-use alloc::vec::Vec;
-
 use hal::Errno;
 use vfs::{OpenFile, OpenFlags};
 
@@ -43,22 +41,19 @@ pub(super) fn close_range(call: &mut Call<'_>, first: u32, last: u32, flags: u32
     });
     let places = apart.as_ref().map(|apart| &apart.places);
     let places = places.unwrap_or(&call.task.places);
-    let mut descriptors = places.files.write();
-    let in_range = |fd: &i32| (first..=last).contains(&fd.cast_unsigned());
-    let numbers: Vec<i32> = descriptors.numbers().filter(in_range).collect();
-    let mut closed = Vec::new();
-    for fd in numbers {
-        if flags & CLOSE_RANGE_CLOEXEC != 0 {
-            descriptors.get_mut(fd)?.is_closed_on_exec = true;
-        } else {
-            closed.push(descriptors.remove(fd)?);
+    if flags & CLOSE_RANGE_CLOEXEC != 0 {
+        places.files.write().mark_closed_on_exec(first, last);
+    } else {
+        loop {
+            let closed = places.files.write().take_some(first, last);
+            if closed.is_empty() {
+                break;
+            }
+            for descriptor in &closed {
+                call.after_close(&descriptor.file);
+            }
         }
     }
-    drop(descriptors);
-    for descriptor in &closed {
-        call.after_close(&descriptor.file);
-    }
-    drop(closed);
     call.libos.sockets.collect_after_close();
     match apart {
         Some(apart) => Err(call.move_to(apart)),

@@ -263,9 +263,14 @@ fn become_program(
     process.timers.clear(libos);
     process.signals.lock().forget_handlers();
     let places = own_places(call);
-    let closed = places.files.write().take_closed_on_exec();
-    for descriptor in closed {
-        libos.after_close(process.pid, &descriptor.file);
+    loop {
+        let closed = places.files.write().take_closed_on_exec();
+        if closed.is_empty() {
+            break;
+        }
+        for descriptor in closed {
+            libos.after_close(process.pid, &descriptor.file);
+        }
     }
     *call.regs = regs;
     if let Some(parent) = process.return_memory() {

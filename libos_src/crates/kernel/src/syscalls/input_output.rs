@@ -198,8 +198,8 @@ impl Call<'_> {
     /// Refuses to add to a file of ours while the kernel's heap is nearly full. What goes to the
     /// host stays nowhere.
     pub(super) fn check_room_of(&self, file: &OpenFile) -> Result<(), Errno> {
-        // Pipes and sockets look to it themselves, when they take more memory.
-        if is_flow(file) {
+        // Pipes and sockets look to it themselves, when they take more memory; a counter takes none.
+        if is_flow(file) || file.object().kind() == FileType::Unnamed {
             return Ok(());
         }
         room::check(self.libos.machine).inspect_err(|_| self.report_full_heap())

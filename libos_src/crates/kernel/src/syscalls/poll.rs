@@ -12,12 +12,18 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use super::records::{PollRecord, Time};
+use super::room;
 use super::signal::check_set_bytes;
 use crate::files::DESCRIPTORS_MAX;
 use crate::files::poll_events::{self, wanted};
 use crate::processes::Limits;
 use crate::signals::SignalSet;
 use crate::threads::{Deadline, Wake, duration_of};
+
+/// A list that is longer may take more than is kept in reserve.
+const LONG_LIST: usize = 1024;
+/// What is noted of each file of a list while its thread waits.
+const NOTED_BYTES: usize = 96;
 
 const POLLIN: i16 = 1;
 const POLLPRI: i16 = 2;
@@ -157,6 +163,9 @@ fn has(bits: &[u8], fd: usize) -> bool {
 
 /// Waits until a record is ready, and fills in all that are.
 fn wait_for(call: &Call<'_>, asked: &mut [PollRecord], deadline: Deadline) -> Outcome {
+    if asked.len() > LONG_LIST {
+        room::check_for(call.libos.machine, asked.len() * NOTED_BYTES)?;
+    }
     let files: Vec<Option<Arc<OpenFile>>> = asked
         .iter()
         .map(|record| call.file(record.fd).ok())
