@@ -14,7 +14,7 @@ FOREVER = "while :; do echo 0123456789abcdef; done"
 def run(*program: str) -> subprocess.Popen[bytes]:
     """A program in the enclave of the example, whose streams are pipes."""
     bundle = built_bundle("shell")
-    words = [bundle / "bin" / "occlum-run", "--platform", "sim", bundle, "--", *program]
+    words = [str(bundle / "bin" / "occlum-run"), "--platform", "sim", str(bundle), "--", *program]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
