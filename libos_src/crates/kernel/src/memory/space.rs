@@ -225,6 +225,12 @@ impl AddressSpace {
         self.users.load(Ordering::Acquire) > 1
     }
 
+    /// Whether two addresses show the same shared page.
+    pub(crate) fn is_same_page(&self, one: u64, other: u64) -> bool {
+        let [one, other] = [one, other].map(|at| self.futex_key(super::page_floor(at)));
+        matches!(one, FutexKey::Shared(..)) && one == other
+    }
+
     /// Which futex the word at `address` is.
     pub(crate) fn futex_key(&self, address: u64) -> FutexKey {
         let books = self.books.read();

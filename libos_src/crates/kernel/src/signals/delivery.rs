@@ -127,7 +127,10 @@ impl Libos {
         };
         if info.vector == Vector::PAGE_FAULT {
             let fault = memory.fault_in(info.address, access_of(info.error));
+            let is_same = |one, other| memory.is_same_page(one, other);
+            let is_torn = fault == PageFault::Moved && thread.is_torn(regs, info.address, is_same);
             match thread.after_fault(fault, info.address) {
+                AfterFault::TryAgain if is_torn => {}
                 AfterFault::TryAgain => return Then::Return,
                 AfterFault::GiveUp => {
                     let reason = "the host keeps a page from it that it has";
@@ -135,7 +138,7 @@ impl Libos {
                 }
                 AfterFault::Signal => {}
             }
-            is_absent = fault == PageFault::Absent;
+            is_absent = fault == PageFault::Absent || is_torn;
         }
         let (signal, signal_info) = if is_absent {
             absent_page(info.address)

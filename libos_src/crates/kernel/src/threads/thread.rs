@@ -50,6 +50,7 @@ pub(crate) struct Thread {
     deadline: Mutex<Option<Deadline>>,
     /// Its latest fault at a page that is there, and how often in a row it met that one.
     stuck: Mutex<(u64, u32)>,
+    torn: Mutex<Torn>,
     /// Whether it waits for something, the memory of its process aside.
     is_asleep: AtomicBool,
     /// Whether it has an identity of its own, so that others need no lock to see that.
@@ -67,6 +68,20 @@ struct Own {
 /// How often in a row a thread may meet a fault at the same address of a page that is there. Other
 /// threads cause a few; a host that keeps the page away, or makes faults up, causes any number.
 const PATIENCE: u32 = 1000;
+
+/// An instruction that brings a page to one of its addresses.
+#[derive(Default)]
+struct Torn {
+    /// Where it is, and what it counts and points with.
+    state: [u64; 5],
+    address: u64,
+    /// How often in a row it brought the page to the other of two addresses.
+    times: u32,
+}
+
+/// As often an instruction may do so before it is said to need both at once. With the same registers at
+/// the same place it has not got on.
+const TORN_PATIENCE: u32 = 64;
 
 /// What becomes of an instruction that met a page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +126,7 @@ impl Thread {
             needs_look: AtomicBool::new(true),
             deadline: Mutex::default(),
             stuck: Mutex::new((0, 0)),
+            torn: Mutex::default(),
             is_asleep: AtomicBool::new(false),
             personality: AtomicU32::new(0),
             scheduling: Mutex::default(),
@@ -213,6 +229,27 @@ impl Thread {
     /// Whether there was a change since this was last asked.
     pub(crate) fn must_look_at_signals(&self) -> bool {
         self.needs_look.load(Ordering::Relaxed) && self.needs_look.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether an instruction, which has just had a shared page brought to `address`, needs it there and at
+    /// another address at once, so that it never gets on. `is_same` says whether two show the same page.
+    pub(crate) fn is_torn(
+        &self,
+        regs: &UserRegs,
+        address: u64,
+        is_same: impl FnOnce(u64, u64) -> bool,
+    ) -> bool {
+        let state = [regs.rip, regs.rcx, regs.rsi, regs.rdi, regs.rsp];
+        let mut torn = self.torn.lock();
+        let alternates = torn.state == state && torn.address != address;
+        let times = if alternates { torn.times + 1 } else { 0 };
+        let before = torn.address;
+        *torn = Torn {
+            state,
+            address,
+            times,
+        };
+        times > TORN_PATIENCE && is_same(before, address)
     }
 
     /// What becomes of the instruction that met a page fault.
