@@ -226,6 +226,21 @@ static void alignment(void) {
     }
 }
 
+// Vectors live through a wait, and what was kept of them meanwhile spoils no frame of a handler.
+static void vectors(void) {
+    struct timespec time = {.tv_nsec = 1000000};
+    unsigned char found[16], ones[16];
+    memset(ones, 0xff, sizeof ones);
+    long number = SYS_nanosleep;
+    __asm__ volatile("pcmpeqd %%xmm8, %%xmm8\n\tsyscall\n\tmovdqu %%xmm8, %1"
+                     : "+a"(number), "=m"(found) : "D"(&time), "S"(NULL) : "rcx", "r11", "memory", "xmm8");
+    check(number == 0 && memcmp(found, ones, sizeof ones) == 0, "vectors live through a wait");
+    on(SIGUSR1, 0);
+    caught[SIGUSR1] = 0;
+    raise(SIGUSR1);
+    check(caught[SIGUSR1] == 1, "and a handler comes and goes");
+}
+
 // What a write that cannot be raises comes from the thread itself.
 static void writers(void) {
     sigset_t set, old;
@@ -449,6 +464,7 @@ int main(void) {
     masks();
     falls_off();
     alignment();
+    vectors();
     writers();
     awaited();
     signal_files();

@@ -28,24 +28,26 @@
     .endm
 
 // The program's vectors in the thread page's area, in an order of their own: 32 registers, of 64 bytes
-// each, 8 masks, of 8 bytes, and MXCSR.
-    .equ KEPT_MASKS, 32 * 64
-    .equ KEPT_MXCSR, KEPT_MASKS + 8 * 8
+// each, and 8 masks, of 8 bytes. They begin behind the header, of which XSAVE leaves as it is what XRSTOR
+// wants to be zero. MXCSR is where XSAVE has it.
+    .equ KEPT_VECTORS, 512 + 64
+    .equ KEPT_MASKS, KEPT_VECTORS + 32 * 64
+    .equ KEPT_MXCSR, 24
 
     .macro STORE_ZMM
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    vmovdqa64 gs:[{XSAVE} + \n * 64], zmm\n
+    vmovdqa64 gs:[{XSAVE} + KEPT_VECTORS + \n * 64], zmm\n
     .endr
     .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    vmovdqa64 gs:[{XSAVE} + \n * 64], zmm\n
+    vmovdqa64 gs:[{XSAVE} + KEPT_VECTORS + \n * 64], zmm\n
     .endr
     .endm
     .macro LOAD_ZMM
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    vmovdqa64 zmm\n, gs:[{XSAVE} + \n * 64]
+    vmovdqa64 zmm\n, gs:[{XSAVE} + KEPT_VECTORS + \n * 64]
     .endr
     .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    vmovdqa64 zmm\n, gs:[{XSAVE} + \n * 64]
+    vmovdqa64 zmm\n, gs:[{XSAVE} + KEPT_VECTORS + \n * 64]
     .endr
     .endm
     .macro STORE_MASKS
