@@ -65,7 +65,7 @@ process:
   working_directory: {root}
   default_stack_size: 8MB
   default_heap_size: 128MB
-entry_points: [{root}, {first}]
+entry_points: [{root}, {shell}]
 env:
   default: [{env}]
 metadata:
@@ -104,8 +104,9 @@ class Enclave:
     def _argv(self, words: Sequence[str], counted: Path) -> list[str]:
         runner = self.bundle / "bin/occlum-run"
         options = ["--enclu", self.enclu, "--stats", str(counted)]
-        # Group 1 is nothing to send signals to: `kill(-1)` is for everybody.
-        session = (SESSION, "--wait") if self.has_parent else ()
+        # A session of its own: `kill(-1)` is for everybody, and not for group 1. The first
+        # process is another shell, for that one gets the orphans.
+        session = command((SESSION,), has_parent=True) if self.has_parent else ()
         started = (*session, *command(words, has_parent=self.has_parent))
         return [str(runner), *options, str(self.bundle), "--", *started]
 
@@ -132,7 +133,7 @@ def _escapes(counted: Path) -> int | None:
 def configuration(suite: Suite, env: Mapping[str, str], memory_model: str) -> str:
     """The Occlum.yaml of a suite that brings none."""
     quoted = ", ".join(f'"{name}={value}"' for name, value in sorted(env.items()))
-    facts = {"root": suite.root, "first": SESSION, "env": quoted}
+    facts = {"root": suite.root, "shell": SHELL, "env": quoted}
     return _CONFIG.format(**facts, memory_model=memory_model)
 
 

@@ -24,13 +24,17 @@ _OPENED_LATER: Final = (b"libgcc_s.so.1",)
 
 _DATA: Final = (
     b"/etc/group",
+    b"/etc/hosts",
+    b"/etc/localtime",
     b"/etc/nsswitch.conf",
     b"/etc/passwd",
     b"/etc/protocols",
+    b"/etc/resolv.conf",
     b"/etc/services",
     b"/usr/lib/locale/C.utf8",
 )
-"""What the C library reads of the host: names of users, and what a character is."""
+"""What the C library reads of the host: names of users and machines, the time zone, and what a
+character is."""
 
 _MODE: Final = 0o755
 _STICKY: Final = 0o1777

@@ -11,7 +11,7 @@ from tests.support.checkout import Checkout, copy_project, machine_cache
 pytestmark = pytest.mark.slow
 
 COPIED = ("echo", "false", "ls", "true")
-PROGRAMS = (*COPIED, "harness", "without_library")
+PROGRAMS = (*COPIED, "harness", "orphan", "without_library")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,9 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A harness that sees process 1 above its test takes the test for an orphan.
     (folder / "harness").write_text("#!/bin/sh\nsh -c 'test $PPID != 1'\n")
     (folder / "harness").chmod(0o755)
+    # What it leaves behind ends before it does, and is nobody's business.
+    (folder / "orphan").write_text("#!/bin/sh\n(sleep 0.1 &)\nsleep 0.5\nexit 7\n")
+    (folder / "orphan").chmod(0o755)
     # It starts on neither side, and that is no reason not to run the others.
     without = Path("/bin/ls").read_bytes().replace(b"libselinux.so.1", b"libnowhere.so.1")
     (folder / "without_library").write_bytes(without)
@@ -50,13 +53,14 @@ def test_what_agrees_passes_and_what_differs_fails_with_the_line(
     )
 
     assert "failed: uname: line 1 of its output is `" in ended.text
-    assert ended.text.endswith("6 passed, 1 failed\n")
+    assert ended.text.endswith("7 passed, 1 failed\n")
     cases = json.loads((tmp_path / "cases.json").read_bytes())["cases"]
     assert {one["name"]: one["verdict"] for one in cases} == {
         "echo": "passed",
         "false": "passed",
         "harness": "passed",
         "ls": "passed",
+        "orphan": "passed",
         "true": "passed",
         "uname": "failed",
         "without_library": "passed",
