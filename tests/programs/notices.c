@@ -110,6 +110,9 @@ int main(void) {
     CHECK(inotify_add_watch(notices, "watched/file", IN_ALL_EVENTS | IN_EXCL_UNLINK) == 5);
     CHECK(unlink("watched/file") == 0 && write(fd, "x", 1) == 1);
     EXPECT("4 create file;4 open file;5 attrib;4 delete file;");
+    // What is said of the file itself, and not of what is open, is said of the name that it had.
+    CHECK(ftruncate(fd, 7) == 0 && fchmod(fd, 0640) == 0);
+    EXPECT("4 modify file;5 modify;4 attrib file;5 attrib;");
     CHECK(close(fd) == 0);
     EXPECT("5 gone;5 ignored;");
     CHECK(inotify_rm_watch(notices, directory) == 0);

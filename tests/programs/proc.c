@@ -142,7 +142,23 @@ int main(void) {
     snprintf(path, sizeof path, "/proc/%d/status", child);
     snprintf(target, sizeof target, "PPid:\t%d\n", getpid());
     CHECK(has(path, target));
+    // Memory is a file, too, for those who may look.
+    static char secret[8192];
+    char copy[8192];
+    snprintf(path, sizeof path, "/proc/%d/mem", child);
+    int memory = open(path, O_RDWR), own = open("/proc/self/mem", O_RDWR);
+    CHECK(memory >= 0 && own >= 0);
+    strcpy(secret + 4090, "across two pages");
+    CHECK(pread(own, copy, 17, (off_t)(secret + 4090)) == 17 && strcmp(copy, "across two pages") == 0);
+    CHECK(pwrite(own, "A", 1, (off_t)(secret + 4090)) == 1 && strcmp(secret + 4090, "Across two pages") == 0);
+    CHECK(pread(memory, copy, 17, (off_t)(secret + 4090)) == 17 && copy[0] == 0);
+    CHECK(pwrite(memory, "theirs", 7, (off_t)(secret + 4093)) == 7 && secret[4093] == 'o');
+    CHECK(pread(memory, copy, 7, (off_t)(secret + 4093)) == 7 && strcmp(copy, "theirs") == 0);
+    CHECK(pread(own, copy, 8, 16) == -1 && errno == EIO);
+    CHECK(lseek(own, 0, SEEK_END) == -1 && errno == EINVAL && close(own) == 0);
     CHECK(kill(child, 9) == 0 && waitpid(child, NULL, 0) == child);
+    CHECK(pread(memory, copy, 8, (off_t)secret) == 0 && close(memory) == 0 && open(path, O_RDONLY) == -1);
+    snprintf(path, sizeof path, "/proc/%d/status", child);
     CHECK(!read_all(path));
 
     char boot[64], other[64];

@@ -11,6 +11,7 @@ use vfs::{
 };
 
 use crate::link::{PlaceLink, TextLink};
+use crate::memory::MemoryFile;
 use crate::text::{Subject, Text};
 use crate::{ProcessPlace, ProcessText, Source, SystemText, owner, settings};
 
@@ -231,6 +232,15 @@ impl ProcessDirectory {
                     place,
                 }),
             ));
+        }
+        if let Some(inode) = numbers.next() {
+            let source = source.clone();
+            let memory = MemoryFile {
+                source,
+                process,
+                inode,
+            };
+            entries.push(("mem", Arc::new(memory)));
         }
         let descriptors = DescriptorDirectory {
             source: source.clone(),

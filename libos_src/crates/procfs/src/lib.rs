@@ -4,6 +4,7 @@
 //! self thread-self                            links to the caller's directory
 //! PID/{cgroup,cmdline,comm,environ,limits,maps,mountinfo,mounts,oom_score,oom_score_adj,smaps,
 //!      stat,statm,status,wchan}
+//! PID/mem                                     its memory, for those who may look into it
 //! PID/{exe,cwd,root}                          links that lead straight to a place
 //! PID/fd/N                                    the same for open files
 //! PID/fdinfo/N                                position and flags of open files
@@ -24,6 +25,7 @@ extern crate alloc;
 mod directory;
 mod fixed;
 mod link;
+mod memory;
 mod owner;
 mod settings;
 mod sys;
@@ -36,6 +38,7 @@ use alloc::vec::Vec;
 use vfs::{FileSystem, Inode, Location, Result, Statistics};
 
 use directory::Root;
+pub use memory::ProcessMemory;
 pub use sys::SysFs;
 
 /// `PROC_SUPER_MAGIC` of `linux/magic.h`.
@@ -94,6 +97,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// `ESRCH`; `ENOENT` if it has none.
     fn process_place(&self, process: u32, place: ProcessPlace) -> Result<Location>;
+
+    /// The memory of a process.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    fn memory(&self, process: u32) -> Result<Arc<dyn ProcessMemory>>;
 
     /// The open descriptors of a process, in ascending order.
     ///

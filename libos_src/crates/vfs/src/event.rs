@@ -73,15 +73,21 @@ impl Location {
 
     /// Something happened to the file: who watches it, or the directory of its name, is told.
     pub(crate) fn tell(&self, event: Event) {
+        self.tell_as(event, self.dentry.is_deleted());
+    }
+
+    /// Attributes or the size were changed: they are the file's, whatever became of its name.
+    pub(crate) fn tell_of_inode(&self, event: Event) {
+        self.tell_as(event, false);
+    }
+
+    fn tell_as(&self, event: Event, is_unlinked: bool) {
         if let Some(observer) = self.dentry.observer() {
             let event = event | about(self.kind());
-            let is_unlinked = self.dentry.is_deleted();
             if let Some(directory) = self.dentry.parent() {
                 let name = self.dentry.name();
                 directory.tell_of(observer, &name, event, 0, is_unlinked);
             }
-            // Attributes are the file's, whatever became of the name.
-            let is_unlinked = is_unlinked && !event.contains(Event::ATTRIBUTES);
             self.dentry.tell_itself(observer, event, is_unlinked);
         }
     }
@@ -109,7 +115,7 @@ impl Location {
             (None, Some(_)) if !is_attribute => Event::MODIFY,
             _ => Event::ATTRIBUTES,
         };
-        self.tell(event);
+        self.tell_of_inode(event);
     }
 }
 

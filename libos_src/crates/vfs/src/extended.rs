@@ -112,7 +112,7 @@ impl Viewpoint {
             SOME_FILE_HAS_CAPABILITIES.store(true, Ordering::SeqCst);
         }
         location.inode().set_extended_attribute(name, value, set)?;
-        location.tell(Event::ATTRIBUTES);
+        location.tell_of_inode(Event::ATTRIBUTES);
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Viewpoint {
         let space = space_of(name)?;
         self.check_attribute_change(location, name, space)?;
         location.inode().remove_extended_attribute(name)?;
-        location.tell(Event::ATTRIBUTES);
+        location.tell_of_inode(Event::ATTRIBUTES);
         Ok(())
     }
 

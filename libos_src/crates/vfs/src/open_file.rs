@@ -444,7 +444,7 @@ impl OpenFile {
         let _writing = self.object.writing().map(Mutex::lock);
         self.object.truncate(size_bytes)?;
         self.location.after_truncate(size_bytes);
-        self.location.tell(Event::MODIFY);
+        self.location.tell_of_inode(Event::MODIFY);
         Ok(())
     }
 

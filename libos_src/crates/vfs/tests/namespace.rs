@@ -528,6 +528,10 @@ impl Source for Kernel {
         }
     }
 
+    fn memory(&self, _process: u32) -> vfs::Result<Arc<dyn procfs::ProcessMemory>> {
+        Err(Errno::ESRCH)
+    }
+
     fn descriptors(&self, process: u32) -> vfs::Result<Vec<u32>> {
         Ok(if process == 7 { vec![3, 4] } else { vec![] })
     }

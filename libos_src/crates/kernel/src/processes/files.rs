@@ -10,9 +10,10 @@ use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
 use locks::Once;
-use procfs::{ProcessPlace, ProcessText, Setting, Source, SystemText};
+use procfs::{ProcessMemory, ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
+use super::memory_view::MemoryView;
 use super::{
     HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
 };
@@ -439,6 +440,14 @@ impl Source for ProcessFiles {
                 Ok(file.location().clone())
             }
         }
+    }
+
+    fn memory(&self, process: u32) -> Result<Arc<dyn ProcessMemory>, Errno> {
+        Ok(Arc::new(MemoryView {
+            processes: self.processes.clone(),
+            process,
+            space: Arc::downgrade(&self.process(process)?.memory()),
+        }))
     }
 
     fn descriptors(&self, process: u32) -> Result<Vec<u32>, Errno> {

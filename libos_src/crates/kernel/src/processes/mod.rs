@@ -3,6 +3,7 @@
 mod end;
 mod files;
 mod limits;
+mod memory_view;
 mod mount_texts;
 mod places;
 mod process;
