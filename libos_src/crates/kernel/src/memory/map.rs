@@ -275,11 +275,13 @@ impl AddressSpace {
                     self.region.release(&heap);
                     self.region.release(&image);
                 }
-                let low = |room| {
+                let low = |room, floor| {
                     let whole = len.checked_add(room)?;
-                    self.region.claim_low(self.gang.id(), whole, align)
+                    self.region.claim_low(self.gang.id(), whole, align, floor)
                 };
-                let place = low(room).or_else(|| low(0));
+                let floor = self.region.fixed_end();
+                let place = low(room, floor).or_else(|| low(room, 0));
+                let place = place.or_else(|| low(0, 0));
                 let place = place.ok_or_else(|| self.no_room(books, len))?;
                 let image = place.start..place.start + len;
                 books.heap.take_room(image.end..place.end);

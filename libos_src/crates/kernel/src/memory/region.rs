@@ -20,6 +20,11 @@ use super::gang::Gang;
 use super::leftovers::{FilePlace, Leftovers};
 use super::pages::PageSet;
 
+/// Which part of the memory has the addresses of programs that cannot lie elsewhere, and the most that is:
+/// they begin at 4 MiB by custom.
+const FIXED_SHARE: u64 = 8;
+const FIXED_MAX_BYTES: u64 = 64 << 20;
+
 /// The identity of a gang of address spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GangId(u64);
@@ -161,12 +166,27 @@ impl Region {
             .then_some(range)
     }
 
-    /// Claims the lowest free run of `len` addresses that can have memory, aligned to `align`.
-    pub(crate) fn claim_low(&self, gang: GangId, len: u64, align: u64) -> Option<Range<u64>> {
+    /// The end of the addresses that programs are kept for that cannot lie elsewhere: whoever has a
+    /// choice goes behind, so that such a program need not take turns with them.
+    pub(super) fn fixed_end(&self) -> u64 {
+        let len = self.backed.end - self.backed.start;
+        super::page_floor(self.backed.start + (len / FIXED_SHARE).min(FIXED_MAX_BYTES))
+    }
+
+    /// Claims the lowest free run of `len` addresses from `floor` on that can have memory, aligned to
+    /// `align`.
+    pub(crate) fn claim_low(
+        &self,
+        gang: GangId,
+        len: u64,
+        align: u64,
+        floor: u64,
+    ) -> Option<Range<u64>> {
         let mut claims = self.claims.lock();
+        let within = self.backed.start.max(floor)..self.backed.end;
         let fit = |gap: &Range<u64>| self.leftovers.fit_low(gap, len, align);
-        let start = claims.gaps_low(&self.backed).find_map(|gap| fit(&gap));
-        let start = start.or_else(|| claims.find_low(len, align, &self.backed))?;
+        let start = claims.gaps_low(&within).find_map(|gap| fit(&gap));
+        let start = start.or_else(|| claims.find_low(len, align, &within))?;
         self.add(&mut claims, gang, &(start..start + len), Use::Addresses)
             .then(|| start..start + len)
     }
@@ -505,12 +525,12 @@ mod tests {
 
         let high = region.claim_high(one, 0x2000, 0x1000, region.range(), Use::Memory);
         let next = region.claim_high(other, 0x1000, 0x1_0000, region.range(), Use::Memory);
-        let low = region.claim_low(other, 0x1000, 0x1000);
+        let low = region.claim_low(other, 0x1000, 0x1000, 0);
 
         assert_eq!(high, Some(0xf_e000..0x10_0000));
         assert_eq!(next, Some(0xf_0000..0xf_1000));
         assert_eq!(low, Some(0x1_0000..0x1_1000));
-        assert_eq!(region.claim_low(one, 0xe_e000, 0x1000), None);
+        assert_eq!(region.claim_low(one, 0xe_e000, 0x1000, 0), None);
         assert_eq!(region.free_bytes(), 0xf_0000 - 0x4000);
     }
 

@@ -770,3 +770,34 @@ fn a_loader_finds_text_patched_as_another_process_left_it() {
     assert_eq!(world.get::<1>(whole + 0x1000 + NOPS), [0xb8]);
     world.call(MUNMAP, &[whole, 0x3000]).expect("mapped");
 }
+
+#[test]
+fn a_program_that_can_lie_anywhere_leaves_the_first_addresses_to_those_that_cannot() {
+    let world = World::new();
+    let range = machine::USER;
+    let floor = range.start + (range.end - range.start) / 8;
+    let map = |len: u64| {
+        let mapped = world.process.memory().map(Mapping {
+            placement: Placement::Image {
+                align: PAGE_SIZE,
+                file: None,
+            },
+            len,
+            prot: Prot::empty(),
+            backing: Backing::Zero,
+            purpose: Purpose::Image,
+            most: Prot::all(),
+            grows_down: false,
+            is_unreserved: false,
+        });
+        mapped.expect("room")
+    };
+
+    assert!(map(0x1000) >= floor);
+    let places = core::iter::repeat_with(|| map(0x10_0000));
+    let lower = places.take(32).position(|at| at < floor);
+    assert!(
+        lower.is_some_and(|count| count > 8),
+        "there is no other room"
+    );
+}
