@@ -103,6 +103,8 @@ pub(super) struct Books {
     peak_bytes: (u64, u64),
     /// Whether all that is mapped from now on is to stay in memory (`MCL_FUTURE`).
     pub(super) locks_all: bool,
+    /// The barriers that its threads may ask for, as `membarrier` has them.
+    barriers: u32,
 }
 
 impl Foundation {
@@ -193,6 +195,16 @@ impl AddressSpace {
     /// A number that no other address space ever has.
     pub(super) const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The barriers that its threads have said they will ask for. A copy of it has them, too.
+    pub(crate) fn barriers(&self) -> u32 {
+        self.books.read().barriers
+    }
+
+    /// They will ask for these as well.
+    pub(crate) fn add_barriers(&self, barriers: u32) {
+        self.books.write().barriers |= barriers;
     }
 
     /// Who takes turns in it.
@@ -538,6 +550,7 @@ impl Books {
             has_shared: self.has_shared,
             peak_bytes: self.peak_bytes,
             locks_all: false,
+            barriers: self.barriers,
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod answers;
 mod argument;
+mod barriers;
 mod buffers;
 mod call;
 mod capabilities;

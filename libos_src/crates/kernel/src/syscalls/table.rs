@@ -4,11 +4,12 @@ use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
 use super::system_v::{messages, segments, semaphores};
 use super::{
-    capabilities, clone, descriptors, directories, event_poll, exec, extended, file_locks,
-    foreign_memory, futex, identity, inotify, input_output, ioctl, links, locked_memory, mapping,
-    memory_file, message_queues, metadata, mounts, open, pidfd, pipes, poll, prctl, process,
-    refused, residence, resources, scheduling, signal, signal_file, signal_wait, socket_messages,
-    sockets, splice, storage, system, thread, time, timers, users, vectors,
+    barriers, capabilities, clone, descriptors, directories, event_poll, exec, extended,
+    file_locks, foreign_memory, futex, identity, inotify, input_output, ioctl, links,
+    locked_memory, mapping, memory_file, message_queues, metadata, mounts, open, pidfd, pipes,
+    poll, prctl, process, refused, residence, resources, scheduling, signal, signal_file,
+    signal_wait, socket_messages, sockets, splice, storage, system, thread, time, timers, users,
+    vectors,
 };
 
 macro_rules! table {
@@ -333,7 +334,7 @@ table! {
     321 bpf => refused::privileged, ();
     322 execveat => exec::execveat, (i32, Address, Address, Address, u32);
     323 userfaultfd => refused::privileged, ();
-    324 membarrier => thread::membarrier, (i32, u32);
+    324 membarrier => barriers::membarrier, (u32, u32);
     325 mlock2 => locked_memory::mlock2, (u64, u64, u32);
     326 copy_file_range => splice::copy_file_range, (i32, Address, i32, Address, u64, u32);
     327 preadv2 => vectors::preadv2, (i32, Address, u64, i64, u64, u32);

@@ -80,13 +80,3 @@ pub(super) fn sched_yield(call: &mut Call<'_>) -> Outcome {
     call.libos.machine.yield_now();
     Ok(0)
 }
-
-/// `membarrier(2)`: only the question what there is, and the answer is nothing.
-pub(super) fn membarrier(_call: &mut Call<'_>, command: i32, _flags: u32) -> Outcome {
-    const QUERY: i32 = 0;
-    if command == QUERY {
-        Ok(0)
-    } else {
-        Err(Errno::EINVAL.into())
-    }
-}

@@ -181,14 +181,15 @@ impl Thread {
         self.tid.load(Ordering::Relaxed)
     }
 
-    /// Whether it holds the memory of its process. Only the thread itself asks.
+    /// Whether it holds the memory of its process. Whoever else asks knows what was.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.holds_memory.load(Ordering::Relaxed)
+        self.holds_memory.load(Ordering::SeqCst)
     }
 
-    /// It holds the memory of its process, or does so no more; returns what was.
+    /// It holds the memory of its process, or does so no more; returns what was. A barrier, on which
+    /// `membarrier` depends.
     pub(crate) fn set_holds_memory(&self, holds: bool) -> bool {
-        self.holds_memory.swap(holds, Ordering::Relaxed)
+        self.holds_memory.swap(holds, Ordering::SeqCst)
     }
 
     /// It makes a system call; whether that is one to be looked at. Only the thread itself asks.
@@ -226,9 +227,15 @@ impl Thread {
         self.needs_look.store(true, Ordering::Release);
     }
 
-    /// Whether there was a change since this was last asked.
+    /// Whether there was a change since this was last asked. If so, this is a barrier, on which
+    /// `membarrier` depends.
     pub(crate) fn must_look_at_signals(&self) -> bool {
-        self.needs_look.load(Ordering::Relaxed) && self.needs_look.swap(false, Ordering::AcqRel)
+        self.needs_look.load(Ordering::Relaxed) && self.needs_look.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether it may run its program without having looked at its signals since it was told to.
+    pub(crate) fn is_yet_to_look(&self) -> bool {
+        self.holds_memory() && self.needs_look.load(Ordering::SeqCst)
     }
 
     /// Whether an instruction, which has just had a shared page brought to `address`, needs it there and at
