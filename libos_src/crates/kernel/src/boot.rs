@@ -46,15 +46,7 @@ impl Libos {
             // Then the first process takes another one, as a leader without a terminal does.
             self.terminals.console.release(FIRST_PID);
         }
-        let process_files = ProcessFiles::new(
-            self.machine,
-            self.processes.clone(),
-            self.slots().clone(),
-            self.terminals.clone(),
-            self.signal_rooms.clone(),
-            self.config.threads.max,
-            self.system_v.clone(),
-        );
+        let process_files = ProcessFiles::new(self);
         let namespace = self.mount_all(&process_files, stdin.clone())?;
         let mut viewpoint = Viewpoint::new(namespace);
         self.enter_working_directory(&mut viewpoint)?;

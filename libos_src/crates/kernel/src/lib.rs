@@ -21,6 +21,7 @@ mod memory;
 mod mounts;
 mod processes;
 mod program;
+mod settings;
 mod signals;
 mod sockets;
 mod syscalls;

@@ -13,12 +13,14 @@ use hal::{
     Clock, Errno, ExceptionInfo, HostStart, Kernel, LogLevel, Machine, Next, StartError, UserRegs,
 };
 use locks::{Mutex, Once, RwLock};
+use procfs::Number;
 use tmpfs::TmpFs;
 use vfs::Watchers;
 
 use crate::files::{FileLocks, Inotifies, Leases, MessageQueues};
 use crate::memory::{AddressSpace, Foundation};
 use crate::processes::{Places, Process, ProcessTable};
+use crate::settings::Settings;
 use crate::signals::{self, Outbox, SignalRooms};
 use crate::sockets::Sockets;
 use crate::syscalls::{self, Call, SystemV};
@@ -36,6 +38,7 @@ pub struct Libos {
     pub(crate) file_locks: Arc<FileLocks>,
     pub(crate) system_v: Arc<SystemV>,
     pub(crate) message_queues: MessageQueues,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) inotifies: Arc<Inotifies>,
     pub(crate) leases: Arc<Leases>,
     memory_files: Once<Arc<TmpFs>>,
@@ -167,6 +170,7 @@ impl Libos {
     #[must_use]
     pub fn new(machine: &'static dyn Machine, config: Config) -> Self {
         let outbox = Arc::<Outbox>::default();
+        let settings = Arc::<Settings>::default();
         Self {
             machine,
             futexes: Futexes::new(),
@@ -177,7 +181,8 @@ impl Libos {
             inotifies: Arc::default(),
             leases: Arc::default(),
             memory_files: Once::new(),
-            processes: Arc::default(),
+            processes: ProcessTable::new(settings.get(Number::ProcessIds)),
+            settings,
             scheduler: Scheduler::new(config.threads.max, config.threads.max),
             timers: Arc::default(),
             signal_rooms: Arc::default(),

@@ -145,7 +145,7 @@ impl Root {
             target: format!("{process}/task/{thread}").into_bytes(),
         };
         entries.push(("thread-self", Arc::new(itself)));
-        entries.push(("sys", settings::directory(&*self.source)));
+        entries.push(("sys", settings::directory(&self.source)));
         entries
     }
 }

@@ -10,7 +10,7 @@
 //! PID/fdinfo/N                                position and flags of open files
 //! PID/task/TID                                the same directory for each thread
 //! cmdline cpuinfo filesystems loadavg meminfo mounts occlum stat swaps uptime version vmstat
-//! sys/{fs,kernel,net,vm}                      settings, which cannot be set
+//! sys/{fs,kernel,net,vm}                      settings, of which the superuser changes some numbers
 //! sysvipc/{msg,sem,shm}                       System V's objects
 //! ```
 //!
@@ -132,6 +132,15 @@ pub trait Source: Send + Sync {
     /// What a setting is now.
     fn setting(&self, setting: Setting) -> String;
 
+    /// What a number is now that can be set.
+    fn number(&self, number: Number) -> u64;
+
+    /// Sets numbers, all of them or none.
+    ///
+    /// # Errors
+    /// `EINVAL` if one of them cannot be that.
+    fn set_numbers(&self, new: &[(Number, u64)]) -> Result<()>;
+
     /// A text about the system.
     ///
     /// # Errors
@@ -220,8 +229,6 @@ pub enum Setting {
     WatchInstances,
     /// `fs/inotify/max_user_watches`
     Watches,
-    /// `fs/nr_open`: no limit of descriptors is higher.
-    Descriptors,
     /// `kernel/domainname`
     DomainName,
     /// `kernel/hostname`
@@ -232,6 +239,71 @@ pub enum Setting {
     Uuid,
     /// `kernel/threads-max`
     Threads,
+}
+
+/// Numbers of `/proc/sys` that the superuser sets, and by which the kernel goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// `fs/nr_open`: no limit of descriptors is higher.
+    Descriptors,
+    /// `fs/mqueue/msg_default`: messages of a POSIX queue that says nothing.
+    PosixMessages,
+    /// `fs/mqueue/msg_max`: the most that one may say.
+    PosixMessagesMax,
+    /// `fs/mqueue/msgsize_default`: bytes of each message.
+    PosixMessageBytes,
+    /// `fs/mqueue/msgsize_max`
+    PosixMessageBytesMax,
+    /// `fs/mqueue/queues_max`
+    PosixQueues,
+    /// `fs/pipe-max-size`
+    PipeBytes,
+    /// `kernel/msgmax`: bytes of a message of System V.
+    MessageBytes,
+    /// `kernel/msgmnb`: bytes of a queue.
+    QueueBytes,
+    /// `kernel/msgmni`
+    Queues,
+    /// `kernel/pid_max`: the highest id.
+    ProcessIds,
+    /// `kernel/sem`: semaphores of a set.
+    SetSemaphores,
+    /// `kernel/sem`: semaphores in all.
+    Semaphores,
+    /// `kernel/sem`: operations of a call.
+    SemaphoreOperations,
+    /// `kernel/sem`: sets.
+    SemaphoreSets,
+    /// `kernel/shmall`: pages in all.
+    SegmentPages,
+    /// `kernel/shmmax`: bytes of a segment.
+    SegmentBytes,
+    /// `kernel/shmmni`
+    Segments,
+}
+
+impl Number {
+    /// All of them, each at its place.
+    pub const ALL: [Self; 18] = [
+        Self::Descriptors,
+        Self::PosixMessages,
+        Self::PosixMessagesMax,
+        Self::PosixMessageBytes,
+        Self::PosixMessageBytesMax,
+        Self::PosixQueues,
+        Self::PipeBytes,
+        Self::MessageBytes,
+        Self::QueueBytes,
+        Self::Queues,
+        Self::ProcessIds,
+        Self::SetSemaphores,
+        Self::Semaphores,
+        Self::SemaphoreOperations,
+        Self::SemaphoreSets,
+        Self::SegmentPages,
+        Self::SegmentBytes,
+        Self::Segments,
+    ];
 }
 
 /// Files in the root.

@@ -1,23 +1,52 @@
-//! `/proc/sys`: settings, which cannot be set.
+//! `/proc/sys`: settings, of which the superuser changes some numbers.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use vfs::Inode;
+use vfs::{Errno, FileType, Inode, Metadata, Mode, Result};
 
 use crate::fixed::Tree;
-use crate::{Setting, Source};
+use crate::{Number, Setting, Source};
 
 /// Inode numbers of this tree, above those of the root's other entries.
 const FIRST_INODE: u64 = 1 << 20;
 
+/// Those of what can be set, above them.
+const FIRST_NUMBER: u64 = FIRST_INODE + (1 << 16);
+
+/// What the superuser sets: a file holds one number, or several in a line.
+const NUMBERS: [(&str, &[Number]); 15] = [
+    ("fs/mqueue/msg_default", &[Number::PosixMessages]),
+    ("fs/mqueue/msg_max", &[Number::PosixMessagesMax]),
+    ("fs/mqueue/msgsize_default", &[Number::PosixMessageBytes]),
+    ("fs/mqueue/msgsize_max", &[Number::PosixMessageBytesMax]),
+    ("fs/mqueue/queues_max", &[Number::PosixQueues]),
+    ("fs/nr_open", &[Number::Descriptors]),
+    ("fs/pipe-max-size", &[Number::PipeBytes]),
+    ("kernel/msgmax", &[Number::MessageBytes]),
+    ("kernel/msgmnb", &[Number::QueueBytes]),
+    ("kernel/msgmni", &[Number::Queues]),
+    ("kernel/pid_max", &[Number::ProcessIds]),
+    (
+        "kernel/sem",
+        &[
+            Number::SetSemaphores,
+            Number::Semaphores,
+            Number::SemaphoreOperations,
+            Number::SemaphoreSets,
+        ],
+    ),
+    ("kernel/shmall", &[Number::SegmentPages]),
+    ("kernel/shmmax", &[Number::SegmentBytes]),
+    ("kernel/shmmni", &[Number::Segments]),
+];
+
 /// What only the kernel knows.
-const KERNELS: [(&str, Setting); 9] = [
+const KERNELS: [(&str, Setting); 8] = [
     ("fs/inotify/max_queued_events", Setting::WatchEvents),
     ("fs/inotify/max_user_instances", Setting::WatchInstances),
     ("fs/inotify/max_user_watches", Setting::Watches),
-    ("fs/nr_open", Setting::Descriptors),
     ("kernel/domainname", Setting::DomainName),
     ("kernel/hostname", Setting::HostName),
     ("kernel/random/boot_id", Setting::BootId),
@@ -26,38 +55,24 @@ const KERNELS: [(&str, Setting); 9] = [
 ];
 
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 40] = [
+const SETTINGS: [(&str, &str); 26] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
     ("fs/lease-break-time", "45"),
-    ("fs/mqueue/msg_default", "10"),
-    ("fs/mqueue/msg_max", "10"),
-    ("fs/mqueue/msgsize_default", "8192"),
-    ("fs/mqueue/msgsize_max", "8192"),
-    ("fs/mqueue/queues_max", "256"),
-    ("fs/pipe-max-size", "1048576"),
     ("fs/pipe-user-pages-hard", "0"),
     ("fs/pipe-user-pages-soft", "0"),
     ("fs/protected_hardlinks", "1"),
     ("kernel/cap_last_cap", "40"),
     ("kernel/core_pattern", "core"),
-    ("kernel/msgmax", "8192"),
-    ("kernel/msgmnb", "16384"),
-    ("kernel/msgmni", "4096"),
     ("kernel/ngroups_max", "65536"),
     ("kernel/osrelease", "5.15.0-occlum"),
     ("kernel/ostype", "Linux"),
     ("kernel/overflowgid", "65534"),
     ("kernel/overflowuid", "65534"),
-    ("kernel/pid_max", "32768"),
     ("kernel/random/entropy_avail", "256"),
     ("kernel/random/poolsize", "256"),
     ("kernel/randomize_va_space", "0"),
     ("kernel/sched_autogroup_enabled", "0"),
-    ("kernel/sem", "32000\t1024000000\t500\t32000"),
-    ("kernel/shmall", "18446744073692774399"),
-    ("kernel/shmmax", "18446744073692774399"),
-    ("kernel/shmmni", "4096"),
     ("kernel/tainted", "0"),
     ("kernel/version", "#1 SMP"),
     ("net/core/somaxconn", "4096"),
@@ -70,9 +85,88 @@ const SETTINGS: [(&str, &str); 40] = [
 ];
 
 /// The directory, as settings are now.
-pub(crate) fn directory(source: &dyn Source) -> Arc<dyn Inode> {
+pub(crate) fn directory(source: &Arc<dyn Source>) -> Arc<dyn Inode> {
     let fixed = SETTINGS.map(|(path, text)| (path, text.to_string()));
     let kernels = KERNELS.map(|(path, setting)| (path, source.setting(setting)));
     let texts: Vec<(&'static str, String)> = fixed.into_iter().chain(kernels).collect();
-    Tree::of(FIRST_INODE, texts).into_directory()
+    let mut tree = Tree::of(FIRST_INODE, texts);
+    let mut next = FIRST_NUMBER;
+    for (path, numbers) in NUMBERS {
+        let file = NumberFile {
+            source: source.clone(),
+            inode: next,
+            numbers,
+        };
+        next += 1;
+        tree.put(path, Arc::new(file), &mut next);
+    }
+    tree.into_directory()
+}
+
+/// A file with numbers that can be set.
+struct NumberFile {
+    source: Arc<dyn Source>,
+    inode: u64,
+    numbers: &'static [Number],
+}
+
+impl Inode for NumberFile {
+    fn kind(&self) -> FileType {
+        FileType::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        let mode = Mode::from_low_bits(0o644);
+        Ok(Metadata::fixed(self.inode, FileType::Regular, mode))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let numbers = self.numbers.iter();
+        let texts: Vec<String> = numbers
+            .map(|&number| self.source.number(number).to_string())
+            .collect();
+        let text = texts.join("\t") + "\n";
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let text = text.as_bytes().get(start..).unwrap_or_default();
+        let length = text.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&text[..length]);
+        Ok(length)
+    }
+
+    /// Only what is written at the beginning counts (`sysctl_writes_strict`).
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        if offset == 0 {
+            let text = core::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+            let text = text.trim_end_matches('\0');
+            let words = self.numbers.iter().zip(text.split_ascii_whitespace());
+            let new = words.map(|(&number, word)| Ok((number, number_in(word)?)));
+            let new = new.collect::<Result<Vec<(Number, u64)>>>()?;
+            if new.is_empty() {
+                return Err(Errno::EINVAL);
+            }
+            self.source.set_numbers(&new)?;
+        }
+        Ok(data.len())
+    }
+
+    fn append(&self, data: &[u8]) -> Result<(u64, usize)> {
+        Ok((0, self.write_at(0, data)?))
+    }
+
+    /// There is always a number.
+    fn truncate(&self, _size_bytes: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A number as C writes it.
+fn number_in(word: &str) -> Result<u64> {
+    let number = if let Some(digits) = word.strip_prefix("0x") {
+        u64::from_str_radix(digits, 16)
+    } else if let Some(digits) = word.strip_prefix('0').filter(|digits| !digits.is_empty()) {
+        u64::from_str_radix(digits, 8)
+    } else {
+        word.parse()
+    };
+    number.map_err(|_| Errno::EINVAL)
 }

@@ -8,8 +8,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use hal::Errno;
 use locks::Mutex;
+use procfs::Number;
 use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
 
+use crate::settings::Settings;
 use crate::timers::Notice;
 
 /// What a queue holds at most: messages, and bytes of each.
@@ -20,27 +22,38 @@ pub(crate) struct QueueSize {
 }
 
 impl QueueSize {
-    /// What a queue has that says nothing (`msg_default`, `msgsize_default`); also the most that
-    /// anybody may ask for (`msg_max`, `msgsize_max`).
-    pub(crate) const USUAL: Self = Self {
-        messages: 10,
-        bytes: 8192,
-    };
     /// The most that who may pass over limits may ask for (`HARD_MSGMAX`, `HARD_MSGSIZEMAX`).
     const HARD: Self = Self {
         messages: 65536,
         bytes: 16 << 20,
     };
 
+    /// The most that others may ask for (`msg_max`, `msgsize_max`).
+    fn most(settings: &Settings) -> Self {
+        Self {
+            messages: settings.get(Number::PosixMessagesMax),
+            bytes: settings.get(Number::PosixMessageBytesMax),
+        }
+    }
+
+    /// What a queue has that says nothing (`msg_default`, `msgsize_default`).
+    pub(crate) fn usual(settings: &Settings) -> Self {
+        let most = Self::most(settings);
+        Self {
+            messages: most.messages.min(settings.get(Number::PosixMessages)),
+            bytes: most.bytes.min(settings.get(Number::PosixMessageBytes)),
+        }
+    }
+
     /// Checks what a program asks for.
     ///
     /// # Errors
     /// `EINVAL`.
-    pub(crate) fn check(self, may_pass_limits: bool) -> Result<(), Errno> {
+    pub(crate) fn check(self, settings: &Settings, may_pass_limits: bool) -> Result<(), Errno> {
         let most = if may_pass_limits {
             Self::HARD
         } else {
-            Self::USUAL
+            Self::most(settings)
         };
         let is_legal =
             (1..=most.messages).contains(&self.messages) && (1..=most.bytes).contains(&self.bytes);
@@ -63,16 +76,13 @@ pub(crate) struct MessageQueues {
     counted: Arc<Mutex<BTreeMap<u32, u64>>>,
 }
 
-/// How many queues there are at most (`queues_max`).
-const QUEUES_MAX: usize = 256;
-
 impl MessageQueues {
     /// The queue with a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<Arc<MessageQueue>> {
         self.named.lock().get(name).cloned()
     }
 
-    /// Makes a queue, whose user may have queues of `limit` bytes.
+    /// Makes a queue, if there are less than `most`; its user may have queues of `limit` bytes.
     ///
     /// # Errors
     /// `EEXIST`; `ENOSPC` if there are too many; `EMFILE` if its user has too much.
@@ -82,12 +92,13 @@ impl MessageQueues {
         owner: Owner,
         size: QueueSize,
         limit: u64,
+        most: u64,
     ) -> Result<Arc<MessageQueue>, Errno> {
         let mut named = self.named.lock();
         if named.contains_key(name) {
             return Err(Errno::EEXIST);
         }
-        if named.len() >= QUEUES_MAX {
+        if named.len() as u64 >= most {
             return Err(Errno::ENOSPC);
         }
         let mut counted = self.counted.lock();

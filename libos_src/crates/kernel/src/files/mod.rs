@@ -35,7 +35,7 @@ pub(crate) use message_queue::{
     MessageQueue, MessageQueues, Owner as QueueOwner, QueueSize, Registration as QueueRegistration,
 };
 pub(crate) use notice::Notice;
-pub(crate) use pipe::{End as PipeEnd, Fifos, Owner as PipeOwner, Pipe};
+pub(crate) use pipe::{End as PipeEnd, Fifos, Owner as PipeOwner, PIPE_BYTES_MAX, Pipe};
 pub(crate) use process_file::ProcessFile;
 pub(crate) use ring::Ring;
 pub(crate) use signal_file::SignalFile;

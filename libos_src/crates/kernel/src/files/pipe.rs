@@ -19,7 +19,7 @@ use super::ring::Ring;
 /// Bytes that a pipe holds, as Linux's default.
 const CAPACITY_BYTES: usize = 65536;
 /// As `/proc/sys/fs/pipe-max-size`: the most that a program may ask for.
-const CAPACITY_MAX_BYTES: usize = 1 << 20;
+pub(crate) const PIPE_BYTES_MAX: usize = 1 << 20;
 /// Writes up to this size are never split (`PIPE_BUF`).
 const ATOMIC_BYTES: usize = 4096;
 /// What is copied at a time, so that the two sides of a pipe can copy at once.
@@ -264,7 +264,7 @@ impl End {
         if wanted > 1 << 31 {
             return Err(Errno::EINVAL);
         }
-        if wanted > CAPACITY_MAX_BYTES {
+        if wanted > PIPE_BYTES_MAX {
             return Err(Errno::EPERM);
         }
         let capacity = wanted.max(ATOMIC_BYTES).next_power_of_two();

@@ -10,15 +10,17 @@ use core::time::Duration;
 
 use hal::{Clock, Errno, Machine};
 use locks::Once;
-use procfs::{ProcessMemory, ProcessPlace, ProcessText, Setting, Source, SystemText};
+use procfs::{Number, ProcessMemory, ProcessPlace, ProcessText, Setting, Source, SystemText};
 use vfs::Location;
 
 use super::memory_view::MemoryView;
 use super::{
     HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
 };
-use crate::files::{DESCRIPTORS_MAX, EVENTS_MAX, INSTANCES_MAX, WATCHES_MAX, details};
+use crate::Libos;
+use crate::files::{EVENTS_MAX, INSTANCES_MAX, WATCHES_MAX, details};
 use crate::libos::Slots;
+use crate::settings::Settings;
 use crate::signals::SignalRooms;
 use crate::syscalls::system_v::{SystemV, messages, segments, semaphores};
 use crate::terminals::Terminals;
@@ -34,31 +36,25 @@ pub(crate) struct ProcessFiles {
     threads_max: u32,
     boot_id: Once<String>,
     system_v: Arc<SystemV>,
+    settings: Arc<Settings>,
 }
 
 const PAGE_BYTES: u64 = hal::PAGE_SIZE;
 const TICKS_PER_SECOND: u64 = 100;
 
 impl ProcessFiles {
-    /// About the processes in a table, for who asks on an enclave thread.
-    pub(crate) fn new(
-        machine: &'static dyn Machine,
-        processes: Arc<ProcessTable>,
-        slots: Arc<Slots>,
-        terminals: Arc<Terminals>,
-        signal_rooms: Arc<SignalRooms>,
-        threads_max: u32,
-        system_v: Arc<SystemV>,
-    ) -> Arc<Self> {
+    /// About the processes of a kernel, for who asks on an enclave thread.
+    pub(crate) fn new(libos: &Libos) -> Arc<Self> {
         Arc::new(Self {
-            machine,
-            processes,
-            slots,
-            terminals,
-            signal_rooms,
-            threads_max,
+            machine: libos.machine,
+            processes: libos.processes.clone(),
+            slots: libos.slots().clone(),
+            terminals: libos.terminals.clone(),
+            signal_rooms: libos.signal_rooms.clone(),
+            threads_max: libos.config.threads.max,
             boot_id: Once::new(),
-            system_v,
+            system_v: libos.system_v.clone(),
+            settings: libos.settings.clone(),
         })
     }
 
@@ -503,13 +499,23 @@ impl Source for ProcessFiles {
             Setting::WatchEvents => EVENTS_MAX.to_string(),
             Setting::WatchInstances => INSTANCES_MAX.to_string(),
             Setting::Watches => WATCHES_MAX.to_string(),
-            Setting::Descriptors => DESCRIPTORS_MAX.to_string(),
             Setting::BootId => self.boot_id.call_once(|| self.uuid()).clone(),
             Setting::DomainName => name(&self.names().domain),
             Setting::HostName => name(&self.names().host),
             Setting::Threads => self.threads_max.to_string(),
             Setting::Uuid => self.uuid(),
         }
+    }
+
+    fn number(&self, number: Number) -> u64 {
+        self.settings.get(number)
+    }
+
+    fn set_numbers(&self, new: &[(Number, u64)]) -> Result<(), Errno> {
+        self.settings.set(new)?;
+        self.processes
+            .set_id_max(self.settings.get(Number::ProcessIds));
+        Ok(())
     }
 
     fn system_text(&self, text: SystemText) -> Result<Vec<u8>, Errno> {

@@ -2,8 +2,6 @@
 
 use hal::Errno;
 
-use crate::files::DESCRIPTORS_MAX;
-
 /// One limit: `struct rlimit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
@@ -86,8 +84,14 @@ impl Limits {
     }
 
     /// Changes a limit. `EPERM` for a hard limit that is raised without the right to, and for more
-    /// descriptors than there ever are.
-    pub(crate) fn set(&mut self, resource: u32, new: Limit, may_raise: bool) -> Result<(), Errno> {
+    /// `descriptors_max` descriptors.
+    pub(crate) fn set(
+        &mut self,
+        resource: u32,
+        new: Limit,
+        may_raise: bool,
+        descriptors_max: u64,
+    ) -> Result<(), Errno> {
         let limit = self.0.get_mut(resource as usize).ok_or(Errno::EINVAL)?;
         if new.soft > new.hard {
             return Err(Errno::EINVAL);
@@ -95,7 +99,7 @@ impl Limits {
         if new.hard > limit.hard && !may_raise {
             return Err(Errno::EPERM);
         }
-        if resource == Self::DESCRIPTORS && new.hard > DESCRIPTORS_MAX as u64 {
+        if resource == Self::DESCRIPTORS && new.hard > descriptors_max {
             return Err(Errno::EPERM);
         }
         *limit = new;

@@ -14,11 +14,8 @@ use crate::threads::Usage;
 
 /// The id of the first process, which ends the enclave when it ends.
 pub(crate) const FIRST_PID: u32 = 1;
-/// The highest id, as Linux's default `pid_max`.
-const ID_MAX: u32 = 32768;
 
 /// The processes of an enclave. Processes and threads share one range of ids.
-#[derive(Default)]
 pub(crate) struct ProcessTable(pub(super) Mutex<Members>);
 
 #[derive(Default)]
@@ -29,6 +26,8 @@ pub(super) struct Members {
     /// How many processes and threads there have ever been.
     started: u64,
     last_id: u32,
+    /// The highest id there may be (`pid_max`).
+    id_max: u32,
 }
 
 /// A process and its relations, from its start until its parent has waited for it.
@@ -79,8 +78,8 @@ pub(crate) struct Ended {
 
 impl Members {
     fn new_id(&mut self) -> Result<u32, Errno> {
-        for _ in 0..ID_MAX {
-            self.last_id = self.last_id % ID_MAX + 1;
+        for _ in 0..self.id_max {
+            self.last_id = self.last_id % self.id_max + 1;
             let id = self.last_id;
             let is_used = self.by_tid.contains_key(&id)
                 || self.by_pid.contains_key(&id)
@@ -143,6 +142,18 @@ impl Member {
 }
 
 impl ProcessTable {
+    /// No processes, whose ids will be at most `id_max`.
+    pub(crate) fn new(id_max: u64) -> Arc<Self> {
+        let table = Self(Mutex::default());
+        table.set_id_max(id_max);
+        Arc::new(table)
+    }
+
+    /// No new id is higher from now on.
+    pub(crate) fn set_id_max(&self, id_max: u64) {
+        self.0.lock().id_max = u32::try_from(id_max).unwrap_or(u32::MAX - 1);
+    }
+
     /// Adds a process that `make` builds for a free id: a child of `parent`, or the first process.
     /// Its first thread has the same id.
     pub(crate) fn add_process(

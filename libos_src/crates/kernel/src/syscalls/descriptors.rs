@@ -1,7 +1,8 @@
 //! Descriptors themselves: closing, duplicating, flags.
 
 use hal::Errno;
-use vfs::{OpenFile, OpenFlags};
+use procfs::Number;
+use vfs::{Capabilities, OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -151,6 +152,10 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
             let wanted = argument as u32;
             if wanted > PIPE_SIZE_MAX {
                 return Err(Errno::EINVAL.into());
+            }
+            let most = call.libos.settings.get(Number::PipeBytes);
+            if u64::from(wanted) > most && !call.standing().can(Capabilities::OVERRIDE_LIMITS) {
+                return Err(Errno::EPERM.into());
             }
             Ok(end.set_capacity(wanted as usize)? as u64)
         }

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use hal::{Clock, Errno};
+use procfs::Number;
 use vfs::{Access, Capabilities, Inode as _, Mode, OpenFile, OpenFlags, Readiness};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -87,6 +88,7 @@ fn create(
     mode: u32,
     wanted: Option<Attributes>,
 ) -> Result<Arc<MessageQueue>, Errno> {
+    let settings = &call.libos.settings;
     let passes_limits = call.standing().can(Capabilities::OVERRIDE_LIMITS);
     let size = match wanted {
         Some(wanted) => {
@@ -95,10 +97,10 @@ fn create(
                 messages: positive(wanted.messages_max)?,
                 bytes: positive(wanted.message_bytes)?,
             };
-            size.check(passes_limits)?;
+            size.check(settings, passes_limits)?;
             size
         }
-        None => QueueSize::USUAL,
+        None => QueueSize::usual(settings),
     };
     let view = call.viewpoint();
     let owner = QueueOwner {
@@ -108,7 +110,12 @@ fn create(
     };
     drop(view);
     let limit = call.process.limits.lock().soft(Limits::MESSAGE_QUEUES);
-    (call.libos.message_queues).create(name, owner, size, limit)
+    let most = if passes_limits {
+        u64::MAX
+    } else {
+        settings.get(Number::PosixQueues)
+    };
+    (call.libos.message_queues).create(name, owner, size, limit, most)
 }
 
 /// `mq_unlink(2)`.

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use hal::Errno;
+use procfs::Number;
 use vfs::Capabilities;
 
 use super::argument::Address;
@@ -37,7 +38,8 @@ pub(super) fn prlimit64(
     if let Some([soft, hard]) = new {
         let may_raise = call.standing().can(Capabilities::OVERRIDE_LIMITS);
         let new = Limit { soft, hard };
-        process.limits.lock().set(resource, new, may_raise)?;
+        let descriptors_max = call.libos.settings.get(Number::Descriptors);
+        (process.limits.lock()).set(resource, new, may_raise, descriptors_max)?;
         match resource {
             Limits::DESCRIPTORS => process.places().files.write().set_limit(soft),
             Limits::CPU => process.processor_limit.start(call.libos, &process),

@@ -7,12 +7,12 @@ use core::fmt::Write as _;
 
 use hal::Errno;
 use locks::Mutex;
+use procfs::Number;
 use vfs::{Access, Capabilities, Readiness, Watchers};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{
-    IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
-};
+use super::registry::{IPC_INFO, PermissionRecord, Permissions, Registry, access_of, now};
+use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
 use crate::threads::Deadline;
@@ -60,10 +60,8 @@ struct QueueRecord {
     unused: [u64; 2],
 }
 
-/// Bytes in a queue.
-const QUEUE_BYTES: u64 = 16384;
-/// Bytes in a message.
-const MESSAGE_MAX_BYTES: u64 = 8192;
+/// Bytes in a queue, whoever wants more, unless all have more.
+const QUEUE_BYTES_MAX: u64 = 65536;
 const IPC_NOWAIT: u32 = 0o4000;
 const MSG_NOERROR: u32 = 0o10000;
 const MSG_EXCEPT: u32 = 0o20000;
@@ -100,6 +98,7 @@ pub(crate) fn listing(queues: &Queues) -> String {
 pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
     let credentials = call.viewpoint().credentials.clone();
     let machine = call.libos.machine;
+    let settings = &call.libos.settings;
     let id = call.libos.system_v.queues.get(
         key,
         flags,
@@ -108,13 +107,14 @@ pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
             let state = queue.state.lock();
             state.permissions.check(&credentials, access_of(flags))
         },
-        |permissions| {
+        settings.get(Number::Queues),
+        |permissions, _| {
             Ok(Queue {
                 state: Mutex::new(State {
                     permissions,
                     messages: VecDeque::new(),
                     bytes: 0,
-                    bytes_max: QUEUE_BYTES,
+                    bytes_max: settings.get(Number::QueueBytes),
                     sent_at: 0,
                     received_at: 0,
                     changed_at: now(machine),
@@ -137,7 +137,7 @@ pub(crate) fn msgsnd(
     len: u64,
     flags: u32,
 ) -> Outcome {
-    if len > MESSAGE_MAX_BYTES {
+    if len > call.libos.settings.get(Number::MessageBytes) {
         return Err(Errno::EINVAL.into());
     }
     let kind: i64 = call.memory().read(message.0)?;
@@ -261,9 +261,9 @@ const MSG_INFO: u32 = 12;
 const MSG_STAT_ANY: u32 = 13;
 
 /// `struct msginfo`, of which `MSG_INFO` uses `msgpool`, `msgmap` and `msgtql` for what there is.
-fn limits(queues: &Queues, command: u32) -> [u32; 8] {
-    const QUEUES_MAX: u32 = OBJECTS_MAX as u32;
-    const BYTES: u32 = QUEUE_BYTES as u32;
+fn limits(settings: &Settings, queues: &Queues, command: u32) -> [u32; 8] {
+    let value = |number| settings.get_i32(number).cast_unsigned();
+    let (queues_max, bytes_max) = (value(Number::Queues), value(Number::QueueBytes));
     const SEGMENT_BYTES: u32 = 16;
     const SEGMENTS: u32 = 0xffff;
     let (pool, map, headers) = if command == MSG_INFO {
@@ -277,15 +277,18 @@ fn limits(queues: &Queues, command: u32) -> [u32; 8] {
         });
         (all.len() as u32, messages, bytes)
     } else {
-        (QUEUES_MAX * (BYTES / 1024), BYTES, BYTES)
+        (
+            queues_max.saturating_mul(bytes_max / 1024),
+            bytes_max,
+            bytes_max,
+        )
     };
-    let message = MESSAGE_MAX_BYTES as u32;
     [
         pool,
         map,
-        message,
-        BYTES,
-        QUEUES_MAX,
+        value(Number::MessageBytes),
+        bytes_max,
+        queues_max,
         SEGMENT_BYTES,
         headers,
         SEGMENTS,
@@ -300,7 +303,8 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
     let queues = &call.libos.system_v.queues;
     let (id, queue) = match command {
         IPC_INFO | MSG_INFO => {
-            call.memory().write(buffer.0, &limits(queues, command))?;
+            call.memory()
+                .write(buffer.0, &limits(&call.libos.settings, queues, command))?;
             return Ok(queues.last_place());
         }
         MSG_STAT | MSG_STAT_ANY => queues.at(id)?,
@@ -335,11 +339,12 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
         }
         (IPC_SET, Some(new)) => {
             state.permissions.check_owner(&credentials)?;
-            if new.bytes_max > QUEUE_BYTES && !credentials.can(Capabilities::OVERRIDE_LIMITS) {
+            let usual = call.libos.settings.get(Number::QueueBytes);
+            if new.bytes_max > usual && !credentials.can(Capabilities::OVERRIDE_LIMITS) {
                 return Err(Errno::EPERM.into());
             }
             state.permissions.set(&new.permissions);
-            state.bytes_max = new.bytes_max.min(QUEUE_BYTES * 4);
+            state.bytes_max = new.bytes_max.min(usual.max(QUEUE_BYTES_MAX));
             state.changed_at = now(call.libos.machine);
             drop(state);
             queue.watchers.notify(Readiness::READABLE);

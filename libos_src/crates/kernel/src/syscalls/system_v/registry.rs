@@ -17,8 +17,6 @@ pub(crate) const IPC_INFO: u32 = 3;
 pub(crate) const IPC_PRIVATE: i32 = 0;
 const IPC_CREAT: u32 = 0o1000;
 const IPC_EXCL: u32 = 0o2000;
-/// Objects of one kind at a time.
-pub(crate) const OBJECTS_MAX: usize = 4096;
 
 /// Who may use an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +151,8 @@ impl<T> Default for Registry<T> {
 }
 
 impl<T> Registry<T> {
-    /// The object with a key: that which is there, judged by `check`, or a new one, made by `make`.
+    /// The object with a key: that which is there, judged by `check`, or a new one, made by `make`, who
+    /// sees the others, if there are less than `most`.
     ///
     /// # Errors
     /// As `shmget(2)` and its relatives.
@@ -163,7 +162,8 @@ impl<T> Registry<T> {
         flags: u32,
         credentials: &Credentials,
         check: impl FnOnce(&T) -> Result<(), Errno>,
-        make: impl FnOnce(Permissions) -> Result<T, Errno>,
+        most: u64,
+        make: impl FnOnce(Permissions, &BTreeMap<i32, Arc<T>>) -> Result<T, Errno>,
     ) -> Result<i32, Errno> {
         let mut objects = self.objects.lock();
         let known = objects
@@ -181,10 +181,10 @@ impl<T> Registry<T> {
         if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
             return Err(Errno::ENOENT);
         }
-        if objects.by_id.len() >= OBJECTS_MAX {
+        if objects.by_id.len() as u64 >= most {
             return Err(Errno::ENOSPC);
         }
-        let object = make(Permissions::new(key, flags, credentials))?;
+        let object = make(Permissions::new(key, flags, credentials), &objects.by_id)?;
         let id = objects.next_id;
         objects.next_id = id.checked_add(1).unwrap_or(0);
         objects.by_id.insert(id, Arc::new(object));

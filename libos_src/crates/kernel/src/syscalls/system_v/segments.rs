@@ -6,13 +6,15 @@ use core::fmt::Write as _;
 
 use hal::{Errno, PAGE_SIZE, Prot};
 use locks::Mutex;
+use procfs::Number;
 use vfs::Access;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::registry::{
-    IPC_INFO, IPC_PRIVATE, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
+    IPC_INFO, IPC_PRIVATE, PermissionRecord, Permissions, Registry, access_of, now,
 };
 use crate::memory::{Place, Rights, SharedMapping};
+use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome};
 
@@ -115,6 +117,7 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
     let credentials = call.viewpoint().credentials.clone();
     let memory = call.memory().shared_memory().clone();
     let (creator, machine) = (call.process.pid, call.libos.machine);
+    let settings = &call.libos.settings;
     forget_unused(&call.libos.system_v.segments);
     let id = call.libos.system_v.segments.get(
         key,
@@ -127,11 +130,17 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
             let state = segment.state.lock();
             state.permissions.check(&credentials, access_of(flags))
         },
-        |permissions| {
+        settings.get(Number::Segments),
+        |permissions, others| {
             let len = size
                 .checked_next_multiple_of(PAGE_SIZE)
                 .filter(|&len| len != 0);
-            let len = len.filter(|_| size <= LIMITS[0]).ok_or(Errno::EINVAL)?;
+            let len = len.filter(|_| size <= settings.get(Number::SegmentBytes));
+            let len = len.ok_or(Errno::EINVAL)?;
+            let pages = others.values().map(|other| pages_of(other)).sum::<u64>();
+            if pages.saturating_add(len / PAGE_SIZE) > settings.get(Number::SegmentPages) {
+                return Err(Errno::ENOSPC);
+            }
             Ok(Segment {
                 size_bytes: size,
                 creator,
@@ -216,18 +225,31 @@ pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
 
 /// `struct shminfo64`: largest and smallest segment, how many, how many of them in a process, and
 /// pages in all.
-const LIMITS: [u64; 9] = {
-    let count = OBJECTS_MAX as u64;
-    let bytes = u64::MAX - (1 << 24);
-    [bytes, 1, count, count, bytes, 0, 0, 0, 0]
-};
+fn limits(settings: &Settings) -> [u64; 9] {
+    let count = settings.get(Number::Segments);
+    let (bytes, pages) = (Number::SegmentBytes, Number::SegmentPages);
+    [
+        settings.get(bytes),
+        1,
+        count,
+        count,
+        settings.get(pages),
+        0,
+        0,
+        0,
+        0,
+    ]
+}
 
 /// `struct shm_info`: how many segments there are, pages of them in all, in memory and swapped out.
 fn in_use(segments: &Segments) -> [u64; 6] {
     let all = segments.all();
-    let pages = |(_, segment): &(i32, Arc<Segment>)| segment.size_bytes.div_ceil(PAGE_SIZE);
-    let pages = all.iter().map(pages).sum();
+    let pages = all.iter().map(|(_, segment)| pages_of(segment)).sum();
     [all.len() as u64, pages, pages, 0, 0, 0]
+}
+
+const fn pages_of(segment: &Segment) -> u64 {
+    segment.size_bytes.div_ceil(PAGE_SIZE)
 }
 
 const SHM_STAT: u32 = 13;
@@ -245,7 +267,8 @@ pub(crate) fn shmctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
     forget_unused(segments);
     let (id, segment) = match command {
         IPC_INFO => {
-            call.memory().write(buffer.0, &LIMITS)?;
+            call.memory()
+                .write(buffer.0, &limits(&call.libos.settings))?;
             return Ok(segments.last_place());
         }
         SHM_INFO => {

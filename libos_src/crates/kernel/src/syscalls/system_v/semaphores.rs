@@ -8,12 +8,12 @@ use core::fmt::Write as _;
 
 use hal::Errno;
 use locks::Mutex;
+use procfs::Number;
 use vfs::{Access, Readiness, Watchers};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{
-    IPC_INFO, OBJECTS_MAX, PermissionRecord, Permissions, Registry, access_of, now,
-};
+use super::registry::{IPC_INFO, PermissionRecord, Permissions, Registry, access_of, now};
+use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
 use crate::threads::{Deadline, duration_of};
@@ -69,8 +69,6 @@ struct SetRecord {
 }
 
 const VALUE_MAX: i32 = 32767;
-const SET_MAX: i32 = 32000;
-const OPERATIONS_MAX: u64 = 500;
 const IPC_NOWAIT: i16 = 0o4000;
 const SEM_UNDO: i16 = 0o10000;
 
@@ -99,7 +97,8 @@ pub(crate) fn listing(semaphores: &Semaphores) -> String {
 
 /// `semget(2)`.
 pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> Outcome {
-    if !(0..=SET_MAX).contains(&count) {
+    let settings = &call.libos.settings;
+    if !(0..=settings.get_i32(Number::SetSemaphores)).contains(&count) {
         return Err(Errno::EINVAL.into());
     }
     let credentials = call.viewpoint().credentials.clone();
@@ -115,9 +114,16 @@ pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> O
             }
             state.permissions.check(&credentials, access_of(flags))
         },
-        |permissions| {
+        settings.get(Number::SemaphoreSets),
+        |permissions, others| {
             if count == 0 {
                 return Err(Errno::EINVAL);
+            }
+            let others = others
+                .values()
+                .map(|set| set.state.lock().values.len() as u64);
+            if others.sum::<u64>() + count as u64 > settings.get(Number::Semaphores) {
+                return Err(Errno::ENOSPC);
             }
             Ok(Set {
                 state: Mutex::new(State {
@@ -152,7 +158,7 @@ pub(crate) fn semtimedop(
     if count == 0 {
         return Err(Errno::EINVAL.into());
     }
-    if count > OPERATIONS_MAX {
+    if count > call.libos.settings.get(Number::SemaphoreOperations) {
         return Err(Errno::E2BIG.into());
     }
     let mut list = Operation::new_vec_zeroed(count as usize).map_err(|_| Errno::ENOMEM)?;
@@ -289,11 +295,12 @@ const SEM_INFO: u32 = 19;
 const SEM_STAT_ANY: u32 = 20;
 
 /// `struct seminfo`, of which `SEM_INFO` uses `semusz` and `semaem` for what there is.
-fn limits(semaphores: &Semaphores, command: u32) -> [i32; 10] {
-    const SETS_MAX: i32 = OBJECTS_MAX as i32;
-    const ALL_MAX: i32 = SETS_MAX * SET_MAX;
-    const OPERATIONS: i32 = OPERATIONS_MAX as i32;
+fn limits(settings: &Settings, semaphores: &Semaphores, command: u32) -> [i32; 10] {
     const UNDO_BYTES: i32 = 20;
+    let all_max = settings.get_i32(Number::Semaphores);
+    let sets_max = settings.get_i32(Number::SemaphoreSets);
+    let set_max = settings.get_i32(Number::SetSemaphores);
+    let operations = settings.get_i32(Number::SemaphoreOperations);
     let (sets, values) = if command == SEM_INFO {
         let all = semaphores.all();
         let values = all.iter().map(|(_, set)| set.state.lock().values.len());
@@ -302,7 +309,7 @@ fn limits(semaphores: &Semaphores, command: u32) -> [i32; 10] {
         (UNDO_BYTES, VALUE_MAX)
     };
     [
-        ALL_MAX, SETS_MAX, ALL_MAX, ALL_MAX, SET_MAX, OPERATIONS, OPERATIONS, sets, VALUE_MAX,
+        all_max, sets_max, all_max, all_max, set_max, operations, operations, sets, VALUE_MAX,
         values,
     ]
 }
@@ -318,7 +325,7 @@ pub(crate) fn semctl(
     let semaphores = &call.libos.system_v.semaphores;
     let (id, set) = match command {
         IPC_INFO | SEM_INFO => {
-            let limits = limits(semaphores, command);
+            let limits = limits(&call.libos.settings, semaphores, command);
             call.memory().write(argument, &limits)?;
             return Ok(semaphores.last_place());
         }
