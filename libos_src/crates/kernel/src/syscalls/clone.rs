@@ -525,15 +525,15 @@ pub(super) fn unshare(call: &mut Call<'_>, flags: u64) -> Outcome {
     if flags & CLONE_NEWUTS != 0 {
         call.require(Capabilities::ADMINISTER)?;
     }
+    if flags & CLONE_FILES != 0 {
+        call.check_room_for_descriptors()?;
+    }
     let mut apart = call.apart();
     if flags & CLONE_FS != 0 {
         apart.places.view = Arc::new(RwLock::new(call.viewpoint().clone()));
     }
     if flags & CLONE_NEWUTS != 0 {
         apart.places.unshare_names();
-    }
-    if flags & CLONE_FILES != 0 {
-        call.check_room_for_descriptors()?;
     }
     if flags & CLONE_FILES != 0 {
         apart.leave_shared_files();

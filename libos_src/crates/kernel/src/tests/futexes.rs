@@ -18,7 +18,11 @@ const TRYLOCK_PI: u64 = 136;
 const THREAD_FLAGS: u64 = 0x3d_0f00;
 
 /// Starts a second thread of the program, which makes one system call; its result.
-fn in_thread(world: &mut World, number: u64, arguments: [u64; 4]) -> thread::JoinHandle<i64> {
+pub(super) fn in_thread(
+    world: &mut World,
+    number: u64,
+    arguments: [u64; 4],
+) -> thread::JoinHandle<i64> {
     world
         .call(CLONE, &[THREAD_FLAGS, 0, world.page, world.page + 8, 0])
         .expect("a TCS");
@@ -213,4 +217,23 @@ fn a_thread_that_shares_less_takes_nothing_away_when_it_ends() {
         assert_eq!(users, 1, "{shares_less:#x}");
         assert_eq!(world.call(CLOSE, &[1]), Ok(0), "{shares_less:#x}");
     }
+}
+
+#[test]
+fn a_thread_that_finds_no_room_to_share_less_counts_once_as_before() {
+    use std::sync::atomic::Ordering;
+    const DUP2: u64 = 33;
+    const UNSHARE: u64 = 272;
+    const CLONE_FILES: u64 = 0x400;
+    let mut world = World::new();
+    assert_eq!(world.call(DUP2, &[1, 4000]), Ok(4000));
+    // What is kept in reserve and a little more, which is less than the table.
+    let left = (512 << 10) + 4096;
+    world.machine.heap_left.store(left, Ordering::Relaxed);
+
+    let thread = in_thread(&mut world, UNSHARE, [CLONE_FILES, 0, 0, 0]);
+
+    let refused = Errno::ENOMEM.to_return_value().cast_signed();
+    assert_eq!(thread.join().expect("no panic"), refused);
+    assert_eq!(world.process.places().files.read().user_count, 1);
 }
