@@ -109,6 +109,12 @@ impl EventPoll {
         file.object().downcast()
     }
 
+    /// How many others it knows that it was added to.
+    #[cfg(test)]
+    pub(crate) fn parent_count(&self) -> usize {
+        self.parents.lock().len()
+    }
+
     /// Adds a file.
     ///
     /// # Errors
@@ -147,7 +153,10 @@ impl EventPoll {
         interests.add(key(number, file), &interest)?;
         drop(interests);
         if let Some(inner) = inner {
-            inner.parents.lock().push(self.this.clone());
+            let mut parents = inner.parents.lock();
+            // One that was closed does not say so, and its memory stays as long as it is known.
+            parents.retain(|parent| parent.strong_count() > 0);
+            parents.push(self.this.clone());
         }
         drop(nesting);
         let watcher: Arc<dyn Watcher> = interest.clone();

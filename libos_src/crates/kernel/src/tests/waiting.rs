@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::files::EventPoll;
 use crate::threads::{Deadline, Wake};
 use hal::HostEvents;
 
@@ -277,4 +278,22 @@ fn a_stream_of_the_host_that_is_named_often_is_asked_for_once() {
 
     assert_eq!(woken, Ok(Wake::Look));
     assert!(streams.iter().all(|stream| stream.ready == stream.events));
+}
+
+#[test]
+fn a_set_forgets_the_sets_that_it_was_in_and_that_were_closed() {
+    let mut world = World::new();
+    let inner = world.epoll();
+
+    for _ in 0..10 {
+        let outer = world.epoll();
+        assert_eq!(world.control(outer, ADD, inner, IN), Ok(0));
+        assert_eq!(world.call(CLOSE, &[outer]), Ok(0));
+    }
+
+    let places = world.process.places();
+    let descriptors = places.files.read();
+    let file = descriptors.file(inner as i32).expect("open");
+    let known = EventPoll::behind(file).map(EventPoll::parent_count);
+    assert_eq!(known, Some(1));
 }
