@@ -93,12 +93,9 @@ pub(super) fn sendmmsg(
     let mut done = 0;
     for index in 0..u64::from(count.min(MESSAGES_MAX)) {
         let place = messages.0.wrapping_add(index * MANY_RECORD_BYTES);
-        match send_message(call, &file, Address(place), flags) {
-            Ok(sent) => {
-                let at = place.wrapping_add(size_of::<MessageRecord>() as u64);
-                call.memory().write(at, &(sent as u32))?;
-                done += 1;
-            }
+        let sent = send_message(call, &file, Address(place), flags);
+        match sent.and_then(|sent| tell_len(call, place, sent)) {
+            Ok(()) => done += 1,
             Err(_) if done > 0 => break,
             Err(stop) => return Err(stop),
         }
@@ -156,12 +153,9 @@ pub(super) fn recvmmsg(
     let mut done = 0;
     for index in 0..u64::from(count.min(MESSAGES_MAX)) {
         let place = messages.0.wrapping_add(index * MANY_RECORD_BYTES);
-        match receive_message(call, &file, Address(place), flags & !MSG_WAITFORONE) {
-            Ok(moved) => {
-                let at = place.wrapping_add(size_of::<MessageRecord>() as u64);
-                call.memory().write(at, &(moved as u32))?;
-                done += 1;
-            }
+        let moved = receive_message(call, &file, Address(place), flags & !MSG_WAITFORONE);
+        match moved.and_then(|moved| tell_len(call, place, moved)) {
+            Ok(()) => done += 1,
             Err(_) if done > 0 => break,
             Err(stop) => return Err(stop),
         }
@@ -174,6 +168,12 @@ pub(super) fn recvmmsg(
         }
     }
     Ok(done)
+}
+
+/// Tells in a `struct mmsghdr` how many bytes its message has.
+fn tell_len(call: &Call<'_>, place: u64, len: u64) -> Result<(), Stop> {
+    let at = place.wrapping_add(size_of::<MessageRecord>() as u64);
+    Ok(call.memory().write(at, &(len as u32))?)
 }
 
 fn send_message(call: &Call<'_>, file: &OpenFile, message: Address, flags: u32) -> Outcome {
@@ -279,11 +279,13 @@ fn send(
         });
         match sent {
             Ok(count) => done += count as u64,
+            // As on Linux, who is told what went is not told by a signal that the rest did not.
+            Err(_) if done > 0 => return Ok(done),
             Err(stop) => {
                 if flags & MSG_NOSIGNAL == 0 && socket.carries() == Kind::Stream {
                     call.after_broken_pipe(stop);
                 }
-                return if done > 0 { Ok(done) } else { Err(stop) };
+                return Err(stop);
             }
         }
         if buffers.left() == 0 || socket.carries() != Kind::Stream {

@@ -529,3 +529,58 @@ fn who_tries_a_full_listener_again_and_again_is_remembered_once() {
     }
     assert_eq!(door.blocked_count(), 1);
 }
+
+/// An address behind which, after `len` bytes, nothing is mapped.
+fn before_a_hole(world: &mut World, len: u64) -> u64 {
+    const MUNMAP: u64 = 11;
+    let pages = map(world, 2 * PAGE_SIZE);
+    let hole = pages + PAGE_SIZE;
+    world.call(MUNMAP, &[hole, PAGE_SIZE]).expect("mapped");
+    hole - len
+}
+
+fn map(world: &mut World, len: u64) -> u64 {
+    const MMAP: u64 = 9;
+    let mapped = world.call(MMAP, &[0, len, 3, 0x22, u64::MAX, 0]);
+    mapped.expect("room")
+}
+
+#[test]
+fn of_several_messages_those_count_that_went_before_one_that_cannot_be_told() {
+    const RECVMMSG: u64 = 299;
+    const SENDMMSG: u64 = 307;
+    const RECORD: usize = 56;
+    let mut world = World::new();
+    let (one, other) = world.pair(DATAGRAM);
+    let record = world.message(b"text", 0);
+    let record = world.get::<RECORD>(record);
+    // The second length would be where nothing is.
+    let both = before_a_hole(&mut world, 2 * RECORD as u64 + 8);
+    for place in [both, both + RECORD as u64 + 8] {
+        let memory = world.process.memory();
+        memory.copy_out(place, &record).expect("mapped");
+    }
+
+    assert_eq!(world.call(SENDMMSG, &[one, both, 2, 0]), Ok(1));
+    assert_eq!(world.call(RECVMMSG, &[other, both, 2, 0, 0]), Ok(1));
+}
+
+#[test]
+fn who_sent_a_part_before_its_peer_went_is_told_how_much_and_gets_no_signal() {
+    const LONG_BYTES: u64 = 1 << 20;
+    let mut world = World::new();
+    let place = world.page + 0xf00;
+    let made = world.call(SOCKETPAIR, &[UNIX, STREAM, 0, place]);
+    made.expect("room");
+    let [one, other]: [u32; 2] = zerocopy::transmute!(world.get::<8>(place));
+    let long = map(&mut world, LONG_BYTES);
+
+    let sender = futexes::in_thread(&mut world, SENDTO, [one.into(), long, LONG_BYTES, 0]);
+    while world.ready(other.into()) & 1 == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    world.call(CLOSE, &[other.into()]).expect("open");
+
+    let sent = sender.join().expect("it goes on");
+    assert!((1..LONG_BYTES.cast_signed()).contains(&sent), "{sent}");
+}
