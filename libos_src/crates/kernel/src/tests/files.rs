@@ -360,3 +360,18 @@ fn a_lease_is_given_back_and_taken_again() {
     assert!(world.call(257, &[here, path, 0o4001, 0]).is_ok());
     assert!(world.libos.leases.is_empty());
 }
+
+#[test]
+fn a_process_that_may_open_nothing_is_told_that_it_has_too_much_open() {
+    const DUP: u64 = 32;
+    const FCNTL: u64 = 72;
+    const SETRLIMIT: u64 = 160;
+    const DESCRIPTORS: u64 = 7;
+    let mut world = World::new();
+    let none = world.put(0x100, &[0; 16]);
+
+    assert_eq!(world.call(SETRLIMIT, &[DESCRIPTORS, none]), Ok(0));
+
+    assert_eq!(world.call(DUP, &[1]), Err(Errno::EMFILE));
+    assert_eq!(world.call(FCNTL, &[1, 0, 5]), Err(Errno::EINVAL));
+}
