@@ -141,9 +141,9 @@ fn key(call: &Call<'_>, word: Address) -> FutexKey {
     call.memory().futex_key(word.0)
 }
 
-/// Linux wakes one even when asked for none.
+/// Linux wakes one even when asked for none, or for fewer.
 fn at_least_one(count: u32) -> u32 {
-    count.max(1)
+    count.cast_signed().max(1).cast_unsigned()
 }
 
 fn requeue(
@@ -298,6 +298,13 @@ mod tests {
         assert_eq!(change.apply(u32::MAX), 4);
         assert!(change.compares(0));
         assert!(!change.compares(u32::MAX));
+    }
+
+    #[test]
+    fn who_wakes_none_or_fewer_wakes_one() {
+        assert_eq!(at_least_one(0), 1);
+        assert_eq!(at_least_one(u32::MAX), 1);
+        assert_eq!(at_least_one(i32::MAX as u32), i32::MAX as u32);
     }
 
     #[test]
