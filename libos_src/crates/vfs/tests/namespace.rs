@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use devfs::{DevFs, Random};
-use procfs::{ProcFs, ProcessPlace, ProcessText, Setting, Source, SystemText};
+use procfs::{Number, ProcFs, ProcessPlace, ProcessText, Setting, Source, SystemText};
 use support::{make_directories, make_file, mode, mount, place, tmpfs, view};
 use vfs::{
     Access, Capabilities, Credentials, DeviceNumber, Errno, FileType, Follow, Inode, Location,
@@ -554,6 +554,14 @@ impl Source for Kernel {
             text.extend(b" (deleted)");
         }
         text
+    }
+
+    fn number(&self, number: Number) -> u64 {
+        number as u64
+    }
+
+    fn set_numbers(&self, _new: &[(Number, u64)]) -> vfs::Result<()> {
+        Err(Errno::EINVAL)
     }
 
     fn setting(&self, setting: Setting) -> String {

@@ -7,12 +7,12 @@ use core::ops::Range;
 use hal::{Errno, Prot};
 
 use super::area::OnFork;
-use super::gang::other_than_zeros;
 use super::pages::PageSet;
 use super::region::Use;
 use super::share::Rights;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books};
+use super::transfer::other_than_zeros;
 use crate::syscalls::room;
 use crate::threads::Thread;
 

@@ -26,6 +26,7 @@ use super::region::GangId;
 use super::saved::{Saved, SavedPages};
 use super::space::{AddressSpace, Books, Paging};
 use super::store::Store;
+use super::transfer::{copy, exchange, other_than_zeros};
 use crate::threads::Thread;
 
 /// How long a member is resident while others wait.
@@ -519,7 +520,7 @@ impl Gang {
                 [] => {
                     self.store.forget(&part.range);
                     self.machine.commit_to_fill(part.range.start, len)?;
-                    self.copy(part.range.start, piece.kept.start, len)?;
+                    copy(self.machine, part.range.start, piece.kept.start, len)?;
                     self.store.give(&piece.kept);
                 }
                 [holder, others @ ..] => {
@@ -528,7 +529,7 @@ impl Gang {
                     }
                     let writable = Prot::READ | Prot::WRITE;
                     self.machine.protect(part.range.start, len, writable)?;
-                    self.exchange(part.range.start, piece.kept.start, len)?;
+                    exchange(self.machine, part.range.start, piece.kept.start, len)?;
                     if let Some(holding) = state.members.get_mut(holder) {
                         holding.in_place.remove(&part.range);
                         holding
@@ -618,7 +619,7 @@ impl Gang {
             let mut from = run.start;
             for to in &kept {
                 let len = to.end - to.start;
-                self.copy(to.start, from, len)?;
+                copy(self.machine, to.start, from, len)?;
                 from += len;
             }
             if let Some(holding) = state.members.get_mut(&holder) {
@@ -632,59 +633,6 @@ impl Gang {
         }
         Ok(())
     }
-
-    fn copy(&self, to: u64, from: u64, len: u64) -> Result<(), NoMemory> {
-        let first = self.machine.copy(to, from, len);
-        first
-            .or_else(|fault| {
-                // A page without access is read all the same: it belongs to a program of ours.
-                let prot = Prot::READ | Prot::WRITE;
-                let changed = self.machine.protect(from, len, prot);
-                changed.map_err(|_| fault)?;
-                self.machine.copy(to, from, len)
-            })
-            .map_err(|_| NoMemory)
-    }
-
-    /// Exchanges the content of pages. Most are the same, and need only be read.
-    fn exchange(&self, a: u64, b: u64, len: u64) -> Result<(), NoMemory> {
-        let mut page = [0; PAGE_SIZE as usize];
-        let mut next = 0;
-        while next < len {
-            let same = (self.machine).leading_same(a + next, b + next, len - next);
-            let offset = super::page_floor(next + same);
-            if offset >= len {
-                break;
-            }
-            next = offset + PAGE_SIZE;
-            let (a, b) = (a + offset, b + offset);
-            let exchanged = (self.machine.copy_in(a, &mut page))
-                .and_then(|()| self.machine.copy(a, b, PAGE_SIZE))
-                .and_then(|()| self.machine.copy_out(b, &page));
-            exchanged.map_err(|_| NoMemory)?;
-        }
-        Ok(())
-    }
-}
-
-/// The pages of a range that may hold something else than zeros, as the longest runs.
-pub(super) fn other_than_zeros(machine: &dyn Machine, range: &Range<u64>) -> Vec<Range<u64>> {
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    let mut at = range.start;
-    while at < range.end {
-        let zeros = machine.leading_zeros(at, range.end - at);
-        at = super::page_floor(at + zeros);
-        if at >= range.end {
-            break;
-        }
-        let end = at + PAGE_SIZE;
-        match runs.last_mut() {
-            Some(last) if last.end == at => last.end = end,
-            _ => runs.push(at..end),
-        }
-        at = end;
-    }
-    runs
 }
 
 impl Holding {

@@ -29,6 +29,7 @@ mod shared;
 mod shortage;
 mod space;
 mod store;
+mod transfer;
 
 pub(crate) use advice::Advice;
 pub(crate) use area::{Backing, FileBacking, Purpose};

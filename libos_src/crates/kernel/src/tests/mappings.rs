@@ -1,24 +1,21 @@
 //! Memory calls.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use hal::{Errno, Vector};
-use vfs::{ContentId, FileType, Inode, Metadata};
 
+use super::texts::text_file;
 use super::*;
-use crate::memory::FileBacking;
 
-const MMAP: u64 = 9;
-const MPROTECT: u64 = 10;
-const MUNMAP: u64 = 11;
+pub(super) const MMAP: u64 = 9;
+pub(super) const MPROTECT: u64 = 10;
+pub(super) const MUNMAP: u64 = 11;
 const BRK: u64 = 12;
-const MREMAP: u64 = 25;
-const MADVISE: u64 = 28;
+pub(super) const MREMAP: u64 = 25;
+pub(super) const MADVISE: u64 = 28;
 const GETPID: u64 = 39;
 
 const NONE: u64 = 0;
-const READ: u64 = 1;
-const READ_WRITE: u64 = 3;
+pub(super) const READ: u64 = 1;
+pub(super) const READ_WRITE: u64 = 3;
 const ANONYMOUS: u64 = 0x22;
 const FIXED: u64 = 0x10;
 
@@ -386,230 +383,6 @@ fn nonsense_is_refused() {
     assert_eq!(world.call(GETPID, &[]), Ok(1));
 }
 
-/// Bytes before the system call in [`text_file`].
-const NOPS: u64 = 64;
-
-/// `nop` many times, `mov eax, 39; syscall; ret`, in a file that is open as the returned descriptor.
-fn text_file(world: &mut World) -> u64 {
-    let path = world.put(0, b"/text\0");
-    let fd = world
-        .call(257, &[u64::MAX - 99, path, 0o102, 0o755])
-        .expect("room");
-    let mut code = [0x90; NOPS as usize + 8];
-    code[NOPS as usize..].copy_from_slice(&[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
-    let address = world.put(0x100, &code);
-    world
-        .call(1, &[fd, address, code.len() as u64])
-        .expect("room");
-    fd
-}
-
-#[test]
-fn text_is_patched_when_it_is_mapped_and_its_stubs_go_with_it() {
-    for paging in [Paging::Eager, Paging::OnDemand] {
-        let mut world = World::with(paging, 4096);
-        let fd = text_file(&mut world);
-        let before = world.machine.committed_pages();
-
-        let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
-        let site = text + NOPS;
-        let [0xe9, d0, d1, d2, d3, 0x0f, 0x05, 0xc3] = world.get::<8>(site) else {
-            panic!("the move is not a jump, or the syscall is gone");
-        };
-        let stub = (site + 5).wrapping_add_signed(i32::from_le_bytes([d0, d1, d2, d3]).into());
-        assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
-        assert_eq!(world.process.memory().program_address(stub), site);
-        assert_eq!(world.process.memory().program_address(stub + 5), site + 5);
-        assert_eq!(
-            world.call(MPROTECT, &[stub & !0xfff, 0x1000, READ_WRITE]),
-            Err(Errno::EACCES)
-        );
-        for argument in [4, 10] {
-            let touched = world.call(MADVISE, &[stub & !0xfff, 0x1000, argument]);
-            assert_eq!(touched, Err(Errno::EINVAL));
-        }
-        assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
-        assert_eq!(
-            world.call(MREMAP, &[text, 0x1000, 0x2000, 1, 0]),
-            Err(Errno::EINVAL)
-        );
-
-        world.call(MUNMAP, &[text, 0x1000]).expect("mapped");
-        assert_eq!(world.machine.committed_pages(), before);
-        assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
-    }
-}
-
-#[test]
-fn what_is_done_to_all_around_the_stubs_of_a_text_leaves_them() {
-    for paging in [Paging::Eager, Paging::OnDemand] {
-        let mut world = World::with(paging, 4096);
-        let fd = text_file(&mut world);
-        let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
-        let [0xe9, d0, d1, d2, d3, ..] = world.get::<8>(text + NOPS) else {
-            panic!("the move is not a jump");
-        };
-        let distance = i32::from_le_bytes([d0, d1, d2, d3]);
-        let stub = (text + NOPS + 5).wrapping_add_signed(distance.into());
-        let stubs = stub & !0xfff;
-        let neighbour = match stubs - 0x1000 {
-            below if below == text => stubs + 0x1000,
-            below => below,
-        };
-        let both = [neighbour.min(stubs), 0x2000];
-        let fixed = [READ_WRITE, 0x32, u64::MAX, 0];
-        let over = |[start, len]: [u64; 2]| [[start, len].as_slice(), &fixed].concat();
-        world.call(MMAP, &over([neighbour, 0x1000])).expect("room");
-
-        assert_eq!(world.call(MMAP, &over(both)), Err(Errno::ENOMEM));
-        assert_eq!(world.get::<1>(neighbour), [0]);
-        assert_eq!(world.call(MUNMAP, &both), Ok(0));
-        assert_eq!(world.call(MUNMAP, &[stubs, 0x1000]), Ok(0));
-
-        assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
-        let gone = world.process.memory().copy_in(neighbour, &mut [0]);
-        assert_eq!(gone, Err(Errno::EFAULT));
-        let all = [text.min(both[0]), text.max(both[0]) + 0x2000];
-        assert_eq!(world.call(MUNMAP, &[all[0], all[1] - all[0]]), Ok(0));
-        assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
-    }
-}
-
-/// A library that never changes: a page of ones, a page of text, and half a page of twos.
-struct Library {
-    content: ContentId,
-    reads: AtomicUsize,
-}
-
-impl Library {
-    fn new() -> Arc<Self> {
-        let source = ContentId::new_source();
-        Arc::new(Self {
-            content: ContentId { source, file: 1 },
-            reads: AtomicUsize::new(0),
-        })
-    }
-
-    fn bytes() -> Vec<u8> {
-        let mut bytes = vec![1; 0x1000];
-        bytes.extend([0x90; NOPS as usize]);
-        bytes.extend([0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
-        bytes.resize(0x2000, 0x90);
-        bytes.resize(0x2800, 2);
-        bytes
-    }
-
-    /// How often it was read since this was last asked.
-    fn reads(&self) -> usize {
-        self.reads.swap(0, Ordering::Relaxed)
-    }
-
-    fn map(self: &Arc<Self>, world: &World, at: Placement, offset: u64, prot: Prot) -> u64 {
-        self.map_as(world, at, offset, prot, false)
-    }
-
-    fn map_as(
-        self: &Arc<Self>,
-        world: &World,
-        at: Placement,
-        offset: u64,
-        prot: Prot,
-        is_for_loader: bool,
-    ) -> u64 {
-        let mapped = world.process.memory().map(Mapping {
-            placement: at,
-            len: if offset == 0 { 0x3000 } else { 0x1000 },
-            prot,
-            backing: Backing::File(FileBacking {
-                inode: self.clone(),
-                path: b"/library".as_slice().into(),
-                offset,
-                is_untouched: true,
-                is_for_loader,
-            }),
-            purpose: Purpose::Program,
-            most: Prot::all(),
-            grows_down: false,
-            is_unreserved: false,
-        });
-        mapped.expect("room")
-    }
-}
-
-impl Inode for Library {
-    fn kind(&self) -> FileType {
-        FileType::Regular
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Err(Errno::EIO)
-    }
-
-    fn content(&self) -> Option<ContentId> {
-        Some(self.content)
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let bytes = Self::bytes();
-        let rest = &bytes[bytes.len().min(offset as usize)..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
-    }
-}
-
-#[test]
-fn a_segment_over_its_own_library_is_not_read_again_unless_it_may_differ() {
-    for paging in [Paging::Eager, Paging::OnDemand] {
-        let mut world = World::with(paging, 4096);
-        let library = Library::new();
-        let memory = world.process.memory();
-        let (pages, room) = (world.machine.committed_pages(), memory.region_sizes_bytes());
-        let text_rights = Prot::READ | Prot::EXEC;
-        let data_rights = Prot::READ | Prot::WRITE;
-
-        let first = library.map(&world, Placement::Hint(0), 0, Prot::READ);
-        let over = Placement::Fixed(first + 0x1000);
-        library.reads();
-        library.map(&world, over, 0x1000, text_rights);
-        assert_ne!(library.reads(), 0, "text that nobody has searched yet");
-
-        let second = library.map(&world, Placement::Hint(0), 0, Prot::READ);
-        let (text, data) = (second + 0x1000, second + 0x2000);
-        assert_eq!(world.get::<2>(data + 0x7ff), [2, 0]);
-        assert_eq!(world.get::<1>(text + NOPS), [0xb8]);
-        library.reads();
-        library.map(&world, Placement::Fixed(text), 0x1000, text_rights);
-        library.map(&world, Placement::Fixed(data), 0x2000, data_rights);
-        assert_eq!(library.reads(), 0, "they are there");
-        assert_eq!(world.get::<1>(text + NOPS), [0xe9], "patched all the same");
-        assert_eq!(world.get::<2>(data + 0x7ff), [2, 0]);
-
-        memory.write(data, &7u8).expect("writable");
-        library.map(&world, Placement::Fixed(data), 0x2000, Prot::READ);
-        assert_eq!(world.get::<1>(data), [2], "what was written is gone");
-        library.map(&world, Placement::Fixed(text), 0x1000, Prot::READ);
-        assert_eq!(world.get::<1>(text + NOPS), [0xb8], "no jump to nowhere");
-
-        for start in [first, second] {
-            world.call(MUNMAP, &[start, 0x3000]).expect("mapped");
-        }
-        assert_eq!(world.machine.committed_pages(), pages);
-        assert_eq!(memory.region_sizes_bytes(), room);
-    }
-}
-
-#[test]
-fn memory_that_is_written_and_executed_is_not_patched() {
-    let mut world = World::new();
-    let fd = text_file(&mut world);
-
-    let text = world.call(MMAP, &[0, 0x1000, 7, 2, fd, 0]).expect("room");
-
-    assert_eq!(world.get::<2>(text + NOPS), [0xb8, 39]);
-}
-
 #[test]
 fn a_shared_mapping_and_its_file_are_one() {
     const PREAD64: u64 = 17;
@@ -728,47 +501,6 @@ fn a_mapping_is_cut_into_only_so_many_pieces() {
     assert_eq!(more, Err(Errno::ENOMEM));
     assert_eq!(world.call(MUNMAP, &[start, pages * PAGE_SIZE]), Ok(0));
     assert!(mmap(&mut world, 0, PAGE_SIZE, READ_WRITE, 0x22).is_ok());
-}
-
-#[test]
-fn a_loader_finds_text_patched_as_another_process_left_it() {
-    let mut world = World::with(Paging::Eager, 4096);
-    let library = Library::new();
-    let load = |world: &World, is_for_loader: bool| {
-        let at = Placement::Hint(0);
-        let whole = library.map_as(world, at, 0, Prot::READ, is_for_loader);
-        let over = Placement::Fixed(whole + 0x1000);
-        let text = Prot::READ | Prot::EXEC;
-        let seen = world.get::<1>(whole + 0x1000 + NOPS);
-        library.map_as(world, over, 0x1000, text, is_for_loader);
-        assert_eq!(world.get::<1>(whole + 0x1000 + NOPS), [0xe9]);
-        (whole, seen)
-    };
-    let (first, _) = load(&world, true);
-    world.process.memory().clear();
-    library.reads();
-
-    let (second, seen) = load(&world, true);
-    assert_eq!((second, seen), (first, [0xe9]), "nobody else looks");
-    assert_eq!(library.reads(), 0);
-    world.process.memory().clear();
-
-    let (third, seen) = load(&world, false);
-    assert_eq!((third, seen), (first, [0xb8]), "a reader sees the file");
-    world.process.memory().clear();
-
-    let whole = library.map_as(&world, Placement::Hint(0), 0, Prot::READ, true);
-    assert_eq!(whole, first);
-    let written = Prot::READ | Prot::WRITE;
-    library.map_as(
-        &world,
-        Placement::Fixed(whole + 0x1000),
-        0x1000,
-        written,
-        true,
-    );
-    assert_eq!(world.get::<1>(whole + 0x1000 + NOPS), [0xb8]);
-    world.call(MUNMAP, &[whole, 0x3000]).expect("mapped");
 }
 
 #[test]

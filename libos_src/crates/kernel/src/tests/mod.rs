@@ -17,6 +17,7 @@ mod room;
 mod signals;
 mod sockets;
 mod terminals;
+mod texts;
 mod timers;
 mod waiting;
 
