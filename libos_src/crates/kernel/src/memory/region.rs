@@ -20,10 +20,10 @@ use super::gang::Gang;
 use super::leftovers::{FilePlace, Leftovers};
 use super::pages::PageSet;
 
-/// Which part of the memory has the addresses of programs that cannot lie elsewhere, and the most that is:
-/// they begin at 4 MiB by custom.
+/// How much of the memory is kept for programs that cannot lie elsewhere, which begin at 4 MiB by custom,
+/// if it is no more than this part of all: the largest free run of a small memory would suffer.
+const FIXED_BYTES: u64 = 64 << 20;
 const FIXED_SHARE: u64 = 8;
-const FIXED_MAX_BYTES: u64 = 64 << 20;
 
 /// The identity of a gang of address spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +144,7 @@ impl Region {
     }
 
     /// Claims free addresses for memory, if there are some that no living program has unmapped: there
-    /// it may know that it has no access.
+    /// it may know that it has no access. They are at an end of a free run, as none is cut in two.
     pub(super) fn claim_unknown(&self, gang: GangId, len: u64) -> Option<Range<u64>> {
         let mut unmapped = PageSet::default();
         let gangs: Vec<Arc<Gang>> = {
@@ -155,13 +155,20 @@ impl Region {
             .iter()
             .for_each(|gang| gang.add_unmapped(&mut unmapped));
         let mut claims = self.claims.lock();
-        let gaps = claims.gaps_high(&self.backed);
-        let mut parts = gaps.flat_map(|gap| unmapped.missing(&gap).into_iter().rev());
-        let range = parts.find_map(|part| {
-            let start = self.leftovers.fit_high(&part, len, PAGE_SIZE)?;
-            Some(start..start + len)
+        let mut gaps = claims.gaps_high(&self.backed);
+        let range = gaps.find_map(|gap| {
+            let parts = unmapped.missing(&gap);
+            let (first, last) = (parts.first()?, parts.last()?);
+            let start = if last.end == gap.end {
+                self.leftovers.fit_high(last, len, PAGE_SIZE)
+            } else if first.start == gap.start {
+                self.leftovers.fit_low(first, len, PAGE_SIZE)
+            } else {
+                None
+            };
+            start.map(|start| start..start + len)
         })?;
-        drop(parts);
+        drop(gaps);
         self.add(&mut claims, gang, &range, Use::Memory)
             .then_some(range)
     }
@@ -170,7 +177,12 @@ impl Region {
     /// choice goes behind, so that such a program need not take turns with them.
     pub(super) fn fixed_end(&self) -> u64 {
         let len = self.backed.end - self.backed.start;
-        super::page_floor(self.backed.start + (len / FIXED_SHARE).min(FIXED_MAX_BYTES))
+        let kept = if len / FIXED_SHARE < FIXED_BYTES {
+            0
+        } else {
+            FIXED_BYTES
+        };
+        self.backed.start + kept
     }
 
     /// Claims the lowest free run of `len` addresses from `floor` on that can have memory, aligned to
@@ -516,6 +528,19 @@ mod tests {
 
     fn region() -> Arc<Region> {
         Region::new(ALL, ALL, 0xf_0000)
+    }
+
+    #[test]
+    fn the_first_addresses_of_a_large_memory_alone_are_left_to_fixed_programs() {
+        for (len, kept) in [(512 << 20, FIXED_BYTES), ((512 << 20) - PAGE_SIZE, 0)] {
+            let all = 0x1_0000..0x1_0000 + len;
+            let region = Region::new(all.clone(), all.clone(), len);
+            let gang = region.new_gang();
+
+            assert_eq!(region.fixed_end(), all.start + kept);
+            let low = region.claim_low(gang, 0x1000, 0x1000, region.fixed_end());
+            assert_eq!(low, Some(all.start + kept..all.start + kept + 0x1000));
+        }
     }
 
     #[test]

@@ -502,34 +502,3 @@ fn a_mapping_is_cut_into_only_so_many_pieces() {
     assert_eq!(world.call(MUNMAP, &[start, pages * PAGE_SIZE]), Ok(0));
     assert!(mmap(&mut world, 0, PAGE_SIZE, READ_WRITE, 0x22).is_ok());
 }
-
-#[test]
-fn a_program_that_can_lie_anywhere_leaves_the_first_addresses_to_those_that_cannot() {
-    let world = World::new();
-    let range = machine::USER;
-    let floor = range.start + (range.end - range.start) / 8;
-    let map = |len: u64| {
-        let mapped = world.process.memory().map(Mapping {
-            placement: Placement::Image {
-                align: PAGE_SIZE,
-                file: None,
-            },
-            len,
-            prot: Prot::empty(),
-            backing: Backing::Zero,
-            purpose: Purpose::Image,
-            most: Prot::all(),
-            grows_down: false,
-            is_unreserved: false,
-        });
-        mapped.expect("room")
-    };
-
-    assert!(map(0x1000) >= floor);
-    let places = core::iter::repeat_with(|| map(0x10_0000));
-    let lower = places.take(32).position(|at| at < floor);
-    assert!(
-        lower.is_some_and(|count| count > 8),
-        "there is no other room"
-    );
-}
