@@ -58,7 +58,7 @@ pub use observer::{ContentObserver, FileId};
 pub use open_file::{OpenFile, SeekFrom};
 pub use open_flags::OpenFlags;
 pub use pseudo::{StaticDirectory, StaticLink};
-pub use transfer::{CHUNK_BYTES, Sink, Source, read_through, write_through};
+pub use transfer::{CHUNK_BYTES, Sink, Source, put_each, read_through, write_through};
 pub use viewpoint::Viewpoint;
 pub use walk::{Follow, LastComponent, Parent, Restrictions, SYMLINK_FOLLOW_MAX};
 pub use watch::{Watcher, Watchers};

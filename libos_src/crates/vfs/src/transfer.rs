@@ -29,16 +29,24 @@ pub trait Sink {
     /// # Errors
     /// `EFAULT`, and then it has taken nothing.
     fn put_all(&mut self, parts: &[&[u8]]) -> Result<usize> {
-        let mut taken = 0;
-        for part in parts {
-            match self.put(part) {
-                Ok(()) => taken += part.len(),
-                Err(error) if taken == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(taken)
+        put_each(self, parts)
     }
+}
+
+/// [`Sink::put_all`] by [`put`](Sink::put) for each part.
+///
+/// # Errors
+/// As [`Sink::put_all`].
+pub fn put_each<S: Sink + ?Sized>(sink: &mut S, parts: &[&[u8]]) -> Result<usize> {
+    let mut taken = 0;
+    for part in parts {
+        match sink.put(part) {
+            Ok(()) => taken += part.len(),
+            Err(error) if taken == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(taken)
 }
 
 /// Where the bytes of a write come from.

@@ -239,17 +239,21 @@ mod tests {
         }
     }
 
+    /// Three, of which the last two wait.
+    fn add_exclusive(watchers: &Watchers) -> [Arc<Exclusive>; 3] {
+        [false, true, true].map(|waits| {
+            let count = Count::default();
+            let exclusive = Arc::new(Exclusive { count, waits });
+            let watcher: Arc<dyn Watcher> = exclusive.clone();
+            watchers.add(&watcher, Readiness::READABLE);
+            exclusive
+        })
+    }
+
     #[test]
     fn of_exclusive_watchers_one_that_waits_is_told_and_of_others_each() {
         let watchers = Watchers::new();
-        let exclusive = [false, true, true].map(|waits| {
-            let count = Count::default();
-            Arc::new(Exclusive { count, waits })
-        });
-        for one in &exclusive {
-            let watcher: Arc<dyn Watcher> = one.clone();
-            watchers.add(&watcher, Readiness::READABLE);
-        }
+        let exclusive = add_exclusive(&watchers);
         let other = Arc::new(Count::default());
         let watcher: Arc<dyn Watcher> = other.clone();
         watchers.add(&watcher, Readiness::READABLE);
@@ -268,14 +272,7 @@ mod tests {
             let watcher: Arc<dyn Watcher> = count.clone();
             watchers.add(&watcher, Readiness::READABLE);
         }
-        let exclusive = [false, true, true].map(|waits| {
-            let count = Count::default();
-            Arc::new(Exclusive { count, waits })
-        });
-        for one in &exclusive {
-            let watcher: Arc<dyn Watcher> = one.clone();
-            watchers.add(&watcher, Readiness::READABLE);
-        }
+        let exclusive = add_exclusive(&watchers);
 
         watchers.notify(Readiness::READABLE);
 

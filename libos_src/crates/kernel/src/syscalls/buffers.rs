@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::{Errno, Prot};
-use vfs::{Sink, Source};
+use vfs::{Sink, Source, put_each};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::argument::Address;
@@ -119,15 +119,7 @@ impl Sink for Buffers<'_> {
             self.use_up(count);
             return Ok(count);
         }
-        let mut taken = 0;
-        for part in parts {
-            match self.put(part) {
-                Ok(()) => taken += part.len(),
-                Err(error) if taken == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(taken)
+        put_each(self, parts)
     }
 }
 
