@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::pairs::each_pair;
+
 /// Bytes before a displacement that say what it is the displacement of.
 pub(crate) const OPCODE_BYTES: usize = 2;
 /// Bytes of a displacement.
@@ -32,22 +34,24 @@ impl Targets {
         self.offsets.is_empty()
     }
 
-    /// The targets that `code`, which lies at `base`, may lead to by a 32-bit displacement.
+    /// Calls `hit` with the targets that `code`, which lies at `base`, may lead to by a 32-bit
+    /// displacement.
     ///
     /// It looks at every offset, whether an instruction starts there or not: `call`, `jmp`, `jcc`,
     /// `xbegin`, and `lea`, which takes an address to go to later.
-    pub(crate) fn hit_by(&self, code: &[u8], base: u64) -> impl Iterator<Item = u64> {
-        const WINDOW_BYTES: usize = OPCODE_BYTES + DISPLACEMENT_BYTES;
-        let windows = code.array_windows::<WINDOW_BYTES>().enumerate();
-        windows.filter_map(move |(at, &[before, last, d0, d1, d2, d3])| {
-            if !is_reference(before, last) {
-                return None;
-            }
-            let displacement = i32::from_le_bytes([d0, d1, d2, d3]);
-            let next = base + (at + WINDOW_BYTES) as u64;
+    pub(crate) fn hit_by(&self, code: &[u8], base: u64, mut hit: impl FnMut(u64)) {
+        each_pair(code, is_reference, |at| {
+            let displacement = code[at + OPCODE_BYTES..].first_chunk();
+            let Some(displacement) = displacement else {
+                return;
+            };
+            let displacement = i32::from_le_bytes(*displacement);
+            let next = base + (at + OPCODE_BYTES + DISPLACEMENT_BYTES) as u64;
             let target = next.wrapping_add_signed(displacement.into());
-            self.contains(target).then_some(target)
-        })
+            if self.contains(target) {
+                hit(target);
+            }
+        });
     }
 
     fn contains(&self, offset: u64) -> bool {
@@ -77,6 +81,12 @@ mod tests {
 
     use super::*;
 
+    fn hits(targets: &Targets, code: &[u8]) -> Vec<u64> {
+        let mut hits = Vec::new();
+        targets.hit_by(code, 0x2000, |target| hits.push(target));
+        hits
+    }
+
     #[test]
     fn every_form_with_a_32_bit_displacement_is_seen() {
         let targets = Targets::new(vec![0x1000]);
@@ -91,9 +101,7 @@ mod tests {
             let next = 0x2000 + code.len() as u64 + 4;
             code.extend((0x1000 - next.cast_signed() as i32).to_le_bytes());
 
-            let hits: Vec<u64> = targets.hit_by(&code, 0x2000).collect();
-
-            assert_eq!(hits, [0x1000], "{opcode:x?}");
+            assert_eq!(hits(&targets, &code), [0x1000], "{opcode:x?}");
         }
     }
 
@@ -102,11 +110,6 @@ mod tests {
         let targets = Targets::new(vec![0x1000]);
         let to_0x5000_with_the_same_low_bits = [0x90, 0xe9, 0xfa, 0x2f, 0, 0];
 
-        assert_eq!(
-            targets
-                .hit_by(&to_0x5000_with_the_same_low_bits, 0x2000)
-                .next(),
-            None
-        );
+        assert_eq!(hits(&targets, &to_0x5000_with_the_same_low_bits), []);
     }
 }

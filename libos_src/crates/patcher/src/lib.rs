@@ -22,6 +22,7 @@ extern crate alloc;
 mod branches;
 mod instruction;
 mod jump;
+mod pairs;
 mod placed;
 mod plan;
 mod site;

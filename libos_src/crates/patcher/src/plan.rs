@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use crate::branches::{OPCODE_BYTES, Targets};
 use crate::jump::TooFar;
+use crate::pairs::each_pair;
 use crate::placed::{Placed, stub_bytes};
 use crate::site::{Illegal, Site};
 use crate::window::{self, AFTER_BYTES, BEFORE_BYTES};
@@ -44,20 +45,22 @@ impl Plan {
             AFTER_BYTES,
             &mut read,
             |code, base, own| {
-                let calls = own.filter(|&at| code.get(at..).and_then(Illegal::at).is_some());
-                for at in calls {
+                let last = code.len().min(own.end + Illegal::LEN - 1);
+                each_pair(&code[own.start..last], Illegal::begins, |at| {
+                    let at = own.start + at;
                     let site = window::site(code, at, base, |site| is_free(&sites, site));
                     sites.extend(site);
-                }
+                });
             },
         )?;
         let targets = Targets::new(sites.iter().flat_map(Site::forbidden).collect());
         if !targets.is_empty() {
             let mut hit = Vec::new();
             each_chunk(len, OPCODE_BYTES + 3, 3, &mut read, |code, base, _| {
-                hit.extend(targets.hit_by(code, base));
+                targets.hit_by(code, base, |target| hit.push(target));
             })?;
-            sites.retain(|site| !hit.iter().any(|&target| site.forbids(target)));
+            hit.sort_unstable();
+            sites.retain(|site| !site.forbidden().any(|at| hit.binary_search(&at).is_ok()));
         }
         Ok(Self::new(sites))
     }

@@ -18,6 +18,11 @@ impl Illegal {
     /// Its bytes (Intel SDM vol. 2, "SYSCALL" and "CPUID").
     pub(crate) const LEN: usize = 2;
 
+    /// Whether one consists of these bytes.
+    pub(crate) const fn begins(first: u8, second: u8) -> bool {
+        (first == 0x0f) & ((second == 0x05) | (second == 0xa2))
+    }
+
     /// The one that begins like this.
     pub(crate) const fn at(code: &[u8]) -> Option<Self> {
         match code {
@@ -232,6 +237,14 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+
+    #[test]
+    fn what_begins_an_illegal_instruction_is_one() {
+        for [first, second] in (0..=u16::MAX).map(u16::to_le_bytes) {
+            let is_one = Illegal::at(&[first, second]).is_some();
+            assert_eq!(Illegal::begins(first, second), is_one);
+        }
+    }
 
     #[test]
     fn only_the_starts_inside_the_jump_are_covered() {
