@@ -312,6 +312,10 @@ static void datagrams(void) {
     CHECK(many[2].msg_hdr.msg_flags & MSG_TRUNC && !(many[0].msg_hdr.msg_flags & MSG_TRUNC));
     int bytes;
     CHECK(send(sender, "later", 5, 0) == 5 && ioctl(receiver, FIONREAD, &bytes) == 0 && bytes == 5);
+    struct sockaddr_un from = {.sun_family = 77};
+    socklen_t from_len = sizeof from;
+    CHECK(recvfrom(receiver, texts[0], 8, 0, (struct sockaddr *)&from, &from_len) == 5);
+    CHECK(from_len == 0 && from.sun_family == 77);
     close(receiver);
     FAILS(send(sender, "x", 1, 0), ECONNREFUSED);
     close(sender);

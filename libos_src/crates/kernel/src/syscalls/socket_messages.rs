@@ -117,9 +117,8 @@ pub(super) fn recvfrom(
     let vectors = [Vector::new(buffer, len)];
     let (received, moved) = receive(call, &file, &vectors, flags)?;
     if let Some(place) = name.non_null() {
-        let from = received.from.unwrap_or_default();
         let room: u32 = call.memory().read(name_len.0)?;
-        let written = put_name(call, &from, place, room)?;
+        let written = put_sender(call, received.from.as_ref(), place, room)?;
         call.memory().write(name_len.0, &written)?;
     }
     Ok(moved)
@@ -359,14 +358,7 @@ fn receive_message(call: &Call<'_>, file: &OpenFile, place: Address, flags: u32)
     }
     told |= flags & MSG_CMSG_CLOEXEC;
     message.name_len = match Address(message.name).non_null() {
-        Some(name) => {
-            let from = received.from.clone().unwrap_or_default();
-            if from == sockets::Address::Unnamed {
-                0
-            } else {
-                put_name(call, &from, name, message.name_len)?
-            }
-        }
+        Some(name) => put_sender(call, received.from.as_ref(), name, message.name_len)?,
         None => 0,
     };
     let room = if message.control == 0 {
@@ -512,6 +504,20 @@ pub(super) fn put_name(
     let part = record.len().min(room as usize);
     call.memory().copy_out(place.0, &record[..part])?;
     Ok(record.len() as u32)
+}
+
+/// The same for a sender, of whose address there is nothing when it has none.
+fn put_sender(
+    call: &Call<'_>,
+    from: Option<&sockets::Address>,
+    place: Address,
+    room: u32,
+) -> Result<u32, Errno> {
+    match from {
+        Some(name) if *name != sockets::Address::Unnamed => put_name(call, name, place, room),
+        _ if room.cast_signed() < 0 => Err(Errno::EINVAL),
+        _ => Ok(0),
+    }
 }
 
 impl Call<'_> {
