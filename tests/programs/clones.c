@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -200,7 +201,66 @@ static void names(void) {
     end_of(child);
 }
 
+static void longer_records(void) {
+    struct {
+        struct clone_args known;
+        char later[40];
+    } how = {.known = {.exit_signal = SIGCHLD}};
+    pid_t child = syscall(SYS_clone3, &how, sizeof how);
+    CHECK(child >= 0);
+    if (child == 0) _exit(0);
+    end_of(child);
+    how.later[39] = 1;
+    FAILS(syscall(SYS_clone3, &how, sizeof how), E2BIG);
+    FAILS(syscall(SYS_clone3, &how, 5000), E2BIG);
+    FAILS(syscall(SYS_clone3, &how, 63), EINVAL);
+}
+
+// A child of which no SIGCHLD tells is waited for by who says so, until it runs another program.
+static void sorts(void) {
+    int status;
+    pid_t child = syscall(SYS_clone, 0, 0, 0, 0, 0);
+    CHECK(child >= 0);
+    if (child == 0) _exit(0);
+    FAILS(waitpid(child, &status, 0), ECHILD);
+    CHECK(waitpid(child, &status, __WCLONE) == child);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) _exit(0);
+    FAILS(waitpid(child, &status, __WCLONE), ECHILD);
+    end_of(child);
+}
+
+// Who inherits a child that has ended already is told of it.
+static void inherits(void) {
+    int told[2], ends[2];
+    sigset_t set, before;
+    sigemptyset(&set), sigaddset(&set, SIGCHLD);
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && pipe(told) == 0 && pipe(ends) == 0);
+    CHECK(sigprocmask(SIG_BLOCK, &set, &before) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        pid_t own = fork();
+        if (own == 0) _exit(0);
+        siginfo_t info;
+        CHECK(waitid(P_PID, own, &info, WEXITED | WNOWAIT) == 0);
+        CHECK(write(told[1], &own, sizeof own) == sizeof own && read(ends[0], &own, 1) == 1);
+        _exit(0);
+    }
+    pid_t orphan;
+    siginfo_t info;
+    CHECK(read(told[0], &orphan, sizeof orphan) == sizeof orphan && write(ends[1], "x", 1) == 1);
+    CHECK(sigwaitinfo(&set, &info) == SIGCHLD && info.si_pid == orphan && info.si_code == CLD_EXITED);
+    end_of(orphan);
+    end_of(child);
+    CHECK(sigprocmask(SIG_SETMASK, &before, 0) == 0);
+}
+
 int main(void) {
+    longer_records();
+    sorts();
+    inherits();
     shares();
     names();
     by_descriptor();

@@ -458,9 +458,129 @@ static void files(void) {
     close(fd);
 }
 
+// As the kernel has it.
+struct raw_action {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    unsigned long mask;
+};
+enum { RESTORER = 0x4000000, UNSUPPORTED = 0x400 };
+
+static void nothing(int number) { (void)number; }
+static int order[2], orders;
+static void notes_order(int number) { order[orders++] = number; }
+
+static int status_of(void (*body)(void)) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) body(), _exit(0);
+    int status;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+static void returns_nowhere(void) {
+    struct raw_action action = {nothing, 0, NULL, 0};
+    if (syscall(SYS_rt_sigaction, SIGUSR1, &action, NULL, 8) == 0) raise(SIGUSR1);
+}
+
+static void faults_without_stack(void) {
+    signal(SIGILL, nothing);
+    __asm__ volatile("xor %%esp, %%esp\n\tud2" ::: "memory");
+}
+
+static void actions(void) {
+    struct raw_action action = {nothing, RESTORER | UNSUPPORTED, NULL, ~0ul}, old;
+    syscall(SYS_rt_sigaction, SIGUSR2, &action, NULL, 8);
+    syscall(SYS_rt_sigaction, SIGUSR2, NULL, &old, 8);
+    check(old.flags == RESTORER, "a flag that there is not is not kept");
+    check(old.mask == ~(1ul << (SIGKILL - 1) | 1ul << (SIGSTOP - 1)), "nor what cannot be blocked");
+    check(status_of(returns_nowhere) == SIGSEGV, "a handler that could not return does not run");
+    check(status_of(faults_without_stack) == SIGSEGV, "nor one that has no stack");
+
+    sigset_t both, before;
+    sigemptyset(&both);
+    sigaddset(&both, SIGHUP), sigaddset(&both, SIGSEGV);
+    signal(SIGHUP, notes_order), signal(SIGSEGV, notes_order);
+    sigprocmask(SIG_BLOCK, &both, &before);
+    raise(SIGHUP), raise(SIGSEGV);
+    unsigned char pending[8];
+    memset(pending, 0xaa, sizeof pending);
+    check(syscall(SYS_rt_sigpending, pending, 4) == 0 && pending[0] == 1 && pending[1] == 4 && pending[4] == 0xaa,
+          "as much is told of what waits as there is room for");
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    // Each handler is entered before the one that came first goes on.
+    check(orders == 2 && order[0] == SIGHUP && order[1] == SIGSEGV, "a fault is told of first");
+    signal(SIGHUP, SIG_DFL), signal(SIGSEGV, SIG_DFL);
+}
+
+static volatile pid_t taker;
+static volatile int is_over;
+static void notes_taker(int number) {
+    (void)number;
+    taker = syscall(SYS_gettid);
+}
+static void *spins(void *unused) {
+    while (!is_over) {}
+    return unused;
+}
+
+// A signal for the process is for its first thread; for another, if that one blocks it.
+static void takers(void) {
+    pthread_t thread;
+    sigset_t set, before, all_but;
+    int others = 0;
+    signal(SIGUSR1, notes_taker);
+    sigemptyset(&set), sigaddset(&set, SIGUSR1);
+    pthread_create(&thread, NULL, spins, NULL);
+    for (int round = 0; round < 20; round++) {
+        fflush(stdout);
+        sigprocmask(SIG_BLOCK, &set, &before);
+        all_but = before;
+        taker = 0;
+        pid_t child = fork();
+        if (child == 0) {
+            // The parent waits by then, or looks at its signals when it does.
+            usleep(2000);
+            kill(getppid(), SIGUSR1);
+            _exit(0);
+        }
+        if (round % 2 == 0) {
+            // The spinning thread is unblocked, the first one only while it waits.
+            sigaddset(&all_but, SIGUSR2);
+            sigdelset(&all_but, SIGUSR1);
+            sigset_t own = set;
+            pthread_sigmask(SIG_UNBLOCK, &own, NULL);
+            while (!taker) usleep(500);
+            others += taker != getpid();
+        } else {
+            while (!taker) sched_yield();
+            others += 100 * (taker == getpid());
+        }
+        waitpid(child, NULL, 0);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+    }
+    is_over = 1;
+    pthread_join(thread, NULL);
+    check(others == 0, "a signal is for the first thread that does not block it");
+    signal(SIGUSR1, SIG_DFL);
+}
+
+// A deadline that a stop has kept is not that of another call.
+static int sleeps_until_and_polls(void) {
+    if (sleeps_until() != 0) return 1;
+    long before = now_ms();
+    poll(NULL, 0, 100);
+    return now_ms() - before < 95;
+}
+
 int main(void) {
     alarm(60);
     waits();
+    stops("a deadline is for one call", sleeps_until_and_polls, 0, 0);
+    actions();
+    takers();
     masks();
     falls_off();
     alignment();

@@ -9,8 +9,9 @@ use vfs::Readiness;
 use super::{Change, FIRST_PID, Process};
 use crate::Libos;
 use crate::libos::{Task, Then};
+use crate::memory::AddressSpace;
 use crate::signals::{Recipient, Signal, SignalInfo};
-use crate::threads::{release_robust_list, usage_of_process};
+use crate::threads::{Thread, release_robust_list, usage_of_process};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +123,7 @@ impl Libos {
             ..
         } = task;
         let tid = thread.tid();
-        let robust_list = thread.robust_list.load(Ordering::Relaxed);
-        if robust_list != 0 {
-            release_robust_list(memory, &self.futexes, self.machine, robust_list, tid);
-        }
-        self.owned_futexes.release_all(memory, self.machine, tid);
+        self.release_locks(thread, memory);
         let status = process.survivors.status().unwrap_or(status);
         if let Some(own) = thread.take_own_places() {
             own.leave_files();
@@ -139,11 +136,12 @@ impl Libos {
         self.processes.remove_thread(tid);
         // Before anybody learns of the end, so that there is room for another thread then.
         self.scheduler.dismiss();
-        let clear_tid = thread.clear_tid.load(Ordering::Relaxed);
-        let is_seen = last.is_none() || memory.is_shared();
-        if clear_tid != 0 && is_seen && memory.store_u32(clear_tid, 0).is_ok() {
-            let key = memory.futex_key(clear_tid);
-            self.futexes.wake(self.machine, key, 1, u32::MAX);
+        if last.is_none() || memory.is_shared() {
+            self.clear_tid(thread, memory);
+        }
+        if tid == process.pid && last.is_none() {
+            let left = process.signals.lock().pending.present();
+            self.hand_on(process, left);
         }
         if let Some(waiting) = process.survivors.waiting()
             && let Some(thread) = process.thread(waiting)
@@ -162,6 +160,25 @@ impl Libos {
         }
         self.finish_process(process, status);
         Then::EndThread
+    }
+
+    /// A thread leaves a memory: the locks that it holds there are nobody's.
+    pub(crate) fn release_locks(&self, thread: &Thread, memory: &AddressSpace) {
+        let tid = thread.tid();
+        let robust_list = thread.robust_list.load(Ordering::Relaxed);
+        if robust_list != 0 {
+            release_robust_list(memory, &self.futexes, self.machine, robust_list, tid);
+        }
+        self.owned_futexes.release_all(memory, self.machine, tid);
+    }
+
+    /// A thread leaves a memory where others stay, who are told by a word that it named.
+    pub(crate) fn clear_tid(&self, thread: &Thread, memory: &AddressSpace) {
+        let word = thread.clear_tid.load(Ordering::Relaxed);
+        if word != 0 && memory.store_u32(word, 0).is_ok() {
+            let key = memory.futex_key(word);
+            self.futexes.wake(self.machine, key, 1, u32::MAX);
+        }
     }
 
     /// Gives back what a process had, and tells its parent.
@@ -195,14 +212,15 @@ impl Libos {
             // A queue that is full loses real-time signals, as on Linux.
             let _ = self.send_to_process(&orphan, signal, info);
         }
-        for heir in ended.heirs {
+        if let Some(heir) = ended.heir.filter(|_| !ended.inherited.is_empty()) {
+            for (child, status) in &ended.inherited {
+                self.tell_end(&heir, Signal::CHLD, child, *status);
+            }
             self.wake_waiting(&heir);
         }
         if let Some(parent) = ended.parent {
             if let Some(signal) = ended.exit_signal {
-                let user = process.standing().user.real;
-                let info = SignalInfo::from_child(signal, process.pid, user, Change::Ended(status));
-                let _ = self.send_to_process(&parent, signal, info);
+                self.tell_end(&parent, signal, process, status);
             }
             self.wake_waiting(&parent);
         }
@@ -212,6 +230,13 @@ impl Libos {
             }
         }
         self.send_raised_signals();
+    }
+
+    /// Tells a process by `signal` how its child has ended.
+    fn tell_end(&self, parent: &Process, signal: Signal, child: &Process, status: EndStatus) {
+        let user = child.standing().user.real;
+        let info = SignalInfo::from_child(signal, child.pid, user, Change::Ended(status));
+        let _ = self.send_to_process(parent, signal, info);
     }
 
     /// Lets the threads look that wait for children of `process`.

@@ -23,4 +23,4 @@ pub(crate) use standing::{
 };
 pub(crate) use stop::Stop;
 pub(crate) use table::{FIRST_PID, ProcessTable, Target};
-pub(crate) use wait::{Change, Children, WaitFor, Waited};
+pub(crate) use wait::{Change, Children, Sorts, WaitFor, Waited};

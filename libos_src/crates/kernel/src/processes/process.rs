@@ -256,11 +256,48 @@ impl Process {
         let signals = thread.signals.lock();
         let (own, mask) = (signals.pending.present(), signals.mask);
         drop(signals);
-        let pending = own.union(self.signals.lock().pending.present());
-        pending.difference(mask) != SignalSet::default()
+        own.difference(mask) != SignalSet::default()
+            || self.shared_for(thread, mask) != SignalSet::default()
     }
 
-    /// Takes a pending signal for `thread` that is not in `blocked`: first of its own.
+    /// What was sent to the process as a whole and that `thread`, which blocks `mask`, is to take. As on
+    /// Linux the first thread takes what it does not block, so that who sends a signal to a process ends
+    /// what that waits for. `SIGKILL` anybody takes.
+    fn shared_for(&self, thread: &Thread, mask: SignalSet) -> SignalSet {
+        let pending = self.signals.lock().pending.present().difference(mask);
+        if pending == SignalSet::default() || thread.tid() == self.pid {
+            return pending;
+        }
+        let first = self.thread(self.pid);
+        first.map_or(pending, |first| {
+            let left = first.signals.lock().mask.with(Signal::KILL);
+            pending.intersection(left)
+        })
+    }
+
+    /// Takes a signal that is to be delivered to `thread` now: first of its own.
+    pub(crate) fn take_delivered(&self, thread: &Thread) -> Option<(Signal, SignalInfo)> {
+        let mask = thread.signals.lock().mask;
+        let own = thread.signals.lock().pending.take(mask);
+        let taken = own.or_else(|| {
+            let shared = self.shared_for(thread, mask);
+            let others = SignalSet::from_bits(!shared.bits());
+            (shared != SignalSet::default())
+                .then(|| self.signals.lock().pending.take(others))
+                .flatten()
+        });
+        self.note_taken(taken)
+    }
+
+    /// Whether it is to end by `SIGKILL`, which waits for no other thread of it.
+    pub(crate) fn is_killed(&self, thread: &Thread) -> bool {
+        let is_sent = |pending: SignalSet| pending.contains(Signal::KILL);
+        self.survivors.is_over_for(thread.tid())
+            || is_sent(self.signals.lock().pending.present())
+            || is_sent(thread.signals.lock().pending.present())
+    }
+
+    /// Takes a pending signal for `thread` that is not in `blocked`, whoever else might: first of its own.
     pub(crate) fn take_signal(
         &self,
         thread: &Thread,
@@ -268,6 +305,10 @@ impl Process {
     ) -> Option<(Signal, SignalInfo)> {
         let own = thread.signals.lock().pending.take(blocked);
         let taken = own.or_else(|| self.signals.lock().pending.take(blocked));
+        self.note_taken(taken)
+    }
+
+    fn note_taken(&self, taken: Option<(Signal, SignalInfo)>) -> Option<(Signal, SignalInfo)> {
         if let Some((id, overruns)) = taken.as_ref().and_then(|(_, info)| info.timer()) {
             self.timers.delivered(id, overruns);
         }

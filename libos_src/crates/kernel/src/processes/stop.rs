@@ -58,23 +58,8 @@ impl Libos {
         if !process.stop.is_set() {
             return;
         }
-        let is_killed = || {
-            process.survivors.is_over_for(thread.tid())
-                || process
-                    .signals
-                    .lock()
-                    .pending
-                    .present()
-                    .contains(Signal::KILL)
-                || thread
-                    .signals
-                    .lock()
-                    .pending
-                    .present()
-                    .contains(Signal::KILL)
-        };
         self.without_memory(process, thread, || {
-            while process.stop.is_set() && !is_killed() {
+            while process.stop.is_set() && !process.is_killed(thread) {
                 self.machine.park(None);
             }
         });

@@ -42,7 +42,7 @@ pub(super) struct Member {
     /// What it has used of processors, once it has ended.
     pub(super) used: Usage,
     /// What its parent gets when it ends.
-    exit_signal: Option<Signal>,
+    pub(super) exit_signal: Option<Signal>,
     /// What it gets when its parent ends (`PR_SET_PDEATHSIG`).
     death_signal: Option<Signal>,
     /// Whether orphans below it become its children (`PR_SET_CHILD_SUBREAPER`).
@@ -70,8 +70,10 @@ pub(crate) struct Ended {
     pub(crate) exit_signal: Option<Signal>,
     /// Children that want a signal when their parent ends.
     pub(crate) death_signals: Vec<(Arc<Process>, Signal)>,
-    /// Who has inherited children that have ended already.
-    pub(crate) heirs: Vec<Arc<Process>>,
+    /// Children that have ended already, of whom somebody else is told now, and how they ended.
+    pub(crate) inherited: Vec<(Arc<Process>, EndStatus)>,
+    /// Who that is.
+    pub(crate) heir: Option<Arc<Process>>,
     /// Groups with stopped processes that nobody can continue any more.
     pub(crate) orphaned_groups: Vec<u32>,
 }
@@ -402,7 +404,7 @@ impl ProcessTable {
         if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
             member.has_program = true;
             // What a parent asked for besides SIGCHLD is not for another program (execve(2)).
-            member.exit_signal = member.exit_signal.map(|_| Signal::CHLD);
+            member.exit_signal = Some(Signal::CHLD);
         }
     }
 
@@ -428,7 +430,8 @@ impl ProcessTable {
             parent: None,
             exit_signal: None,
             death_signals: Vec::new(),
-            heirs: Vec::new(),
+            inherited: Vec::new(),
+            heir: None,
             orphaned_groups: Vec::new(),
         };
         let heir = members.heir_of(process.pid);
@@ -452,12 +455,13 @@ impl ProcessTable {
                 });
             }
         }
-        let mut has_zombie = false;
         for &orphan in &orphans {
             if let Some(member) = members.by_pid.get_mut(&orphan) {
                 member.parent = heir;
                 member.exit_signal = Some(Signal::CHLD);
-                has_zombie |= !member.is_alive();
+                if let Some(Change::Ended(status)) = member.change {
+                    ended.inherited.push((member.process.clone(), status));
+                }
                 if let Some(signal) = member.death_signal {
                     ended.death_signals.push((member.process.clone(), signal));
                 }
@@ -465,9 +469,13 @@ impl ProcessTable {
         }
         if let Some(member) = members.by_pid.get_mut(&heir) {
             member.children.extend(orphans);
-            if has_zombie {
-                ended.heirs.push(member.process.clone());
+            let heir = member.process.clone();
+            if heir.signals.lock().forgets_children() {
+                for (orphan, _) in &ended.inherited {
+                    members.forget(orphan.pid);
+                }
             }
+            ended.heir = Some(heir);
         }
         connected.retain(|&group| members.is_orphaned(group) && members.has_stopped(group));
         ended.orphaned_groups = connected.into_iter().collect();

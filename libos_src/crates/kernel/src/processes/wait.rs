@@ -31,11 +31,24 @@ pub(crate) enum Children {
     Group(u32),
 }
 
+/// Which sorts of children: those of whose end the parent is told by `SIGCHLD`, and others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sorts {
+    /// The usual ones.
+    Usual,
+    /// The others (`__WCLONE`).
+    Others,
+    /// All (`__WALL`).
+    All,
+}
+
 /// What is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitFor {
     /// Which children.
     pub(crate) children: Children,
+    /// Of those, which sorts.
+    pub(crate) sorts: Sorts,
     /// Whether their end counts.
     pub(crate) ended: bool,
     /// Whether a stop counts.
@@ -71,11 +84,18 @@ impl WaitFor {
     }
 
     fn is_about(&self, pid: u32, member: &Member) -> bool {
-        match self.children {
-            Children::Any => true,
-            Children::Pid(wanted) => pid == wanted,
-            Children::Group(group) => member.group == group,
-        }
+        let is_usual = member.exit_signal == Some(Signal::CHLD);
+        let is_of_sort = match self.sorts {
+            Sorts::Usual => is_usual,
+            Sorts::Others => !is_usual,
+            Sorts::All => true,
+        };
+        is_of_sort
+            && match self.children {
+                Children::Any => true,
+                Children::Pid(wanted) => pid == wanted,
+                Children::Group(group) => member.group == group,
+            }
     }
 }
 

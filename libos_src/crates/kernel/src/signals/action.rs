@@ -12,7 +12,7 @@ pub(crate) struct Action {
     pub(crate) handler: u64,
     /// `SA_*`.
     pub(crate) flags: u64,
-    /// Where the handler returns to.
+    /// Where the handler returns to, if [a flag](Self::restorer) says so.
     pub(crate) restorer: u64,
     /// What the handler blocks.
     pub(crate) mask: u64,
@@ -20,17 +20,49 @@ pub(crate) struct Action {
 
 const SA_NOCLDSTOP: u64 = 1;
 const SA_NOCLDWAIT: u64 = 2;
-pub(crate) const SA_RESTORER: u64 = 0x0400_0000;
+const SA_SIGINFO: u64 = 4;
+/// Where faults keep tags of addresses, which there are none of.
+const SA_EXPOSE_TAGBITS: u64 = 0x800;
+const SA_RESTORER: u64 = 0x0400_0000;
 const SA_ONSTACK: u64 = 0x0800_0000;
 const SA_RESTART: u64 = 0x1000_0000;
 const SA_NODEFER: u64 = 0x4000_0000;
 const SA_RESETHAND: u64 = 0x8000_0000;
+/// Those that there are: by the others a program learns that there are no more (sigaction(2)).
+const KNOWN_FLAGS: u64 = SA_NOCLDSTOP
+    | SA_NOCLDWAIT
+    | SA_SIGINFO
+    | SA_EXPOSE_TAGBITS
+    | SA_RESTORER
+    | SA_ONSTACK
+    | SA_RESTART
+    | SA_NODEFER
+    | SA_RESETHAND;
 
 impl Action {
     /// `SIG_DFL`.
     pub(crate) const DEFAULT: u64 = 0;
     /// `SIG_IGN`.
     pub(crate) const IGNORE: u64 = 1;
+
+    /// As it is kept, and told later: without flags that there are not, and signals that cannot be
+    /// blocked.
+    pub(crate) fn as_kept(self) -> Self {
+        Self {
+            flags: self.flags & KNOWN_FLAGS,
+            mask: SignalSet::blockable(self.mask).bits(),
+            ..self
+        }
+    }
+
+    /// Where a handler returns to. Without that none is entered: there is no vDSO to return through.
+    pub(crate) const fn restorer(&self) -> Option<u64> {
+        if self.flags & SA_RESTORER != 0 {
+            Some(self.restorer)
+        } else {
+            None
+        }
+    }
 
     /// Whether there is a handler.
     pub(crate) const fn has_handler(&self) -> bool {

@@ -43,6 +43,9 @@ const SYSCALL_BYTES: u64 = 2;
 /// The error code of a page fault: an instruction of a program was to be read.
 const FETCH: u32 = 0x14;
 
+/// Why a program ends whose handler cannot run.
+const NO_FRAME: &str = "the stack cannot hold a signal frame, or the handler could not return";
+
 impl Libos {
     /// Delivers what is pending and not blocked, before a thread returns to its program.
     pub(crate) fn deliver_signals(
@@ -60,9 +63,9 @@ impl Libos {
             if process.survivors.is_over_for(thread.tid()) {
                 return self.end_thread(task, EndStatus::Exited(0));
             }
-            let Some((signal, info)) = self.take_signal(process, thread) else {
+            let Some((signal, info)) = process.take_delivered(thread) else {
                 // What the mask of the call kept away comes now.
-                if thread.signals.lock().restore_suspended_mask() {
+                if self.restore_mask(process, thread) {
                     continue;
                 }
                 break;
@@ -89,7 +92,7 @@ impl Libos {
             if !self.enter_handler(task, regs, signal, &info, &action, None)
                 && (signal == Signal::SEGV || !self.enter_fault_handler(task, regs))
             {
-                return self.killed_by(task, Signal::SEGV, "the stack cannot hold a signal frame");
+                return self.killed_by(task, Signal::SEGV, NO_FRAME);
             }
         }
         if let Some(call) = interrupted {
@@ -151,11 +154,14 @@ impl Libos {
         }
         let action = process.signals.lock().take_action(signal);
         let is_blocked = thread.signals.lock().mask.contains(signal);
-        let handled = action.has_handler()
-            && !is_blocked
-            && self.enter_handler(task, regs, signal, &signal_info, &action, Some(info));
-        if handled {
-            return self.deliver_signals(task, regs, None);
+        if action.has_handler() && !is_blocked {
+            let is_entered =
+                self.enter_handler(task, regs, signal, &signal_info, &action, Some(info))
+                    || (signal != Signal::SEGV && self.enter_fault_handler(task, regs));
+            if is_entered {
+                return self.deliver_signals(task, regs, None);
+            }
+            return self.killed_by(task, Signal::SEGV, NO_FRAME);
         }
         self.machine.log(
             LogLevel::Error,
@@ -184,9 +190,42 @@ impl Libos {
         self.deliver_signals(task, regs, None)
     }
 
-    fn take_signal(&self, process: &Process, thread: &Thread) -> Option<(Signal, SignalInfo)> {
-        let mask = thread.signals.lock().mask;
-        process.take_signal(thread, mask)
+    /// A thread goes back to the mask from before its call, if that replaced it; whether it did.
+    pub(crate) fn restore_mask(&self, process: &Process, thread: &Thread) -> bool {
+        let mut signals = thread.signals.lock();
+        let before = signals.mask;
+        let is_restored = signals.restore_suspended_mask();
+        drop(signals);
+        if is_restored {
+            self.hand_signals_on(process, thread, before);
+        }
+        is_restored
+    }
+
+    /// A thread blocks other signals than `before`. If it is the first one, it may leave some to the
+    /// others that it was to take.
+    pub(crate) fn hand_signals_on(&self, process: &Process, thread: &Thread, before: SignalSet) {
+        if thread.tid() != process.pid {
+            return;
+        }
+        let blocked = thread.signals.lock().mask.difference(before);
+        if blocked != SignalSet::default() {
+            let left = process.signals.lock().pending.present();
+            self.hand_on(process, left.intersection(blocked));
+        }
+    }
+
+    /// Lets the other threads look which have signals of the process to take, now that the first one
+    /// does not.
+    pub(crate) fn hand_on(&self, process: &Process, left: SignalSet) {
+        if left == SignalSet::default() {
+            return;
+        }
+        for thread in process.threads() {
+            if thread.tid() != process.pid {
+                self.interrupt(&thread);
+            }
+        }
     }
 
     fn enter_handler(
@@ -212,13 +251,16 @@ impl Libos {
             return false;
         }
         signals.alternate_stack = signals.alternate_stack.after_use();
-        signals.mask = signals.mask.union(action.blocks(signal));
+        let before = signals.mask;
+        signals.mask = before.union(action.blocks(signal));
         signals.forget_suspended_mask();
+        drop(signals);
+        self.hand_signals_on(&task.process, &task.thread, before);
         true
     }
 
     /// A handler could not be entered: the one for `SIGSEGV` is, if there is one and it can be.
-    fn enter_fault_handler(&self, task: &Task, regs: &mut UserRegs) -> bool {
+    pub(crate) fn enter_fault_handler(&self, task: &Task, regs: &mut UserRegs) -> bool {
         let signal = Signal::SEGV;
         let action = task.process.signals.lock().take_action(signal);
         let is_blocked = task.thread.signals.lock().mask.contains(signal);
@@ -328,11 +370,19 @@ impl Libos {
         let mut signals = process.signals.lock();
         signals.pending.add(signal, info, room);
         drop(signals);
-        for thread in threads {
-            if takes(&thread) {
-                self.interrupt(&thread);
-            } else {
-                thread.look_at_signals();
+        let first = threads
+            .iter()
+            .find(|thread| thread.tid() == process.pid && takes(thread));
+        match first.filter(|_| signal != Signal::KILL) {
+            Some(first) => self.interrupt(first),
+            None => {
+                for thread in &threads {
+                    if takes(thread) {
+                        self.interrupt(thread);
+                    } else {
+                        thread.look_at_signals();
+                    }
+                }
             }
         }
         self.signal_watchers.notify(Readiness::READABLE);

@@ -120,13 +120,14 @@ pub(crate) fn frame_size_max(machine: &dyn Machine) -> u64 {
 /// Builds the frame and makes `regs` enter the handler.
 ///
 /// # Errors
-/// `EFAULT` when the stack cannot hold it; `regs` are unchanged then.
+/// `EFAULT` when the stack cannot hold it, or it would lead nowhere; `regs` are unchanged then.
 pub(super) fn push(
     space: &AddressSpace,
     machine: &dyn Machine,
     regs: &mut UserRegs,
     plan: &FramePlan<'_>,
 ) -> Result<(), Errno> {
+    let return_address = plan.action.restorer().ok_or(Errno::EFAULT)?;
     let state = extended_state(machine);
     let alternate = plan.alternate_stack.top_for(regs.rsp);
     let alternate = alternate.filter(|_| plan.action.wants_alternate_stack());
@@ -140,7 +141,7 @@ pub(super) fn push(
         return Err(Errno::EFAULT);
     }
     let frame = Frame {
-        return_address: plan.action.restorer,
+        return_address,
         context: Context {
             flags: UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
             link: 0,

@@ -12,7 +12,7 @@ mod room;
 mod set;
 mod signal;
 
-pub(crate) use action::{Action, Actions, SA_RESTORER};
+pub(crate) use action::{Action, Actions};
 pub(crate) use alternate_stack::{AlternateStack, StackRecord};
 pub(crate) use delivery::{Interrupted, ProcessSignals, StartsAgain, ThreadSignals};
 pub(crate) use frame::{frame_size_max, initial_state, restore};

@@ -41,8 +41,18 @@ impl Pending {
         self.queue.insert((signal, self.count), queued);
     }
 
-    /// Takes the first signal of the lowest number that is not in `blocked`.
+    /// Takes the first signal of the lowest number that is not in `blocked`; before all others those that
+    /// tell of faults, so that their handlers find the fault.
     pub(crate) fn take(&mut self, blocked: SignalSet) -> Option<(Signal, SignalInfo)> {
+        let faults = self
+            .present
+            .difference(blocked)
+            .intersection(SignalSet::FAULTS);
+        let blocked = if faults == SignalSet::default() {
+            blocked
+        } else {
+            SignalSet::from_bits(!faults.bits())
+        };
         let mut next = self.queue.first_key_value();
         while let Some((&(signal, _), _)) = next
             && blocked.contains(signal)
@@ -123,6 +133,20 @@ mod tests {
         let taken: Vec<Signal> = taken.map(|(signal, _)| signal).collect();
         assert_eq!(taken, [Signal::USR1, real_time, real_time]);
         assert_eq!(pending.present(), SignalSet::default());
+    }
+
+    #[test]
+    fn what_tells_of_a_fault_comes_first() {
+        let mut pending = Pending::default();
+        for signal in [Signal::HUP, Signal::SYS, Signal::SEGV] {
+            add(&mut pending, signal);
+        }
+        let blocked = SignalSet::default().with(Signal::SYS);
+
+        let taken = core::iter::from_fn(|| pending.take(blocked));
+
+        let taken: Vec<Signal> = taken.map(|(signal, _)| signal).collect();
+        assert_eq!(taken, [Signal::SEGV, Signal::HUP]);
     }
 
     #[test]

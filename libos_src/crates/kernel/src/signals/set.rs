@@ -7,6 +7,15 @@ use super::Signal;
 pub(crate) struct SignalSet(u64);
 
 impl SignalSet {
+    /// Those that tell of faults (`SYNCHRONOUS_MASK`).
+    pub(crate) const FAULTS: Self = Self(0)
+        .with(Signal::SEGV)
+        .with(Signal::BUS)
+        .with(Signal::ILL)
+        .with(Signal::TRAP)
+        .with(Signal::FPE)
+        .with(Signal::SYS);
+
     /// The set with these bits, without `SIGKILL` and `SIGSTOP`, which cannot be blocked.
     pub(crate) fn blockable(bits: u64) -> Self {
         Self(bits).without(Signal::KILL).without(Signal::STOP)
@@ -40,6 +49,11 @@ impl SignalSet {
     /// What is in either.
     pub(crate) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    pub(crate) const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// What is in this but not in the other.

@@ -120,7 +120,7 @@ impl Call<'_> {
         }
         if self.regs.rax != Errno::EINTR.to_return_value() {
             // It came to its end: what its own mask lets through did not stop it, and waits.
-            self.thread.signals.lock().restore_suspended_mask();
+            self.libos.restore_mask(self.process, self.thread);
         }
         (self.libos).deliver_signals(self.task, self.regs, interrupted)
     }
@@ -134,7 +134,7 @@ impl Call<'_> {
     /// Goes on after a child that borrowed the memory of this process has left it.
     pub(crate) fn after_vfork(self, vfork: Arc<Vfork>) -> Then {
         self.thread.before_looking();
-        let is_over = self.process.survivors.is_over_for(self.thread.tid());
+        let is_over = self.process.is_killed(self.thread);
         if !is_over && !vfork.is_over.load(Ordering::Acquire) {
             return Then::Suspend(Resume::Vfork(vfork));
         }

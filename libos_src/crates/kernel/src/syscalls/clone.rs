@@ -122,16 +122,21 @@ pub(super) fn clone(
 /// `clone3(2)`.
 pub(super) fn clone3(call: &mut Call<'_>, arguments: Address, size: u64) -> Outcome {
     const FIRST_VERSION_BYTES: u64 = 64;
-    let known = size_of::<CloneArguments>() as u64;
+    let known = size_of::<CloneArguments>();
     if size < FIRST_VERSION_BYTES {
         return Err(Errno::EINVAL.into());
     }
-    if size > known {
+    // What a later version adds is not asked for as long as it is zero.
+    if size > hal::PAGE_SIZE {
         return Err(Errno::E2BIG.into());
     }
     let bytes = call.memory().read_bytes(arguments.0, size as usize)?;
+    let (bytes, unknown) = bytes.split_at(bytes.len().min(known));
+    if unknown.iter().any(|&byte| byte != 0) {
+        return Err(Errno::E2BIG.into());
+    }
     let mut new = CloneArguments::default();
-    zerocopy::IntoBytes::as_mut_bytes(&mut new)[..bytes.len()].copy_from_slice(&bytes);
+    zerocopy::IntoBytes::as_mut_bytes(&mut new)[..bytes.len()].copy_from_slice(bytes);
     if new.set_tid_size != 0 || new.set_tid != 0 || new.cgroup != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -365,12 +370,13 @@ fn fork_process(
 /// A process that begins as the caller is, in `memory`.
 fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<AddressSpace>) -> Process {
     let parent = call.process;
-    let signals = parent.signals.lock();
+    let of_parent = parent.signals.lock();
     let mut signals = if new.has(CLONE_SIGHAND) {
-        signals.shared()
+        of_parent.shared()
     } else {
-        signals.of_child()
+        of_parent.of_child()
     };
+    drop(of_parent);
     if new.has(CLONE_CLEAR_SIGHAND) {
         signals.forget_handlers();
     }
@@ -452,10 +458,12 @@ fn tell_pidfd(call: &Call<'_>, new: &NewTask, child: &Arc<Process>) -> Result<()
 
 fn copy_of_thread(call: &Call<'_>, new: &NewTask, tid: u32, start: UserRegs) -> Arc<Thread> {
     let signals = call.thread.signals.lock();
-    let thread = Thread::new(tid, *call.thread.name.lock(), signals.mask, start);
+    let (mask, alternate_stack) = (signals.mask, signals.alternate_stack);
+    drop(signals);
+    let thread = Thread::new(tid, *call.thread.name.lock(), mask, start);
     if !new.has(CLONE_VM) || new.has(CLONE_VFORK) {
         // Two that run in the same memory at the same time cannot both have it.
-        thread.signals.lock().alternate_stack = signals.alternate_stack;
+        thread.signals.lock().alternate_stack = alternate_stack;
     }
     *thread.scheduling.lock() = call.thread.scheduling.lock().of_child();
     *thread.timer_slack.lock() = call.thread.timer_slack.lock().of_child();

@@ -151,7 +151,10 @@ fn load_aside(
     libos.release_memory(&task.thread, &task.memory);
     libos.take_memory(&task.process, &task.thread, &memory);
     match libos.start_program(&memory, invocation) {
-        Ok(regs) => Ok((memory, regs)),
+        Ok(regs) => {
+            leave_shared_memory(call, &memory);
+            Ok((memory, regs))
+        }
         Err(error) => {
             libos.release_memory(&task.thread, &memory);
             libos.wake_next(memory.clear());
@@ -159,6 +162,22 @@ fn load_aside(
             Err(error.errno)
         }
     }
+}
+
+/// Does in the memory that a process only borrowed what a thread does there that ends, if there is
+/// anything to do; it has `new` already.
+fn leave_shared_memory(call: &Call<'_>, new: &AddressSpace) {
+    let (libos, task) = (call.libos, call.task);
+    let words = [&task.thread.robust_list, &task.thread.clear_tid];
+    if words.iter().all(|word| word.load(Ordering::Relaxed) == 0) {
+        return;
+    }
+    libos.release_memory(&task.thread, new);
+    libos.take_memory(&task.process, &task.thread, &task.memory);
+    libos.release_locks(&task.thread, &task.memory);
+    libos.clear_tid(&task.thread, &task.memory);
+    libos.release_memory(&task.thread, &task.memory);
+    libos.take_memory(&task.process, &task.thread, new);
 }
 
 /// Ends all threads of the process but the calling one.
@@ -193,6 +212,7 @@ fn load_in_place(
     invocation: &Invocation,
 ) -> Result<(Arc<AddressSpace>, UserRegs), Stop> {
     let (libos, task) = (call.libos, call.task);
+    libos.release_locks(&task.thread, &task.memory);
     let next = task.memory.clear();
     task.thread.set_holds_memory(false);
     libos.wake_next(next);

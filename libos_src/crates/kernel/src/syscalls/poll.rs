@@ -66,7 +66,13 @@ fn poll_records(call: &Call<'_>, records: Address, count: u32, deadline: Deadlin
     let mut asked = PollRecord::new_vec_zeroed(count).map_err(|_| Errno::ENOMEM)?;
     call.memory().copy_in(records.0, asked.as_mut_bytes())?;
     let ready = wait_for(call, &mut asked, deadline)?;
-    call.memory().copy_out(records.0, asked.as_bytes())?;
+    // The rest of the records is the program's, and another thread may have changed it.
+    let place = core::mem::offset_of!(PollRecord, ready);
+    for (index, record) in asked.iter().enumerate() {
+        let at = index * size_of::<PollRecord>() + place;
+        let at = records.0.wrapping_add(at as u64);
+        call.memory().write(at, &record.ready)?;
+    }
     Ok(ready)
 }
 
@@ -263,13 +269,23 @@ fn write_left(call: &Call<'_>, timeout: Address, deadline: Deadline, unit_ns: u3
     }
 }
 
+/// Replaces the mask of the calling thread until its call is over.
+pub(super) fn suspend_mask_for(call: &Call<'_>, set: SignalSet) {
+    let mut signals = call.thread.signals.lock();
+    let before = signals.mask;
+    signals.suspend_mask(set);
+    drop(signals);
+    call.thread.look_at_signals();
+    call.libos
+        .hand_signals_on(call.process, call.thread, before);
+}
+
 pub(super) fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Errno> {
     let Some(address) = mask.non_null() else {
         return Ok(());
     };
     check_set_bytes(set_bytes)?;
     let set = SignalSet::blockable(call.memory().read(address.0)?);
-    call.thread.signals.lock().suspend_mask(set);
-    call.thread.look_at_signals();
+    suspend_mask_for(call, set);
     Ok(())
 }

@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use crate::files::ProcessFile;
-use crate::processes::{Change, Children, EndStatus, WaitFor, Waited};
+use crate::processes::{Change, Children, EndStatus, Sorts, WaitFor, Waited};
 use crate::signals::{Signal, SignalInfo};
 use crate::threads::Usage;
 
@@ -16,9 +16,11 @@ const WUNTRACED: i32 = 2;
 const WEXITED: i32 = 4;
 const WCONTINUED: i32 = 8;
 const WNOWAIT: i32 = 0x0100_0000;
-/// `__WNOTHREAD`, `__WALL`, `__WCLONE`: about children that are made with other signals, which we
-/// do not tell apart.
-const WAIT_KINDS: i32 = 0xe000_0000_u32.cast_signed();
+const WALL: i32 = 0x4000_0000;
+const WCLONE: i32 = 0x8000_0000_u32.cast_signed();
+/// Not for children that another thread made: `__WNOTHREAD`. All threads have the same here.
+const WNOTHREAD: i32 = 0x2000_0000;
+const WAIT_SORTS: i32 = WALL | WCLONE | WNOTHREAD;
 
 /// `exit(2)`: this thread ends, and the process with its last thread.
 pub(super) fn exit(call: &mut Call<'_>, status: i32) -> Outcome {
@@ -41,7 +43,7 @@ pub(super) fn wait4(
     usage: Address,
 ) -> Outcome {
     const WAIT4: u64 = 61;
-    if options & !(WNOHANG | WUNTRACED | WCONTINUED | WAIT_KINDS) != 0 {
+    if options & !(WNOHANG | WUNTRACED | WCONTINUED | WAIT_SORTS) != 0 {
         return Err(Errno::EINVAL.into());
     }
     let children = match pid {
@@ -53,6 +55,7 @@ pub(super) fn wait4(
     };
     let wait = WaitFor {
         children,
+        sorts: sorts_of(options),
         ended: true,
         stopped: options & WUNTRACED != 0,
         continued: options & WCONTINUED != 0,
@@ -88,7 +91,7 @@ pub(super) fn waitid(
     const P_PGID: u32 = 2;
     const P_PIDFD: u32 = 3;
     let what = options & (WEXITED | WUNTRACED | WCONTINUED);
-    if options & !(WNOHANG | WNOWAIT | what | WAIT_KINDS) != 0 || what == 0 {
+    if options & !(WNOHANG | WNOWAIT | what | WAIT_SORTS) != 0 || what == 0 {
         return Err(Errno::EINVAL.into());
     }
     let mut is_patient = true;
@@ -107,6 +110,7 @@ pub(super) fn waitid(
     };
     let wait = WaitFor {
         children,
+        sorts: sorts_of(options),
         ended: options & WEXITED != 0,
         stopped: options & WUNTRACED != 0,
         continued: options & WCONTINUED != 0,
@@ -136,6 +140,16 @@ pub(super) fn waitid(
         write_usage(call, usage, waited)?;
     }
     Ok(0)
+}
+
+const fn sorts_of(options: i32) -> Sorts {
+    if options & WALL != 0 {
+        Sorts::All
+    } else if options & WCLONE != 0 {
+        Sorts::Others
+    } else {
+        Sorts::Usual
+    }
 }
 
 fn own_group(call: &Call<'_>) -> Result<u32, Errno> {

@@ -7,7 +7,7 @@ use hal::Errno;
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use crate::processes::{Process, Target};
-use crate::signals::{self, Action, SA_RESTORER, Signal, SignalInfo, SignalSet, StackRecord};
+use crate::signals::{self, Action, Signal, SignalInfo, SignalSet, StackRecord};
 
 /// Bytes of the kernel's `sigset_t`.
 pub(super) const SET_BYTES: u64 = 8;
@@ -23,14 +23,10 @@ pub(super) fn rt_sigaction(
     check_set_bytes(set_bytes)?;
     let signal = Signal::new(number)?;
     let new: Option<Action> = match new.non_null() {
-        Some(address) => Some(call.memory().read(address.0)?),
+        Some(address) => Some(call.memory().read::<Action>(address.0)?.as_kept()),
         None => None,
     };
     if new.is_some() && matches!(signal, Signal::KILL | Signal::STOP) {
-        return Err(Errno::EINVAL.into());
-    }
-    if new.is_some_and(|action| action.has_handler() && action.flags & SA_RESTORER == 0) {
-        // There is no vDSO that a handler could return through.
         return Err(Errno::EINVAL.into());
     }
     let mut signals = call.process.signals.lock();
@@ -72,6 +68,8 @@ pub(super) fn rt_sigprocmask(
             _ => return Err(Errno::EINVAL.into()),
         };
         call.thread.look_at_signals();
+        call.libos
+            .hand_signals_on(call.process, call.thread, before);
     }
     if let Some(address) = old.non_null() {
         call.memory().write(address.0, &before.bits())?;
@@ -89,19 +87,24 @@ pub(super) fn rt_sigpending(call: &mut Call<'_>, set: Address, set_bytes: u64) -
     drop(signals);
     let pending = own.union(call.process.signals.lock().pending.present());
     let blocked = SignalSet::from_bits(pending.bits() & mask.bits());
-    call.memory().write(set.0, &blocked.bits())?;
+    let bytes = blocked.bits().to_le_bytes();
+    call.memory()
+        .copy_out(set.0, &bytes[..set_bytes as usize])?;
     Ok(0)
 }
 
 /// `rt_sigreturn(2)`: the program goes on where a handler interrupted it.
 pub(super) fn rt_sigreturn(call: &mut Call<'_>) -> Outcome {
     let Ok(restored) = signals::restore(&call.task.memory, call.libos.machine, call.regs) else {
+        if call.libos.enter_fault_handler(call.task, call.regs) {
+            return Ok(call.regs.rax);
+        }
         let reason = "its signal frame is not valid";
         let then = call.libos.killed_by(call.task, Signal::SEGV, reason);
         return Err(call.leave(then));
     };
     let mut signals = call.thread.signals.lock();
-    signals.mask = restored.mask;
+    let before = core::mem::replace(&mut signals.mask, restored.mask);
     call.thread.look_at_signals();
     // As Linux: a stack that is no longer valid is not restored, and that is no error.
     if let Ok(stack) = signals
@@ -110,6 +113,9 @@ pub(super) fn rt_sigreturn(call: &mut Call<'_>) -> Outcome {
     {
         signals.alternate_stack = stack;
     }
+    drop(signals);
+    call.libos
+        .hand_signals_on(call.process, call.thread, before);
     Ok(call.regs.rax)
 }
 
@@ -155,8 +161,8 @@ pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
             libos.send_to_process(&process, signal, info)?;
         }
     }
-    // One that may have it is enough.
-    if refused {
+    // One that may have it is enough; who means everybody means those that may.
+    if refused && target != Target::Others {
         return Err(Errno::EPERM.into());
     }
     Ok(0)

@@ -4,6 +4,7 @@ use hal::Errno;
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
+use super::poll::suspend_mask_for;
 use super::records::Time;
 use super::signal::check_set_bytes;
 use crate::signals::SignalSet;
@@ -19,8 +20,7 @@ pub(super) fn pause(call: &mut Call<'_>) -> Outcome {
 pub(super) fn rt_sigsuspend(call: &mut Call<'_>, set: Address, set_bytes: u64) -> Outcome {
     check_set_bytes(set_bytes)?;
     let set = SignalSet::blockable(call.memory().read(set.0)?);
-    call.thread.signals.lock().suspend_mask(set);
-    call.thread.look_at_signals();
+    suspend_mask_for(call, set);
     pause(call)
 }
 
@@ -60,10 +60,8 @@ pub(super) fn rt_sigtimedwait(
             Wake::Signal => break Err(Errno::EINTR),
         }
     };
-    let mut signals = call.thread.signals.lock();
-    signals.restore_suspended_mask();
-    signals.awaited = SignalSet::default();
-    drop(signals);
+    call.libos.restore_mask(call.process, call.thread);
+    call.thread.signals.lock().awaited = SignalSet::default();
     call.thread.look_at_signals();
     let (signal, taken) = taken?;
     if let Some(address) = info.non_null() {

@@ -175,11 +175,8 @@ pub(super) fn clock_nanosleep(
         return sleep_by_processor(call, clock, flags & TIMER_ABSTIME != 0, time, left);
     };
     if flags & TIMER_ABSTIME != 0 {
-        return sleep_until(
-            call,
-            Deadline::at(call.libos.machine, clock, time),
-            Address(0),
-        );
+        let deadline = call.deadline(Deadline::at(call.libos.machine, clock, time));
+        return sleep_until(call, deadline, Address(0));
     }
     let deadline = call.deadline(Deadline::after(call.libos.machine, time));
     sleep_until(call, deadline, left)

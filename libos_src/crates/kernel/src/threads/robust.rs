@@ -29,7 +29,7 @@ pub(crate) fn release_robust_list(
         }
         // Read the next one first: once a lock is released, its memory may be gone.
         let next = space.read::<u64>(untagged(entry));
-        if entry != pending {
+        if untagged(entry) != untagged(pending) {
             release(space, futexes, machine, [entry, offset], tid);
         }
         let Ok(next) = next else { break };
@@ -37,6 +37,21 @@ pub(crate) fn release_robust_list(
     }
     if pending != 0 {
         release(space, futexes, machine, [pending, offset], tid);
+        wake_after_unlock(space, futexes, machine, [pending, offset]);
+    }
+}
+
+/// A thread that ended between unlocking and waking who waits has left that undone.
+fn wake_after_unlock(
+    space: &AddressSpace,
+    futexes: &Futexes,
+    machine: &dyn Machine,
+    [entry, offset]: [u64; 2],
+) {
+    let word = untagged(entry).wrapping_add(offset);
+    let has_owner = entry & 1 != 0;
+    if !has_owner && space.load_u32(word).is_ok_and(|value| value & OWNER == 0) {
+        futexes.wake(machine, space.futex_key(word), 1, u32::MAX);
     }
 }
 
