@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,9 +15,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -494,6 +498,104 @@ static void moving(void) {
     unlink("/tmp/channels.file");
 }
 
+static volatile sig_atomic_t broken;
+static void notes_broken(int number) { (void)number, broken++; }
+
+static void *reads_some(void *fd) {
+    static char some[1000];
+    nap();
+    CHECK(read(*(int *)fd, some, sizeof some) == sizeof some);
+    nap();
+    close(*(int *)fd);
+    return 0;
+}
+
+// Who sent nothing by a stream is told by a signal that nobody reads; who sends packets never.
+static void broken_sockets(void) {
+    static char bytes[4 << 20];
+    int pair[2];
+    signal(SIGPIPE, notes_broken);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    pthread_t reader = start(reads_some, &pair[1]);
+    ssize_t sent = write(pair[0], bytes, sizeof bytes);
+    CHECK(sent > 0 && sent < (ssize_t)sizeof bytes && broken == 0);
+    join(reader);
+    FAILS(write(pair[0], bytes, 1), EPIPE);
+    CHECK(broken == 1 && close(pair[0]) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0 && close(pair[1]) == 0);
+    FAILS(write(pair[0], bytes, 1), EPIPE);
+    FAILS(send(pair[0], bytes, 1, 0), EPIPE);
+    CHECK(broken == 1 && close(pair[0]) == 0);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+// Files that the receiver cannot be told of are closed, and the message is there all the same.
+static void untold_rights(void) {
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr header;
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.header), &pair[0], sizeof(int));
+    char text[2] = "a";
+    struct iovec vector = {text, 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1,
+                             .msg_control = &control, .msg_controllen = sizeof control};
+    CHECK(sendmsg(pair[0], &message, 0) == 1);
+    int free_before = dup(0);
+    close(free_before);
+    message.msg_control = (void *)8;
+    CHECK(recvmsg(pair[1], &message, 0) == 1 && (message.msg_flags & MSG_CTRUNC));
+    int free_now = dup(0);
+    CHECK(free_now == free_before && close(free_now) == 0);
+    close(pair[0]), close(pair[1]);
+}
+
+// Of what a program asks with, poll writes the answers and no more.
+static void poll_records(void) {
+    char *pages = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    struct pollfd one = {0, 0, -1}, *record = (void *)(pages + 4096 - offsetof(struct pollfd, revents));
+    one.fd = 99999;
+    memcpy(record, &one, sizeof one);
+    CHECK(mprotect(pages, 4096, PROT_READ) == 0 && poll(record, 1, 0) == 1);
+    memcpy(&one, record, sizeof one);
+    CHECK(one.revents == POLLNVAL && munmap(pages, 8192) == 0);
+}
+
+// A connection is not taken by who has no number for it.
+static void no_number(void) {
+    struct sockaddr_un name = {AF_UNIX, "\0no number"};
+    socklen_t len = offsetof(struct sockaddr_un, sun_path) + 10;
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(bind(listener, (void *)&name, len) == 0 && listen(listener, 1) == 0);
+    CHECK(connect(client, (void *)&name, len) == 0);
+    struct rlimit before, now;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    now = before;
+    now.rlim_cur = client + 1;
+    int filled = 0, last = -1;
+    CHECK(setrlimit(RLIMIT_NOFILE, &now) == 0);
+    while ((last = dup(client)) >= 0) filled++;
+    FAILS(accept(listener, 0, 0), EMFILE);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    int accepted = accept(listener, 0, 0);
+    CHECK(accepted >= 0 && write(client, "x", 1) == 1);
+    close(accepted), close(client), close(listener);
+    CHECK(filled == 0);
+}
+
+static void offsets(void) {
+    struct iovec none = {0, 0};
+    FAILS(pread(-1, 0, 0, -1), EINVAL);
+    FAILS(pwrite(-1, 0, 0, -1), EINVAL);
+    FAILS(preadv(-1, &none, 1, -5), EINVAL);
+    FAILS(pwritev(-1, &none, 1, -5), EINVAL);
+    FAILS(syscall(SYS_futex, &none, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 0, 0, 0, 0), ENOSYS);
+}
+
 int main(int argc, char **argv) {
     if (argc > 2) return receive(atoi(argv[2]));
     signal(SIGPIPE, SIG_IGN);
@@ -508,6 +610,11 @@ int main(int argc, char **argv) {
     rights(argc > 1 ? argv[1] : "/bin/program");
     datagrams();
     moving();
+    broken_sockets();
+    untold_rights();
+    poll_records();
+    no_number();
+    offsets();
     puts("channels are as on Linux");
     return 0;
 }

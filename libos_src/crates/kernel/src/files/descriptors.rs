@@ -126,6 +126,25 @@ impl Descriptors {
             .ok_or(Errno::EBADF)
     }
 
+    /// Checks that there is a number for one more.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub(crate) fn check_free(&self) -> Result<(), Errno> {
+        self.free_from(0).map(|_| ())
+    }
+
+    fn free_from(&self, floor: usize) -> Result<usize, Errno> {
+        let start = floor.max(self.first_free);
+        let free = (start..self.slots.len()).find(|&index| self.slots[index].is_none());
+        let index = free.unwrap_or_else(|| self.slots.len().max(start));
+        if index < self.limit {
+            Ok(index)
+        } else {
+            Err(Errno::EMFILE)
+        }
+    }
+
     /// Puts a descriptor at the lowest free number that is not below `floor`.
     pub(crate) fn add(&mut self, floor: i32, descriptor: Descriptor) -> Result<i32, Errno> {
         let floor = usize::try_from(floor).map_err(|_| Errno::EINVAL)?;
@@ -133,12 +152,7 @@ impl Descriptors {
         if floor > 0 && floor >= self.limit {
             return Err(Errno::EINVAL);
         }
-        let start = floor.max(self.first_free);
-        let free = (start..self.slots.len()).find(|&index| self.slots[index].is_none());
-        let index = free.unwrap_or_else(|| self.slots.len().max(start));
-        if index >= self.limit {
-            return Err(Errno::EMFILE);
-        }
+        let index = self.free_from(floor)?;
         self.put(index, Some(descriptor))?;
         Ok(index as i32)
     }

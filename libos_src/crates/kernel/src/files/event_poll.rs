@@ -20,10 +20,18 @@ pub(crate) struct EventPoll {
     this: Weak<Self>,
     interests: Mutex<Interests>,
     /// Those that became ready since somebody last looked. Each is in it at most once.
-    queue: Mutex<VecDeque<Arc<Interest>>>,
+    queue: Mutex<Queue>,
     /// Other `epoll`s that this one was added to.
     parents: Mutex<Vec<Weak<Self>>>,
     watchers: Watchers,
+}
+
+/// Interests in a row.
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Arc<Interest>>,
+    /// How many have left it, so that who looks at one after the other misses none of those that stay.
+    left: u64,
 }
 
 /// A file and the number under which it was added: one file may be added under several.
@@ -220,10 +228,10 @@ impl EventPoll {
         let limit = limit.min(COLLECTED_MAX);
         let mut found = Vec::new();
         // Each is looked at once, although one that stays ready goes back into the queue.
-        let mut left = self.queue.lock().len();
+        let mut left = self.queue.lock().entries.len();
         while left > 0 && found.len() < limit {
             left -= 1;
-            let Some(interest) = self.queue.lock().pop_front() else {
+            let Some(interest) = self.queue.lock().take() else {
                 break;
             };
             // First, so that a change from now on puts it back.
@@ -304,19 +312,47 @@ impl EventPoll {
     fn make_room_in_queue(&self, count: usize) -> Result<(), Errno> {
         let most = 2 * count + PURGE_MIN;
         let mut queue = self.queue.lock();
-        if queue.len() + count > most {
-            queue.retain(|it| !it.is_gone.load(Ordering::SeqCst) && it.file.strong_count() > 0);
+        let before = queue.entries.len();
+        if before + count > most {
+            let stays = |it: &Arc<Interest>| {
+                !it.is_gone.load(Ordering::SeqCst) && it.file.strong_count() > 0
+            };
+            queue.entries.retain(stays);
+            queue.left += (before - queue.entries.len()) as u64;
         }
-        if queue.capacity() < most {
-            let more = (2 * most).min(most + QUEUE_GROWTH) - queue.len();
-            queue.try_reserve_exact(more).map_err(|_| Errno::ENOMEM)?;
+        if queue.entries.capacity() < most {
+            let more = (2 * most).min(most + QUEUE_GROWTH) - queue.entries.len();
+            let reserved = queue.entries.try_reserve_exact(more);
+            reserved.map_err(|_| Errno::ENOMEM)?;
         }
         Ok(())
     }
 
+    /// Whether one in the queue has something to tell. Each is looked at with nothing locked.
+    fn has_queued(&self) -> bool {
+        let (mut next, end) = {
+            let queue = self.queue.lock();
+            (queue.left, queue.left + queue.entries.len() as u64)
+        };
+        while next < end {
+            let queue = self.queue.lock();
+            next = next.max(queue.left);
+            let place = usize::try_from(next - queue.left).unwrap_or(usize::MAX);
+            let Some(interest) = queue.entries.get(place).cloned() else {
+                return false;
+            };
+            drop(queue);
+            if interest.present().is_some() {
+                return true;
+            }
+            next += 1;
+        }
+        false
+    }
+
     fn enqueue(&self, interest: &Arc<Interest>) {
         if !interest.is_queued.swap(true, Ordering::SeqCst) {
-            self.queue.lock().push_back(interest.clone());
+            self.queue.lock().entries.push_back(interest.clone());
         }
     }
 
@@ -352,6 +388,14 @@ impl EventPoll {
         let parents = self.parents.lock().clone();
         let above = parents.iter().filter_map(Weak::upgrade);
         1 + above.map(|parent| parent.height()).max().unwrap_or(0)
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Option<Arc<Interest>> {
+        let first = self.entries.pop_front()?;
+        self.left += 1;
+        Some(first)
     }
 }
 
@@ -502,16 +546,7 @@ impl Inode for EventPoll {
     }
 
     fn readiness(&self) -> Readiness {
-        let queue = self.queue.lock();
-        let mut queued = Vec::new();
-        if queued.try_reserve_exact(queue.len()).is_err() {
-            // Some of so many.
-            return Readiness::READABLE;
-        }
-        queued.extend(queue.iter().cloned());
-        drop(queue);
-        let is_present = queued.iter().any(|interest| interest.present().is_some())
-            || self.find_pulled(Interest::present).is_some();
+        let is_present = self.has_queued() || self.find_pulled(Interest::present).is_some();
         if is_present {
             Readiness::READABLE
         } else {

@@ -105,9 +105,12 @@ impl Sockets {
         found.ok_or(Errno::ECONNREFUSED)
     }
 
-    /// A socket is not to be found there any more.
-    pub(super) fn unbind(&self, place: &Place) {
-        self.bound.lock().remove(place);
+    /// A socket is not to be found there any more. Since it could not be, another may have come there.
+    pub(super) fn unbind(&self, place: &Place, socket: &Weak<Socket>) {
+        let mut bound = self.bound.lock();
+        if bound.get(place).is_some_and(|it| it.ptr_eq(socket)) {
+            bound.remove(place);
+        }
     }
 
     pub(super) fn register(&self, number: u64, socket: &Weak<Socket>) {

@@ -693,7 +693,7 @@ impl Drop for Socket {
         self.sockets.unregister(self.number);
         let State { place, role, .. } = core::mem::take(&mut *self.state.lock());
         if let Some((place, _location)) = place {
-            self.sockets.unbind(&place);
+            self.sockets.unbind(&place, &self.this);
         }
         let (had_any, unread, blocked) = self.inbox.close();
         for waiter in blocked {

@@ -35,6 +35,10 @@ pub(super) fn futex(
     third_value: u32,
 ) -> Outcome {
     let command = operation & !(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
+    let takes_clock = matches!(command, FUTEX_WAIT_BITSET | FUTEX_LOCK_PI2);
+    if operation & FUTEX_CLOCK_REALTIME != 0 && !takes_clock {
+        return Err(Errno::ENOSYS.into());
+    }
     if !word.0.is_multiple_of(4) {
         return Err(Errno::EINVAL.into());
     }

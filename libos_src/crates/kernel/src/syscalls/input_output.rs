@@ -14,6 +14,7 @@ use super::records::Vector;
 use super::room;
 use crate::files::{HostStream, poll_events};
 use crate::signals::Signal;
+use crate::sockets::{Kind, Socket};
 use crate::terminals::End as TerminalEnd;
 
 /// `read(2)`.
@@ -36,8 +37,8 @@ pub(super) fn pread64(
     len: u64,
     offset: i64,
 ) -> Outcome {
-    let file = call.file(fd)?;
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let file = call.file(fd)?;
     call.read_file(&file, &[Vector::new(buffer, len)], Some(offset))
 }
 
@@ -49,8 +50,8 @@ pub(super) fn pwrite64(
     len: u64,
     offset: i64,
 ) -> Outcome {
-    let file = call.file(fd)?;
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let file = call.file(fd)?;
     call.write_file(&file, &[Vector::new(buffer, len)], Some(offset))
 }
 
@@ -169,7 +170,14 @@ impl Call<'_> {
             let count = match count {
                 Err(Stop::Errno(Errno::EFAULT)) if done == 0 && buffers.cut(Prot::READ) => continue,
                 Err(stop) => {
-                    let stop = self.after_broken_pipe(stop);
+                    // As on Linux: of a pipe without readers a signal tells in any case, of a socket only
+                    // who sent nothing, and of packets never.
+                    let socket = Socket::behind(file).map(Socket::carries);
+                    let stop = match socket {
+                        None => self.after_broken_pipe(stop),
+                        Some(Kind::Stream) if done == 0 => self.after_broken_pipe(stop),
+                        Some(_) => stop,
+                    };
                     return if done > 0 { Ok(done) } else { Err(stop) };
                 }
                 Ok(count) => count as u64,

@@ -375,12 +375,20 @@ fn receive_message(call: &Call<'_>, file: &OpenFile, place: Address, flags: u32)
         let sender = received.sender.unwrap_or(NOBODY);
         control.put(SCM_CREDENTIALS, sender.as_bytes());
     }
-    put_rights(call, &mut control, received.files, flags)?;
+    let opened = put_rights(call, &mut control, &received.files, flags);
+    if call
+        .memory()
+        .copy_out(message.control, &control.bytes)
+        .is_err()
+    {
+        // Nobody is told of them, so nobody would close them. As on Linux the message has come.
+        close_again(call, &opened, &received.files);
+        (control.bytes, control.is_cut) = (Vec::new(), true);
+    }
     if control.is_cut {
         told |= MSG_CTRUNC;
     }
     message.control_len = control.bytes.len() as u64;
-    call.memory().copy_out(message.control, &control.bytes)?;
     message.flags = told;
     call.memory().write(place.0, &message)?;
     Ok(moved)
@@ -393,15 +401,15 @@ const NOBODY: Identity = Identity {
     group: 65534,
 };
 
-/// Opens the files that arrived, as many as the program has room to be told of.
+/// Opens the files that arrived, as many as the program has room to be told of; returns their numbers.
 fn put_rights(
     call: &Call<'_>,
     control: &mut ControlWriter,
-    files: Vec<Arc<OpenFile>>,
+    files: &[Arc<OpenFile>],
     flags: u32,
-) -> Result<(), Errno> {
+) -> Vec<i32> {
     if files.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
     let room = control.room_for_data() / size_of::<i32>();
     let mut numbers = Vec::new();
@@ -421,7 +429,18 @@ fn put_rights(
     if !numbers.is_empty() {
         control.put(SCM_RIGHTS, numbers.as_bytes());
     }
-    Ok(())
+    numbers
+}
+
+/// Closes descriptors that were opened for `files`, unless another thread has used the numbers since.
+fn close_again(call: &Call<'_>, numbers: &[i32], files: &[Arc<OpenFile>]) {
+    for (&number, file) in numbers.iter().zip(files) {
+        let mut descriptors = call.task.places.files.write();
+        let is_same = (descriptors.file(number)).is_ok_and(|there| Arc::ptr_eq(there, file));
+        let closed = is_same.then(|| descriptors.remove(number));
+        drop(descriptors);
+        drop(closed);
+    }
 }
 
 /// Control data on its way to a program.

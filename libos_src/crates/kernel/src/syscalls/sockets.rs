@@ -97,6 +97,8 @@ pub(super) fn accept4(
         .ok_or(Errno::EINVAL)?;
     let file = call.file(fd)?;
     let listener = socket_of(&file)?;
+    // Before a connection is taken, which would be lost then.
+    call.task.places.files.read().check_free()?;
     let accepted = call.until_ready(&file, Readiness::READABLE, || listener.accept())?;
     if !name.is_null() {
         call.tell_name(&accepted.peer_name().unwrap_or_default(), name, name_len)?;

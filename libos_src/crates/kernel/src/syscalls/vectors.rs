@@ -34,8 +34,8 @@ pub(super) fn preadv(
     count: u64,
     offset: i64,
 ) -> Outcome {
-    let file = call.file(fd)?;
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let file = call.file(fd)?;
     let vectors = call.vectors(vectors, count)?;
     call.read_file(&file, &vectors, Some(offset))
 }
@@ -48,8 +48,8 @@ pub(super) fn pwritev(
     count: u64,
     offset: i64,
 ) -> Outcome {
-    let file = call.file(fd)?;
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let file = call.file(fd)?;
     let vectors = call.vectors(vectors, count)?;
     call.write_file(&file, &vectors, Some(offset))
 }

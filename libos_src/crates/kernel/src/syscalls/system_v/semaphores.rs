@@ -373,7 +373,8 @@ pub(crate) fn semctl(
         }
         SETALL => {
             for (semaphore, value) in state.values.iter_mut().zip(new_values) {
-                semaphore.value = value;
+                let last = call.process.pid;
+                *semaphore = Semaphore { value, last };
             }
             state.undo.clear();
             state.changed_at = now(call.libos.machine);
