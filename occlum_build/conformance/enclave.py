@@ -57,8 +57,8 @@ SESSION: Final = os.path.realpath("/usr/bin/setsid")
 _CONFIG: Final = """\
 # What a suite gets that brings no configuration of its own.
 resource_limits:
-  kernel_space_heap_size: 256MB
-  user_space_size: 1GB
+  kernel_space_heap_size: {heap}
+  user_space_size: {memory}
   max_num_of_threads: 128
 process:
   host_arguments: replace
@@ -78,9 +78,16 @@ mount:
     options:
       layers:
         - {{type: erofs, image: root}}
-        - {{type: tmpfs, size: 96MB}}
-  - {{type: tmpfs, target: /tmp, size: 96MB}}
+        - {{type: tmpfs, size: {files}}}
+  - {{type: tmpfs, target: /tmp, size: {files}}}
 """
+
+_SIZES: Final = {
+    # What is not touched costs nothing.
+    "edmm": {"heap": "1GB", "memory": "2GB", "files": "400MB"},
+    # Every page is added before the first program starts.
+    "sgx1": {"heap": "256MB", "memory": "1GB", "files": "96MB"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ def configuration(suite: Suite, env: Mapping[str, str], memory_model: str) -> st
     """The Occlum.yaml of a suite that brings none."""
     quoted = ", ".join(f'"{name}={value}"' for name, value in sorted(env.items()))
     facts = {"root": suite.root, "shell": SHELL, "env": quoted}
-    return _CONFIG.format(**facts, memory_model=memory_model)
+    return _CONFIG.format(**facts, **_SIZES[memory_model], memory_model=memory_model)
 
 
 def build(workspace: Path, config: str, cache: Path) -> Path:

@@ -1,11 +1,12 @@
 """A suite: a directory with programs, and whatever else they read."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +16,8 @@ from occlum_build.diagnostic import DiagnosticError, error
 
 _MAGIC: Final = (b"\x7fELF", b"#!")
 _MAGIC_BYTES: Final = 4
+_MAX_FIRST_LINE: Final = 256
+"""Linux, `include/uapi/linux/binfmts.h`: BINPRM_BUF_SIZE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +44,81 @@ class Suite:
     def copied(self) -> Iterator[None]:
         """The copy on the host, for as long as the block lasts.
 
+        What a killed run left there goes away first.
+
         Raises:
             DiagnosticError: another run, or another user, has the path.
         """
+        lock = self._locked()
         try:
-            self.root.mkdir(mode=0o700)
-        except FileExistsError:
-            raise DiagnosticError(
-                error(
-                    "OB0704",
-                    f"`{self.root}` is there already",
-                    notes=("the suite runs twice at once, or an earlier run was killed",),
-                    helps=(f"if nothing runs: `rm -r {self.root}`",),
-                )
-            ) from None
-        try:
-            shutil.copytree(self.directory, self.root, symlinks=True, dirs_exist_ok=True)
+            self.restore()
             yield
         finally:
             shutil.rmtree(self.root, ignore_errors=True)
+            os.close(lock)
+
+    def is_touched(self) -> bool:
+        """Whether programs changed the copy: names, modes, links, sizes and times of files."""
+        return _facts(self.root) != _facts(self.directory)
+
+    def restore(self) -> None:
+        """Make the copy what it was, without what programs did to it."""
+        if not self.is_touched():
+            return
+        for entry in list(self.root.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        shutil.copytree(self.directory, self.root, symlinks=True, dirs_exist_ok=True)
+
+    def _locked(self) -> int:
+        """The directory at the path, opened and locked; no lock outlives a process."""
+        with suppress(FileExistsError):
+            self.root.mkdir(mode=0o700)
+        try:
+            lock = os.open(self.root, os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as problem:
+            raise self._taken("it cannot be opened") from problem
+        try:
+            if os.fstat(lock).st_uid != os.geteuid():
+                raise self._taken("it belongs to another user")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise self._taken("the suite runs there just now") from None
+        except DiagnosticError:
+            os.close(lock)
+            raise
+        return lock
+
+    def _taken(self, why: str) -> DiagnosticError:
+        helps = ("wait until that run has ended, or remove what is there",)
+        return DiagnosticError(
+            error("OB0704", f"`{self.root}` is there already", notes=(why,), helps=helps)
+        )
+
+
+def _facts(top: Path) -> dict[str, tuple[object, ...]]:
+    """What `is_touched` looks at, by the path below a directory."""
+    facts: dict[str, tuple[object, ...]] = {}
+    for folder, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            facts[path.relative_to(top).as_posix()] = _facts_of(path)
+    return facts
+
+
+def _facts_of(path: Path) -> tuple[object, ...]:
+    try:
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            return (status.st_mode, status.st_size, status.st_mtime_ns)
+        if stat.S_ISLNK(status.st_mode):
+            return (status.st_mode, path.readlink())
+    except FileNotFoundError:  # a program removed it meanwhile
+        return ()
+    return (status.st_mode,)
 
 
 def find_programs(directory: Path, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -95,6 +154,32 @@ def find_programs(directory: Path, patterns: Sequence[str]) -> tuple[str, ...]:
             )
         )
     return tuple(found)
+
+
+def interpreters(directory: Path, path: str) -> tuple[str, ...]:
+    """The programs of the host that start the scripts of a suite, where there are any.
+
+    A script names one in its first line, or has `env` look for one in `path`.
+    """
+    found = dict.fromkeys(
+        tool
+        for name in sorted(_executables(directory))
+        for tool in _interpreters(directory / name, path)
+    )
+    return tuple(tool for tool in found if Path(tool).is_file())
+
+
+def _interpreters(script: Path, path: str) -> Iterator[str]:
+    with script.open("rb") as file:
+        line = file.readline(_MAX_FIRST_LINE)
+    if not line.startswith(b"#!"):
+        return
+    words = [os.fsdecode(word) for word in line[2:].split()]
+    if words and words[0].startswith("/"):
+        yield words[0]
+    if len(words) > 1 and Path(words[0]).name == "env":
+        wanted = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        yield from filter(None, (shutil.which(word, path=path) for word in wanted[:1]))
 
 
 def _executables(directory: Path) -> Iterator[str]:

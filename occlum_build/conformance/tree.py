@@ -43,9 +43,9 @@ _STICKY: Final = 0o1777
 def write_tree(suite: Suite, tools: Sequence[str], output: Path) -> tuple[Diagnostic, ...]:
     """Write the canonical tar of a suite's root file system; the libraries that are missing.
 
-    `tools` are programs of the host that the suite starts, by absolute path; their libraries
-    and those of the suite's programs come along from where the host's loader looks by default,
-    with what the C library opens by itself.
+    `tools` are programs of the host that the suite starts, and directories that it reads, by
+    absolute path; the libraries of all programs come along from where the host's loader looks
+    by default, with what the C library opens by itself.
     A program without its libraries starts on neither side, so that it spoils nothing.
 
     Raises:
@@ -53,9 +53,9 @@ def write_tree(suite: Suite, tools: Sequence[str], output: Path) -> tuple[Diagno
     """
     names = dict(_suite_entries(suite))
     for tool in tools:
-        if not Path(tool).is_absolute() or not Path(tool).is_file():
+        if not Path(tool).is_absolute() or not Path(tool).exists():
             raise DiagnosticError(
-                error("OB0703", f"the host has no program `{tool}`", helps=("name it from `/`",))
+                error("OB0703", f"the host has no `{tool}`", helps=("name it from `/`",))
             )
         names |= dict(_host_entries(os.fsencode(tool)))
     libraries = dict(_host_libraries())
@@ -100,7 +100,7 @@ def _host_data() -> Iterator[_Entry]:
 
 
 def _host_entries(path: bytes) -> Iterator[_Entry]:
-    """A file of the host with the links that lead to it, each where it really is."""
+    """A file or directory of the host with the links that lead to it, each where it really is."""
     folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
     here = os.path.join(folder, os.path.basename(path))  # noqa: PTH118, PTH119
     if os.path.islink(here):  # noqa: PTH114
@@ -109,6 +109,10 @@ def _host_entries(path: bytes) -> Iterator[_Entry]:
         here = os.path.join(folder, target)  # noqa: PTH118
         if os.path.exists(here):  # noqa: PTH110
             yield from _host_entries(here)
+    elif os.path.isdir(here):  # noqa: PTH112
+        prefix = here[1:]
+        for below, node in read_directory(os.fsdecode(here)):
+            yield (prefix + b"/" + below if below else prefix), node
     elif os.path.isfile(here):  # noqa: PTH113
         size = os.stat(here).st_size  # noqa: PTH116
         yield here[1:], regular_file(_MODE, HostContent(here, size), _ORIGIN)

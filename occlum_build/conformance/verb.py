@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from occlum_build.conformance import outcome, pass_list
+from occlum_build.conformance.comparison import Answer, Comparison
 from occlum_build.conformance.enclave import (
     SESSION,
     SHELL,
     Enclave,
     build,
-    command,
     configuration,
 )
-from occlum_build.conformance.suite import Suite, find_programs
+from occlum_build.conformance.suite import Suite, find_programs, interpreters
 from occlum_build.conformance.tree import write_tree
-from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge
+from occlum_build.conformance.verdict import Case, Criteria, Verdict
 from occlum_build.diagnostic import DiagnosticError, Severity, error, render
 from occlum_build.option_value import positive_integer
 from occlum_build.output_file import replace_file
@@ -47,6 +47,9 @@ TOOLS: Final = (
 
 def run(options: argparse.Namespace) -> int:
     """Run a suite on both sides and compare; the exit status. Raises `DiagnosticError`."""
+    if options.update and options.pass_list is None:
+        message = "`--update` changes a pass list, and none is named"
+        raise DiagnosticError(error("OB0701", message, helps=("name it with `--pass-list FILE`",)))
     suite = Suite(options.directory.resolve())
     if not suite.directory.is_dir():
         raise DiagnosticError(error("OB0701", f"`{options.directory}` is no directory"))
@@ -60,8 +63,18 @@ def run(options: argparse.Namespace) -> int:
     config = _config(options, suite, env)
     bundle = _bundle(options, suite, config)
     enclave = Enclave(bundle, options.enclu, has_parent=options.config is None)
+    comparison = Comparison(
+        suite,
+        enclave,
+        env,
+        ENVIRONMENT,
+        arguments=options.argument,
+        seconds=options.timeout,
+        patience=options.patience,
+        criteria=Criteria(options.compare == "output", tuple(options.ignore)),
+    )
     with suite.copied():
-        cases = list(_cases(options, suite.root, programs, enclave, env))
+        cases = sorted(_cases(options, programs, comparison), key=lambda case: case.name)
     # Whoever chooses programs knows that the others do not run.
     gone = pass_list.without_program(known, programs) if options.program is None else ()
     ratchet = pass_list.compare(known, cases)
@@ -96,54 +109,45 @@ def _bundle(options: argparse.Namespace, suite: Suite, config: str) -> Path:
     """The suite's enclave, in a workspace that is kept for the next time."""
     workspace = options.cache / "conformance" / suite.key
     workspace.mkdir(parents=True, exist_ok=True)
-    tools = options.tool or [one for one in TOOLS if Path(one).is_file()]
-    for missing in write_tree(suite, [*tools, "/bin/sh", SHELL, SESSION], workspace / "tree.tar"):
+    usual = [one for one in (*TOOLS, "/bin/sh", SHELL, SESSION) if Path(one).is_file()]
+    tools = (*usual, *interpreters(suite.directory, ENVIRONMENT["PATH"]), *options.tool)
+    for missing in write_tree(suite, tools, workspace / "tree.tar"):
         sys.stderr.write(render(replace(missing, severity=Severity.WARNING)))
     return build(workspace, config, options.cache)
 
 
-def _cases(
-    options: argparse.Namespace,
-    root: Path,
-    programs: Sequence[str],
-    enclave: Enclave,
-    env: Mapping[str, str],
-) -> Iterator[Case]:
-    """Run every program on both sides; the cases in the order of the programs."""
-    criteria = Criteria(options.compare == "output", tuple(options.ignore))
-
-    def one(name: str) -> tuple[Case, ...]:
-        words = [str(root / name), *options.argument]
-        host = outcome.run(
-            command(words, has_parent=enclave.has_parent),
-            directory=root,
-            env=env,
-            seconds=options.timeout,
-        )
-        if host.timed_out:
-            return judge(name, host, None, criteria)
-        inside = enclave.run(
-            words,
-            directory=root,
-            env=ENVIRONMENT,
-            seconds=options.timeout * options.patience,
-        )
-        found = judge(name, host, inside, criteria)
-        if options.outputs and any(case.verdict is not Verdict.PASSED for case in found):
-            _write_outputs(options.outputs / name, {"host": host, "enclave": inside})
-        return found
-
+def _answers(
+    options: argparse.Namespace, programs: Sequence[str], comparison: Comparison
+) -> Iterator[Answer]:
+    """Run every program on both sides; those of which there is a doubt come last."""
+    doubtful: list[Answer] = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for number, found in enumerate(pool.map(one, programs), 1):
-            for case in found:
-                if options.verbose or case.verdict is not Verdict.PASSED:
-                    _say(case)
+        for number, answer in enumerate(pool.map(comparison.ask, programs), 1):
+            if answer.doubt:
+                doubtful.append(answer)
+            else:
+                yield answer
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r\x1b[K[{number}/{len(programs)}] {programs[number - 1]}")
                 sys.stderr.flush()
-            yield from found
+    yield from map(comparison.settled, doubtful)
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
+
+
+def _cases(
+    options: argparse.Namespace, programs: Sequence[str], comparison: Comparison
+) -> Iterator[Case]:
+    """The cases of every program, told and kept as they come."""
+    for answer in _answers(options, programs, comparison):
+        differ = any(case.verdict is not Verdict.PASSED for case in answer.cases)
+        if options.outputs and answer.inside is not None and differ:
+            sides = {"host": answer.host, "enclave": answer.inside}
+            _write_outputs(options.outputs / answer.name, sides)
+        for case in answer.cases:
+            if options.verbose or case.verdict is not Verdict.PASSED:
+                _say(case)
+        yield from answer.cases
 
 
 def _write_outputs(folder: Path, outcomes: Mapping[str, outcome.Outcome]) -> None:
@@ -174,7 +178,7 @@ def _report(
             )
     count = {one: sum(case.verdict is one for case in cases) for one in Verdict}
     unjudged = count[Verdict.NO_JUDGE]
-    skipped = f", {unjudged} skipped" if unjudged else ""
+    skipped = f", {unjudged} without a judge" if unjudged else ""
     escaped = count[Verdict.ESCAPED]
     loud = f", {escaped} ESCAPED to the host's kernel" if escaped else ""
     passed, failed = count[Verdict.PASSED], count[Verdict.FAILED]
@@ -194,7 +198,10 @@ def _write_json(path: Path, cases: Sequence[Case]) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the verb takes."""
     parser.epilog = (
-        "Programs that are GoogleTests are compared case by case. Exit codes: 0 nothing failed"
+        "A program is an ELF file or a script that may be executed. It runs for real on the host,"
+        " with your rights, in a copy of DIRECTORY; its standard input is empty. Programs that are"
+        " GoogleTests are compared case by case. Options that name one thing may be repeated."
+        " Exit codes: 0 nothing failed"
         " (with a pass list: nothing of it was lost), 1 otherwise, 2 wrong input. A system call of"
         " a program that reaches the host's kernel is a failure, whatever a pass list says."
     )
@@ -202,33 +209,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("directory", type=Path, metavar="DIRECTORY", help="the programs and what they read")
     add("--pass-list", type=Path, metavar="FILE", help="the cases that must pass, one a line")
     add("--update", action="store_true", help="add the cases that pass to the pass list")
-    add("--program", action="append", metavar="PATTERN", help="only programs with such a path")
-    add("--argument", action="append", default=[], metavar="WORD", help="for every program")
+    add("--program", action="append", metavar="PATTERN",
+        help="only programs whose path in DIRECTORY matches, as in a shell")  # fmt: skip
+    add("--argument", action="append", default=[], metavar="WORD",
+        help="an argument for every program, after those before it")  # fmt: skip
     add("--env", action="append", default=[], type=_variable, metavar="NAME=VALUE",
         help="set in the environment of every program, on both sides")  # fmt: skip
-    add("--tool", action="append", metavar="PATH",
-        help=f"a program of the host that it starts (default: {', '.join(TOOLS)})")  # fmt: skip
+    add("--tool", action="append", default=[], metavar="PATH",
+        help="a program of the host that they start, or a directory that they read, besides "
+        f"what their `#!` name and {', '.join(Path(one).name for one in TOOLS)}")  # fmt: skip
     add("--config", type=Path, metavar="FILE", help="the enclave's Occlum.yaml")
     add("--memory-model", choices=("sgx1", "edmm"), default="edmm",
         help="without `--config`; edmm (default) has more room")  # fmt: skip
     add("--enclu", choices=("patched", "trap"), default="patched",
         help="how software SGX meets ENCLU")  # fmt: skip
     add("--compare", choices=("output", "status"), default="output",
-        help="standard output and exit status, or the status alone")  # fmt: skip
+        help="standard output and exit status (default), or the status alone")  # fmt: skip
     add("--ignore", action="append", default=[], type=_expression, metavar="REGEX",
-        help="what may differ in the output")  # fmt: skip
+        help="what may differ in the output, line by line for `^` and `$`")  # fmt: skip
     add(
         "--timeout",
         type=_amount,
         default=60.0,
         metavar="SECONDS",
-        help="for a program on the host",
+        help="for a program on the host (default: 60)",
     )
     add("--patience", type=_amount, default=2.0, metavar="FACTOR",
-        help="how many times as long the enclave may take")  # fmt: skip
+        help="how many times as long the enclave may take (default: 2)")  # fmt: skip
     add("-j", "--jobs", type=positive_integer, default=os.cpu_count() or 1, metavar="N",
-        help="how many programs run at once")  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="write every case")
+        help="how many programs run at once (default: one for each processor)")  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write every case with its verdict")
     add("--outputs", type=Path, metavar="DIRECTORY",
         help="keep what programs that fail wrote, as PROGRAM/host.stdout and so on")  # fmt: skip
     add("-v", "--verbose", action="store_true", help="show the cases that pass, too")

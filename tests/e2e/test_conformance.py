@@ -11,7 +11,7 @@ from tests.support.checkout import Checkout, copy_project, machine_cache
 pytestmark = pytest.mark.slow
 
 COPIED = ("echo", "false", "ls", "true")
-PROGRAMS = (*COPIED, "harness", "orphan", "without_library")
+PROGRAMS = (*COPIED, "harness", "orphan", "script", "without_library")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,15 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     without = Path("/bin/ls").read_bytes().replace(b"libselinux.so.1", b"libnowhere.so.1")
     (folder / "without_library").write_bytes(without)
     (folder / "without_library").chmod(0o755)
+    # Nobody can say what it ought to print.
+    (folder / "random").write_text("#!/bin/sh\ndate +%s%N\n")
+    (folder / "random").chmod(0o755)
+    # It fails the second time, which is no reason to believe that it fails now and then.
+    (folder / "leaves").write_text("#!/bin/sh\nmkdir made && ! uname -r | grep -q occlum\n")
+    (folder / "leaves").chmod(0o755)
+    # Its interpreter is none of the tools that suites like to start.
+    (folder / "script").write_text('#!/usr/bin/env -S awk -f\nBEGIN { print "awk" }\n')
+    (folder / "script").chmod(0o755)
     return folder
 
 
@@ -53,14 +62,17 @@ def test_what_agrees_passes_and_what_differs_fails_with_the_line(
     )
 
     assert "failed: uname: line 1 of its output is `" in ended.text
-    assert ended.text.endswith("7 passed, 1 failed\n")
+    assert ended.text.endswith("8 passed, 2 failed, 1 without a judge\n")
     cases = json.loads((tmp_path / "cases.json").read_bytes())["cases"]
     assert {one["name"]: one["verdict"] for one in cases} == {
         "echo": "passed",
         "false": "passed",
         "harness": "passed",
+        "leaves": "failed",
         "ls": "passed",
         "orphan": "passed",
+        "random": "no judge",
+        "script": "passed",
         "true": "passed",
         "uname": "failed",
         "without_library": "passed",

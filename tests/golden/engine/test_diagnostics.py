@@ -351,6 +351,7 @@ CASES: dict[str, dict[str, str]] = {
     "conformance_with_a_list_that_cannot_be_written": {
         "arguments": "conformance tools --pass-list no/such/list"
     },
+    "conformance_with_an_update_of_no_list": {"arguments": "conformance tools --update"},
     "audit_with_no_jobs": {"arguments": "audit //app:enclave --twice -j 0"},
 }
 

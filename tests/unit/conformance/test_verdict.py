@@ -5,7 +5,7 @@ import re
 import pytest
 
 from occlum_build.conformance.outcome import Outcome, comparable
-from occlum_build.conformance.verdict import Criteria, Verdict, judge
+from occlum_build.conformance.verdict import Criteria, Verdict, judge, settle
 
 GOOGLE = b"""\
 [==========] Running 3 tests from 1 test suite.
@@ -19,6 +19,8 @@ GOOGLE = b"""\
 [  FAILED  ] 1 test, listed below:
 [  FAILED  ] Pipe.Writes/2, where GetParam() = 2
 """
+DIFFERS = "line 1 of its output is `b`, on the host `a`"
+UNSURE = f"it differs from run to run on the host, too: {DIFFERS}"
 
 
 def ended(
@@ -29,7 +31,7 @@ def ended(
     timed_out: bool = False,
     escapes: int | None = 0,
 ) -> Outcome:
-    return Outcome(status, stdout, stderr, 0.1, timed_out, escapes)
+    return Outcome(status, stdout, stderr, 0.5, timed_out, escapes)
 
 
 def one(
@@ -53,7 +55,8 @@ def test_the_same_status_and_output_pass_whatever_standard_error_says() -> None:
         (ended(stdout=b"a\nb\n"), ended(stdout=b"a\nc\n"),
          "line 2 of its output is `c`, on the host `b`"),
         (ended(stdout=b"a\nb\n"), ended(stdout=b"a\n"), "1 lines of output, on the host 2"),
-        (ended(), ended(137, timed_out=True), "it does not end in the enclave in time"),
+        (ended(0), ended(1, b"why\n"), "status 1, on the host 0: why"),
+        (ended(), ended(137, timed_out=True), "it does not end in the enclave within 0.5 s"),
     ],
 )  # fmt: skip
 def test_a_difference_fails_and_says_where(host: Outcome, enclave: Outcome, why: str) -> None:
@@ -90,7 +93,7 @@ def test_without_output_the_status_alone_counts() -> None:
 def test_a_host_that_gives_no_answer_is_no_judge() -> None:
     verdict, why = one(ended(137, timed_out=True), None)
 
-    assert (verdict, why) == (Verdict.NO_JUDGE, "it does not end on the host in time")
+    assert (verdict, why) == (Verdict.NO_JUDGE, "it does not end on the host within 0.5 s")
 
 
 def test_durations_and_what_is_ignored_do_not_count() -> None:
@@ -121,3 +124,40 @@ def test_cases_after_a_crash_fail() -> None:
     assert cases["pipe::Pipe.Reads"].verdict is Verdict.PASSED
     assert cases["pipe::Pipe.Skips"].verdict is Verdict.FAILED
     assert cases["pipe::Pipe.Skips"].why == ("host SKIPPED, enclave nothing (status 139: killed)")
+
+
+@pytest.mark.parametrize(
+    ("again", "verdict", "why"),
+    [
+        (ended(stdout=b"a\n"), Verdict.FAILED, DIFFERS),
+        (ended(stdout=b"b\n"), Verdict.PASSED, ""),
+        (ended(stdout=b"c\n"), Verdict.NO_JUDGE, UNSURE),
+        (ended(137, timed_out=True), Verdict.NO_JUDGE, UNSURE),
+    ],
+)  # fmt: skip
+def test_a_host_that_contradicts_himself_is_no_judge(
+    again: Outcome, verdict: Verdict, why: str
+) -> None:
+    host, enclave = ended(stdout=b"a\n"), ended(stdout=b"b\n")
+    found = judge("a", host, enclave, Criteria())
+
+    (case,) = settle("a", found, (host, again), enclave, Criteria())
+
+    assert (case.verdict, case.why) == (verdict, why)
+
+
+def test_a_case_of_a_google_test_is_settled_without_the_others() -> None:
+    host = ended(1, GOOGLE)
+    flaky = ended(1, GOOGLE.replace(b"[       OK ] Pipe.Reads", b"[  FAILED  ] Pipe.Reads"))
+    enclave = ended(139, GOOGLE.partition(b"[       OK ]")[0])
+
+    found = judge("pipe", host, enclave, Criteria())
+    cases = settle("pipe", found, (host, flaky), enclave, Criteria())
+
+    assert [case.verdict for case in cases] == [Verdict.NO_JUDGE, Verdict.FAILED, Verdict.FAILED]
+
+
+def test_what_escaped_stays_so_whatever_the_host_says() -> None:
+    found = judge("a", ended(0), ended(1, escapes=1), Criteria())
+
+    assert settle("a", found, (ended(0), ended(1)), ended(1, escapes=1), Criteria()) == found
