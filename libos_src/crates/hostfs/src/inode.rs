@@ -271,6 +271,9 @@ impl Inode for HostInode {
         to: Name<'_>,
         flags: RenameFlags,
     ) -> Result<()> {
+        if flags.contains(RenameFlags::WHITEOUT) {
+            return Err(Errno::EINVAL);
+        }
         let target = self.of(target)?;
         self.shared
             .host

@@ -2,16 +2,15 @@
 
 use alloc::sync::Arc;
 
-use vfs::{DeviceNumber, Errno, FileType, Inode, Name, NewNode, RenameFlags, Result};
+use vfs::{Errno, FileType, Inode, Name, NewNode, RenameFlags, Result};
 
-use crate::marks::{self, WHITEOUT};
+use crate::marks;
 use crate::node::Node;
 
 impl Node {
     /// Makes an entry of this directory.
     pub(crate) fn make(&self, name: Name<'_>, node: &NewNode<'_>) -> Result<Arc<Self>> {
-        if node.kind == WHITEOUT.kind && node.represents == DeviceNumber::default() {
-            // It would be a whiteout.
+        if node.is_whiteout() {
             return Err(Errno::EPERM);
         }
         let parent = self.copy_up()?;
@@ -92,7 +91,7 @@ impl Node {
         }
         match (hides, is_in_upper) {
             (true, true) => self.replace_by_whiteout(&parent, name)?,
-            (true, false) => drop(parent.create(name, &WHITEOUT)?),
+            (true, false) => drop(parent.create(name, &NewNode::WHITEOUT)?),
             (false, _) if victim.is_directory() => parent.remove_directory(name)?,
             (false, _) => parent.unlink(name)?,
         }
@@ -103,7 +102,7 @@ impl Node {
         let work = &self.shared.work;
         let ready = self.shared.work_name();
         let ready = Name::new(ready.as_bytes())?;
-        work.create(ready, &WHITEOUT)?;
+        work.create(ready, &NewNode::WHITEOUT)?;
         let replaced = work.rename(ready, parent, name, RenameFlags::EXCHANGE);
         destroy(&**work, ready);
         replaced

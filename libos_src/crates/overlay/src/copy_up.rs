@@ -70,7 +70,7 @@ impl Node {
             // It lost its name while it was in use.
             None if below.kind == FileType::Regular => {
                 let root = self.shared.upper.root();
-                let upper = root.create_unnamed(&node)?;
+                let upper = root.create_unnamed(&node, false)?;
                 self.describe(&*upper, &below)?;
                 upper
             }

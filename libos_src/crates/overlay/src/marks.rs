@@ -2,30 +2,17 @@
 
 use alloc::vec::Vec;
 
-use vfs::{
-    AttributeSet, DeviceNumber, DirectoryEntry, Errno, FileType, Inode, Mode, Name, NewNode,
-    Result, SinkState,
-};
+use vfs::{AttributeSet, DirectoryEntry, Errno, Inode, Name, NewNode, Result, SinkState};
 
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const REDIRECT: &[u8] = b"trusted.overlay.redirect";
 const METACOPY: &[u8] = b"trusted.overlay.metacopy";
 const ORIGIN: &[u8] = b"trusted.overlay.origin";
 
-/// What stands for a name that is removed.
-pub(crate) const WHITEOUT: NewNode<'static> = NewNode {
-    kind: FileType::CharacterDevice,
-    mode: Mode::empty(),
-    user: 0,
-    group: 0,
-    represents: DeviceNumber::new(0, 0),
-    link_target: b"",
-};
-
 /// Whether an inode of the upper file system is a whiteout.
 pub(crate) fn is_whiteout(inode: &dyn Inode) -> Result<bool> {
-    let is_device = inode.kind() == FileType::CharacterDevice;
-    Ok(is_device && inode.metadata()?.represents == DeviceNumber::new(0, 0))
+    let is_device = inode.kind() == NewNode::WHITEOUT.kind;
+    Ok(is_device && inode.metadata()?.represents == NewNode::WHITEOUT.represents)
 }
 
 /// Whether a directory hides what is below.

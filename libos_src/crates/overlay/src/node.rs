@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use locks::{Mutex, MutexGuard};
 use vfs::{
     Allocation, AttributeChange, AttributeSet, ContentId, DirectorySink, Errno, FileType, Inode,
-    Metadata, Name, NewNode, OpenFlags, RenameFlags, Result, Sink,
+    Metadata, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Uses,
 };
 
 use crate::{Shared, UPPER_NUMBERS, marks};
@@ -22,6 +22,7 @@ pub(crate) struct Node {
     pub(crate) lower: Option<Lower>,
     state: Mutex<State>,
     writing: Mutex<()>,
+    uses: Uses,
 }
 
 /// A file of the lower file system.
@@ -62,6 +63,7 @@ impl Node {
             lower,
             state: Mutex::new(state),
             writing: Mutex::new(()),
+            uses: Uses::default(),
         })
     }
 
@@ -301,6 +303,10 @@ impl Inode for Node {
         Some(&self.writing)
     }
 
+    fn uses(&self) -> Option<&Uses> {
+        Some(&self.uses)
+    }
+
     fn kind(&self) -> FileType {
         self.kind
     }
@@ -420,8 +426,8 @@ impl Inode for Node {
         Ok(self.make(name, node)?)
     }
 
-    fn create_unnamed(&self, node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
-        let upper = self.copied_up()?.create_unnamed(node)?;
+    fn create_unnamed(&self, node: &NewNode<'_>, may_get_name: bool) -> Result<Arc<dyn Inode>> {
+        let upper = self.copied_up()?.create_unnamed(node, may_get_name)?;
         Ok(Self::made(&self.shared, upper)?)
     }
 
@@ -457,6 +463,9 @@ impl Inode for Node {
         to: Name<'_>,
         flags: RenameFlags,
     ) -> Result<()> {
+        if flags.contains(RenameFlags::WHITEOUT) {
+            return Err(Errno::EINVAL);
+        }
         let target = self.of(target)?;
         let _tree = self.shared.tree.write();
         self.move_name(from, target, to, flags)

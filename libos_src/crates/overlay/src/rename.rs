@@ -2,10 +2,10 @@
 
 use alloc::sync::Arc;
 
-use vfs::{Errno, Inode, Name, RenameFlags, Result};
+use vfs::{Errno, Inode, Name, NewNode, RenameFlags, Result};
 
 use crate::change::destroy;
-use crate::marks::{self, WHITEOUT};
+use crate::marks;
 use crate::node::{Node, unless_missing};
 
 impl Node {
@@ -81,7 +81,7 @@ impl Node {
         let work = &self.shared.work;
         let ready = self.shared.work_name();
         let ready = Name::new(ready.as_bytes())?;
-        work.create(ready, &WHITEOUT)?;
+        work.create(ready, &NewNode::WHITEOUT)?;
         if let Err(error) = work.rename(ready, from_directory, from, RenameFlags::EXCHANGE) {
             destroy(&**work, ready);
             return Err(error);

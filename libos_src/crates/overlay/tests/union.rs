@@ -371,3 +371,29 @@ fn a_file_has_the_verified_content_until_it_is_written_to_and_never_again() {
         .expect("rename");
     assert_eq!(content("/other"), None);
 }
+
+#[test]
+fn no_whiteout_is_made_in_a_union_nor_without_a_name_anything_that_had_one() {
+    let Union { view, .. } = union(1 << 20);
+    let whiteout = RenameFlags::WHITEOUT;
+    assert_eq!(
+        view.rename(None, b"/file", None, b"/moved", whiteout),
+        Err(Errno::EINVAL)
+    );
+    let kind = FileType::CharacterDevice;
+    let nothing = DeviceNumber::default();
+    let made = view.make_node(None, b"/none", kind, mode(0), nothing);
+    assert_eq!(made.map(drop), Err(Errno::EPERM));
+
+    // What lost its names is not named again, though it was copied since.
+    let flags = OpenFlags::READ_WRITE;
+    let file = view.open(None, b"/file", flags, mode(0)).expect("there");
+    for name in [&b"/file"[..], b"/link"] {
+        view.unlink(None, name).expect("unlinked");
+    }
+    assert_eq!(file.write(b"text"), Ok(4));
+    assert_eq!(
+        view.link(file.location(), None, b"/again"),
+        Err(Errno::ENOENT)
+    );
+}

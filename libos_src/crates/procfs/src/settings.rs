@@ -55,10 +55,11 @@ const KERNELS: [(&str, Setting); 8] = [
 ];
 
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 26] = [
+const SETTINGS: [(&str, &str); 27] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
     ("fs/lease-break-time", "45"),
+    ("fs/mount-max", "100000"),
     ("fs/pipe-user-pages-hard", "0"),
     ("fs/pipe-user-pages-soft", "0"),
     ("fs/protected_hardlinks", "1"),

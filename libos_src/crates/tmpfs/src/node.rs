@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use locks::{Mutex, MutexGuard};
 use vfs::{
     Allocation, AttributeChange, AttributeSet, DeviceNumber, DirectorySink, Errno, FileType, Inode,
-    Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Timestamp,
+    Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Timestamp, Uses,
 };
 
 use crate::budget::{INODE_BYTES, attribute_bytes, entry_bytes};
@@ -25,6 +25,7 @@ pub(crate) struct Node {
     represents: DeviceNumber,
     state: Mutex<State>,
     writing: Mutex<()>,
+    uses: Uses,
 }
 
 /// What can change. Two states are locked together only by a rename, which holds the tree lock.
@@ -85,6 +86,7 @@ impl Node {
             represents: node.represents,
             state: Mutex::new(state),
             writing: Mutex::new(()),
+            uses: Uses::default(),
         }))
     }
 
@@ -200,6 +202,10 @@ impl State {
 impl Inode for Node {
     fn writing(&self) -> Option<&Mutex<()>> {
         Some(&self.writing)
+    }
+
+    fn uses(&self) -> Option<&Uses> {
+        Some(&self.uses)
     }
 
     fn kind(&self) -> FileType {
@@ -386,9 +392,9 @@ impl Inode for Node {
         Ok(node)
     }
 
-    fn create_unnamed(&self, node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+    fn create_unnamed(&self, node: &NewNode<'_>, may_get_name: bool) -> Result<Arc<dyn Inode>> {
         let node = Self::new(&self.shared, node)?;
-        node.state().is_unnamed = true;
+        node.state().is_unnamed = may_get_name;
         Ok(node)
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use vfs::{Errno, RenameFlags, Result};
+use vfs::{Errno, NewNode, RenameFlags, Result};
 
 use crate::budget::entry_bytes;
 use crate::node::Node;
@@ -19,8 +19,13 @@ pub(crate) fn rename(
     to: &[u8],
     flags: RenameFlags,
 ) -> Result<()> {
-    let tree = source_directory.shared.tree.lock();
+    let shared = &source_directory.shared;
+    let tree = shared.tree.lock();
     let source = source_directory.entry(from)?;
+    let whiteout = match flags.contains(RenameFlags::WHITEOUT) {
+        true => Some(Node::new(shared, &NewNode::WHITEOUT)?),
+        false => None,
+    };
     let replaced = match target_directory.entry(to) {
         Ok(replaced) => Some(replaced),
         Err(Errno::ENOENT) => None,
@@ -54,22 +59,33 @@ pub(crate) fn rename(
         Some(replaced) => {
             refuse_replacement(flags)?;
             check_replaceable(&source, &replaced)?;
-            source_directory.shared.budget.release(entry_bytes(from));
+            if whiteout.is_none() {
+                shared.budget.release(entry_bytes(from));
+            }
             move_entry(source_directory, from, &source, target_directory, to)?;
-            replaced
-                .state()
-                .lose_name(source_directory.shared.clock.now());
+            replaced.state().lose_name(shared.clock.now());
             Some(replaced)
         }
         None => {
             if target_directory.state().link_count == 0 {
                 return Err(Errno::ENOENT);
             }
-            recharge(source_directory, from, to)?;
+            match whiteout {
+                Some(_) => shared.budget.charge(entry_bytes(to))?,
+                None => recharge(source_directory, from, to)?,
+            }
             move_entry(source_directory, from, &source, target_directory, to)?;
             None
         }
     };
+    if let Some(whiteout) = whiteout {
+        whiteout.state().link_count = 1;
+        // What it takes was charged for the source.
+        source_directory
+            .state()
+            .directory_mut()?
+            .insert(from, whiteout);
+    }
     drop(tree);
     drop(gone);
     Ok(())

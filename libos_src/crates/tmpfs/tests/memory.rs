@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tmpfs::TmpFs;
-use vfs::{Clock, Errno, FileSystem, FileType, Mode, Name, NewNode, SinkState, Timestamp};
+use vfs::{
+    Clock, Errno, FileSystem, FileType, Mode, Name, NewNode, RenameFlags, SinkState, Timestamp,
+};
 
 struct Stopped;
 
@@ -137,7 +139,7 @@ fn names_and_empty_files_count() {
     let made: u64 = made.expect("the limit").parse().expect("number");
     assert!((1000..2000).contains(&made), "{made} empty files in 1 MiB");
     assert_eq!(tmpfs.statistics().expect("statistics").blocks_free, 0);
-    root.rename(name("0"), &root, name("x"), vfs::RenameFlags::default())
+    root.rename(name("0"), &root, name("x"), RenameFlags::default())
         .expect("same length");
     let mut longer = ["1", "2"].map(|short| {
         root.rename(
@@ -324,4 +326,29 @@ proptest! {
         drop(file);
         prop_assert_eq!(tmpfs.used_bytes(), root_only);
     }
+}
+
+#[test]
+fn a_rename_leaves_a_whiteout_where_it_is_asked_to_and_what_that_takes_is_given_back() {
+    let tmpfs = file_system(64 << 10);
+    let root = tmpfs.root();
+    let empty = tmpfs.used_bytes();
+    root.create(name("one"), &node(FileType::Regular))
+        .expect("file");
+    let whiteout = RenameFlags::WHITEOUT;
+    for target in ["other", "third"] {
+        root.rename(name("one"), &root, name(target), whiteout)
+            .expect("renamed");
+        let left = root.lookup(name("one")).expect("left behind");
+        let metadata = left.metadata().expect("metadata");
+        assert_eq!(metadata.kind, FileType::CharacterDevice);
+        assert_eq!(metadata.represents, vfs::DeviceNumber::default());
+        assert_eq!((metadata.mode, metadata.link_count), (Mode::empty(), 1));
+    }
+    root.rename(name("one"), &root, name("other"), whiteout)
+        .expect("over what is there");
+    for victim in ["one", "other", "third"] {
+        root.unlink(name(victim)).expect(victim);
+    }
+    assert_eq!(tmpfs.used_bytes(), empty);
 }

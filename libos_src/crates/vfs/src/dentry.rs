@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use abi::errno::Errno;
 use locks::{Mutex, MutexGuard, Once};
 
-use crate::writing::Writers;
+use crate::writing::Uses;
 use crate::{
     ContentObserver, DeviceNumber, Event, EventObserver, FileSystem, FileType, Inode, Name,
     NewNode, RenameFlags, Result,
@@ -97,9 +97,8 @@ pub(crate) struct Dentry {
     pub(crate) super_block: Arc<SuperBlock>,
     /// How many mounts sit on this dentry, over all mounts of its file system.
     pub(crate) mounts_here: AtomicU32,
-    pub(crate) writers: Writers,
-    /// How many have it open and do not write.
-    pub(crate) readers: AtomicU32,
+    /// Who uses the file, where the file system does not keep that itself.
+    pub(crate) uses: Uses,
     link: Mutex<Link>,
     children: Mutex<Children>,
 }
@@ -168,8 +167,7 @@ impl Dentry {
             inode,
             super_block: super_block.clone(),
             mounts_here: AtomicU32::new(0),
-            writers: Writers::default(),
-            readers: AtomicU32::new(0),
+            uses: Uses::default(),
             link: Mutex::new(link),
             children: Mutex::default(),
         })
@@ -285,14 +283,13 @@ impl Dentry {
     /// Notes that somebody else took a name away.
     fn forget(&self, name: Name<'_>, known: &Arc<Self>) {
         let mut children = self.children.lock();
-        let removed = if children.has(&name, known) {
-            children.remove(&name)
-        } else {
-            None
-        };
-        drop(children);
-        known.link.lock().is_deleted = true;
-        drop(removed);
+        // It may have been moved meanwhile.
+        if children.has(&name, known) {
+            let removed = children.remove(&name);
+            drop(children);
+            known.link.lock().is_deleted = true;
+            drop(removed);
+        }
     }
 
     /// Makes an entry.

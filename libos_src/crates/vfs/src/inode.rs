@@ -10,7 +10,7 @@ use locks::Mutex;
 
 use crate::{
     AttributeChange, ContentId, DeviceNumber, FileType, Location, Metadata, Mode, Name, OpenFlags,
-    Result, Sink, Source, Watchers, read_through, write_through,
+    Result, Sink, Source, Uses, Watchers, read_through, write_through,
 };
 
 /// A file of any kind, apart from its names and from who has it open.
@@ -79,6 +79,11 @@ pub trait Inode: Any + Send + Sync {
     /// Held during each write and change of size through an open file, so that a write that is made
     /// of many pieces is one step for other writers. `None` where a write is one piece anyway.
     fn writing(&self) -> Option<&Mutex<()>> {
+        None
+    }
+
+    /// Who uses the file, if there is one inode for each file: then all its names agree on that.
+    fn uses(&self) -> Option<&Uses> {
         None
     }
 
@@ -215,8 +220,8 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// Makes a regular file that has no name (`O_TMPFILE`).
-    fn create_unnamed(&self, _node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+    /// Makes a regular file that has no name (`O_TMPFILE`), and whether it may ever get one.
+    fn create_unnamed(&self, _node: &NewNode<'_>, _may_get_name: bool) -> Result<Arc<dyn Inode>> {
         Err(Errno::EOPNOTSUPP)
     }
 
@@ -313,6 +318,25 @@ pub struct NewNode<'a> {
     pub link_target: &'a [u8],
 }
 
+impl NewNode<'_> {
+    /// What stands for a removed name in the upper part of a union: nothing that could be opened, so
+    /// everybody may make it.
+    pub const WHITEOUT: NewNode<'static> = NewNode {
+        kind: FileType::CharacterDevice,
+        mode: Mode::empty(),
+        user: 0,
+        group: 0,
+        represents: DeviceNumber::new(0, 0),
+        link_target: b"",
+    };
+
+    /// Whether it is a whiteout.
+    #[must_use]
+    pub fn is_whiteout(&self) -> bool {
+        self.kind == Self::WHITEOUT.kind && self.represents == Self::WHITEOUT.represents
+    }
+}
+
 /// What `fallocate` does to a stretch of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {
@@ -385,5 +409,7 @@ bitflags! {
         const NO_REPLACE = 0x1;
         /// Swap source and target, which must both exist.
         const EXCHANGE = 0x2;
+        /// Leave a whiteout where the source was. `EINVAL` on what is no upper part of a union.
+        const WHITEOUT = 0x4;
     }
 }

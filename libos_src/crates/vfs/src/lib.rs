@@ -62,7 +62,7 @@ pub use transfer::{CHUNK_BYTES, Sink, Source, put_each, read_through, write_thro
 pub use viewpoint::Viewpoint;
 pub use walk::{Follow, LastComponent, Parent, Restrictions, SYMLINK_FOLLOW_MAX};
 pub use watch::{Watcher, Watchers};
-pub use writing::{Openers, Unwritten};
+pub use writing::{Openers, Unwritten, Uses};
 
 /// What every operation of a file system gives: a value or a Linux error number.
 pub type Result<T, E = Errno> = core::result::Result<T, E>;

@@ -18,11 +18,24 @@ pub struct Namespace {
     root: Location,
     /// One for each of [`Anonymous::ALL`].
     anonymous: Vec<Arc<Mount>>,
-    /// Mounts by what they cover: the identity of the mount below and of the dentry in it.
-    table: RwLock<BTreeMap<(u64, u64), Arc<Mount>>>,
+    table: RwLock<Table>,
     next_device: AtomicU32,
     special_files: Once<Arc<dyn SpecialFiles>>,
 }
+
+/// Which mounts there are, but for the root.
+#[derive(Default)]
+struct Table {
+    /// By the place that the lowest of them covers: the mounts there, each on the top of the one before.
+    stacks: BTreeMap<Place, Vec<Arc<Mount>>>,
+    count: usize,
+}
+
+/// A place by the identity of its mount and of its dentry.
+type Place = (u64, u64);
+
+/// How many mounts there may be, as Linux has it (`/proc/sys/fs/mount-max`).
+const MOUNTS_MAX: usize = 100_000;
 
 /// What only a kernel can make of files that are no more than names in a file system.
 pub trait SpecialFiles: Send + Sync {
@@ -47,6 +60,8 @@ pub struct Mount {
     kept: AtomicU32,
     /// What is covered; `None` for the root of the namespace.
     point: Option<Location>,
+    /// What the lowest mount of its stack covers.
+    stack: Option<Place>,
     pub(crate) root: Arc<Dentry>,
 }
 
@@ -66,14 +81,16 @@ bitflags! {
 }
 
 impl Mount {
-    fn new(root: Arc<Dentry>, point: Option<Location>, flags: MountFlags) -> Arc<Self> {
+    fn new(root: Arc<Dentry>, covered: Option<(Location, Place)>, flags: MountFlags) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let (point, stack) = covered.unzip();
         Arc::new(Self {
             id,
             flags: AtomicU32::new(flags.bits()),
             kept: AtomicU32::new(0),
             point,
+            stack,
             root,
         })
     }
@@ -192,7 +209,7 @@ impl Namespace {
     /// [`bind`](Self::bind) makes it appear elsewhere too.
     ///
     /// # Errors
-    /// `ENOTDIR`, or `ENOENT` if the directory was removed.
+    /// `ENOTDIR`; `ENOENT` if the directory was removed; `ENOSPC` if there are too many.
     pub fn mount(
         &self,
         point: &Location,
@@ -223,14 +240,18 @@ impl Namespace {
         }
         let mut table = self.table.write();
         // What is mounted there already becomes the point, so that the newest mount is seen.
-        let point = enter(&table, point.clone());
+        let lowest = table.stack_of(point);
+        let point = table.top(point.clone());
         if point.is_deleted() {
             return Err(Errno::ENOENT);
         }
+        if table.count >= MOUNTS_MAX {
+            return Err(Errno::ENOSPC);
+        }
         point.dentry.mounts_here.fetch_add(1, Ordering::AcqRel);
-        let key = key_of(&point);
-        let mount = Mount::new(root, Some(point), flags);
-        table.insert(key, mount.clone());
+        let mount = Mount::new(root, Some((point, lowest)), flags);
+        table.stacks.entry(lowest).or_default().push(mount.clone());
+        table.count += 1;
         Ok(mount)
     }
 
@@ -246,17 +267,18 @@ impl Namespace {
         let Some(point) = top.mount.point() else {
             return Err(Errno::EBUSY);
         };
-        let key = key_of(point);
-        if !table
-            .get(&key)
-            .is_some_and(|mount| Arc::ptr_eq(mount, &top.mount))
-        {
+        let stack = (top.mount.stack.as_ref()).and_then(|lowest| table.stacks.get(lowest));
+        let place = stack.and_then(|stack| place_in(stack, &top.mount));
+        let (Some(stack), Some(place)) = (stack, place) else {
             return Err(Errno::EINVAL);
-        }
-        if table.keys().any(|(below, _)| *below == top.mount.id) {
+        };
+        let is_covered = place + 1 < stack.len();
+        let id = top.mount.id;
+        let mut inside = table.stacks.range((id, 0)..=(id, u64::MAX));
+        if is_covered || inside.next().is_some() {
             return Err(Errno::EBUSY);
         }
-        let removed = table.remove(&key);
+        let removed = table.pop(&top.mount);
         drop(table);
         point.dentry.mounts_here.fetch_sub(1, Ordering::AcqRel);
         drop(removed);
@@ -267,7 +289,7 @@ impl Namespace {
     #[must_use]
     pub fn mounts(&self) -> Vec<Arc<Mount>> {
         let mut mounts = Vec::from([self.root.mount.clone()]);
-        mounts.extend(self.table.read().values().cloned());
+        mounts.extend(self.table.read().stacks.values().flatten().cloned());
         mounts.sort_by_key(|mount| mount.id);
         mounts
     }
@@ -299,20 +321,56 @@ impl Namespace {
         if !location.dentry.is_mount_point() {
             return location;
         }
-        enter(&self.table.read(), location)
+        self.table.read().top(location)
     }
 }
 
-fn enter(table: &BTreeMap<(u64, u64), Arc<Mount>>, mut location: Location) -> Location {
-    while let Some(mount) = table.get(&key_of(&location)) {
-        location = top_of(mount);
+impl Table {
+    /// Where the stack begins that covers a place, or would.
+    fn stack_of(&self, location: &Location) -> Place {
+        // The top of a mount belongs to the stack of that, if it is still there.
+        let own = location.mount.stack.filter(|lowest| {
+            let stack = self.stacks.get(lowest);
+            location.is_mount_root()
+                && stack.is_some_and(|stack| place_in(stack, &location.mount).is_some())
+        });
+        own.unwrap_or_else(|| key_of(location))
     }
-    location
+
+    /// The top of what is mounted on `location`, or `location` itself.
+    fn top(&self, location: Location) -> Location {
+        let stack = self.stacks.get(&self.stack_of(&location));
+        stack
+            .and_then(|stack| stack.last())
+            .map_or(location, top_of)
+    }
+
+    /// Takes the last mount of its stack away.
+    fn pop(&mut self, mount: &Mount) -> Option<Arc<Mount>> {
+        let lowest = mount.stack?;
+        let stack = self.stacks.get_mut(&lowest)?;
+        let removed = stack.pop();
+        if stack.is_empty() {
+            self.stacks.remove(&lowest);
+        }
+        self.count -= usize::from(removed.is_some());
+        removed
+    }
+}
+
+/// Where a mount is in a stack, whose numbers rise.
+fn place_in(stack: &[Arc<Mount>], mount: &Mount) -> Option<usize> {
+    stack.binary_search_by_key(&mount.id, |it| it.id).ok()
 }
 
 impl Drop for Mount {
+    /// Lets go of a chain of mounts on mounts without recursion: it may be longer than the stack.
     fn drop(&mut self) {
         self.root.super_block.forget_recent();
+        let mut point = self.point.take();
+        while let Some(covered) = point {
+            point = Arc::into_inner(covered.mount).and_then(|mut mount| mount.point.take());
+        }
     }
 }
 

@@ -44,10 +44,11 @@ struct Opener {
 
 impl Opener {
     fn new(location: &Location, writes: bool) -> Result<Self> {
+        let uses = location.uses();
         if writes {
-            location.dentry.writers.begin()?;
+            uses.writers.begin()?;
         } else {
-            location.dentry.readers.fetch_add(1, Ordering::SeqCst);
+            uses.readers.fetch_add(1, Ordering::SeqCst);
         }
         Ok(Self {
             location: location.clone(),
@@ -58,11 +59,11 @@ impl Opener {
 
 impl Drop for Opener {
     fn drop(&mut self) {
-        let dentry = &self.location.dentry;
+        let uses = self.location.uses();
         if self.writes {
-            dentry.writers.end();
+            uses.writers.end();
         } else {
-            dentry.readers.fetch_sub(1, Ordering::SeqCst);
+            uses.readers.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

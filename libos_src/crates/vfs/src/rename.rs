@@ -7,7 +7,7 @@ use abi::errno::Errno;
 
 use crate::dentry::{Dentry, RenameChecks};
 use crate::viewpoint::last_of;
-use crate::{Event, FileType, Location, Name, Parent, RenameFlags, Result, Viewpoint};
+use crate::{Access, Event, FileType, Location, Name, Parent, RenameFlags, Result, Viewpoint};
 
 impl Viewpoint {
     /// Moves a name.
@@ -22,7 +22,8 @@ impl Viewpoint {
         to_path: &[u8],
         flags: RenameFlags,
     ) -> Result<()> {
-        if flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
+        let others = RenameFlags::NO_REPLACE | RenameFlags::WHITEOUT;
+        if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(others) {
             return Err(Errno::EINVAL);
         }
         let from = self.resolve_parent(from_base, from_path)?;
@@ -106,6 +107,18 @@ impl Request<'_> {
     }
 }
 
+impl Request<'_> {
+    /// Checks that a directory that goes to another one may be written to: its `..` changes.
+    fn check_move(&self, moved: &Dentry) -> Result<()> {
+        let stays = self.from.directory == self.to.directory;
+        if stays || moved.inode.kind() != FileType::Directory {
+            return Ok(());
+        }
+        let credentials = &self.view.credentials;
+        credentials.check(&moved.inode.metadata()?, Access::WRITE)
+    }
+}
+
 impl RenameChecks for Request<'_> {
     fn check_request(&self, source: &Dentry, replaced: Option<&Dentry>) -> Result<()> {
         let exchange = self.flags.contains(RenameFlags::EXCHANGE);
@@ -130,17 +143,20 @@ impl RenameChecks for Request<'_> {
         let (view, target) = (self.view, &self.to.directory);
         view.check_removal(&self.from.directory, &source.inode.metadata()?)?;
         let Some(replaced) = replaced else {
-            return view.check_change(target);
+            view.check_change(target)?;
+            return self.check_move(source);
         };
         view.check_removal(target, &replaced.inode.metadata()?)?;
         if self.flags.contains(RenameFlags::EXCHANGE) {
-            return Ok(());
+            self.check_move(source)?;
+            return self.check_move(replaced);
         }
         match (source.inode.kind(), replaced.inode.kind()) {
-            (FileType::Directory, FileType::Directory) => Ok(()),
-            (FileType::Directory, _) => Err(Errno::ENOTDIR),
-            (_, FileType::Directory) => Err(Errno::EISDIR),
-            _ => Ok(()),
+            (FileType::Directory, FileType::Directory) => {}
+            (FileType::Directory, _) => return Err(Errno::ENOTDIR),
+            (_, FileType::Directory) => return Err(Errno::EISDIR),
+            _ => {}
         }
+        self.check_move(source)
     }
 }

@@ -181,7 +181,10 @@ impl Viewpoint {
         }
         let file = self.namespace.open(location.clone(), flags)?;
         if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {
+            // Who opens it for reading alone does not count as somebody who writes.
+            location.uses().writers.check()?;
             self.before_change(location)?;
+            location.drop_capabilities()?;
             location.inode().truncate(0)?;
             location.after_truncate(0);
             location.tell(Event::MODIFY);
@@ -208,7 +211,8 @@ impl Viewpoint {
         let directory = self.resolve(base, path, follow)?;
         self.check_change(&directory)?;
         let node = self.adopted(&self.new_node(FileType::Regular, mode), &directory)?;
-        let inode = directory.inode().create_unnamed(&node)?;
+        let inode =
+            (directory.inode()).create_unnamed(&node, !flags.contains(OpenFlags::EXCLUSIVE))?;
         OpenFile::new(directory.unnamed_child(inode), flags)
     }
 
@@ -241,19 +245,17 @@ impl Viewpoint {
         if matches!(kind, FileType::Directory | FileType::Symlink) {
             return Err(Errno::EPERM);
         }
+        let node = NewNode {
+            represents,
+            ..self.new_node(kind, mode)
+        };
         let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
-        if is_device {
+        if is_device && !node.is_whiteout() {
             self.credentials.require(Capabilities::MAKE_DEVICES)?;
         }
         let parent = self.parent_for_creation(base, path)?;
         refuse_slash(&parent)?;
-        self.create_at(
-            &parent,
-            &NewNode {
-                represents,
-                ..self.new_node(kind, mode)
-            },
-        )
+        self.create_at(&parent, &node)
     }
 
     /// Makes a symbolic link to `target`.
@@ -327,10 +329,11 @@ impl Viewpoint {
     /// As `unlink(2)`.
     pub fn unlink(&self, base: Option<&Location>, path: &[u8]) -> Result<()> {
         let parent = self.resolve_parent(base, path)?;
-        let name = name_of(&parent, Errno::EISDIR)?;
-        self.remove_name(&parent.directory, name, |kind| match kind {
-            FileType::Directory => Err(Errno::EISDIR),
-            _ if parent.must_be_directory => Err(Errno::ENOTDIR),
+        let name = last_of(&parent, Errno::EISDIR)?;
+        let is_slash = parent.must_be_directory;
+        self.remove_name(&parent.directory, name, |kind, is_allowed| match kind {
+            FileType::Directory if is_allowed || is_slash => Err(Errno::EISDIR),
+            _ if is_slash => Err(Errno::ENOTDIR),
             _ => Ok(()),
         })
     }
@@ -342,27 +345,35 @@ impl Viewpoint {
     pub fn remove_directory(&self, base: Option<&Location>, path: &[u8]) -> Result<()> {
         let parent = self.resolve_parent(base, path)?;
         let name = match &parent.last {
-            LastComponent::Name(name) => Name::new(name)?,
+            LastComponent::Name(name) => name,
             LastComponent::Dot => return Err(Errno::EINVAL),
             LastComponent::DotDot => return Err(Errno::ENOTEMPTY),
             LastComponent::Root => return Err(Errno::EBUSY),
         };
-        self.remove_name(&parent.directory, name, |kind| match kind {
+        self.remove_name(&parent.directory, name, |kind, is_allowed| match kind {
             FileType::Directory => Ok(()),
-            _ => Err(Errno::ENOTDIR),
+            _ if is_allowed => Err(Errno::ENOTDIR),
+            _ => Ok(()),
         })
     }
 
+    /// Removes a name of what `check_kind` agrees to, which is asked before it is known whether the caller
+    /// may do it, and after: Linux has errors for either.
     fn remove_name(
         &self,
         directory: &Location,
-        name: Name<'_>,
-        check_kind: impl Fn(FileType) -> Result<()>,
+        name: &[u8],
+        check_kind: impl Fn(FileType, bool) -> Result<()>,
     ) -> Result<()> {
+        // Where nothing can be changed, it does not matter what is there.
+        directory.mount().check_writable()?;
+        let name = Name::new(name)?;
         loop {
             let victim = directory.dentry.child(name)?;
-            check_kind(victim.inode.kind())?;
+            let kind = victim.inode.kind();
+            check_kind(kind, false)?;
             self.check_removal(directory, &victim.inode.metadata()?)?;
+            check_kind(kind, true)?;
             if directory.dentry.remove(name, &victim)? {
                 let kind = victim.inode.kind();
                 if kind == FileType::Directory {
@@ -390,7 +401,7 @@ impl Viewpoint {
         location.mount().check_writable()?;
         self.credentials
             .check(&location.metadata()?, Access::WRITE)?;
-        location.dentry.writers.check()?;
+        location.uses().writers.check()?;
         self.before_change(location)?;
         location.inode().truncate(size_bytes)?;
         location.drop_capabilities()?;

@@ -1,7 +1,7 @@
 //! Who writes to a file, and who must not: nobody writes to a program that runs.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use abi::errno::Errno;
 
@@ -10,6 +10,15 @@ use crate::{Location, Result};
 /// How many have a file open for writing; below zero, how many keep others from it.
 #[derive(Debug, Default)]
 pub(crate) struct Writers(AtomicI32);
+
+/// Who uses the content of a file: as many as open it, by whatever name. A file system that has one inode
+/// for each file keeps it there, see [`Inode::uses`](crate::Inode::uses).
+#[derive(Debug, Default)]
+pub struct Uses {
+    pub(crate) writers: Writers,
+    /// How many have it open and do not write.
+    pub(crate) readers: AtomicU32,
+}
 
 /// How many have a file open, and for what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,12 +74,18 @@ impl Unwritten {
 }
 
 impl Location {
-    /// Who has the file open by this name.
+    /// Who uses the file.
+    pub(crate) fn uses(&self) -> &Uses {
+        self.inode().uses().unwrap_or(&self.dentry.uses)
+    }
+
+    /// Who has the file open.
     #[must_use]
     pub fn openers(&self) -> Openers {
-        let writers = self.dentry.writers.0.load(Ordering::SeqCst);
+        let uses = self.uses();
+        let writers = uses.writers.0.load(Ordering::SeqCst);
         Openers {
-            readers: self.dentry.readers.load(Ordering::SeqCst),
+            readers: uses.readers.load(Ordering::SeqCst),
             writers: u32::try_from(writers).unwrap_or(0),
         }
     }
@@ -80,13 +95,13 @@ impl Location {
     /// # Errors
     /// `ETXTBSY` if somebody has.
     pub fn keep_unwritten(&self) -> Result<Unwritten> {
-        self.dentry.writers.change(-1)?;
+        self.uses().writers.change(-1)?;
         Ok(Unwritten(Arc::new(Kept(self.clone()))))
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.0.dentry.writers.0.fetch_add(1, Ordering::SeqCst);
+        self.0.uses().writers.0.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -93,7 +93,7 @@ impl AddressSpace {
     /// grow without a call that could be refused.
     fn check_books_room(&self) -> Result<(), NoMemory> {
         match self.paging {
-            Paging::OnDemand => room::check_for_touch(self.machine).map_err(|_| NoMemory),
+            Paging::OnDemand => room::check_to_go_on(self.machine).map_err(|_| NoMemory),
             Paging::Eager => Ok(()),
         }
     }

@@ -390,7 +390,7 @@ impl SharedPages {
         let moves = state.is_elsewhere(index);
         for run in missing {
             // The books of pages that are touched grow without a call that could be refused.
-            room::check_for_touch(self.machine).map_err(|_| NoMemory)?;
+            room::check_to_go_on(self.machine).map_err(|_| NoMemory)?;
             if !moves {
                 self.make(&mut state.spots[index], &run)?;
                 continue;

@@ -12,7 +12,7 @@ use super::records::Vector;
 use crate::memory::AddressSpace;
 
 /// The most that one call moves (`MAX_RW_COUNT`).
-const MOVED_MAX_BYTES: u64 = 0x7fff_f000;
+pub(super) const MOVED_MAX_BYTES: u64 = 0x7fff_f000;
 /// `UIO_MAXIOV`.
 const VECTORS_MAX: usize = 1024;
 

@@ -162,10 +162,12 @@ impl Call<'_> {
 
     /// Refuses a call that would leave something in a kernel heap that is nearly full.
     fn check_room(&self, number: u64) -> Result<(), Stop> {
-        if !room::is_needed(number) {
-            return Ok(());
-        }
-        Ok(room::check(self.libos.machine).inspect_err(|_| self.report_full_heap())?)
+        let check = match number {
+            _ if room::is_needed(number) => room::check,
+            _ if room::removes_a_name(number) => room::check_to_go_on,
+            _ => return Ok(()),
+        };
+        Ok(check(self.libos.machine).inspect_err(|_| self.report_full_heap())?)
     }
 
     /// Says once what to do about a full heap.

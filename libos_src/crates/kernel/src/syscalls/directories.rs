@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::{Errno, Prot};
-use vfs::{DirectoryEntry, Follow, Location, Mode, SinkState};
+use vfs::{DirectoryEntry, Follow, Location, Mode, PATH_MAX_BYTES, SinkState};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -45,6 +45,9 @@ pub(super) fn getcwd(call: &mut Call<'_>, buffer: Address, len: u64) -> Outcome 
     }
     let mut path = viewpoint.path_of(&viewpoint.working_directory);
     path.push(0);
+    if path.len() > PATH_MAX_BYTES {
+        return Err(Errno::ENAMETOOLONG.into());
+    }
     if path.len() as u64 > len {
         return Err(Errno::ERANGE.into());
     }

@@ -233,7 +233,7 @@ impl Call<'_> {
 }
 
 /// Checks that a stretch from an offset that was given ends before the largest one.
-fn check_extent(offset: Option<u64>, len: u64) -> Result<(), Errno> {
+pub(super) fn check_extent(offset: Option<u64>, len: u64) -> Result<(), Errno> {
     let end = offset.unwrap_or(0).checked_add(len);
     if end.is_some_and(|end| i64::try_from(end).is_ok()) {
         Ok(())

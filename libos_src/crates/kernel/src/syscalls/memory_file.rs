@@ -34,7 +34,11 @@ pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Ou
         represents: DeviceNumber::default(),
         link_target: b"",
     };
-    let content = call.libos.memory_files()?.root().create_unnamed(&node)?;
+    let content = call
+        .libos
+        .memory_files()?
+        .root()
+        .create_unnamed(&node, false)?;
     let mut seals = Seals::SEAL;
     if flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) != 0 {
         seals = Seals::empty();

@@ -21,8 +21,8 @@ pub(super) const fn is_needed(number: u64) -> bool {
             ..=59 | 72
             // chdir fchdir rename mkdir creat link symlink rt_sigqueueinfo
             | 80 | 81 | 82 | 83 | 85 | 86 | 88 | 129
-            // openat mkdirat renameat linkat symlinkat eventfd2 dup3 pipe2
-            | 257 | 258 | 264 | 265 | 266 | 290 | 292 | 293
+            // openat mkdirat renameat linkat symlinkat eventfd2 dup3 pipe2 openat2
+            | 257 | 258 | 264 | 265 | 266 | 290 | 292 | 293 | 437
             // flock mount setxattr lsetxattr fsetxattr fallocate
             | 73 | 165 | 188 | 189 | 190 | 285
             // socket connect accept bind socketpair setgroups mknod epoll_create epoll_ctl mknodat
@@ -31,9 +31,9 @@ pub(super) const fn is_needed(number: u64) -> bool {
             | 276 | 284 | 288 | 291 | 282 | 289
             // timer_create timer_settime timerfd_create timerfd_settime
             | 222 | 223 | 283 | 286
-            // truncate chmod chown lchown utime utimes fchownat futimesat fchmodat utimensat fchmodat2: of a file
-            // of an image they make a copy
-            | 76 | 90 | 92 | 94 | 132 | 235 | 260 | 261 | 268 | 280 | 452
+            // truncate chmod fchmod chown fchown lchown utime utimes fchownat futimesat fchmodat utimensat fchmodat2:
+            // of a file of an image they make a copy
+            | 76 | 90..=94 | 132 | 235 | 260 | 261 | 268 | 280 | 452
             // unshare pidfd_getfd: a table of descriptors, a descriptor
             | 272 | 438
             // mq_open mq_timedsend
@@ -45,14 +45,20 @@ pub(super) const fn is_needed(number: u64) -> bool {
     )
 }
 
+/// Whether call `number` removes a name, which gives something back, unless it is of an image: then it
+/// leaves a note. `rmdir unlink unlinkat`.
+pub(super) const fn removes_a_name(number: u64) -> bool {
+    matches!(number, 84 | 87 | 263)
+}
+
 /// `ENOMEM` while too little is left.
 pub(crate) fn check(machine: &dyn Machine) -> Result<(), Errno> {
     check_for(machine, 0)
 }
 
-/// The same for a touch of a page: a program that was refused something must be able to go on, on pages of
-/// its stack, say, that it has not used before.
-pub(crate) fn check_for_touch(machine: &dyn Machine) -> Result<(), Errno> {
+/// The same for what a program that was refused something must be able to go on with: a touch of a page of
+/// its stack, say, that it has not used before, or the removal of a file.
+pub(crate) fn check_to_go_on(machine: &dyn Machine) -> Result<(), Errno> {
     if machine.has_heap_room(RESERVE_BYTES / 2) {
         Ok(())
     } else {

@@ -6,16 +6,14 @@ use hal::Errno;
 use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
 
 use super::argument::Address;
-use super::buffers::Buffers;
+use super::buffers::{Buffers, MOVED_MAX_BYTES};
 use super::call::{Call, Outcome, Stop};
-use super::input_output::buffer_of;
+use super::input_output::{buffer_of, check_extent};
 use crate::files::PipeEnd;
 
 const SPLICE_F_NONBLOCK: u32 = 2;
 /// Move, do not wait, more will come, a gift.
 const SPLICE_FLAGS: u32 = 0xf;
-/// The most that one call moves (`MAX_RW_COUNT`).
-const MOVED_MAX_BYTES: u64 = 0x7fff_f000;
 
 /// One side of a transfer: a file, and where in it if not at its own offset.
 struct Side {
@@ -82,8 +80,12 @@ pub(super) fn copy_file_range(
     if to.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EBADF.into());
     }
+    let mut len = len;
     if Arc::ptr_eq(from.file.location().inode(), to.file.location().inode()) {
+        let size_bytes = from.file.metadata()?.size_bytes;
         let (from, to) = (from.position()?, to.position()?);
+        // What is not there is not copied, not even when the copy has put it there.
+        len = len.min(size_bytes.saturating_sub(from));
         if from < to.saturating_add(len) && to < from.saturating_add(len) {
             return Err(Errno::EINVAL.into());
         }
@@ -208,12 +210,7 @@ impl Side {
 
     /// Checks that a stretch of `len` bytes from an offset that was given is one.
     fn check_extent(&self, len: u64) -> Result<(), Errno> {
-        let end = self.at.unwrap_or(0).checked_add(len);
-        if end.is_some_and(|end| i64::try_from(end).is_ok()) {
-            Ok(())
-        } else {
-            Err(Errno::EINVAL)
-        }
+        check_extent(self.at, len)
     }
 
     /// Writes some of `bytes`, without waiting.

@@ -6,6 +6,7 @@ const READ: u64 = 0;
 const WRITE: u64 = 1;
 const CLOSE: u64 = 3;
 const LSEEK: u64 = 8;
+const PREAD64: u64 = 17;
 const WRITEV: u64 = 20;
 const DUP2: u64 = 33;
 const GETCWD: u64 = 79;
@@ -67,6 +68,49 @@ fn a_path_that_must_stay_beneath_a_directory_does() {
     );
     assert_eq!(open_in(b"file\0", [1 << 40, 0, 0]), Err(Errno::EINVAL));
     assert_eq!(open_in(b"file\0", [0, 0o644, 0]), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_copy_of_all_there_is_may_go_behind_it() {
+    const COPY_FILE_RANGE: u64 = 326;
+    let mut world = World::new();
+    let fd = open(&mut world, b"/file\0", CREATE_READ_WRITE).expect("room");
+    let text = world.put(0x100, b"hello");
+    assert_eq!(world.call(WRITE, &[fd, text, 5]), Ok(5));
+    let mut copy = |from: u64, to: u64, len: u64| {
+        let from = world.put(0x200, &from.to_le_bytes());
+        let to = world.put(0x208, &to.to_le_bytes());
+        world.call(COPY_FILE_RANGE, &[fd, from, fd, to, len, 0])
+    };
+
+    assert_eq!(copy(0, 4, 1 << 20), Err(Errno::EINVAL));
+    assert_eq!(copy(0, 5, 1 << 20), Ok(5));
+    assert_eq!(copy(10, 0, 1 << 20), Ok(0));
+    let back = world.page + 0x300;
+    assert_eq!(world.call(PREAD64, &[fd, back, 100, 0]), Ok(10));
+    assert_eq!(&world.get::<10>(back), b"hellohello");
+}
+
+#[test]
+fn a_working_directory_that_no_path_holds_is_told_as_such() {
+    let mut world = World::new();
+    let buffer = world
+        .call(9, &[0, 0x3000, 3, 0x22, u64::MAX, 0])
+        .expect("room");
+    let name = world.put(0, &[&[b'd'; 200][..], b"\0"].concat());
+    for _ in 0..20 {
+        assert_eq!(world.call(MKDIR, &[name, 0o755]), Ok(0));
+        assert_eq!(world.call(CHDIR, &[name]), Ok(0));
+    }
+    assert_eq!(world.call(GETCWD, &[buffer, 0x3000]), Ok(20 * 201 + 1));
+    for _ in 0..2 {
+        assert_eq!(world.call(MKDIR, &[name, 0o755]), Ok(0));
+        assert_eq!(world.call(CHDIR, &[name]), Ok(0));
+    }
+    assert_eq!(
+        world.call(GETCWD, &[buffer, 0x3000]),
+        Err(Errno::ENAMETOOLONG)
+    );
 }
 
 #[test]

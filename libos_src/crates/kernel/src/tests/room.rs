@@ -34,6 +34,47 @@ fn what_would_fill_the_last_of_the_heap_is_refused() {
 }
 
 #[test]
+fn every_call_that_makes_a_file_is_refused() {
+    const OPENAT2: u64 = 437;
+    const FCHMOD: u64 = 91;
+    let mut world = World::new();
+    let path = world.put(0x100, b"/file\0");
+    let how = [0o102_u64, 0o644, 0].map(u64::to_le_bytes);
+    let how = world.put(0x200, how.as_flattened());
+    world.machine.heap_left.store(1000, Ordering::Relaxed);
+
+    let made = world.call(OPENAT2, &[u64::MAX, path, how, 24]);
+    assert_eq!(made, Err(Errno::ENOMEM));
+    // The file may be of an image: then this copies it.
+    assert_eq!(world.call(FCHMOD, &[1, 0o600]), Err(Errno::ENOMEM));
+}
+
+#[test]
+fn names_are_removed_for_longer_than_others_are_made() {
+    const OPEN: u64 = 2;
+    const RMDIR: u64 = 84;
+    const UNLINK: u64 = 87;
+    const UNLINKAT: u64 = 263;
+    let mut world = World::new();
+    let path = world.put(0x100, b"/file\0");
+    let mut removed_with = |left: usize| {
+        world.machine.heap_left.store(usize::MAX, Ordering::Relaxed);
+        world.call(OPEN, &[path, 0o102, 0o644]).expect("room");
+        world.machine.heap_left.store(left, Ordering::Relaxed);
+        let at = world.call(UNLINKAT, &[u64::MAX, path, 0x200]);
+        (world.call(UNLINK, &[path]), world.call(RMDIR, &[path]), at)
+    };
+
+    let (full, low) = (Err(Errno::ENOMEM), Err(Errno::ENOTDIR));
+    // What is removed from an image leaves a note.
+    assert_eq!(removed_with(1000), (full, full, full));
+    assert_eq!(
+        removed_with(RESERVE - 1000),
+        (Ok(0), Err(Errno::ENOENT), low)
+    );
+}
+
+#[test]
 fn a_full_heap_can_be_told_and_emptied() {
     let mut world = World::new();
     world.call(PIPE2, &[world.page, 0]).expect("room");
