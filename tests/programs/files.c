@@ -4,11 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
@@ -90,6 +93,109 @@ static void content(void) {
     CHECK(unlink("named") == 0);
     CHECK(fstat(fd, &status) == 0 && status.st_nlink == 0);
     CHECK(close(fd) == 0);
+    // What was made to have no name gets none.
+    CHECK((fd = open(".", O_TMPFILE | O_EXCL | O_RDWR, 0600)) >= 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    FAILS(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW), ENOENT);
+    CHECK(close(fd) == 0);
+}
+
+// A copy of all that a file holds, behind its end.
+static void copies(void) {
+    write_file("f", "text");
+    int fd = open("f", O_RDWR);
+    CHECK(fd >= 0);
+    long from = 0, to = 4;
+    CHECK(syscall(SYS_copy_file_range, fd, &from, fd, &to, 1L << 20, 0) == 4);
+    from = 0, to = 4;
+    FAILS(syscall(SYS_copy_file_range, fd, &from, fd, &to, 1L << 20, 0), EINVAL);
+    CHECK(holds("f", "texttext") && close(fd) == 0 && unlink("f") == 0);
+}
+
+static void whiteouts(void) {
+    struct statfs statistics;
+    struct stat status;
+    write_file("f", "text");
+    CHECK(statfs(".", &statistics) == 0);
+    if (statistics.f_type == 0x794c7630 /* OVERLAYFS_SUPER_MAGIC */) {
+        FAILS(move("f", "g", 4 /* RENAME_WHITEOUT */), EINVAL);
+        FAILS(mknod("g", S_IFCHR, 0), EPERM);
+    } else {
+        CHECK(move("f", "g", 4) == 0 && holds("g", "text"));
+        CHECK(stat("f", &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == 0);
+        FAILS(open("f", O_RDONLY), ENXIO);
+        CHECK(unlink("g") == 0);
+    }
+    CHECK(unlink("f") == 0);
+}
+
+static int set_flags(const char *path, int flags) {
+    int old, fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && ioctl(fd, FS_IOC_GETFLAGS, &old) == 0);
+    old = (old & ~(FS_APPEND_FL | FS_IMMUTABLE_FL | FS_NODUMP_FL | FS_NOATIME_FL)) | flags;
+    int result = ioctl(fd, FS_IOC_SETFLAGS, &old), error = errno;
+    CHECK(close(fd) == 0);
+    errno = error;
+    return result;
+}
+
+static void stays(const char *path) {
+    FAILS(open(path, O_WRONLY), EPERM);
+    FAILS(truncate(path, 0), EPERM);
+    FAILS(unlink(path), EPERM);
+    FAILS(link(path, "again"), EPERM);
+    FAILS(rename(path, "again"), EPERM);
+    FAILS(chmod(path, 0600), EPERM);
+    FAILS(chown(path, 7, 7), EPERM);
+    FAILS(setxattr(path, "trusted.k", "value", 5, 0), EPERM);
+    struct timespec times[2] = {{1, 2}, {3, 4}};
+    FAILS(utimensat(AT_FDCWD, path, times, 0), EPERM);
+}
+
+// What may only be added to, and what stays as it is, whoever asks.
+static void flags(void) {
+    struct statx status;
+    struct fsxattr extended;
+    int unknown = 1 << 30, has;
+    write_file("f", "text");
+    int fd = open("f", O_RDWR);
+    CHECK(fd >= 0 && set_flags("f", FS_APPEND_FL) == 0);
+    stays("f");
+    FAILS(open("f", O_WRONLY | O_APPEND | O_TRUNC), EPERM);
+    int add = open("f", O_RDWR | O_APPEND);
+    CHECK(add >= 0 && write(add, "!", 1) == 1 && holds("f", "text!"));
+    FAILS(fcntl(add, F_SETFL, 0), EPERM);
+    FAILS(ftruncate(fd, 0), EPERM);
+    FAILS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), EPERM);
+    CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, add, 0) == MAP_FAILED && errno == EACCES);
+    CHECK(utimensat(AT_FDCWD, "f", NULL, 0) == 0);
+    CHECK(statx(AT_FDCWD, "f", 0, STATX_BTIME, &status) == 0);
+    // The bits are those of the flags.
+    CHECK((status.stx_attributes & (FS_APPEND_FL | FS_IMMUTABLE_FL)) == FS_APPEND_FL);
+    CHECK((status.stx_mask & STATX_BTIME) && status.stx_btime.tv_sec > 1000000000);
+
+    CHECK(set_flags("f", FS_IMMUTABLE_FL) == 0);
+    stays("f");
+    FAILS(open("f", O_WRONLY | O_APPEND), EPERM);
+    FAILS(access("f", W_OK), EPERM);
+    FAILS(fallocate(fd, 0, 0, 4096), EPERM);
+    FAILS(utimensat(AT_FDCWD, "f", NULL, 0), EPERM);
+    CHECK(ioctl(fd, FS_IOC_FSGETXATTR, &extended) == 0);
+    CHECK((extended.fsx_xflags & (FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND)) == FS_XFLAG_IMMUTABLE);
+    FAILS(ioctl(fd, FS_IOC_SETFLAGS, &unknown), EOPNOTSUPP);
+    CHECK(close(add) == 0 && close(fd) == 0);
+
+    CHECK(set_flags("f", 0) == 0 && unlink("f") == 0 && mkdir("d", 0755) == 0);
+    CHECK(set_flags("d", FS_APPEND_FL | FS_NODUMP_FL) == 0);
+    write_file("d/f", "");
+    FAILS(unlink("d/f"), EPERM);
+    CHECK((fd = open("d/f", O_RDONLY)) >= 0 && ioctl(fd, FS_IOC_GETFLAGS, &has) == 0);
+    CHECK((has & (FS_APPEND_FL | FS_NODUMP_FL)) == FS_NODUMP_FL && close(fd) == 0);
+    CHECK(set_flags("d", FS_IMMUTABLE_FL) == 0);
+    FAILS(open("d/g", O_WRONLY | O_CREAT, 0600), EPERM);
+    FAILS(unlink("d/f"), EPERM);
+    FAILS(rmdir("d"), EPERM);
+    CHECK(set_flags("d", 0) == 0 && unlink("d/f") == 0 && rmdir("d") == 0);
 }
 
 static void attributes(void) {
@@ -184,6 +290,9 @@ int main(int argc, char **argv) {
         CHECK(mkdtemp(directory) && chdir(directory) == 0);
         names();
         content();
+        copies();
+        whiteouts();
+        flags();
         attributes();
         accesses();
         locks();

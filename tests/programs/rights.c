@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -36,7 +38,7 @@ static void set_effective(unsigned bit, int on) {
 }
 
 static void one_by_one(void) {
-    int fd = open("shut", O_CREAT | O_WRONLY, 0);
+    int flags, fd = open("shut", O_CREAT | O_WRONLY, 0);
     CHECK(fd >= 0 && close(fd) == 0);
     CHECK((fd = open("shut", O_RDWR)) >= 0 && close(fd) == 0);
     set_effective(CAP_DAC_OVERRIDE, 0);
@@ -56,7 +58,26 @@ static void one_by_one(void) {
     set_effective(CAP_SYS_CHROOT, 0);
     FAILS(chroot("."), EPERM);
     set_effective(CAP_SYS_CHROOT, 1);
-    CHECK(unlink("shut") == 0);
+    CHECK((fd = open("shut", O_RDONLY)) >= 0 && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0);
+    set_effective(CAP_LINUX_IMMUTABLE, 0);
+    CHECK(ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0);
+    flags |= FS_IMMUTABLE_FL;
+    FAILS(ioctl(fd, FS_IOC_SETFLAGS, &flags), EPERM);
+    set_effective(CAP_LINUX_IMMUTABLE, 1);
+    CHECK(close(fd) == 0 && unlink("shut") == 0);
+}
+
+// A directory that goes to another one changes, too: its `..` does.
+static void directories_that_move(void) {
+    CHECK(mkdir("one", 0777) == 0 && mkdir("other", 0777) == 0 && mkdir("one/shut", 0555) == 0);
+    CHECK(chown("one", 7, 7) == 0 && chown("other", 7, 7) == 0 && chown("one/shut", 7, 7) == 0);
+    IN_CHILD({
+        CHECK(setgid(7) == 0 && setuid(7) == 0);
+        FAILS(rename("one/shut", "other/shut"), EACCES);
+        CHECK(rename("one/shut", "one/still") == 0);
+        FAILS(rmdir("/proc"), EACCES);
+    });
+    CHECK(rmdir("one/still") == 0 && rmdir("one") == 0 && rmdir("other") == 0);
 }
 
 static void *somebody_else(void *unused) {
@@ -257,6 +278,7 @@ int main(int count, char **words) {
     if (count > 1) return started(words[1]);
     CHECK(chdir("/tmp") == 0);
     one_by_one();
+    directories_that_move();
     by_thread();
     set_ids();
     root_elsewhere();

@@ -115,6 +115,8 @@ impl ErofsInode {
             accessed: fields.modified,
             modified: fields.modified,
             changed: fields.modified,
+            born: None,
+            flags: None,
         };
         Ok(Self {
             shared: shared.clone(),

@@ -39,6 +39,8 @@ pub(crate) fn metadata(status: &HostStatus, root_device: u64) -> Result<Metadata
         accessed: timestamp(accessed)?,
         modified: timestamp(modified)?,
         changed: timestamp(changed)?,
+        born: None,
+        flags: None,
     })
 }
 

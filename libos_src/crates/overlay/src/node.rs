@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use locks::{Mutex, MutexGuard};
 use vfs::{
     Allocation, AttributeChange, AttributeSet, ContentId, DirectorySink, Errno, FileType, Inode,
-    Metadata, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Uses,
+    InodeFlags, Metadata, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Uses,
 };
 
 use crate::{Shared, UPPER_NUMBERS, marks};
@@ -323,6 +323,11 @@ impl Inode for Node {
             (None, None) => return Err(Errno::EIO),
         };
         metadata.inode = self.number;
+        if metadata.flags.is_none() && matches!(self.kind, FileType::Regular | FileType::Directory)
+        {
+            // What is below knows none; the union does.
+            metadata.flags = Some(InodeFlags::empty());
+        }
         metadata.link_count = match (self.is_directory(), upper.is_some()) {
             (true, _) if is_removed => 0,
             // As Linux says: its subdirectories are not counted.

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use locks::{Mutex, MutexGuard};
 use vfs::{
     Allocation, AttributeChange, AttributeSet, DeviceNumber, DirectorySink, Errno, FileType, Inode,
-    Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Timestamp, Uses,
+    InodeFlags, Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Timestamp,
+    Uses,
 };
 
 use crate::budget::{INODE_BYTES, attribute_bytes, entry_bytes};
@@ -23,6 +24,7 @@ pub(crate) struct Node {
     number: u64,
     kind: FileType,
     represents: DeviceNumber,
+    born: Timestamp,
     state: Mutex<State>,
     writing: Mutex<()>,
     uses: Uses,
@@ -37,6 +39,7 @@ pub(crate) struct State {
     accessed: Timestamp,
     modified: Timestamp,
     changed: Timestamp,
+    flags: InodeFlags,
     /// Made without a name, so that it may still get its first one.
     is_unnamed: bool,
     attributes: Attributes,
@@ -69,6 +72,7 @@ impl Node {
             accessed: now,
             modified: now,
             changed: now,
+            flags: InodeFlags::empty(),
             is_unnamed: false,
             attributes: Attributes::new(),
             body: match node.kind {
@@ -84,6 +88,7 @@ impl Node {
             number: shared.new_inode_number(),
             kind: node.kind,
             represents: node.represents,
+            born: now,
             state: Mutex::new(state),
             writing: Mutex::new(()),
             uses: Uses::default(),
@@ -100,6 +105,11 @@ impl Node {
 
     pub(crate) fn is_directory(&self) -> bool {
         self.kind == FileType::Directory
+    }
+
+    /// As on Linux, only files and directories have flags.
+    const fn has_flags(&self) -> bool {
+        matches!(self.kind, FileType::Regular | FileType::Directory)
     }
 
     /// Adds an entry to this directory. The caller holds the tree lock.
@@ -120,6 +130,14 @@ impl Node {
         }
         state.touch(self.shared.clock.now());
         Ok(())
+    }
+
+    /// Takes over what is inherited from the directory in which this was made.
+    fn inherit(&self, directory: &Self) {
+        let inherited = directory.state().flags & InodeFlags::INHERITED;
+        if self.has_flags() {
+            self.state().flags = inherited;
+        }
     }
 
     /// Takes an entry out of this directory. The caller holds the tree lock.
@@ -179,6 +197,9 @@ impl State {
     /// Notes a read, the first after each change, as Linux does where nobody wants more (`relatime`).
     /// That it also notes one a day is not done.
     fn note_access(&mut self, shared: &Shared) {
+        if self.flags.contains(InodeFlags::NO_ACCESS_TIME) {
+            return;
+        }
         if self.accessed <= self.modified.max(self.changed) {
             self.accessed = shared.clock.now();
         }
@@ -235,6 +256,8 @@ impl Inode for Node {
             accessed: state.accessed,
             modified: state.modified,
             changed: state.changed,
+            born: Some(self.born),
+            flags: self.has_flags().then_some(state.flags),
         })
     }
 
@@ -245,6 +268,7 @@ impl Inode for Node {
         state.group = change.group.unwrap_or(state.group);
         state.accessed = change.accessed.unwrap_or(state.accessed);
         state.modified = change.modified.unwrap_or(state.modified);
+        state.flags = change.flags.unwrap_or(state.flags);
         state.changed = self.shared.clock.now();
         Ok(())
     }
@@ -389,12 +413,14 @@ impl Inode for Node {
             directory.parent = self.this.clone();
         }
         drop(state);
+        node.inherit(self);
         Ok(node)
     }
 
     fn create_unnamed(&self, node: &NewNode<'_>, may_get_name: bool) -> Result<Arc<dyn Inode>> {
         let node = Self::new(&self.shared, node)?;
         node.state().is_unnamed = may_get_name;
+        node.inherit(self);
         Ok(node)
     }
 

@@ -24,6 +24,8 @@ bitflags! {
         const SET_USER = 1 << 7;
         /// Give capabilities, and take them from the bounding set.
         const SET_CAPABILITIES = 1 << 8;
+        /// Set the flags that keep files as they are, and take them away.
+        const PROTECT_FILES = 1 << 9;
         /// Bind to low ports.
         const BIND_SERVICE = 1 << 10;
         /// Lock memory.
@@ -61,6 +63,7 @@ impl Capabilities {
         .union(Self::OWN_FILES)
         .union(Self::SET_ID_BITS)
         .union(Self::MAKE_DEVICES)
-        // Immutable files and mandatory access control.
-        .union(Self::from_bits_retain(1 << 9 | 1 << 32));
+        .union(Self::PROTECT_FILES)
+        // Mandatory access control.
+        .union(Self::from_bits_retain(1 << 32));
 }

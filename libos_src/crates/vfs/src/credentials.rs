@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use abi::errno::Errno;
 use bitflags::bitflags;
 
-use crate::{Capabilities, FileType, Metadata, Mode, Result};
+use crate::{Capabilities, FileType, InodeFlags, Metadata, Mode, Result};
 
 /// The user and groups on whose behalf a file is accessed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +90,12 @@ impl Credentials {
     /// Checks that they have `access` to a file.
     ///
     /// # Errors
-    /// `EACCES`. Who passes over permission bits is refused only the execution of a file that nobody
+    /// `EPERM` if it is immutable and to be written to, else `EACCES`. Who passes over permission bits is refused only the execution of a file that nobody
     /// may execute.
     pub fn check(&self, metadata: &Metadata, access: Access) -> Result<()> {
+        if access.contains(Access::WRITE) && metadata.has(InodeFlags::IMMUTABLE) {
+            return Err(Errno::EPERM);
+        }
         let bits = metadata.mode.bits();
         let granted = if self.user == metadata.user {
             bits >> 6
@@ -123,14 +126,15 @@ impl Credentials {
     }
 
     /// Checks that they may remove or rename an entry of `directory` that is `victim`: write and
-    /// search permission, and ownership where the directory is sticky.
+    /// search permission, ownership where the directory is sticky, and no flags against it.
     ///
     /// # Errors
-    /// `EACCES` or, for the sticky bit, `EPERM`.
+    /// `EACCES` or, for the sticky bit and flags, `EPERM`.
     pub fn check_remove(&self, directory: &Metadata, victim: &Metadata) -> Result<()> {
         self.check(directory, Access::WRITE | Access::EXECUTE)?;
         let owner = self.owns(victim) || self.user == directory.user;
-        if directory.mode.contains(Mode::STICKY) && !owner {
+        let is_kept = directory.has(InodeFlags::APPEND_ONLY) || victim.has(InodeFlags::PROTECTION);
+        if is_kept || (directory.mode.contains(Mode::STICKY) && !owner) {
             return Err(Errno::EPERM);
         }
         Ok(())

@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use abi::errno::Errno;
 
 use crate::{
-    Access, AttributeSet, Capabilities, Event, FileType, Location, Metadata, Mode, Result,
-    Viewpoint,
+    Access, AttributeSet, Capabilities, Event, FileType, InodeFlags, Location, Metadata, Mode,
+    Result, Viewpoint,
 };
 
 /// Largest value of an attribute (`XATTR_SIZE_MAX`).
@@ -130,6 +130,10 @@ impl Viewpoint {
 
     fn check_attribute_change(&self, location: &Location, name: &[u8], space: Space) -> Result<()> {
         location.mount().check_writable()?;
+        let metadata = location.metadata()?;
+        if metadata.has(InodeFlags::PROTECTION) {
+            return Err(Errno::EPERM);
+        }
         match space {
             Space::User => {}
             Space::Security if name == CAPABILITY_ATTRIBUTE => {
@@ -139,7 +143,6 @@ impl Viewpoint {
                 return self.credentials.require(Capabilities::ADMINISTER);
             }
         }
-        let metadata = location.metadata()?;
         if !can_have(&metadata) {
             return Err(Errno::EPERM);
         }

@@ -51,7 +51,9 @@ pub use inode::{
     RenameFlags, SinkState,
 };
 pub use location::Location;
-pub use metadata::{AttributeChange, Clock, DeviceNumber, FileType, Metadata, Mode, Timestamp};
+pub use metadata::{
+    AttributeChange, Clock, DeviceNumber, FileType, InodeFlags, Metadata, Mode, Timestamp,
+};
 pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};
 pub use namespace::{Mount, MountFlags, Namespace, SpecialFiles};
 pub use observer::{ContentObserver, FileId};

@@ -34,9 +34,19 @@ pub struct Metadata {
     pub modified: Timestamp,
     /// Time of the last change of content or attributes.
     pub changed: Timestamp,
+    /// When it was made, where that is kept.
+    pub born: Option<Timestamp>,
+    /// What more may not be done to it; `None` where the file system has no such flags.
+    pub flags: Option<InodeFlags>,
 }
 
 impl Metadata {
+    /// Whether it has any of these flags.
+    #[must_use]
+    pub fn has(&self, flags: InodeFlags) -> bool {
+        self.flags.is_some_and(|own| own.intersects(flags))
+    }
+
     /// The attributes of something that is made by the LibOS, owned by the superuser, empty and
     /// without a date.
     #[must_use]
@@ -63,6 +73,8 @@ impl Metadata {
             accessed: EPOCH,
             modified: EPOCH,
             changed: EPOCH,
+            born: None,
+            flags: None,
         }
     }
 
@@ -183,6 +195,28 @@ impl Mode {
     }
 }
 
+bitflags! {
+    /// What holds for a file whatever its permission bits say, in the bits of `chattr` (`FS_*_FL`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct InodeFlags: u32 {
+        /// Nothing of it can be changed, nor its names.
+        const IMMUTABLE = 0x10;
+        /// It can be added to, and nothing else of it can be changed.
+        const APPEND_ONLY = 0x20;
+        /// Backups leave it out, and what is made in it.
+        const NO_DUMP = 0x40;
+        /// Reads are not noted, nor those of what is made in it.
+        const NO_ACCESS_TIME = 0x80;
+    }
+}
+
+impl InodeFlags {
+    /// Those that keep a file as it is, which not every owner may set or take away.
+    pub const PROTECTION: Self = Self::IMMUTABLE.union(Self::APPEND_ONLY);
+    /// Those that what is made in a directory gets from it.
+    pub const INHERITED: Self = Self::NO_DUMP.union(Self::NO_ACCESS_TIME);
+}
+
 /// A device number, split as Linux user space sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceNumber {
@@ -244,4 +278,6 @@ pub struct AttributeChange {
     pub accessed: Option<Timestamp>,
     /// New modification time.
     pub modified: Option<Timestamp>,
+    /// New flags, where the file system has some.
+    pub flags: Option<InodeFlags>,
 }

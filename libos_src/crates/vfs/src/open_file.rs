@@ -9,8 +9,8 @@ use locks::{Mutex, Once};
 
 use crate::inode::SinkState;
 use crate::{
-    Allocation, DirectoryEntry, DirectorySink, Event, FileType, Inode, Location, Metadata,
-    OpenFlags, Readiness, Result, Sink, Source, Watchers, read_through, write_through,
+    Allocation, DirectoryEntry, DirectorySink, Event, FileType, Inode, InodeFlags, Location,
+    Metadata, OpenFlags, Readiness, Result, Sink, Source, Watchers, read_through, write_through,
 };
 
 /// Largest offset and file size (`loff_t`).
@@ -442,6 +442,9 @@ impl OpenFile {
         if size_bytes > OFFSET_MAX {
             return Err(Errno::EFBIG);
         }
+        if self.metadata()?.has(InodeFlags::APPEND_ONLY) {
+            return Err(Errno::EPERM);
+        }
         let _writing = self.object.writing().map(Mutex::lock);
         self.object.truncate(size_bytes)?;
         self.location.after_truncate(size_bytes);
@@ -463,6 +466,12 @@ impl OpenFile {
         }
         if length == 0 {
             return Err(Errno::EINVAL);
+        }
+        let metadata = self.metadata()?;
+        let is_hole = what == Allocation::PunchHole;
+        if metadata.has(InodeFlags::IMMUTABLE) || (is_hole && metadata.has(InodeFlags::APPEND_ONLY))
+        {
+            return Err(Errno::EPERM);
         }
         let end = offset.checked_add(length);
         if end.is_none_or(|end| end > OFFSET_MAX) {

@@ -7,8 +7,8 @@ use abi::errno::Errno;
 use crate::walk::{Creates, Destination};
 use crate::{
     Access, AttributeChange, Capabilities, Credentials, DeviceNumber, Event, FileType, Follow,
-    LastComponent, Location, Metadata, Mode, MountFlags, Name, Namespace, NewNode, OpenFile,
-    OpenFlags, PATH_MAX_BYTES, Parent, Restrictions, Result,
+    InodeFlags, LastComponent, Location, Metadata, Mode, MountFlags, Name, Namespace, NewNode,
+    OpenFile, OpenFlags, PATH_MAX_BYTES, Parent, Restrictions, Result,
 };
 
 /// Where a process stands in a namespace, and with what rights.
@@ -173,6 +173,11 @@ impl Viewpoint {
         }
         let metadata = location.metadata()?;
         self.credentials.check(&metadata, flags.access())?;
+        let is_addition = flags.contains(OpenFlags::APPEND) && !flags.contains(OpenFlags::TRUNCATE);
+        let is_change = flags.access().contains(Access::WRITE) && !is_addition;
+        if is_change && metadata.has(InodeFlags::APPEND_ONLY) {
+            return Err(Errno::EPERM);
+        }
         if flags.contains(OpenFlags::NO_ACCESS_TIME) && !self.credentials.owns(&metadata) {
             return Err(Errno::EPERM);
         }
@@ -317,7 +322,8 @@ impl Viewpoint {
                 .check(source, Access::READ | Access::WRITE)
                 .is_ok();
         let is_allowed = is_safe || self.credentials.owns(source);
-        if source.kind == FileType::Directory || !is_allowed {
+        let is_kept = source.has(InodeFlags::PROTECTION);
+        if source.kind == FileType::Directory || is_kept || !is_allowed {
             return Err(Errno::EPERM);
         }
         Ok(())
@@ -399,8 +405,11 @@ impl Viewpoint {
             _ => return Err(Errno::EINVAL),
         }
         location.mount().check_writable()?;
-        self.credentials
-            .check(&location.metadata()?, Access::WRITE)?;
+        let metadata = location.metadata()?;
+        self.credentials.check(&metadata, Access::WRITE)?;
+        if metadata.has(InodeFlags::APPEND_ONLY) {
+            return Err(Errno::EPERM);
+        }
         location.uses().writers.check()?;
         self.before_change(location)?;
         location.inode().truncate(size_bytes)?;
@@ -431,7 +440,8 @@ impl Viewpoint {
         }
         let is_owners =
             change.mode.is_some() || change.accessed.is_some() || change.modified.is_some();
-        if is_owners && !who.owns(&metadata) {
+        let is_kept = metadata.has(InodeFlags::PROTECTION) && (is_owners || changes_owner);
+        if is_kept || (is_owners && !who.owns(&metadata)) {
             return Err(Errno::EPERM);
         }
         let mut change = *change;
@@ -459,12 +469,37 @@ impl Viewpoint {
     pub fn touch(&self, location: &Location, change: &AttributeChange) -> Result<()> {
         location.mount().check_writable()?;
         let metadata = location.metadata()?;
+        if metadata.has(InodeFlags::IMMUTABLE) {
+            return Err(Errno::EPERM);
+        }
         if !self.credentials.owns(&metadata) {
             self.credentials.check(&metadata, Access::WRITE)?;
         }
         location.inode().set_attributes(change)?;
         location.tell_change(change);
         Ok(())
+    }
+
+    /// Gives a file other flags; `None` stands for some that no file has.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it has none at all; `EROFS`, `EPERM`, `EOPNOTSUPP`.
+    pub fn set_flags(&self, location: &Location, flags: Option<InodeFlags>) -> Result<()> {
+        let metadata = location.metadata()?;
+        let old = metadata.flags.ok_or(Errno::ENOTTY)?;
+        location.mount().check_writable()?;
+        if !self.credentials.owns(&metadata) {
+            return Err(Errno::EPERM);
+        }
+        let flags = flags.ok_or(Errno::EOPNOTSUPP)?;
+        if (old ^ flags).intersects(InodeFlags::PROTECTION) {
+            self.credentials.require(Capabilities::PROTECT_FILES)?;
+        }
+        let change = AttributeChange {
+            flags: Some(flags),
+            ..AttributeChange::default()
+        };
+        location.inode().set_attributes(&change)
     }
 
     /// To be called before the content of a file changes.

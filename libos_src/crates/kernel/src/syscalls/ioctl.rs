@@ -7,6 +7,7 @@ use vfs::{FileType, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
+use super::file_flags::{self, FlagsRequest};
 use super::{host_terminal, notices, pseudo_terminal};
 use crate::files::{HostStream, Inotify, PipeEnd};
 use crate::sockets::Socket;
@@ -55,6 +56,9 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
             return Ok(0);
         }
         FIOGETOWN | SIOCGPGRP => return notices::write_owner(call, &file, Address(argument)),
+        _ if let Some(request) = FlagsRequest::from_number(request) => {
+            return file_flags::control(call, file.location(), request, Address(argument));
+        }
         _ if let Some(stream) = HostStream::behind(&file)
             && stream.is_terminal() =>
         {

@@ -1,7 +1,7 @@
 //! Memory calls.
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{DeviceNumber, FileType, MountFlags, OpenFile, OpenFlags};
+use vfs::{DeviceNumber, FileType, InodeFlags, MountFlags, OpenFile, OpenFlags};
 
 use super::call::{Call, Outcome};
 use super::locked_memory;
@@ -211,6 +211,10 @@ fn check_file(
     };
     let is_stored_to = is_shared && prot.contains(Prot::WRITE);
     if !file.flags().is_readable() || is_stored_to && !file.flags().is_writable() {
+        return Err(Errno::EACCES);
+    }
+    let is_written = is_shared && file.flags().is_writable();
+    if is_written && file.metadata()?.has(InodeFlags::APPEND_ONLY) {
         return Err(Errno::EACCES);
     }
     let mut most = Prot::all();

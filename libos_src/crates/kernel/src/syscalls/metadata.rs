@@ -74,11 +74,7 @@ pub(super) fn statx(
         return Err(Errno::EINVAL.into());
     }
     let location = call.locate(directory, path, flags)?;
-    let statx = Statx::new(
-        &location.metadata()?,
-        location.device(),
-        location.mount().id(),
-    );
+    let statx = Statx::new(&location.metadata()?, &location);
     call.memory().write(buffer.0, &statx)?;
     Ok(0)
 }

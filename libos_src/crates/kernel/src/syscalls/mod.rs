@@ -15,6 +15,7 @@ mod directories;
 mod event_poll;
 mod exec;
 mod extended;
+mod file_flags;
 mod file_locks;
 mod file_size;
 mod foreign_memory;

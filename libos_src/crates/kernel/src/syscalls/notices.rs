@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use hal::Errno;
-use vfs::{FileType, OpenFile, OpenFlags};
+use vfs::{FileType, InodeFlags, OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -153,6 +153,12 @@ pub(super) fn set_flags(
     if flags.contains(no_time)
         && !file.flags().contains(no_time)
         && !call.viewpoint().credentials.owns(&file.metadata()?)
+    {
+        return Err(Errno::EPERM);
+    }
+    let appends = OpenFlags::APPEND;
+    if flags.contains(appends) != file.flags().contains(appends)
+        && file.metadata()?.has(InodeFlags::APPEND_ONLY)
     {
         return Err(Errno::EPERM);
     }

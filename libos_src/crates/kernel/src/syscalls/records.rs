@@ -1,6 +1,6 @@
 //! Records that programs and the kernel exchange, as Linux lays them out on x86-64.
 
-use vfs::{DeviceNumber, Metadata, MountFlags, Statistics, Timestamp};
+use vfs::{DeviceNumber, InodeFlags, Location, Metadata, MountFlags, Statistics, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::argument::Address;
@@ -168,10 +168,18 @@ const _: () = assert!(size_of::<Statx>() == 256);
 const _: () = assert!(size_of::<StatFs>() == 120);
 const _: () = assert!(size_of::<CloneArguments>() == 88);
 
-/// `STATX_BASIC_STATS`: we know everything but the time of birth.
+/// `STATX_BASIC_STATS`.
 const STATX_BASIC_STATS: u32 = 0x7ff;
+/// When it was made, where that is known.
+const STATX_BTIME: u32 = 0x800;
 /// Which mount, which is told in any case.
 const STATX_MNT_ID: u32 = 0x1000;
+/// That it is the top of a mount. The flags of files have the bits that they have elsewhere.
+const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+/// What nothing here is: mounted when it is looked at, or memory that is mapped as it is.
+const STATX_ATTR_NEVER: u64 = 0x1000 | 0x20_0000;
+/// The flags of files that `statx` shows.
+const SHOWN_FLAGS: InodeFlags = InodeFlags::PROTECTION.union(InodeFlags::NO_DUMP);
 
 impl Time {
     /// A file's time, with nanoseconds.
@@ -217,12 +225,22 @@ impl Stat {
 }
 
 impl Statx {
-    /// The attributes of a file on `device`.
-    pub(super) fn new(metadata: &Metadata, device: DeviceNumber, mount: u64) -> Self {
+    /// The attributes of the file at `location`.
+    pub(super) fn new(metadata: &Metadata, location: &Location) -> Self {
+        let device = location.device();
+        let (mut attributes, mut known) = (0, STATX_ATTR_MOUNT_ROOT | STATX_ATTR_NEVER);
+        if location.is_mount_root() {
+            attributes |= STATX_ATTR_MOUNT_ROOT;
+        }
+        if let Some(flags) = metadata.flags {
+            attributes |= u64::from((flags & SHOWN_FLAGS).bits());
+            known |= u64::from(SHOWN_FLAGS.bits());
+        }
+        let born = metadata.born.map_or(0, |_| STATX_BTIME);
         Self {
-            mask: STATX_BASIC_STATS | STATX_MNT_ID,
+            mask: STATX_BASIC_STATS | STATX_MNT_ID | born,
             block_size: metadata.block_size_bytes,
-            attributes: 0,
+            attributes,
             link_count: metadata.link_count,
             user: metadata.user,
             group: metadata.group,
@@ -231,14 +249,14 @@ impl Statx {
             inode: metadata.inode,
             size: metadata.size_bytes,
             blocks: metadata.blocks_512,
-            attributes_mask: 0,
+            attributes_mask: known,
             accessed: StatxTime::of(metadata.accessed),
-            born: StatxTime::default(),
+            born: metadata.born.map_or_else(StatxTime::default, StatxTime::of),
             changed: StatxTime::of(metadata.changed),
             modified: StatxTime::of(metadata.modified),
             represents: [metadata.represents.major, metadata.represents.minor],
             device: [device.major, device.minor],
-            mount,
+            mount: location.mount().id(),
             spare: [0; 13],
         }
     }
