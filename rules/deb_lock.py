@@ -19,6 +19,7 @@ from occlum_build.api import (
     Rule,
     RuleContext,
     RunInfo,
+    Tool,
 )
 
 from .providers import ScriptInfo
@@ -45,7 +46,7 @@ class DebLockAttrs(Attrs):
 def analyze(ctx: RuleContext[DebLockAttrs]) -> Sequence[Provider]:
     """Say how the lock file is written."""
     place = "/".join(part for part in (EXEC_ROOT, ctx.label.package, ctx.attrs.lock) if part)
-    argv = (
+    argv: tuple[str | Tool, ...] = (
         ctx.dep(ctx.attrs.resolver, ScriptInfo).tool,
         *(word for name in ctx.attrs.packages for word in ("--package", name)),
         *("--target", str(ctx.label), "--store", STORE, "--output", place),

@@ -8,6 +8,7 @@ on, become a directory that holds `NAME.deb` for each.
 import argparse
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import apt
@@ -32,13 +33,13 @@ def main() -> int:
     if options.output is not None:
         (name,) = options.package
         pin = lockfile.find(options.lock, name)
-        store.deliver(pin.sha256, options.output, lambda folder: download(store, pin, folder))
+        store.deliver(pin.sha256, options.output, partial(download, store, pin))
         return 0
     pins = lockfile.closure(options.lock, options.package)
     fill(store, pins)
     for pin in pins:
         output = options.directory / f"{pin.name}.deb"
-        store.deliver(pin.sha256, output, lambda folder, pin=pin: download(store, pin, folder))
+        store.deliver(pin.sha256, output, partial(download, store, pin))
     return 0
 
 

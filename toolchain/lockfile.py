@@ -78,10 +78,10 @@ def read(path: Path) -> tuple[Pin, ...]:
 
 def _pin(path: Path, entry: object) -> Pin:
     match entry:
-        case {"name": str(name), "version": str(version), "sha256": str(sha256)} if (
+        case {"name": str(name), "version": str(version), "sha256": str(sha256), **rest} if (
             _DIGEST.fullmatch(sha256)
         ):
-            depends = entry.get("depends", [])
+            depends = rest.get("depends", [])
             if isinstance(depends, list) and all(isinstance(one, str) for one in depends):
                 return Pin(name, version, sha256, tuple(depends))
     raise ProgramError(

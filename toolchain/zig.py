@@ -8,17 +8,15 @@ zig believes in modification times and we do not.
 import argparse
 import subprocess
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import lockfile
-from program import ProgramError, say, start
+from program import start
 from store import Store
+from wheel_tool import WheelTool
 
-PACKAGE: Final = "ziglang"
-_DIGITS: Final = 16
+ZIG: Final = WheelTool("zig", "ziglang", "ziglang", "zig")
 
 
 @dataclass(frozen=True)
@@ -66,24 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def unpacked(store: Store, wheel: Path, lock: Path) -> Zig:
     """The compiler in `wheel`, unpacked on first use."""
-    digest = lockfile.find(lock, PACKAGE).sha256[:_DIGITS]
-    home = store.tree(f"tools/zig-{digest}", lambda folder: _unpack(wheel, folder))
-    return Zig(home / "zig", store.directory(f"tools/zig-{digest}-libraries"))
-
-
-def _unpack(wheel: Path, folder: Path) -> None:
-    """Put the members of the wheel's package into `folder`; its digest is known to be good."""
-    say("unpacking zig")
-    with zipfile.ZipFile(wheel) as archive:
-        members = [one for one in archive.namelist() if one.startswith(f"{PACKAGE}/")]
-        archive.extractall(folder, members)
-    package = folder / PACKAGE
-    if not (package / "zig").is_file():
-        raise ProgramError(f"`{wheel}` holds no `{PACKAGE}/zig`")
-    for member in package.iterdir():
-        member.rename(folder / member.name)
-    package.rmdir()
-    (folder / "zig").chmod(0o755)
+    home, key = ZIG.unpacked(store, wheel, lock)
+    return Zig(home / ZIG.program, store.directory(f"{key}-libraries"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +103,7 @@ def throughput(files: dict[str, Path], rounds: int) -> None:
     for _ in range(rounds):
         limit = min(limit, cpu_seconds(hash_large_blocks))
         for title, path in files.items():
-            best[title] = min(best[title], cpu_seconds(lambda path=path: mrenclave(path)))
+            best[title] = min(best[title], cpu_seconds(partial(mrenclave, path)))
     rate = LIMIT_BYTES / limit
     print(f"SHA-256 limit, hashlib, 1 MiB blocks: {rate / 1e9:.2f} GB/s")
     for title, seconds in best.items():
@@ -112,13 +113,14 @@ def throughput(files: dict[str, Path], rounds: int) -> None:
 
 def start_up(file: Path, rounds: int) -> None:
     """Print how long the command takes on a small enclave, waiting included and not."""
-    for title, words in {
+    commands: dict[str, list[str | Path]] = {
         "`occlum-build measure`, a few pages": [
             sys.executable,
             *("-I", "-S", ROOT / "occlum-build", "measure", file),
         ],
         "`python -I -S` that does nothing": [sys.executable, "-I", "-S", "-c", "pass"],
-    }.items():
+    }
+    for title, words in commands.items():
         times, cpu_times = [], []
         for _ in range(rounds):
             start, cpu_start = time.perf_counter(), children_seconds()
@@ -144,7 +146,7 @@ def peak_kib(file: Path) -> int:
         "lines = open('/proc/self/status').read().splitlines();"
         "print(next(one.split()[1] for one in lines if one.startswith('VmHWM')))"
     )
-    words = [sys.executable, "-I", "-S", "-c", code, ROOT, file]
+    words: list[str | Path] = [sys.executable, *("-I", "-S", "-c", code), ROOT, file]
     return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 

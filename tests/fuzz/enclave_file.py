@@ -48,7 +48,7 @@ def seeds() -> list[bytes]:
     from tests.support.enclave_files import Entry, Group, Metadata, OpenEnclave
     from tests.support.sgx_samples import small_layout
 
-    layout = [
+    layout: list[Entry | Group] = [
         Entry(1, 1, 2, 0x4000, 0x203),
         Entry(8, 3, 1, 0x6000, 0x203, fill=0xCC),
         Entry(4, 3, 1, 0x7000, 0x100, content=bytes(72)),

@@ -33,8 +33,19 @@ def test_no_lint_rule_is_broken() -> None:
     _assert_clean(_run("ruff", "check", "--no-cache", *SOURCES))
 
 
-def test_every_type_is_right(tmp_path: Path) -> None:
-    _assert_clean(_run("mypy", "--cache-dir", str(tmp_path / "mypy")))
+# The engine as its configuration says, the programs of actions each by itself, as they run, and
+# what imports the engine.
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["toolchain"],
+        ["--explicit-package-bases", "rules", "tests"],
+    ],
+    ids=["engine", "toolchain", "rules_and_tests"],
+)
+def test_every_type_is_right(words: list[str], tmp_path: Path) -> None:
+    _assert_clean(_run("mypy", "--cache-dir", str(tmp_path / "mypy"), *words))
 
 
 def test_every_import_points_the_one_way() -> None:

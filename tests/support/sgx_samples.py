@@ -9,6 +9,7 @@ from occlum_build.sgx.elf import read_libos
 from occlum_build.sgx.layout import Layout, make_layout
 from occlum_build.sgx.metadata import Metadata
 from occlum_build.sgx.sealed import SealedConfig, read_sealed
+from occlum_build.sgx.stream import PageRun
 from tests.support.elf_file import small_libos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,12 @@ def sealed(**changes: object) -> SealedConfig:
 def small_layout(**changes: object) -> Layout:
     """A whole enclave of a few hundred pages."""
     return make_layout(read_libos(small_libos().to_bytes(), "libos.elf"), sealed(**changes))
+
+
+def content(run: PageRun) -> bytes:
+    """What is in a run that has its content at hand."""
+    assert isinstance(run.data, bytes)
+    return run.data
 
 
 def metadata(**changes: object) -> Metadata:

@@ -27,7 +27,7 @@ from tests.support.enclave_files import (
 HERE = Path(__file__).parent
 Golden = Callable[[Path, str], None]
 TCS = struct.pack("<16xQIIQQQQII", 0x1000, 0, 2, 0x1000, 0, 0x13000, 0x13000, 0xFFF, 0xFFF)
-THREAD = [
+THREAD: list[Entry | Group] = [
     Entry(10, 0, 16, 0x110000, 0),
     Entry(8, 3, 4, 0x120000, W, fill=0xCCCCCCCC),
     Entry(4, 3, 1, 0x134000, TCS_PAGE, content=TCS),

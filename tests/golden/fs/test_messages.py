@@ -178,7 +178,7 @@ def unused_pattern() -> list[str]:
     return ROOTFS
 
 
-CASES: dict[Callable[[], list[str]], tuple[Code, int]] = {
+CASES: dict[Callable[[], list[str]], tuple[str, int]] = {
     bad_path: (Code.BAD_PATH, 2),
     duplicate_path: (Code.DUPLICATE_PATH, 2),
     file_below_a_file: (Code.DUPLICATE_PATH, 2),

@@ -37,7 +37,7 @@ FLAGS = st.sampled_from([R, W, X, RWX])
 @st.composite
 def parts(draw: st.DrawFn) -> list[Part]:
     """Segments in ascending order, with holes, odd ends, and nothing but zeros at times."""
-    found = []
+    found: list[Part] = []
     address = 0
     for _ in range(draw(st.integers(1, 4))):
         address += draw(st.integers(0, 2)) * PAGE

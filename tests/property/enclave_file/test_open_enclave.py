@@ -30,7 +30,7 @@ from tests.support.open_enclave import DATA_AT, VARIABLES, OpenEnclaveFile, ego_
 def expected(
     image: OpenEnclaveFile,
     *,
-    modules: "tuple[tuple[OpenEnclaveFile, bytes], ...]" = (),
+    modules: "tuple[tuple[OpenEnclaveFile | _Uncleared, bytes], ...]" = (),
     info: bytes = b"",
     relocations: bytes | None = None,
     words: dict[str, bytes] | None = None,

@@ -58,7 +58,7 @@ def test_what_differs_is_what_differs_page_by_page(a: list[PageRun], b: list[Pag
         if pages_a.get(offset) != pages_b.get(offset)
     }
 
-    found = set()
+    found: set[int] = set()
     changed = 0
     for one in differences(a, b):
         found.update(range(one.offset, one.end, PAGE))
@@ -99,7 +99,8 @@ def test_the_first_difference_is_where_the_streams_part(
     first = first_difference(a, b)
 
     if at is None or first is None:
-        assert first is at is None
+        assert first is None
+        assert at is None
         return
     if first.record == "measured":
         at = _start_of(streams[0], at) - 1  # the EADD before it

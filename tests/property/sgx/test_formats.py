@@ -21,6 +21,7 @@ from occlum_build.sgx.sigstruct import (
 from occlum_build.sgx.tcs import Tcs
 from occlum_build.sgx.verify import faults
 from tests.support.elf_file import small_libos
+from tests.support.sgx_samples import content
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
 ATTRIBUTES = st.builds(Attributes, U64, U64)
@@ -114,7 +115,7 @@ def test_a_damaged_elf_is_read_or_refused(edits: list[tuple[int, bytes]]) -> Non
         return
     runs = libos.page_runs(1 << 21)
     assert sum(run.size_bytes for run in runs) <= libos.size_bytes
-    assert all(len(run.data) <= run.size_bytes for run in runs)
+    assert all(len(content(run)) <= run.size_bytes for run in runs)
 
 
 @given(data=st.binary(max_size=200))

@@ -17,6 +17,7 @@ from occlum_build.sgx.secinfo import (
 from occlum_build.sgx.sgxs import SgxsReader
 from occlum_build.sgx.stream import PageRun, measure, write_stream
 from tests.support.naive_stream import naive_stream
+from tests.support.sgx_samples import content
 
 SIZE = 1 << 46
 SECINFOS = st.sampled_from([READ_ONLY, READ_WRITE, READ_EXECUTE, READ_WRITE_EXECUTE])
@@ -61,11 +62,11 @@ def test_a_reader_sees_the_pages_that_were_written(runs: list[PageRun]) -> None:
     pages = iter(reader.pages())
 
     for run in runs:
-        content = run.data.ljust(run.size_bytes, b"\0")
+        written = content(run).ljust(run.size_bytes, b"\0")
         for page in range(run.page_count):
             read = next(pages)
             assert (read.offset, read.secinfo) == (run.offset + page * 4096, run.secinfo)
-            expected = content[page * 4096 : (page + 1) * 4096] if run.measured else None
+            expected = written[page * 4096 : (page + 1) * 4096] if run.measured else None
             assert read.data == expected
     assert next(pages, None) is None
     assert reader.mrenclave == measure(SIZE, 1, runs)

@@ -61,7 +61,7 @@ def test_every_key_has_a_description() -> None:
 
 
 def test_every_model_is_strict_and_frozen() -> None:
-    seen = [OcclumConfig]
+    seen: list[type[BaseModel]] = [OcclumConfig]
     for model in seen:
         for field in model.model_fields.values():
             kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]

@@ -131,7 +131,7 @@ def files_with(program: Path, folder: Path) -> ImageFiles:
 
 def nm(program: Path) -> dict[str, tuple[int, int]]:
     """Address and size of each function, by name."""
-    command = ["nm", "-S", "--defined-only", program]
+    command: list[str | Path] = ["nm", "-S", "--defined-only", program]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in printed.splitlines()]
     return {row[3]: (int(row[0], 16), int(row[1], 16)) for row in rows if len(row) == 4}

@@ -85,5 +85,6 @@ def test_a_result_behind_a_changed_source_is_no_cause_of_its_own(sample: Sample)
 
 
 def test_documents_that_are_no_provenance_explain_nothing() -> None:
-    for wrong in (None, {}, [], {"predicate": 1}, {"predicate": {"runDetails": {}}}):
+    wrongs: list[object] = [None, {}, [], {"predicate": 1}, {"predicate": {"runDetails": {}}}]
+    for wrong in wrongs:
         assert differences(wrong, wrong) == []

@@ -33,9 +33,10 @@ def debian_package(tmp_path: Path) -> Path:
     )
     (source / "usr/bin").mkdir(parents=True)
     (source / "usr/bin/tool").write_bytes(b"tool")
-    words = ["dpkg-deb", "--build", "--root-owner-group", source, tmp_path / "tool.deb"]
+    package = tmp_path / "tool.deb"
+    words: list[str | Path] = ["dpkg-deb", "--build", "--root-owner-group", source, package]
     subprocess.run(words, check=True, capture_output=True)
-    return tmp_path / "tool.deb"
+    return package
 
 
 def tar(name: str, *paths: str, data: bytes = b"x") -> str:

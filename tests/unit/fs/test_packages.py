@@ -35,7 +35,7 @@ def package(tmp_path: Path) -> Package:
         for directory in (folder, *(one for one in folder.rglob("*") if one.is_dir())):
             directory.chmod(0o755)
         (tmp_path / "debs").mkdir(exist_ok=True)
-        words = [
+        words: list[str | Path] = [
             "dpkg-deb",
             "--build",
             "--root-owner-group",

@@ -143,7 +143,7 @@ def test_symbols_of_the_libos_are_named(bundle: Path, tmp_path: Path) -> None:
     source = tmp_path / "libos.c"
     source.write_text("int answer(void) { return 42; } int other(void) { return 1; }")
     elf = tmp_path / "libos.elf"
-    words = ["-shared", "-nostdlib", "-O1", "-o", elf, source]
+    words: list[str | Path] = ["-shared", "-nostdlib", "-O1", "-o", elf, source]
     done = subprocess.run([*_compiler(), *words], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     image = read_enclave(bundle)
@@ -165,7 +165,7 @@ def test_a_packed_program_is_told_by_its_function(key: Path, verb: Run, tmp_path
         source.write_text(
             f"int first(int x) {{ return x; }} int answer(void) {{ return {number}; }}"
         )
-        words = ["-shared", "-nostdlib", "-O1", "-Wl,--build-id=none", "-o", elf, source]
+        words = ["-shared", "-nostdlib", "-O1", "-Wl,--build-id=none", "-o", str(elf), str(source)]
         subprocess.run([*_compiler(), *words], check=True, capture_output=True)
         bundles.append(make_bundle(tmp_path / str(number), key, hello=elf.read_bytes()))
 

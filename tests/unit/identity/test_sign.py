@@ -303,7 +303,7 @@ class TestDevice:
         commands = [
             ["--init-token", "--free", "--label", "release", "--so-pin", "1234", "--pin", PIN],
             *(
-                ["--import", pem, "--id", number, *there]
+                ["--import", str(pem), "--id", number, *there]
                 for number, pem in (("01", other_key), ("a1b2", key))
             ),
         ]

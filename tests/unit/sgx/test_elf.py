@@ -19,6 +19,7 @@ from tests.support.elf_file import (
     X,
     small_libos,
 )
+from tests.support.sgx_samples import content
 
 BASE = 0x4000_0000
 
@@ -64,8 +65,8 @@ def test_a_segment_keeps_its_place_within_its_first_page() -> None:
 def test_relocations_are_applied_for_the_address_of_the_libos() -> None:
     _, _, relro, data = runs_of(small_libos())
 
-    assert struct.unpack_from("<Q", relro.data, 8) == (BASE + 0x1010,)
-    assert struct.unpack_from("<Q", relro.data, 0xFF8) == (BASE - 16,)
+    assert struct.unpack_from("<Q", content(relro), 8) == (BASE + 0x1010,)
+    assert struct.unpack_from("<Q", content(relro), 0xFF8) == (BASE - 16,)
     assert data.data == b"data"
 
 

@@ -12,7 +12,7 @@ from occlum_build.sgx.layout import Layout, make_layout
 from occlum_build.sgx.stream import PageRun
 from occlum_build.sgx.tcs import Tcs
 from tests.support.elf_file import small_libos
-from tests.support.sgx_samples import sealed, sealed_json, small_layout
+from tests.support.sgx_samples import content, sealed, sealed_json, small_layout
 
 
 def named(layout: Layout, name: str) -> PageRun:
@@ -69,8 +69,8 @@ def test_the_configuration_is_measured_after_its_boot_page() -> None:
 
     assert config.secinfo.flags == 0x201
     assert config.measured
-    assert config.data[:4096] == layout.boot.pack()
-    assert config.data[4096:] == sealed_json()
+    assert content(config)[:4096] == layout.boot.pack()
+    assert content(config)[4096:] == sealed_json()
     assert layout.boot.config_start == config.offset + 4096
 
 
@@ -97,9 +97,10 @@ def test_each_thread_has_its_block_with_guard_pages() -> None:
 def test_a_thread_is_told_where_its_parts_are() -> None:
     layout = small_layout()
     tls = named(layout, "thread 1 TLS")
-    tcs = Tcs.parse(named(layout, "thread 1 TCS").data)
+    block = content(tls)
+    tcs = Tcs.parse(content(named(layout, "thread 1 TCS")))
 
-    assert struct.unpack_from("<6Q", tls.data) == (
+    assert struct.unpack_from("<6Q", block) == (
         tls.offset,
         named(layout, "config").offset,
         named(layout, "thread 1 TCS").offset,
@@ -111,7 +112,7 @@ def test_a_thread_is_told_where_its_parts_are() -> None:
     assert tcs.ssa_frames == 3
     assert tcs.entry_offset == layout.boot.entry_address == layout.boot.libos_start + 0x1020
     assert (tcs.fs_base_offset, tcs.gs_base_offset) == (tls.offset, tls.offset)
-    assert tls.data[48:] == bytes(4096 - 48)
+    assert block[48:] == bytes(4096 - 48)
 
 
 @pytest.mark.parametrize(
