@@ -165,12 +165,83 @@ static void without_a_name(void) {
     CHECK(sem_post(named) == 0 && sem_close(named) == 0 && sem_unlink("/sharing-semaphore") == 0);
 }
 
+// Two threads store in one page at two addresses, and the kernel stores there for a third: nothing of it is
+// lost while the page is moved between the addresses.
+struct storer {
+    volatile long *word;
+    int by_pipe;
+};
+
+static void *store(void *argument) {
+    struct storer *own = argument;
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    for (long round = 1; round <= 5000; round++) {
+        CHECK(*own->word == round - 1);
+        if (own->by_pipe) {
+            CHECK(write(ends[1], &round, sizeof round) == sizeof round);
+            CHECK(read(ends[0], (void *)own->word, sizeof round) == sizeof round);
+        } else {
+            *own->word = round;
+        }
+        for (int i = 0; i < 20; i++) __builtin_ia32_pause();
+    }
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    return 0;
+}
+
+static void store_at_once(char *one, char *other) {
+    memset(one, 0, PAGE);
+    struct storer storers[] = {
+        {(volatile long *)one, 0},
+        {(volatile long *)(other + 64), 0},
+        {(volatile long *)(other + 128), 1},
+    };
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) CHECK(pthread_create(&threads[i], 0, store, &storers[i]) == 0);
+    for (int i = 0; i < 3; i++) CHECK(pthread_join(threads[i], 0) == 0);
+    for (int i = 0; i < 3; i++) CHECK(*(volatile long *)(other + 64 * i) == 5000);
+}
+
+static void at_two_addresses(void) {
+    int fd = syscall(SYS_memfd_create, "twice", 0);
+    CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+    char *one = map_shared(fd, PAGE, 0), *other = map_shared(fd, PAGE, 0);
+    CHECK(one != other);
+    store_at_once(one, other);
+
+    // So it is when another process has the other address.
+    struct storer ours = {(volatile long *)one, 0}, theirs = {(volatile long *)(other + 64), 0};
+    memset(one, 0, PAGE);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        store(&theirs);
+        _exit(0);
+    }
+    store(&ours);
+    wait_for(child);
+    CHECK(*ours.word == 5000 && *(volatile long *)(one + 64) == 5000);
+    CHECK(munmap(one, PAGE) == 0 && munmap(other, PAGE) == 0 && close(fd) == 0);
+
+    // What was stored at an address is not lost with it.
+    one = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(one != MAP_FAILED);
+    other = mremap(one, 0, PAGE, MREMAP_MAYMOVE);
+    CHECK(other != MAP_FAILED && other != one);
+    store_at_once(one, other);
+    strcpy(other, "stays");
+    CHECK(munmap(other, PAGE) == 0 && strcmp(one, "stays") == 0);
+    CHECK(munmap(one, PAGE) == 0);
+}
+
 int main(int argc, char **argv) {
     char *everywhere[] = {argv[0], "/sharing-file", "/tmp/sharing-file"};
     if (argc == 1) argc = 3, argv = everywhere;
     with_children();
     for (int index = 1; index < argc; index++) through_a_file(argv[index]);
     without_a_name();
+    at_two_addresses();
     puts("shared is shared");
     return 0;
 }

@@ -1,5 +1,6 @@
 //! Giving pages memory and their first content.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -8,9 +9,10 @@ use vfs::Sink;
 
 use super::area::{Area, Backing, Counted, FileBacking};
 use super::content::{chunk_of, read_whole};
+use super::gang::Gang;
 use super::leftovers::{Content, FilePlace};
 use super::patch::{Patched, is_text};
-use super::place::Place;
+use super::shared::Taking;
 use super::shortage::Knob;
 use super::space::{AddressSpace, Books, Paging};
 use crate::syscalls::room;
@@ -32,6 +34,9 @@ pub(crate) enum PageFault {
     Refused,
     /// It may, and there is nothing: the file ends before the page, or there is no memory.
     Absent,
+    /// The page would be seen before its content is there by threads that run: they are to be stopped
+    /// first.
+    Watched,
 }
 
 impl AddressSpace {
@@ -40,21 +45,25 @@ impl AddressSpace {
         if self.paging == Paging::OnDemand {
             return Ok(());
         }
-        self.back_all(books, range, |place| !place.pages().is_elsewhere(place))
+        self.back_all(books, range, Taking::Nothing)
     }
 
     /// Backs every accessible page of `range` that has no memory yet, and content: pages behind the
-    /// end of a file stay away.
+    /// end of a file stay away. Shared pages may stay at other places where these can see what is not
+    /// ready.
     pub(super) fn populate(&self, books: &mut Books, range: &Range<u64>) -> Result<(), NoMemory> {
-        self.back_all(books, range, |_| true)
+        let taking = match self.paging {
+            Paging::OnDemand => Taking::Pages,
+            Paging::Eager => Taking::Nothing,
+        };
+        self.back_all(books, range, taking)
     }
 
-    /// The same for those of the shared pages that `is_wanted` says.
     fn back_all(
         &self,
         books: &mut Books,
         range: &Range<u64>,
-        is_wanted: impl Fn(&Place) -> bool,
+        taking: Taking,
     ) -> Result<(), NoMemory> {
         let Books {
             areas, committed, ..
@@ -67,9 +76,7 @@ impl AddressSpace {
                 }
                 let wanted = start.max(range.start)..area.end.min(range.end);
                 if let Some(place) = area.shared() {
-                    if is_wanted(place) {
-                        place.pages().populate(place, &wanted)?;
-                    }
+                    place.pages().populate(place, &wanted, taking)?;
                     continue;
                 }
                 let wanted = wanted.start..wanted.end.min(area.content_end(start));
@@ -98,8 +105,8 @@ impl AddressSpace {
         }
     }
 
-    /// Serves a fault at `address`.
-    pub(crate) fn fault_in(&self, address: u64, access: Prot) -> PageFault {
+    /// Serves a fault at `address` while no other thread of the address spaces in `stopped` runs.
+    pub(crate) fn fault_in(&self, address: u64, access: Prot, stopped: &[u64]) -> PageFault {
         let mut books = self.books.write();
         if books.areas.find(address).is_none() && !self.grow_down(&mut books, address) {
             return PageFault::Refused;
@@ -124,7 +131,10 @@ impl AddressSpace {
         if has(&books) {
             return PageFault::Present;
         }
-        match self.populate(&mut books, &around) {
+        if self.paging == Paging::Eager && !self.is_unwatched(area, stopped) {
+            return PageFault::Watched;
+        }
+        match self.back_all(&mut books, &around, Taking::Pages) {
             Ok(()) if has(&books) && moves => PageFault::Moved,
             Ok(()) if has(&books) => PageFault::Served,
             Ok(()) => PageFault::Absent,
@@ -137,6 +147,29 @@ impl AddressSpace {
                 PageFault::Absent
             }
         }
+    }
+
+    /// Whether no thread can see a page of an area while its content comes, as those of all who show it
+    /// are stopped.
+    fn is_unwatched(&self, area: &Area, stopped: &[u64]) -> bool {
+        let watchers = match area.shared() {
+            Some(place) => place.pages().users(),
+            None => Vec::from([self.id()]),
+        };
+        watchers.iter().all(|watcher| stopped.contains(watcher))
+    }
+
+    /// The gangs in which a page is seen that is brought to `address`.
+    pub(crate) fn watchers(&self, address: u64) -> Vec<Arc<Gang>> {
+        let users = self.with_area(address, |_, area| {
+            area.shared().map(|place| place.pages().users())
+        });
+        let mut watchers = Vec::from([self.gang.clone()]);
+        // Not while the books are held: who changes a gang looks into those of its members.
+        if let Some(users) = users.flatten() {
+            watchers.extend(self.region.gangs_of(&users, &self.gang));
+        }
+        watchers
     }
 
     /// Gives a run of an area's pages memory and their content. `texts` gets those that were

@@ -10,7 +10,7 @@ use core::ops::Range;
 use hal::{Errno, PAGE_SIZE, Prot};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::space::AddressSpace;
+use super::space::{AddressSpace, Books, Paging};
 
 /// How often a range is brought in that others take away.
 const PATIENCE: u32 = 1000;
@@ -21,19 +21,19 @@ impl AddressSpace {
         if bytes.is_empty() {
             return Ok(());
         }
-        if self.shows_twice(address, bytes.len()) {
+        if self.goes_by_page(address, bytes.len()) {
             let mut at = address;
             for part in pieces(address, bytes.len()) {
                 let piece = &mut bytes[part];
-                self.access(at, piece.len(), Prot::READ, || {
-                    self.machine.copy_in(at, piece)
+                self.access(at, piece.len(), Prot::READ, |there| {
+                    self.machine.copy_in(there, piece)
                 })?;
                 at += piece.len() as u64;
             }
             return Ok(());
         }
-        self.access(address, bytes.len(), Prot::READ, || {
-            self.machine.copy_in(address, bytes)
+        self.access(address, bytes.len(), Prot::READ, |there| {
+            self.machine.copy_in(there, bytes)
         })
     }
 
@@ -43,20 +43,20 @@ impl AddressSpace {
         if bytes.is_empty() {
             return Ok(());
         }
-        if self.shows_twice(address, bytes.len()) {
+        if self.goes_by_page(address, bytes.len()) {
             self.check_writable(address, bytes.len() as u64)?;
             let mut at = address;
             for part in pieces(address, bytes.len()) {
                 let piece = &bytes[part];
-                self.access(at, piece.len(), Prot::WRITE, || {
-                    self.machine.copy_out(at, piece)
+                self.access(at, piece.len(), Prot::WRITE, |there| {
+                    self.machine.copy_out(there, piece)
                 })?;
                 at += piece.len() as u64;
             }
             return Ok(());
         }
-        self.access(address, bytes.len(), Prot::WRITE, || {
-            self.machine.copy_out(address, bytes)
+        self.access(address, bytes.len(), Prot::WRITE, |there| {
+            self.machine.copy_out(there, bytes)
         })
     }
 
@@ -72,12 +72,12 @@ impl AddressSpace {
             next += part.len() as u64;
             (at, *part)
         });
-        if self.shows_twice(address, count) {
+        if self.goes_by_page(address, count) {
             self.check_writable(address, count as u64)?;
             return placed.try_for_each(|(at, part)| self.copy_out(at, part));
         }
-        self.access(address, count, Prot::WRITE, || {
-            placed.try_for_each(|(at, part)| self.machine.copy_out(at, part))
+        self.access(address, count, Prot::WRITE, |there| {
+            placed.try_for_each(|(at, part)| self.machine.copy_out(there + (at - address), part))
         })
     }
 
@@ -87,15 +87,15 @@ impl AddressSpace {
             return Ok(());
         }
         let count = usize::try_from(len).map_err(|_| Errno::EFAULT)?;
-        if self.shows_twice(address, count) {
+        if self.goes_by_page(address, count) {
             self.check_writable(address, len)?;
             for part in pieces(address, count) {
                 self.copy_out(address + part.start as u64, &vec![0; part.len()])?;
             }
             return Ok(());
         }
-        self.access(address, count, Prot::WRITE, || {
-            self.machine.fill(address, len, 0)
+        self.access(address, count, Prot::WRITE, |there| {
+            self.machine.fill(there, len, 0)
         })
     }
 
@@ -187,13 +187,13 @@ impl AddressSpace {
 
     /// Reads an aligned word atomically.
     pub(crate) fn load_u32(&self, address: u64) -> Result<u32, Errno> {
-        self.access(address, 4, Prot::READ, || self.machine.load_u32(address))
+        self.access(address, 4, Prot::READ, |there| self.machine.load_u32(there))
     }
 
     /// Writes an aligned word atomically.
     pub(crate) fn store_u32(&self, address: u64, value: u32) -> Result<(), Errno> {
-        self.access(address, 4, Prot::WRITE, || {
-            self.machine.store_u32(address, value)
+        self.access(address, 4, Prot::WRITE, |there| {
+            self.machine.store_u32(there, value)
         })
     }
 
@@ -204,18 +204,19 @@ impl AddressSpace {
         current: u32,
         new: u32,
     ) -> Result<u32, Errno> {
-        self.access(address, 4, Prot::READ | Prot::WRITE, || {
-            self.machine.compare_exchange_u32(address, current, new)
+        self.access(address, 4, Prot::READ | Prot::WRITE, |there| {
+            self.machine.compare_exchange_u32(there, current, new)
         })
     }
 
-    /// Checks a range against the books and runs `action` while they cannot change.
+    /// Checks a range against the books and runs `action` while they cannot change, on the address where
+    /// its first byte is then.
     fn access<T>(
         &self,
         address: u64,
         len: usize,
         prot: Prot,
-        action: impl FnOnce() -> Result<T, hal::Fault>,
+        action: impl FnOnce(u64) -> Result<T, hal::Fault>,
     ) -> Result<T, Errno> {
         let end = address.checked_add(len as u64).ok_or(Errno::EFAULT)?;
         let range = address..end;
@@ -229,21 +230,30 @@ impl AddressSpace {
             if !books.areas.allows(&range, prot) {
                 return Err(Errno::EFAULT);
             }
+            if self.paging == Paging::Eager
+                && let Some((_held, there)) = books.locate(&range, prot, self.machine)
+            {
+                return action(there).map_err(|_| Errno::EFAULT);
+            }
             // Others may have taken shared pages to another place meanwhile.
             if let Some(_held) = books.hold_shared(&range) {
-                return action().map_err(|_| Errno::EFAULT);
+                return action(address).map_err(|_| Errno::EFAULT);
             }
         }
         Err(Errno::EFAULT)
     }
 
-    /// Whether a range has two places of the same shared pages, so that not all of it can be there at
-    /// once: a ring that is mapped twice in a row.
-    fn shows_twice(&self, address: u64, len: usize) -> bool {
+    /// Whether not all of a range can be in its place at once: a ring that is mapped twice in a row; or
+    /// pages that the kernel does not move, since the program could watch.
+    fn goes_by_page(&self, address: u64, len: usize) -> bool {
         let Some(end) = address.checked_add(len as u64) else {
             return false;
         };
-        self.books.read().has_places_in(&(address..end))
+        let books = self.books.read();
+        match self.paging {
+            Paging::OnDemand => books.has_places_in(&(address..end)),
+            Paging::Eager => books.is_elsewhere(&(address..end)),
+        }
     }
 
     fn bring_in(&self, range: &Range<u64>, prot: Prot) -> Result<(), Errno> {
@@ -253,14 +263,18 @@ impl AddressSpace {
         if !books.areas.allows(range, prot) {
             return Err(Errno::EFAULT);
         }
-        if books.are_present(&pages) {
+        let are_there = |books: &Books| match self.paging {
+            Paging::OnDemand => books.are_present(&pages),
+            Paging::Eager => books.are_somewhere(&pages),
+        };
+        if are_there(&books) {
             return Ok(());
         }
         drop(books);
         let mut books = self.books.write();
         let populated = self.populate(&mut books, &pages);
         // Behind the end of a file there is nothing.
-        (populated.is_ok() && books.are_present(&pages))
+        (populated.is_ok() && are_there(&books))
             .then_some(())
             .ok_or(Errno::EFAULT)
     }

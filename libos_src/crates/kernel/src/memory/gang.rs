@@ -115,6 +115,16 @@ impl Gang {
         self.id
     }
 
+    /// Whether an address space is a member.
+    pub(super) fn has(&self, member: u64) -> bool {
+        self.state.lock().members.contains_key(&member)
+    }
+
+    /// The address spaces that are members.
+    pub(crate) fn members(&self) -> Vec<u64> {
+        self.state.lock().members.keys().copied().collect()
+    }
+
     /// Tells whose address space a member is.
     pub(super) fn introduce(&self, space: &Arc<AddressSpace>) {
         let mut state = self.state.lock();

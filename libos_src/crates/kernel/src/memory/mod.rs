@@ -34,7 +34,7 @@ mod transfer;
 pub(crate) use advice::Advice;
 pub(crate) use area::{Backing, FileBacking, Purpose};
 pub(crate) use commit::PageFault;
-pub(crate) use gang::Entry;
+pub(crate) use gang::{Entry, Gang};
 pub(crate) use layout::Layout;
 pub(crate) use leftovers::FilePlace;
 pub(crate) use map::{Mapping, Placement};

@@ -35,6 +35,8 @@ pub(super) struct Spot {
     pub(super) claimed: PageSet,
     /// Whether they are kept while nobody has them mapped, too.
     is_kept: bool,
+    /// Whether it is no place of a mapping, but of pages that wait to be used at one.
+    pub(super) is_apart: bool,
     /// The pages that are here.
     pub(super) held: PageSet,
     rights: Vec<Right>,
@@ -96,7 +98,26 @@ impl Spot {
             end: place.start + len,
             claimed,
             is_kept,
+            is_apart: false,
             held: PageSet::default(),
+            rights: Vec::new(),
+        }
+    }
+
+    /// One where pages wait to be used at another, from `offset` on in the pages: all of them are there.
+    pub(super) fn apart(number: u64, range: &Range<u64>, offset: u64) -> Self {
+        let mut held = PageSet::default();
+        held.insert(range);
+        Self {
+            number,
+            place: Weak::new(),
+            start: range.start,
+            offset,
+            end: range.end,
+            claimed: held.clone(),
+            is_kept: true,
+            is_apart: true,
+            held,
             rights: Vec::new(),
         }
     }
@@ -183,12 +204,12 @@ impl Spot {
             .any(|right| right.rights.most.contains(Prot::WRITE))
     }
 
-    /// How many address spaces have it mapped.
-    pub(super) fn user_count(&self) -> usize {
+    /// The address spaces that have it mapped.
+    pub(super) fn users(&self) -> Vec<u64> {
         let mut spaces: Vec<u64> = self.rights.iter().map(|right| right.space).collect();
         spaces.sort_unstable();
         spaces.dedup();
-        spaces.len()
+        spaces
     }
 
     /// Replaces what an address space may do with a range; `None` if it does not map it any more.
@@ -236,6 +257,7 @@ mod tests {
             end: 0x1_4000,
             claimed: PageSet::default(),
             is_kept: false,
+            is_apart: false,
             held: PageSet::default(),
             rights: Vec::new(),
         }
@@ -259,11 +281,11 @@ mod tests {
                 (0x1_3000..0x1_4000, Prot::empty()),
             ]
         );
-        assert_eq!(spot.user_count(), 2);
+        assert_eq!(spot.users(), [7, 8]);
 
         spot.set_right(8, &whole, None);
         assert_eq!(spot.prot_at(0x1_1000), Prot::READ);
-        assert_eq!(spot.user_count(), 1);
+        assert_eq!(spot.users(), [7]);
         assert!(spot.unused(&whole).is_empty());
         spot.set_right(7, &(0x1_2000..0x1_3000), None);
         let unused = spot.unused(&whole);

@@ -124,6 +124,18 @@ impl Region {
         known.filter_map(Weak::upgrade).collect()
     }
 
+    /// The gangs but `own` that have some of these members.
+    pub(super) fn gangs_of(&self, members: &[u64], own: &Arc<Gang>) -> Vec<Arc<Gang>> {
+        let gangs: Vec<Arc<Gang>> = {
+            let gangs = self.gangs.lock();
+            gangs.values().filter_map(Weak::upgrade).collect()
+        };
+        let is_meant = |gang: &Arc<Gang>| {
+            !Arc::ptr_eq(gang, own) && members.iter().any(|member| gang.has(*member))
+        };
+        gangs.into_iter().filter(is_meant).collect()
+    }
+
     /// Claims the highest free run of `len` bytes in `within`, aligned to `align`.
     pub(crate) fn claim_high(
         &self,

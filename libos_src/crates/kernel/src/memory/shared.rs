@@ -21,6 +21,7 @@ use super::place::{Place, Spot};
 use super::region::{GangId, Region, Use};
 use super::share::Rights;
 use super::space::Paging;
+use super::transfer::copy;
 use crate::syscalls::room;
 
 /// Addresses kept free behind pages of a file, so that they can grow where they are.
@@ -39,6 +40,8 @@ pub(crate) struct SharedMemory {
     count: AtomicUsize,
     next_id: AtomicU64,
     has_warned: AtomicBool,
+    /// Whether a thread stops others to move a page.
+    is_moving: AtomicBool,
 }
 
 /// Pages of a file, or of no file, for all who map them.
@@ -78,6 +81,15 @@ pub(super) struct State {
     pub(super) may_differ: bool,
 }
 
+/// What becomes of shared pages that are at another place than the one that is to have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// They are moved.
+    Pages,
+    /// They stay.
+    Nothing,
+}
+
 /// What a range of shared pages is to be mapped at.
 pub(crate) struct Wanted<'a> {
     /// Where the first page is in the pages.
@@ -106,7 +118,19 @@ impl SharedMemory {
             count: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             has_warned: AtomicBool::new(false),
+            is_moving: AtomicBool::new(false),
         })
+    }
+
+    /// A thread is about to stop others, so that a page can be moved that they have; `false` if another
+    /// does so.
+    pub(crate) fn begin_move(&self) -> bool {
+        !self.is_moving.swap(true, Ordering::SeqCst)
+    }
+
+    /// The page is there, and the others go on.
+    pub(crate) fn end_move(&self) {
+        self.is_moving.store(false, Ordering::SeqCst);
     }
 
     /// Pages of zeros at `fixed` or anywhere.
@@ -354,7 +378,17 @@ impl SharedPages {
 
     /// How many mappings there are, in all address spaces.
     pub(crate) fn mapping_count(&self) -> usize {
-        self.state.lock().spots.iter().map(Spot::user_count).sum()
+        let state = self.state.lock();
+        state.spots.iter().map(|spot| spot.users().len()).sum()
+    }
+
+    /// The address spaces that have some of them mapped.
+    pub(super) fn users(&self) -> Vec<u64> {
+        let state = self.state.lock();
+        let mut users: Vec<u64> = state.spots.iter().flat_map(Spot::users).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
     }
 
     /// Whether the pages of a range have memory at a place.
@@ -363,6 +397,15 @@ impl SharedPages {
         state
             .find(place.number())
             .is_some_and(|(_, spot)| spot.held.contains(range))
+    }
+
+    /// Whether the pages of a range, which a place shows, have memory at any place.
+    pub(super) fn are_somewhere(&self, place: &Place, range: &Range<u64>) -> bool {
+        let pages =
+            super::page_floor(range.start)..super::page_ceiling(range.end).unwrap_or(range.end);
+        let mut state = self.state.lock();
+        let index = state.find(place.number()).map(|(index, _)| index);
+        index.is_some_and(|index| state.missing(index, &pages).is_empty())
     }
 
     /// Keeps the pages of a range where they are, if they are at this place.
@@ -378,15 +421,23 @@ impl SharedPages {
     }
 
     /// Gives the pages of a range memory at a place, and their content, but for those behind the end
-    /// of the file.
-    pub(super) fn populate(&self, place: &Place, range: &Range<u64>) -> Result<(), NoMemory> {
+    /// of the file, and those that are elsewhere if they stay there.
+    pub(super) fn populate(
+        &self,
+        place: &Place,
+        range: &Range<u64>,
+        taking: Taking,
+    ) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
         let Some((index, spot)) = state.find(place.number()) else {
             return Err(NoMemory);
         };
         let content = spot.addresses(&(0..self.content_end()));
         let range = range.start.max(content.start)..range.end.min(content.end);
-        let missing = spot.held.missing(&range);
+        let missing = match taking {
+            Taking::Pages => spot.held.missing(&range),
+            Taking::Nothing => state.missing(index, &range),
+        };
         let moves = state.is_elsewhere(index);
         for run in missing {
             // The books of pages that are touched grow without a call that could be refused.
@@ -398,6 +449,11 @@ impl SharedPages {
             for page in run.step_by(PAGE_SIZE as usize) {
                 self.bring(&mut state, index, page)?;
             }
+        }
+        if moves {
+            // Before anybody who was stopped goes on.
+            self.machine.settle();
+            self.close_apart(&mut state);
         }
         Ok(())
     }
@@ -434,6 +490,7 @@ impl SharedPages {
             for run in state.spots[index].held.present(&part) {
                 if moves && prot.contains(Prot::WRITE) {
                     state.take_from_others(self.machine, index, &run);
+                    self.machine.settle();
                 }
                 self.machine.protect(run.start, run.end - run.start, prot)?;
             }
@@ -475,7 +532,11 @@ impl SharedPages {
         let mut content = chunk_of(&(page..page + PAGE_SIZE))?;
         let is_written =
             |&(other, at): &(usize, u64)| state.spots[other].prot_at(at).contains(Prot::WRITE);
-        let moves = prot.contains(Prot::WRITE) || holders.iter().any(is_written);
+        let waits = |&(other, _): &(usize, u64)| state.spots[other].is_apart;
+        let moves = prot.contains(Prot::WRITE)
+            || holders
+                .iter()
+                .any(|holder| is_written(holder) || waits(holder));
         match holders.first() {
             None => self.read_file(offset, &mut content)?,
             Some(&(_, from)) => {
@@ -549,26 +610,75 @@ impl SharedPages {
         let pages = held.into_iter();
         let pages = pages.flat_map(|run| run.step_by(PAGE_SIZE as usize));
         let pages: Vec<u64> = pages.collect();
+        let mut apart: Vec<Range<u64>> = Vec::new();
         for page in pages {
             let offset = state.spots[index].offset_of(page);
             if !state.holders(index, offset).is_empty() {
                 continue;
             }
             let others = state.spots.iter().enumerate();
-            let mut others = others.filter(|(at, _)| *at != index);
+            let mut others = others.filter(|(at, spot)| *at != index && !spot.is_apart);
             let other = others.find_map(|(at, spot)| {
                 let page = spot.addresses(&(offset..offset + PAGE_SIZE));
                 let shows = !page.is_empty() && spot.claimed.contains(&page);
                 shows.then_some((at, page.start))
             });
             let Some((other, to)) = other else { continue };
-            if self.bring(state, other, to).is_err() {
-                self.machine.log(
-                    LogLevel::Error,
-                    "a page of shared memory is lost: there was no memory to move it",
-                );
+            // Who may use it there may not see it before its content is there.
+            let is_watched =
+                self.memory.paging == Paging::Eager && !state.spots[other].prot_at(to).is_empty();
+            match apart.last_mut() {
+                Some(last) if is_watched && last.end == page => last.end = page + PAGE_SIZE,
+                _ if is_watched => apart.push(page..page + PAGE_SIZE),
+                _ => self.report_lost(self.bring(state, other, to)),
             }
         }
+        for run in apart {
+            self.report_lost(self.set_apart(state, index, &run));
+        }
+    }
+
+    fn report_lost(&self, moved: Result<(), NoMemory>) {
+        if moved.is_err() {
+            self.machine.log(
+                LogLevel::Error,
+                "shared memory is lost: there was no memory to move it",
+            );
+        }
+    }
+}
+
+impl SharedPages {
+    /// Copies pages of a place to where they wait.
+    fn set_apart(&self, state: &mut State, index: usize, run: &Range<u64>) -> Result<(), NoMemory> {
+        let len = run.end - run.start;
+        let place = (self.memory.claim(len, 0, None)).map_err(|_| NoMemory)?;
+        self.memory.region.leftovers.forget(&place);
+        let committed = self.machine.commit_to_fill(place.start, len);
+        let copied = committed.and_then(|()| copy(self.machine, place.start, run.start, len));
+        let closed = copied.and_then(|()| self.machine.protect(place.start, len, Prot::empty()));
+        if closed.is_err() {
+            self.machine.decommit(place.start, len);
+            self.memory.region.release(&place);
+            return Err(NoMemory);
+        }
+        let (number, offset) = (state.next_number, state.spots[index].offset_of(run.start));
+        state.next_number += 1;
+        state.spots.push(Spot::apart(number, &place, offset));
+        Ok(())
+    }
+
+    /// Gives back where pages waited that do so no more.
+    fn close_apart(&self, state: &mut State) {
+        state.spots.retain(|spot| {
+            let is_over = spot.is_apart && spot.held.is_empty();
+            if is_over {
+                for part in spot.claimed.iter() {
+                    self.memory.region.release(&part);
+                }
+            }
+            !is_over
+        });
     }
 }
 
@@ -590,6 +700,38 @@ impl State {
     pub(super) fn has(&mut self, place: &Place, range: &Range<u64>) -> bool {
         self.find(place.number())
             .is_some_and(|(_, spot)| spot.held.contains(range))
+    }
+
+    /// The pages of a range of a place that are at no place, as the longest runs.
+    fn missing(&self, index: usize, range: &Range<u64>) -> Vec<Range<u64>> {
+        let spot = &self.spots[index];
+        let mut there = spot.held.clone();
+        for (at, other) in self.spots.iter().enumerate() {
+            if at == index {
+                continue;
+            }
+            let theirs = other.addresses(&spot.bytes_of(range));
+            for run in other.held.present(&theirs) {
+                there.insert(&spot.addresses(&other.bytes_of(&run)));
+            }
+        }
+        there.missing(range)
+    }
+
+    /// Where a page is. It is only there if it is to be written to.
+    pub(super) fn locate(
+        &mut self,
+        offset: u64,
+        access: Prot,
+        machine: &dyn Machine,
+    ) -> Option<u64> {
+        let holders = self.holders(usize::MAX, offset);
+        let &(index, page) = holders.first()?;
+        if holders.len() > 1 && access.contains(Prot::WRITE) {
+            self.take_from_others(machine, index, &(page..page + PAGE_SIZE));
+            machine.settle();
+        }
+        Some(page)
     }
 
     /// The other places where a page is, and its addresses there.
@@ -622,6 +764,15 @@ impl State {
 
 impl Drop for SharedPages {
     fn drop(&mut self) {
+        let mut state = self.state.lock();
+        for spot in state.spots.iter_mut().filter(|spot| spot.is_apart) {
+            for run in core::mem::take(&mut spot.held).iter() {
+                self.machine.decommit(run.start, run.end - run.start);
+            }
+            for part in spot.claimed.iter() {
+                self.memory.region.release(&part);
+            }
+        }
         if let Some(file) = &self.file {
             self.memory.forget(file.id);
         }

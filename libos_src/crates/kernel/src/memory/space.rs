@@ -599,6 +599,52 @@ impl Books {
         Some(held)
     }
 
+    /// Whether all pages of a range have memory, at whatever place if they are shared. All of it is
+    /// mapped.
+    pub(super) fn are_somewhere(&self, range: &Range<u64>) -> bool {
+        if self.committed.contains(range) {
+            return true;
+        }
+        self.areas.overlapping(range).all(|(start, area)| {
+            let part = start.max(range.start)..area.end.min(range.end);
+            match area.shared() {
+                Some(place) => place.pages().are_somewhere(place, &part),
+                None => self.committed.contains(&part),
+            }
+        })
+    }
+
+    /// Whether some of a range is shared and at other places, too.
+    pub(super) fn is_elsewhere(&self, range: &Range<u64>) -> bool {
+        let mut areas = self.areas.overlapping(range);
+        self.has_shared
+            && areas.any(|(_, area)| {
+                (area.shared()).is_some_and(|place| place.pages().is_elsewhere(place))
+            })
+    }
+
+    /// Where a range within a page is that several places show, and what keeps it there; `None` if it
+    /// is no such range, or nowhere.
+    pub(super) fn locate(
+        &self,
+        range: &Range<u64>,
+        access: Prot,
+        machine: &dyn Machine,
+    ) -> Option<(MutexGuard<'_, State>, u64)> {
+        if !self.has_shared || super::page_floor(range.start) != super::page_floor(range.end - 1) {
+            return None;
+        }
+        let (_, area) = self.areas.find(range.start)?;
+        let place = area.shared()?;
+        if !place.pages().is_elsewhere(place) {
+            return None;
+        }
+        let mut state = place.pages().hold();
+        let page = super::page_floor(range.start);
+        let there = state.locate(place.offset_of(page), access, machine)?;
+        Some((state, there + (range.start - page)))
+    }
+
     /// Whether there are several places of the same shared pages in a range.
     pub(super) fn has_places_in(&self, range: &Range<u64>) -> bool {
         if !self.has_shared {

@@ -129,7 +129,9 @@ impl Libos {
             _ => info,
         };
         if info.vector == Vector::PAGE_FAULT {
-            let fault = memory.fault_in(info.address, access_of(info.error));
+            let Some(fault) = self.serve_fault(task, info.address, access_of(info.error)) else {
+                return self.deliver_signals(task, regs, None);
+            };
             let is_same = |one, other| memory.is_same_page(one, other);
             let is_torn = fault == PageFault::Moved && thread.is_torn(regs, info.address, is_same);
             match thread.after_fault(fault, info.address) {

@@ -437,8 +437,82 @@ fn what_a_range_has_twice_of_shared_memory_is_moved_page_by_page() {
 }
 
 #[test]
-fn a_page_that_nobody_writes_to_is_at_several_places_until_somebody_does() {
+fn a_page_moves_to_another_address_while_no_other_thread_runs() {
+    const CLONE: u64 = 56;
+    const EXIT: u64 = 60;
+    const THREAD_FLAGS: u64 = 0x3d_0f00;
     let mut world = World::new();
+    let one = mmap(&mut world, 0, 0x1000, READ_WRITE, 0x21).expect("room");
+    let other = world.call(MREMAP, &[one, 0, 0x1000, 1]).expect("room");
+    let memory = world.process.memory();
+    memory.copy_out(one, b"A").expect("writable");
+    world
+        .call(CLONE, &[THREAD_FLAGS, 0, world.page, world.page + 8, 0])
+        .expect("a TCS");
+    let (libos, mut regs) = (world.libos, world.regs);
+    let (begins, has_begun) = std::sync::mpsc::channel();
+    let (interrupts, is_interrupted) = std::sync::mpsc::channel();
+    let runner = std::thread::spawn(move || {
+        become_thread(1);
+        let mut regs = UserRegs::default();
+        assert_eq!(libos.thread(0, &mut regs), Next::Return);
+        begins.send(()).expect("it waits");
+        is_interrupted.recv().expect("it sends");
+        assert_eq!(libos.interrupted(&mut regs), Next::Return);
+        regs.rax = EXIT;
+        assert_eq!(libos.syscall(&mut regs), Next::ExitThread);
+    });
+    has_begun.recv().expect("it sends");
+    let touch = hal::ExceptionInfo {
+        vector: Vector::PAGE_FAULT,
+        error: 6,
+        address: other,
+    };
+
+    let mover = std::thread::spawn(move || libos.exception(&mut regs, touch));
+
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert!(!mover.is_finished(), "the other runs");
+    interrupts.send(()).expect("it waits");
+    assert_eq!(mover.join().expect("no panic"), Next::Return);
+    runner.join().expect("no panic");
+    assert_eq!(&world.get::<1>(other), b"A");
+}
+
+#[test]
+fn what_was_at_an_address_that_ends_waits_until_it_is_used_at_another() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let before = world.machine.committed_pages();
+        let one = mmap(&mut world, 0, 0x3000, READ_WRITE, 0x21).expect("room");
+        let other = world.call(MREMAP, &[one, 0, 0x3000, 1]).expect("room");
+        let memory = world.process.memory();
+        memory.copy_out(one, b"A").expect("writable");
+        memory.copy_out(one + 0x2000, b"C").expect("writable");
+
+        world.call(MUNMAP, &[one, 0x3000]).expect("mapped");
+        assert_eq!(&world.get::<1>(other), b"A");
+        memory.copy_out(other, b"B").expect("writable");
+        for page in [other, other + 0x2000] {
+            let touch = hal::ExceptionInfo {
+                vector: Vector::PAGE_FAULT,
+                error: 6,
+                address: page,
+            };
+            let next = world.libos.exception(&mut world.regs, touch);
+            assert_eq!(next, Next::Return);
+        }
+        assert_eq!(&world.get::<1>(other), b"B");
+        assert_eq!(&world.get::<1>(other + 0x2000), b"C");
+
+        world.call(MUNMAP, &[other, 0x3000]).expect("mapped");
+        assert_eq!(world.machine.committed_pages(), before);
+    }
+}
+
+#[test]
+fn a_page_that_nobody_writes_to_is_at_several_places_until_somebody_does() {
+    let mut world = World::with(Paging::OnDemand, 4096);
     let fd = text_file(&mut world);
     let map = |world: &mut World| world.call(MMAP, &[0, 0x1000, READ, 1, fd, 0]);
     let (one, other) = (

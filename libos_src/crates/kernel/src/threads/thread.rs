@@ -266,6 +266,7 @@ impl Thread {
         *stuck = match fault {
             PageFault::Present if before == address => (address, times + 1),
             PageFault::Present => (address, 1),
+            PageFault::Watched => *stuck,
             PageFault::Moved | PageFault::Served | PageFault::Refused | PageFault::Absent => (0, 0),
         };
         match fault {

@@ -2,13 +2,14 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use hal::LogLevel;
+use hal::{LogLevel, Prot};
 
 use super::Thread;
 use crate::Libos;
 use crate::libos::Task;
-use crate::memory::{AddressSpace, Entry};
+use crate::memory::{AddressSpace, Entry, Gang, PageFault};
 use crate::processes::{EndStatus, Process};
 use crate::signals::Signal;
 
@@ -105,6 +106,76 @@ impl Libos {
         for waiting in task.memory.gang().let_others_go_on(&task.thread) {
             self.wake(&waiting);
         }
+    }
+
+    /// Serves a page fault of a thread, which is alone meanwhile where others could see the page before
+    /// its content is there. `None` if the thread is to end.
+    ///
+    /// Where pages have no permissions of their own, what the kernel writes to is open to the program: a
+    /// store of another thread would be lost, as the content comes after it.
+    pub(crate) fn serve_fault(&self, task: &Task, address: u64, access: Prot) -> Option<PageFault> {
+        let memory = &task.memory;
+        let fault = memory.fault_in(address, access, &[]);
+        if fault != PageFault::Watched {
+            return Some(fault);
+        }
+        if !memory.shared_memory().begin_move() {
+            // Whoever moves a page may have to stop this thread; then it looks again.
+            self.step_aside(task);
+            return Some(fault);
+        }
+        let mut stopped = Vec::new();
+        let watchers = memory.watchers(address);
+        let are_stopped = watchers.iter().all(|gang| {
+            stopped.push(gang);
+            self.stop(task, gang)
+        });
+        let fault = if are_stopped {
+            let watchers: Vec<u64> = stopped.iter().flat_map(|gang| gang.members()).collect();
+            memory.fault_in(address, access, &watchers)
+        } else {
+            PageFault::Watched
+        };
+        for gang in stopped {
+            for waiting in gang.let_others_go_on(&task.thread) {
+                self.wake(&waiting);
+            }
+        }
+        memory.shared_memory().end_move();
+        if task.process.survivors.is_over_for(task.thread.tid()) {
+            return None;
+        }
+        if !are_stopped {
+            self.step_aside(task);
+        }
+        Some(fault)
+    }
+
+    /// Waits until no thread of a gang but the calling one runs; whether that is so. If not, another
+    /// is to be alone there, or the thread is to end.
+    fn stop(&self, task: &Task, gang: &Gang) -> bool {
+        while !task.process.survivors.is_over_for(task.thread.tid()) {
+            match gang.stop_others(&task.thread) {
+                Some(others) if others.is_empty() => return true,
+                Some(others) => {
+                    for other in others {
+                        self.interrupt(&other);
+                    }
+                    let patience = core::time::Duration::from_millis(10);
+                    self.machine.park(Some(self.now() + patience));
+                }
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Lets a thread that wants to be alone have the memory for a moment.
+    fn step_aside(&self, task: &Task) {
+        let patience = core::time::Duration::from_micros(100);
+        self.release_memory(&task.thread, &task.memory);
+        self.machine.park(Some(self.now() + patience));
+        self.take_memory(&task.process, &task.thread, &task.memory);
     }
 
     /// Lets a thread look again whether it can have the memory.
