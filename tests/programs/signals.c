@@ -529,35 +529,20 @@ static void *spins(void *unused) {
 // A signal for the process is for its first thread; for another, if that one blocks it.
 static void takers(void) {
     pthread_t thread;
-    sigset_t set, before, all_but;
+    sigset_t set, before;
     int others = 0;
     signal(SIGUSR1, notes_taker);
     sigemptyset(&set), sigaddset(&set, SIGUSR1);
     pthread_create(&thread, NULL, spins, NULL);
     for (int round = 0; round < 20; round++) {
+        int blocks = round % 2;
         fflush(stdout);
-        sigprocmask(SIG_BLOCK, &set, &before);
-        all_but = before;
+        sigprocmask(blocks ? SIG_BLOCK : SIG_UNBLOCK, &set, &before);
         taker = 0;
         pid_t child = fork();
-        if (child == 0) {
-            // The parent waits by then, or looks at its signals when it does.
-            usleep(2000);
-            kill(getppid(), SIGUSR1);
-            _exit(0);
-        }
-        if (round % 2 == 0) {
-            // The spinning thread is unblocked, the first one only while it waits.
-            sigaddset(&all_but, SIGUSR2);
-            sigdelset(&all_but, SIGUSR1);
-            sigset_t own = set;
-            pthread_sigmask(SIG_UNBLOCK, &own, NULL);
-            while (!taker) usleep(500);
-            others += taker != getpid();
-        } else {
-            while (!taker) sched_yield();
-            others += 100 * (taker == getpid());
-        }
+        if (child == 0) usleep(2000), kill(getppid(), SIGUSR1), _exit(0);
+        while (!taker) usleep(500);
+        others += (taker == getpid()) == blocks;
         waitpid(child, NULL, 0);
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
