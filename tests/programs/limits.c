@@ -18,6 +18,7 @@
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -166,6 +167,9 @@ static void attributes(void) {
     unlink("copy");
 }
 
+static volatile int thread_value;
+static void wakes_thread(union sigval value) { thread_value = value.sival_int; }
+
 static void queues(void) {
     struct mq_attr size = {.mq_maxmsg = 2, .mq_msgsize = 16}, told;
     mq_unlink("/limits");
@@ -208,6 +212,23 @@ static void queues(void) {
     check(mq_notify(queue, &event) == 0 && FAILS(mq_notify(queue, &event), EBUSY), "without a signal, too");
     mq_notify(queue, NULL);
     check(mq_receive(queue, text, 16, NULL) == 1, "the message");
+    struct sigevent by_thread = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = wakes_thread};
+    by_thread.sigev_value.sival_int = 78;
+    check(mq_notify(queue, &by_thread) == 0 && FAILS(mq_notify(queue, &event), EBUSY), "by a thread, too");
+    mq_send(queue, "x", 1, 0);
+    for (int tries = 0; thread_value != 78 && tries < 500; tries++) usleep(10000);
+    check(thread_value == 78, "which starts when a message comes");
+    check(mq_receive(queue, text, 16, NULL) == 1, "and takes none itself");
+    fflush(stdout);
+    if (fork() == 0) _exit(mq_notify(queue, &event) != 0);
+    int registered;
+    wait(&registered);
+    check(registered == 0 && mq_notify(queue, &event) == 0, "who has ended is told of nothing");
+    mq_notify(queue, NULL);
+    int sevs = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+    check(sevs >= 0 && FAILS(mq_notify(queue, &(struct sigevent){.sigev_notify = SIGEV_THREAD_ID}), EINVAL),
+          "not by a thread that is there");
+    close(sevs);
     fflush(stdout);
     if (fork() == 0) {
         usleep(100000);

@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +11,9 @@ use locks::Mutex;
 use procfs::Number;
 use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
 
+use crate::processes::Process;
 use crate::settings::Settings;
+use crate::sockets::Socket;
 use crate::timers::Notice;
 
 /// What a queue holds at most: messages, and bytes of each.
@@ -158,12 +160,47 @@ struct State {
 }
 
 /// Who is told of the next message that comes to an empty queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Registration {
     /// The process.
-    pub(crate) pid: u32,
+    pub(crate) process: Weak<Process>,
     /// How.
-    pub(crate) notice: Notice,
+    pub(crate) means: Means,
+}
+
+/// How somebody is told.
+#[derive(Clone)]
+pub(crate) enum Means {
+    /// By a signal, or not at all.
+    Signal(Notice),
+    /// By a record that comes to a socket, whose last byte says what happened: a libc starts a thread.
+    Record(Arc<OpenFile>, [u8; RECORD_BYTES]),
+}
+
+/// `NOTIFY_COOKIE_LEN`
+pub(crate) const RECORD_BYTES: usize = 32;
+/// `NOTIFY_WOKENUP`: a message has come.
+pub(crate) const WOKEN: u8 = 1;
+/// `NOTIFY_REMOVED`: nobody is told any more.
+const REMOVED: u8 = 2;
+
+impl Registration {
+    /// The process, unless that has ended.
+    pub(crate) fn live(&self) -> Option<Arc<Process>> {
+        let process = self.process.upgrade()?;
+        (!process.has_ended.load(Ordering::SeqCst)).then_some(process)
+    }
+
+    /// Sends the record, if there is one, with this as its last byte.
+    pub(crate) fn send_record(&self, what: u8) {
+        if let Means::Record(file, record) = &self.means
+            && let Some(socket) = Socket::behind(file)
+        {
+            let mut record = *record;
+            record[RECORD_BYTES - 1] = what;
+            socket.tell(&record);
+        }
+    }
 }
 
 impl MessageQueue {
@@ -231,18 +268,27 @@ impl MessageQueue {
     /// `EBUSY` if somebody is already.
     pub(crate) fn register(&self, registration: Registration) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        if state.registration.is_some() {
+        if state
+            .registration
+            .as_ref()
+            .is_some_and(|other| other.live().is_some())
+        {
             return Err(Errno::EBUSY);
         }
-        state.registration = Some(registration);
+        let before = state.registration.replace(registration);
+        drop(state);
+        drop(before);
         Ok(())
     }
 
     /// Has a process not told.
-    pub(crate) fn unregister(&self, pid: u32) {
+    pub(crate) fn unregister(&self, process: &Arc<Process>) {
         let mut state = self.state.lock();
-        if state.registration.is_some_and(|other| other.pid == pid) {
-            state.registration = None;
+        let is_own = |other: &mut Registration| other.process.ptr_eq(&Arc::downgrade(process));
+        let removed = state.registration.take_if(is_own);
+        drop(state);
+        if let Some(removed) = removed {
+            removed.send_record(REMOVED);
         }
     }
 }
@@ -263,13 +309,20 @@ impl Inode for MessageQueue {
     /// One line about it.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         let state = self.state.lock();
-        let (bytes, registration) = (state.bytes, state.registration);
+        let (bytes, registration) = (state.bytes, state.registration.clone());
         drop(state);
-        let (pid, signal) = registration.map_or((0, 0), |it| (it.pid, it.notice.signal_number()));
-        let text = format!(
-            "QSIZE:{bytes:<10} NOTIFY:{:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n",
-            0
-        );
+        const SIGEV_THREAD: u8 = 2;
+        let process = registration.as_ref().and_then(Registration::live);
+        let pid = process.map_or(0, |process| process.pid);
+        let (kind, signal) = match registration.filter(|_| pid != 0).map(|it| it.means) {
+            None => (0, 0),
+            Some(Means::Signal(notice)) => {
+                (u8::from(notice == Notice::None), notice.signal_number())
+            }
+            Some(Means::Record(..)) => (SIGEV_THREAD, 0),
+        };
+        let text =
+            format!("QSIZE:{bytes:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n");
         let start = usize::try_from(offset)
             .unwrap_or(usize::MAX)
             .min(text.len());
@@ -294,8 +347,12 @@ impl Inode for MessageQueue {
 
 impl Drop for MessageQueue {
     fn drop(&mut self) {
-        if let Some(of_user) = self.counted.lock().get_mut(&self.owner.user) {
+        let mut counted = self.counted.lock();
+        if let Some(of_user) = counted.get_mut(&self.owner.user) {
             *of_user = of_user.saturating_sub(self.size.counted_bytes());
+            if *of_user == 0 {
+                counted.remove(&self.owner.user);
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ pub(crate) use inotify::{
 pub(crate) use leases::{LeaseKind, LeaseOfFile, Leases};
 pub(crate) use memory_file::{MemoryFile, Seals};
 pub(crate) use message_queue::{
-    MessageQueue, MessageQueues, Owner as QueueOwner, QueueSize, Registration as QueueRegistration,
+    Means as QueueMeans, MessageQueue, MessageQueues, Owner as QueueOwner, QueueSize,
+    RECORD_BYTES as QUEUE_RECORD_BYTES, Registration as QueueRegistration, WOKEN as QUEUE_WOKEN,
 };
 pub(crate) use notice::Notice;
 pub(crate) use pipe::{End as PipeEnd, Fifos, Owner as PipeOwner, PIPE_BYTES_MAX, Pipe};

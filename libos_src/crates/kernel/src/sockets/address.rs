@@ -6,6 +6,8 @@ use hal::Errno;
 
 /// `AF_UNIX`.
 pub(crate) const FAMILY_UNIX: u16 = 1;
+/// `AF_NETLINK`.
+pub(crate) const FAMILY_NETLINK: u16 = 16;
 /// `sizeof(struct sockaddr_un)`.
 const RECORD_BYTES: usize = 110;
 const FAMILY_BYTES: usize = 2;

@@ -11,7 +11,7 @@ mod names;
 mod options;
 mod socket;
 
-pub(crate) use address::{Address, FAMILY_UNIX};
+pub(crate) use address::{Address, FAMILY_NETLINK, FAMILY_UNIX};
 pub(crate) use ancillary::{Ancillary, Identity};
 pub(crate) use inbox::{Received, Receiving};
 pub(crate) use names::{Place, Sockets};

@@ -14,7 +14,9 @@ use vfs::{FileType, Inode, Location, Metadata, Mode, OpenFile, Readiness, Sink, 
 use super::garbage::UNMARKED;
 use super::inbox::{Inbox, remember};
 use super::options::{DEFAULT_BYTES, Options};
-use super::{Address, Ancillary, Identity, Place, Received, Receiving, Sockets};
+use super::{
+    Address, Ancillary, FAMILY_NETLINK, FAMILY_UNIX, Identity, Place, Received, Receiving, Sockets,
+};
 use crate::threads::Deadline;
 
 /// What a socket carries.
@@ -34,6 +36,7 @@ pub(crate) struct Socket {
     sockets: Arc<Sockets>,
     number: u64,
     kind: Kind,
+    family: u16,
     owner: Identity,
     inbox: Arc<Inbox>,
     state: Mutex<State>,
@@ -114,6 +117,21 @@ impl Socket {
         kind: Kind,
         owner: Identity,
     ) -> Arc<Self> {
+        Self::of_family(FAMILY_UNIX, sockets, number, kind, owner)
+    }
+
+    /// One to which only the kernel sends records, of which libcs make the threads of `mq_notify(3)`.
+    pub(crate) fn for_records(sockets: &Arc<Sockets>, number: u64, owner: Identity) -> Arc<Self> {
+        Self::of_family(FAMILY_NETLINK, sockets, number, Kind::Datagram, owner)
+    }
+
+    fn of_family(
+        family: u16,
+        sockets: &Arc<Sockets>,
+        number: u64,
+        kind: Kind,
+        owner: Identity,
+    ) -> Arc<Self> {
         let inbox = Inbox::new(
             sockets.machine,
             kind == Kind::Stream,
@@ -124,6 +142,7 @@ impl Socket {
             sockets: sockets.clone(),
             number,
             kind,
+            family,
             owner,
             inbox,
             state: Mutex::default(),
@@ -150,6 +169,24 @@ impl Socket {
     /// What a descriptor of it is called in `/proc`.
     pub(crate) fn name_in_proc(&self) -> String {
         format!("socket:[{}]", self.number)
+    }
+
+    /// Its family (`AF_*`).
+    pub(crate) const fn family(&self) -> u16 {
+        self.family
+    }
+
+    /// Whether the kernel sends it records.
+    pub(crate) const fn takes_records(&self) -> bool {
+        self.family == FAMILY_NETLINK
+    }
+
+    /// Sends it a record, unless it has too many.
+    pub(crate) fn tell(&self, mut record: &[u8]) {
+        let mut ancillary = Some(Ancillary::new(None, 0, Vec::new(), &self.sockets));
+        let from = Address::Unnamed;
+        let inbox = &self.inbox;
+        let _ = inbox.push_packet(&mut record, &mut ancillary, &from, inbox);
     }
 
     /// What it carries.

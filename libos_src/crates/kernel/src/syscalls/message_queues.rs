@@ -13,9 +13,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
 use super::records::Time;
-use crate::files::{MessageQueue, QueueOwner, QueueRegistration, QueueSize};
+use crate::files::{
+    MessageQueue, QUEUE_RECORD_BYTES, QUEUE_WOKEN, QueueMeans, QueueOwner, QueueRegistration,
+    QueueSize,
+};
 use crate::processes::Limits;
 use crate::signals::SignalInfo;
+use crate::sockets::Socket;
 use crate::threads::{Deadline, duration_of};
 use crate::timers::{Notice, NoticeRecord};
 
@@ -159,7 +163,7 @@ pub(super) fn mq_timedsend(
         queue.send(&bytes, priority)
     })?;
     if let Some(told) = told {
-        tell(call, told);
+        tell(call, &told);
     }
     Ok(0)
 }
@@ -192,32 +196,45 @@ pub(super) fn mq_timedreceive(
     Ok(message.len() as u64)
 }
 
-/// `mq_notify(2)`: by a signal. What makes a thread of it is a socket of the host's kernel for libcs,
-/// which there is none of.
+/// `mq_notify(2)`: by a signal, or by a record that comes to a socket, of which libcs make threads.
 pub(super) fn mq_notify(call: &mut Call<'_>, fd: i32, event: Address) -> Outcome {
-    let notice = match event.non_null() {
-        Some(place) => {
-            let record: NoticeRecord = call.memory().read(place.0)?;
-            // Without a signal nobody is told, but the place is taken.
-            let notice = if record.has_no_signal() {
-                Notice::None
-            } else {
-                Notice::decode(&record)?
-            };
-            if record.is_for_thread() || matches!(notice, Notice::Thread { .. }) {
-                return Err(Errno::EINVAL.into());
-            }
-            Some(notice)
-        }
+    let means = match event.non_null() {
+        Some(place) => Some(means_of(call, &call.memory().read(place.0)?)?),
         None => None,
     };
     let (_, queue) = queue_of(call, fd)?;
-    let pid = call.process.pid;
-    match notice {
-        Some(notice) => queue.register(QueueRegistration { pid, notice })?,
-        None => queue.unregister(pid),
+    match means {
+        Some(means) => queue.register(QueueRegistration {
+            process: Arc::downgrade(call.process),
+            means,
+        })?,
+        None => queue.unregister(call.process),
     }
     Ok(0)
+}
+
+/// How a program wants to be told.
+fn means_of(call: &Call<'_>, record: &NoticeRecord) -> Result<QueueMeans, Errno> {
+    if let Some((fd, cookie)) = record.socket() {
+        let cookie: [u8; QUEUE_RECORD_BYTES] = call.memory().read(cookie)?;
+        let file = call.file(fd)?;
+        let is_taken = Socket::behind(&file).is_some_and(Socket::takes_records);
+        return if is_taken {
+            Ok(QueueMeans::Record(file, cookie))
+        } else {
+            Err(Errno::EINVAL)
+        };
+    }
+    // Without a signal nobody is told, but the place is taken.
+    let notice = if record.has_no_signal() {
+        Notice::None
+    } else {
+        Notice::decode(record)?
+    };
+    if matches!(notice, Notice::Thread { .. }) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(QueueMeans::Signal(notice))
 }
 
 /// `mq_getsetattr(2)`.
@@ -273,11 +290,12 @@ fn wait<T>(
         })
 }
 
-fn tell(call: &Call<'_>, told: QueueRegistration) {
-    let Notice::Process { signal, value } = told.notice else {
+fn tell(call: &Call<'_>, told: &QueueRegistration) {
+    let Some(process) = told.live() else {
         return;
     };
-    if let Some(process) = call.libos.processes.get(told.pid) {
+    told.send_record(QUEUE_WOKEN);
+    if let QueueMeans::Signal(Notice::Process { signal, value }) = told.means {
         let user = call.standing().user.real;
         let info = SignalInfo::from_message_queue(signal, call.process.pid, user, value);
         // One with too many signals hears nothing, as on Linux.
@@ -289,7 +307,7 @@ impl Call<'_> {
     /// A process has closed a descriptor of a queue: it is told of nothing any more.
     pub(super) fn after_queue_closed(&self, file: &OpenFile) {
         if let Some(queue) = MessageQueue::behind(file) {
-            queue.unregister(self.process.pid);
+            queue.unregister(self.process);
         }
     }
 }

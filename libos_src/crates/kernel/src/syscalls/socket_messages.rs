@@ -558,6 +558,9 @@ impl Call<'_> {
     /// To whom a message goes.
     fn target(&self, file: &OpenFile, name: Address, len: u32) -> Result<Target, Errno> {
         let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
+        if socket.takes_records() {
+            return Err(Errno::EOPNOTSUPP);
+        }
         if name.is_null() || len == 0 {
             return Ok(Target::Peer);
         }

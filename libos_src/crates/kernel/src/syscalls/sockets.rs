@@ -11,7 +11,9 @@ use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::socket_messages::put_name;
 use crate::files::Descriptor;
-use crate::sockets::{self, FAMILY_UNIX, Identity, Kind, OptionValue, Place, Socket};
+use crate::sockets::{
+    self, FAMILY_NETLINK, FAMILY_UNIX, Identity, Kind, OptionValue, Place, Socket,
+};
 
 const SOL_SOCKET: i32 = 1;
 const SOCK_TYPE_MASK: u32 = 0xf;
@@ -20,8 +22,14 @@ const ADDRESS_MAX_BYTES: u32 = 128;
 
 /// `socket(2)`.
 pub(super) fn socket(call: &mut Call<'_>, family: i32, kind: u32, protocol: i32) -> Outcome {
-    let (kind, flags) = kind_of(call, family, kind, protocol)?;
     let number = call.libos.next_inode();
+    if (family, protocol) == (i32::from(FAMILY_NETLINK), 0)
+        && let SOCK_RAW | SOCK_DGRAM = kind & SOCK_TYPE_MASK
+    {
+        let socket = Socket::for_records(&call.libos.sockets, number, call.identity());
+        return call.add_socket(&socket, flags_of(kind)?);
+    }
+    let (kind, flags) = kind_of(call, family, kind, protocol)?;
     let socket = Socket::new(&call.libos.sockets, number, kind, call.identity());
     call.add_socket(&socket, flags)
 }
@@ -51,7 +59,7 @@ pub(super) fn socketpair(
 /// `bind(2)`.
 pub(super) fn bind(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> Outcome {
     let file = call.file(fd)?;
-    let socket = socket_of(&file)?;
+    let socket = nameable(&file)?;
     let name = call.socket_name(name, len)?;
     match name {
         sockets::Address::Unnamed => socket.bind_automatically()?,
@@ -115,7 +123,7 @@ pub(super) fn accept(call: &mut Call<'_>, fd: i32, name: Address, name_len: Addr
 pub(super) fn connect(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> Outcome {
     const AF_UNSPEC: u16 = 0;
     let file = call.file(fd)?;
-    let socket = socket_of(&file)?;
+    let socket = nameable(&file)?;
     if len >= 2 && call.memory().read::<u16>(name.0)? == AF_UNSPEC {
         socket.disconnect()?;
         return Ok(0);
@@ -216,7 +224,7 @@ pub(super) fn getsockopt(
         SO_ERROR => number(socket.take_error().map_or(0, |it| it.code().unsigned_abs())),
         SO_ACCEPTCONN => number(socket.is_listening().into()),
         SO_PROTOCOL => number(0),
-        SO_DOMAIN => number(FAMILY_UNIX.into()),
+        SO_DOMAIN => number(socket.family().into()),
         SO_PEERCRED => {
             // Of whom it is not connected to, Linux says this.
             const UNKNOWN: Identity = Identity {
@@ -257,15 +265,19 @@ const SOCK_SEQPACKET: u32 = 5;
 /// `SOCK_NONBLOCK` and `SOCK_CLOEXEC` have the bits of these.
 const OPEN_FLAGS: OpenFlags = OpenFlags::NON_BLOCKING.union(OpenFlags::CLOSE_ON_EXEC);
 
+fn flags_of(kind: u32) -> Result<OpenFlags, Errno> {
+    OpenFlags::from_bits(kind & !SOCK_TYPE_MASK)
+        .filter(|&flags| OPEN_FLAGS.contains(flags))
+        .ok_or(Errno::EINVAL)
+}
+
 fn kind_of(
     call: &Call<'_>,
     family: i32,
     kind: u32,
     protocol: i32,
 ) -> Result<(Kind, OpenFlags), Errno> {
-    let flags = OpenFlags::from_bits(kind & !SOCK_TYPE_MASK)
-        .filter(|&flags| OPEN_FLAGS.contains(flags))
-        .ok_or(Errno::EINVAL)?;
+    let flags = flags_of(kind)?;
     if family != i32::from(FAMILY_UNIX) {
         let reason = "only unix sockets exist in this version; the program gets EAFNOSUPPORT";
         call.libos.report_once(call.regs.rax, reason);
@@ -289,6 +301,16 @@ fn socket_of(file: &OpenFile) -> Result<&Socket, Errno> {
         return Err(Errno::EBADF);
     }
     Socket::behind(file).ok_or(Errno::ENOTSOCK)
+}
+
+/// A socket that can have a name and send: not one that is only for the kernel's records.
+fn nameable(file: &OpenFile) -> Result<&Socket, Errno> {
+    let socket = socket_of(file)?;
+    if socket.takes_records() {
+        Err(Errno::EOPNOTSUPP)
+    } else {
+        Ok(socket)
+    }
 }
 
 impl Call<'_> {

@@ -23,10 +23,15 @@ impl EventRecord {
         self.kind == SIGEV_SIGNAL && self.signal == 0
     }
 
-    /// Whether it asks for what only a libc can do.
-    pub(crate) const fn is_for_thread(&self) -> bool {
+    /// If it asks for what only a libc can do: the socket by which that is told, and where the record is
+    /// that it wants to be told (`mq_notify(2)`).
+    pub(crate) const fn socket(&self) -> Option<(i32, u64)> {
         const SIGEV_THREAD: i32 = 2;
-        self.kind == SIGEV_THREAD
+        if self.kind == SIGEV_THREAD {
+            Some((self.signal, self.value))
+        } else {
+            None
+        }
     }
 }
 
