@@ -453,8 +453,36 @@ static void packets(void) {
     close_pair();
 }
 
+static int opens_as(uid_t user, const char *name) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setuid(user) != 0) _exit(99);
+        _exit(open(name, O_RDWR | O_NOCTTY) >= 0 ? 0 : errno);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+// A terminal that is one's own is opened by nobody else but the superuser.
+static void exclusive(void) {
+    int is_exclusive = -1;
+    char name[64];
+    open_pair();
+    ttyname_r(slave, name, sizeof name);
+    check(fchmod(slave, 0666) == 0 && opens_as(1000, name) == 0, "everybody opens it");
+    check(ioctl(slave, TIOCEXCL) == 0 && ioctl(slave, TIOCGEXCL, &is_exclusive) == 0 && is_exclusive == 1,
+          "it is exclusive");
+    check(opens_as(1000, name) == EBUSY, "others do not open it");
+    check(opens_as(0, name) == 0, "the superuser does");
+    check(ioctl(slave, TIOCNXCL) == 0 && opens_as(1000, name) == 0, "it is no more");
+    close_pair();
+}
+
 int main(void) {
     alarm(60);
+    exclusive();
     names();
     lines();
     raw();

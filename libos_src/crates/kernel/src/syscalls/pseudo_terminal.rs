@@ -38,6 +38,7 @@ const TCGETS2: u32 = 0x802c_542a;
 const TCSETS2: u32 = 0x402c_542b;
 const TCSETSW2: u32 = 0x402c_542c;
 const TCSETSF2: u32 = 0x402c_542d;
+const TIOCGEXCL: u32 = 0x8004_5440;
 const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCGPKT: u32 = 0x8004_5438;
 const TIOCGPTLCK: u32 = 0x8004_5439;
@@ -97,8 +98,13 @@ pub(super) fn control(
             call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
             flush(end, argument)?;
         }
-        // Whoever opens it again is the superuser, or the same.
-        TIOCEXCL | TIOCNXCL => {}
+        // Of a master there is one in any case.
+        TIOCEXCL | TIOCNXCL if end.is_master() => {}
+        TIOCEXCL | TIOCNXCL => terminal.set_exclusive(request == TIOCEXCL),
+        TIOCGEXCL => {
+            let is_exclusive = !end.is_master() && terminal.is_exclusive();
+            call.memory().write(argument, &u32::from(is_exclusive))?;
+        }
         FIONREAD => {
             let len = terminal.line(|line| {
                 if end.is_master() {

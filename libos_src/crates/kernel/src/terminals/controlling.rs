@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use hal::{Errno, Machine};
-use vfs::{DeviceNumber, FileType, Inode, Metadata, Mode, OpenFlags};
+use vfs::{Capabilities, DeviceNumber, FileType, Inode, Metadata, Mode, OpenFlags};
 
 use super::{OfSession, Terminals};
 use crate::files::HostStream;
@@ -42,11 +42,14 @@ impl Inode for ControllingTerminal {
     /// `ENXIO` for who has none.
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>, Errno> {
         let process = self.slots.process(self.machine.this_thread());
-        let pid = process.ok_or(Errno::ENXIO)?.pid;
+        let process = process.ok_or(Errno::ENXIO)?;
+        let pid = process.pid;
         let (_, session) = self.processes.group_and_session(pid)?;
         Ok(Some(match self.terminals.of_session(session) {
             Some(OfSession::Console) if self.console.is_terminal() => self.console.clone(),
-            Some(OfSession::Pseudo(pseudo)) => pseudo.open_slave()?,
+            Some(OfSession::Pseudo(pseudo)) => {
+                pseudo.open_slave(process.standing().can(Capabilities::ADMINISTER))?
+            }
             _ => return Err(Errno::ENXIO),
         }))
     }

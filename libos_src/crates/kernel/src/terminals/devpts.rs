@@ -5,12 +5,13 @@ use alloc::sync::{Arc, Weak};
 
 use hal::{Errno, Machine};
 use vfs::{
-    AttributeChange, DeviceNumber, DirectoryEntry, DirectorySink, FileSystem, FileType, Inode,
-    Metadata, Mode, Name, OpenFlags, SinkState, Statistics,
+    AttributeChange, Capabilities, DeviceNumber, DirectoryEntry, DirectorySink, FileSystem,
+    FileType, Inode, Metadata, Mode, Name, OpenFlags, SinkState, Statistics,
 };
 
 use super::{Pseudo, Terminals};
 use crate::libos::Slots;
+use crate::processes::Process;
 
 /// `DEVPTS_SUPER_MAGIC`.
 const MAGIC: u64 = 0x1cd1;
@@ -36,6 +37,7 @@ struct Multiplexer {
 
 /// `/dev/pts/N`.
 struct Slave {
+    multiplexer: Arc<Multiplexer>,
     number: u32,
     terminal: Weak<Pseudo>,
 }
@@ -77,9 +79,16 @@ impl FileSystem for DevPts {
     }
 }
 
+impl Multiplexer {
+    fn caller(&self) -> Option<Arc<Process>> {
+        self.slots.process(self.machine.this_thread())
+    }
+}
+
 impl Slave {
-    fn new(terminal: &Arc<Pseudo>) -> Self {
+    fn new(multiplexer: &Arc<Multiplexer>, terminal: &Arc<Pseudo>) -> Self {
         Self {
+            multiplexer: multiplexer.clone(),
             number: terminal.number(),
             terminal: Arc::downgrade(terminal),
         }
@@ -108,7 +117,8 @@ impl Inode for Root {
         let number: u32 = text.parse().map_err(|_| Errno::ENOENT)?;
         let terminal = self.terminals.pseudo(number);
         let terminal = terminal.filter(|_| number.to_string() == text);
-        Ok(Arc::new(Slave::new(&terminal.ok_or(Errno::ENOENT)?)))
+        let terminal = terminal.ok_or(Errno::ENOENT)?;
+        Ok(Arc::new(Slave::new(&self.multiplexer, &terminal)))
     }
 
     fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<(), Errno> {
@@ -150,8 +160,9 @@ impl Inode for Multiplexer {
     }
 
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>, Errno> {
-        let process = self.slots.process(self.machine.this_thread());
-        let user = process.map_or(0, |process| process.principal().credentials.user);
+        let user = self
+            .caller()
+            .map_or(0, |process| process.principal().credentials.user);
         let pair = self.terminals.add_pseudo(user)?;
         Ok(Some(pair.open_master()))
     }
@@ -182,6 +193,9 @@ impl Inode for Slave {
 
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>, Errno> {
         let terminal = self.terminal.upgrade().ok_or(Errno::EIO)?;
-        Ok(Some(terminal.open_slave()?))
+        let process = self.multiplexer.caller();
+        let may_always =
+            process.is_some_and(|process| process.standing().can(Capabilities::ADMINISTER));
+        Ok(Some(terminal.open_slave(may_always)?))
     }
 }

@@ -43,6 +43,8 @@ struct State {
     /// Whether the slave has ever been open.
     was_opened: bool,
     is_locked: bool,
+    /// Whether only the superuser opens the slave again (`TIOCEXCL`).
+    is_exclusive: bool,
     /// Speeds that have no name, for in and out. Nothing is slower because of them.
     custom_speeds: [u32; 2],
 }
@@ -142,11 +144,15 @@ impl Pseudo {
         })
     }
 
-    /// Opens the slave. `EIO` if it is locked, or has hung up.
-    pub(super) fn open_slave(self: Arc<Self>) -> Result<Arc<End>, Errno> {
+    /// Opens the slave. `EIO` if it is locked, or has hung up; `EBUSY` if nobody else may, and the caller
+    /// not `always`.
+    pub(super) fn open_slave(self: Arc<Self>, always: bool) -> Result<Arc<End>, Errno> {
         let mut state = self.state.lock();
         if state.is_locked || !state.has_master {
             return Err(Errno::EIO);
+        }
+        if state.is_exclusive && !always {
+            return Err(Errno::EBUSY);
         }
         state.slaves += 1;
         state.was_opened = true;
@@ -155,6 +161,16 @@ impl Pseudo {
             terminal: self,
             side: Side::Slave,
         }))
+    }
+
+    /// Says whether only the superuser opens the slave again.
+    pub(crate) fn set_exclusive(&self, is_exclusive: bool) {
+        self.state.lock().is_exclusive = is_exclusive;
+    }
+
+    /// Whether it is so.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.state.lock().is_exclusive
     }
 
     /// Whether the slave can be opened.
