@@ -193,6 +193,40 @@ static void signals_come_between(void) {
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
 }
 
+// 1 if the calls of a round gave `pid`, and changed no register that they may not change.
+int calls_keep_registers(long pid);
+asm(".globl calls_keep_registers\ncalls_keep_registers:\n"
+    "\tpush %rbx\n\tpush %rbp\n\tpush %r12\n\tpush %r13\n\tpush %r14\n\tpush %r15\n"
+    "\tmov %rdi, %rbx\n\tmov $1000, %ebp\n\tmov $1, %edx\n\tmov $2, %esi\n\tmov $3, %r8d\n"
+    "\tmov $4, %r9d\n\tmov $5, %r10d\n\tmov $6, %r12d\n\tmov $7, %r13d\n\tmov $8, %r14d\n"
+    "\tmov $9, %r15d\n\tmovq %rdi, %xmm7\n"
+    "1:\tmov $39, %eax\n\t.byte 0x0f, 0x1f, 0x44, 0, 0\n\tsyscall\n"
+    "\tcmp %rbx, %rax\n\tjne 2f\n\tcmp $1, %rdx\n\tjne 2f\n\tcmp $2, %rsi\n\tjne 2f\n"
+    "\tcmp $3, %r8\n\tjne 2f\n\tcmp $4, %r9\n\tjne 2f\n\tcmp $5, %r10\n\tjne 2f\n"
+    "\tcmp $6, %r12\n\tjne 2f\n\tcmp $7, %r13\n\tjne 2f\n\tcmp $8, %r14\n\tjne 2f\n"
+    "\tcmp $9, %r15\n\tjne 2f\n\tcmp %rbx, %rdi\n\tjne 2f\n\tmovq %xmm7, %rax\n"
+    "\tcmp %rbx, %rax\n\tjne 2f\n\tdec %ebp\n\tjnz 1b\n\tmov $1, %eax\n\tjmp 3f\n"
+    "2:\txor %eax, %eax\n"
+    "3:\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\tret");
+
+static void clobbers(int number) {
+    (void)number;
+    seen++;
+    asm volatile("pxor %%xmm7, %%xmm7" ::: "xmm7");
+    errno = (int)call(SYS_gettid);
+}
+
+// A thread that is interrupted in the few instructions of an answer goes on as if it had not been.
+static void interruptions_are_not_seen(void) {
+    pthread_t thread;
+    signal(SIGUSR1, clobbers);
+    caller = pthread_self();
+    seen = 0;
+    CHECK(pthread_create(&thread, 0, send_signals, 0) == 0);
+    while (seen < 500) CHECK(calls_keep_registers(getpid()));
+    CHECK(pthread_join(thread, 0) == 0);
+}
+
 static long long nanoseconds(struct timespec time) { return time.tv_sec * 1000000000LL + time.tv_nsec; }
 
 static long long ask_clock(long clock) {
@@ -269,6 +303,7 @@ int main(int argc, char **argv) {
     a_thread_that_starts_a_program_is_the_first();
     users_are_those_of_the_thread();
     signals_come_between();
+    interruptions_are_not_seen();
     time_is_that_of_the_moment();
     time_goes_where_the_program_may_write();
     puts("answers of the moment");

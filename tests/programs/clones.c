@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
@@ -257,7 +258,48 @@ static void inherits(void) {
     CHECK(sigprocmask(SIG_SETMASK, &before, 0) == 0);
 }
 
+static _Atomic int word, woken[3], woken_count, waiting;
+static void *waits_by_priority(void *priority) {
+    struct sched_param parameter = {.sched_priority = (int)(intptr_t)priority};
+    if (priority) CHECK(sched_setscheduler(0, SCHED_FIFO, &parameter) == 0);
+    waiting++;
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAIT, 0, 0, 0, 0) == 0);
+    woken[woken_count++] = parameter.sched_priority;
+    return 0;
+}
+
+// Who has a higher real-time priority is woken first.
+static void priorities(void) {
+    struct sched_param parameter = {.sched_priority = 1}, usual = {0};
+    if (sched_setscheduler(0, SCHED_FIFO, &parameter) != 0) return;
+    CHECK(sched_setscheduler(0, SCHED_OTHER, &usual) == 0);
+    static const int order[3] = {0, 10, 20};
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&threads[i], 0, waits_by_priority, (void *)(intptr_t)order[i]) == 0);
+        while (waiting != i + 1) usleep(1000);
+        usleep(50000);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(syscall(SYS_futex, &word, FUTEX_WAKE, 1, 0, 0, 0) == 1);
+        while (woken_count != i + 1) usleep(1000);
+        CHECK(woken[i] == order[2 - i]);
+    }
+    for (int i = 0; i < 3; i++) CHECK(pthread_join(threads[i], 0) == 0);
+}
+
+// A script that its interpreter could not open is not run.
+static void scripts_by_descriptor(void) {
+    static char *words[] = {"script", 0};
+    int fd = syscall(SYS_memfd_create, "script", 1 /* MFD_CLOEXEC */);
+    CHECK(fd >= 0 && write(fd, "#!/proc/self/exe\n", 17) == 17);
+    FAILS(syscall(SYS_execveat, fd, "", words, words + 1, AT_EMPTY_PATH), ENOENT);
+    CHECK(close(fd) == 0);
+}
+
 int main(void) {
+    priorities();
+    scripts_by_descriptor();
     longer_records();
     sorts();
     inherits();

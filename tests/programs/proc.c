@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -86,6 +87,39 @@ int main(void) {
     CHECK(atoi(read_all("/proc/sys/kernel/pid_max")) >= 32768);
     CHECK(read_all("/proc/sys/vm/overcommit_memory"));
     CHECK(stat("/proc/sys/fs", &status) == 0 && S_ISDIR(status.st_mode));
+    CHECK(has("/proc/devices", "Character devices:\n  1 mem\n") && has("/proc/devices", "Block devices:\n"));
+    unsigned first, outside, count;
+    CHECK(sscanf(read_all("/proc/self/uid_map"), "%u %u %u", &first, &outside, &count) == 3 && count > 0);
+    CHECK(sscanf(read_all("/proc/self/gid_map"), "%u %u %u", &first, &outside, &count) == 3 && count > 0);
+    // What was read and written is counted.
+    unsigned long read_before, written_before, read_now, written_now;
+    CHECK(sscanf(read_all("/proc/self/io"), "rchar: %lu\nwchar: %lu", &read_before, &written_before) == 2);
+    CHECK((fd = open("/dev/null", O_RDWR)) >= 0 && write(fd, path, 50) == 50 && close(fd) == 0);
+    CHECK((fd = open("/dev/zero", O_RDONLY)) >= 0 && read(fd, path, 60) == 60 && close(fd) == 0);
+    CHECK(sscanf(read_all("/proc/self/io"), "rchar: %lu\nwchar: %lu", &read_now, &written_now) == 2);
+    CHECK(written_now == written_before + 50 && read_now >= read_before + 60 && read_now < read_before + 1000);
+    // The children of a thread; of one that dumps core a file is said to be there only if it is.
+    pid_t dies = fork();
+    CHECK(dies >= 0);
+    if (dies == 0) {
+        struct rlimit limit;
+        getrlimit(RLIMIT_CORE, &limit);
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_CORE, &limit);
+        if (chdir("/tmp") == 0) abort();
+        _exit(1);
+    }
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    snprintf(target, sizeof target, "%d ", dies);
+    // A kernel may be without it.
+    CHECK(access(path, F_OK) != 0 || has(path, target));
+    int none = strcmp(read_all("/proc/sys/kernel/core_pattern"), "\n") == 0 &&
+               atoi(read_all("/proc/sys/kernel/core_uses_pid")) == 0;
+    int death;
+    siginfo_t told;
+    CHECK(waitid(P_PID, dies, &told, WEXITED | WNOWAIT) == 0 && told.si_status == SIGABRT);
+    CHECK(waitpid(dies, &death, 0) == dies && WIFSIGNALED(death) && WTERMSIG(death) == SIGABRT);
+    CHECK((told.si_code == CLD_DUMPED) == !!WCOREDUMP(death) && !(none && WCOREDUMP(death)));
 
     CHECK(has("/proc/cpuinfo", "model name\t: ") && has("/proc/cpuinfo", "cpu family\t: ") && has("/proc/cpuinfo", "bogomips\t: "));
     CHECK(has("/proc/cpuinfo", "flags\t\t: fpu ") && has("/proc/cpuinfo", " sse2 ") && has("/proc/cpuinfo", " lm "));

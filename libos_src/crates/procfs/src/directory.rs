@@ -28,15 +28,17 @@ const MOUNTS: u32 = 4;
 const THREAD_SELF: u32 = 5;
 const DESCRIPTOR_TEXTS: u32 = 6;
 const THREADS: u32 = 7;
+const CHILDREN: u32 = 8;
 const FIRST_FILE: u32 = 16;
 /// `sysvipc`, and its files after it.
 const SYSTEM_V: u32 = 64;
 /// Descriptors are numbered from here on.
 const FIRST_DESCRIPTOR: u32 = 1024;
 
-const SYSTEM_TEXTS: [(&str, SystemText); 11] = [
+const SYSTEM_TEXTS: [(&str, SystemText); 12] = [
     ("cmdline", SystemText::CommandLine),
     ("cpuinfo", SystemText::Processors),
+    ("devices", SystemText::Devices),
     ("filesystems", SystemText::FileSystems),
     ("loadavg", SystemText::Load),
     ("meminfo", SystemText::Memory),
@@ -53,21 +55,25 @@ const SYSTEM_V_TEXTS: [(&str, SystemText); 3] = [
     ("sem", SystemText::Semaphores),
     ("shm", SystemText::Segments),
 ];
-const PROCESS_TEXTS: [(&str, ProcessText); 15] = [
+const PROCESS_TEXTS: [(&str, ProcessText); 19] = [
     ("cgroup", ProcessText::Groups),
     ("cmdline", ProcessText::CommandLine),
     ("comm", ProcessText::Name),
     ("environ", ProcessText::Environment),
+    ("gid_map", ProcessText::IdMap),
+    ("io", ProcessText::InputOutput),
     ("limits", ProcessText::Limits),
     ("maps", ProcessText::Maps),
     ("mountinfo", ProcessText::MountInfo),
     ("mounts", ProcessText::Mounts),
     ("oom_score", ProcessText::Score),
     ("oom_score_adj", ProcessText::ScoreAdjustment),
+    ("setgroups", ProcessText::SetGroups),
     ("smaps", ProcessText::MapSizes),
     ("stat", ProcessText::Statistics),
     ("statm", ProcessText::Memory),
     ("status", ProcessText::Status),
+    ("uid_map", ProcessText::IdMap),
     ("wchan", ProcessText::Waiting),
 ];
 const PROCESS_PLACES: [(&str, ProcessPlace); 3] = [
@@ -257,6 +263,13 @@ impl ProcessDirectory {
         entries.push(("fdinfo", numbers(Numbered::Descriptors)));
         if self.thread.is_none() {
             entries.push(("task", numbers(Numbered::Threads)));
+        } else {
+            let children = Text {
+                source: source.clone(),
+                inode: inode_number(process, CHILDREN),
+                subject: Subject::Process(process, self.thread, ProcessText::Children),
+            };
+            entries.push(("children", Arc::new(children)));
         }
         entries
     }

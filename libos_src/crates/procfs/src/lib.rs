@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! self thread-self                            links to the caller's directory
-//! PID/{cgroup,cmdline,comm,environ,limits,maps,mountinfo,mounts,oom_score,oom_score_adj,smaps,
-//!      stat,statm,status,wchan}
+//! PID/{cgroup,cmdline,comm,environ,gid_map,io,limits,maps,mountinfo,mounts,oom_score,
+//!      oom_score_adj,setgroups,smaps,stat,statm,status,uid_map,wchan}
 //! PID/mem                                     its memory, for those who may look into it
 //! PID/{exe,cwd,root}                          links that lead straight to a place
 //! PID/fd/N                                    the same for open files
 //! PID/fdinfo/N                                position and flags of open files
 //! PID/task/TID                                the same directory for each thread
-//! cmdline cpuinfo filesystems loadavg meminfo mounts occlum stat swaps uptime version vmstat
+//! PID/task/TID/children                       its children
+//! cmdline cpuinfo devices filesystems loadavg meminfo mounts occlum stat swaps uptime version vmstat
 //! sys/{fs,kernel,net,vm}                      settings, of which the superuser changes some numbers
 //! sysvipc/{msg,sem,shm}                       System V's objects
 //! ```
@@ -153,6 +154,14 @@ pub trait Source: Send + Sync {
 pub enum ProcessText {
     /// `cgroup`: none.
     Groups,
+    /// `task/TID/children`: those that it has, which its first thread shows.
+    Children,
+    /// `uid_map` and `gid_map`: each user and group is itself.
+    IdMap,
+    /// `io`: what it has read and written.
+    InputOutput,
+    /// `setgroups`: whether it may change its groups, for which name spaces exist.
+    SetGroups,
     /// `limits`: what it may use at most.
     Limits,
     /// `mountinfo`: the mount table in full.
@@ -186,7 +195,10 @@ pub enum ProcessText {
 impl ProcessText {
     /// Whether only those may read it who may look into the process.
     const fn is_guarded(self) -> bool {
-        matches!(self, Self::Environment | Self::Maps | Self::MapSizes)
+        matches!(
+            self,
+            Self::Environment | Self::InputOutput | Self::Maps | Self::MapSizes
+        )
     }
 
     /// Whether Linux has the text at hand when the file is opened, and can seek from its end.
@@ -200,7 +212,7 @@ impl ProcessText {
     /// Who may read and write the file: a process's owner may change few of its texts.
     const fn mode(self) -> u32 {
         match self {
-            Self::Environment => 0o400,
+            Self::Environment | Self::InputOutput => 0o400,
             Self::Name | Self::ScoreAdjustment => 0o644,
             _ => 0o444,
         }
@@ -313,6 +325,8 @@ pub enum SystemText {
     CommandLine,
     /// `cpuinfo`
     Processors,
+    /// `devices`: the kinds of devices.
+    Devices,
     /// `filesystems`
     FileSystems,
     /// `loadavg`

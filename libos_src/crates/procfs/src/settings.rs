@@ -55,7 +55,7 @@ const KERNELS: [(&str, Setting); 8] = [
 ];
 
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 27] = [
+const SETTINGS: [(&str, &str); 28] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
     ("fs/lease-break-time", "45"),
@@ -64,7 +64,9 @@ const SETTINGS: [(&str, &str); 27] = [
     ("fs/pipe-user-pages-soft", "0"),
     ("fs/protected_hardlinks", "1"),
     ("kernel/cap_last_cap", "40"),
-    ("kernel/core_pattern", "core"),
+    // Nothing here means that no core file is written (core(5)).
+    ("kernel/core_pattern", ""),
+    ("kernel/core_uses_pid", "0"),
     ("kernel/ngroups_max", "65536"),
     ("kernel/osrelease", "5.15.0-occlum"),
     ("kernel/ostype", "Linux"),

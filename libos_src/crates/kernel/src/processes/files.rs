@@ -359,6 +359,17 @@ impl Source for ProcessFiles {
             ProcessText::Maps => process.memory().listing()?,
             ProcessText::Mounts => mount_texts::mounts(&process).into_bytes(),
             ProcessText::Groups => b"0::/\n".to_vec(),
+            ProcessText::Children if thread == process.pid => {
+                let mut text = String::new();
+                for child in self.processes.children(process.pid) {
+                    let _ = write!(text, "{child} ");
+                }
+                text.into_bytes()
+            }
+            ProcessText::Children => Vec::new(),
+            ProcessText::IdMap => format!("{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX).into_bytes(),
+            ProcessText::InputOutput => process.moved.text().into_bytes(),
+            ProcessText::SetGroups => b"allow\n".to_vec(),
             ProcessText::Limits => Self::limits(&process).into_bytes(),
             ProcessText::MountInfo => mount_texts::mount_info(&process).into_bytes(),
             ProcessText::Score => b"0\n".to_vec(),
@@ -523,6 +534,11 @@ impl Source for ProcessFiles {
             SystemText::Processors => self.processors(),
             SystemText::FileSystems => {
                 "nodev\tproc\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n".into()
+            }
+            SystemText::Devices => {
+                "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n\
+                 136 pts\n\nBlock devices:\n"
+                    .into()
             }
             SystemText::Load => {
                 let (processes, threads) = self.processes.counts();

@@ -5,6 +5,7 @@ mod files;
 mod limits;
 mod memory_view;
 mod mount_texts;
+mod moved;
 mod places;
 mod process;
 mod processors;
@@ -16,6 +17,7 @@ mod wait;
 pub(crate) use end::{EndStatus, Survivors};
 pub(crate) use files::ProcessFiles;
 pub(crate) use limits::{Limit, Limits};
+pub(crate) use moved::Moved;
 pub(crate) use places::{HostNames, Places};
 pub(crate) use process::{NewProcess, Process, ProgramRecord, Vfork};
 pub(crate) use standing::{

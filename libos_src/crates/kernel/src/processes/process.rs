@@ -9,7 +9,7 @@ use core::time::Duration;
 use locks::{Mutex, RwLock};
 use vfs::{Unwritten, Watchers};
 
-use super::{EndStatus, Limits, Places, Principal, Standing, Stop, Survivors};
+use super::{EndStatus, Limits, Moved, Places, Principal, Standing, Stop, Survivors};
 use crate::memory::AddressSpace;
 use crate::signals::{ProcessSignals, Signal, SignalInfo, SignalSet};
 use crate::threads::{Thread, Usage};
@@ -41,6 +41,8 @@ pub(crate) struct Process {
     pub(crate) survivors: Survivors,
     /// Its threads that wait for a change of a child.
     pub(crate) waiting_for_children: Mutex<Vec<Arc<Thread>>>,
+    /// What it has read and written.
+    pub(crate) moved: Moved,
     /// When it began, on the monotonic clock.
     pub(crate) began: Duration,
     /// The times of the children that it has waited for.
@@ -120,6 +122,7 @@ impl Process {
             score_adjustment: AtomicI32::new(0),
             survivors: Survivors::default(),
             waiting_for_children: Mutex::default(),
+            moved: Moved::default(),
             began: new.began,
             children_usage: Mutex::default(),
             children_resident: AtomicU64::new(0),

@@ -281,6 +281,13 @@ impl ProcessTable {
         (self.0.lock().by_pid.get(&pid)).map_or(0, |member| member.parent)
     }
 
+    /// The children of a process, in order.
+    pub(crate) fn children(&self, pid: u32) -> Vec<u32> {
+        let members = self.0.lock();
+        let member = members.by_pid.get(&pid);
+        member.map_or_else(Vec::new, |member| member.children.iter().copied().collect())
+    }
+
     /// The process group and session of a process.
     pub(crate) fn group_and_session(&self, pid: u32) -> Result<(u32, u32), Errno> {
         let members = self.0.lock();

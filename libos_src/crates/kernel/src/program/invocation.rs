@@ -21,6 +21,8 @@ pub(crate) struct Invocation {
     pub(crate) argv: Vec<Vec<u8>>,
     /// The environment.
     pub(crate) env: Vec<Vec<u8>>,
+    /// Whether a script was asked for, which its interpreter opens by the path.
+    pub(crate) is_script: bool,
     /// The path that was asked for (`AT_EXECFN`).
     pub(crate) path: Vec<u8>,
     /// Who runs it.
@@ -69,9 +71,11 @@ impl Invocation {
         env: Vec<Vec<u8>>,
     ) -> Result<Self, LoadError> {
         let mut script = path.to_vec();
-        for _ in 0..=SCRIPTS_MAX {
+        for depth in 0..=SCRIPTS_MAX {
             let Some(line) = Shebang::read(&file)? else {
-                return Self::of_binary(viewpoint, file, path, argv, env);
+                let mut found = Self::of_binary(viewpoint, file, path, argv, env)?;
+                found.is_script = depth > 0;
+                return Ok(found);
             };
             let rest = argv.into_iter().skip(1);
             argv = Vec::from([line.interpreter.clone()]);
@@ -107,6 +111,7 @@ impl Invocation {
             interpreter,
             argv,
             env,
+            is_script: false,
             path: path.to_vec(),
             run_as: RunAs::default(),
         })

@@ -26,12 +26,31 @@ const CHECKED_BYTES: usize = 64 << 10;
 /// The most strings in each.
 const STRINGS_MAX: usize = 1 << 16;
 
+/// Where the names of programs begin that are found through a descriptor.
+const DESCRIPTORS: &[u8] = b"/dev/fd/";
+
 /// `execve(2)`.
 pub(super) fn execve(call: &mut Call<'_>, path: Address, argv: Address, env: Address) -> Outcome {
     let path = call.path(path)?;
     let viewpoint = call.viewpoint().clone();
     let file = Executable::open(&viewpoint, &path).map_err(|error| error.errno)?;
-    exec(call, file, &path, argv, env)
+    exec(call, file, &Asked::by_path(&path), argv, env)
+}
+
+/// How a program was asked for.
+struct Asked<'a> {
+    path: &'a [u8],
+    /// Whether the path leads through a descriptor that `execve` closes: a script could not be opened.
+    is_closed: bool,
+}
+
+impl<'a> Asked<'a> {
+    const fn by_path(path: &'a [u8]) -> Self {
+        Self {
+            path,
+            is_closed: false,
+        }
+    }
 }
 
 /// `execveat(2)`.
@@ -69,19 +88,27 @@ pub(super) fn execveat(
         if location.kind() == vfs::FileType::Symlink {
             return Err(Errno::ELOOP.into());
         }
-        let name = match base {
+        let name = match &base {
             Some(_) => descriptor_path(directory, &path),
             None => path,
         };
         (location, name)
     };
     let file = Executable::at(&viewpoint, location, &name).map_err(|error| error.errno)?;
-    exec(call, file, &name, argv, env)
+    let files = call.task.places.files.read();
+    let is_closed = name.starts_with(DESCRIPTORS)
+        && (files.get(directory)).is_ok_and(|descriptor| descriptor.is_closed_on_exec);
+    drop(files);
+    let asked = Asked {
+        path: &name,
+        is_closed,
+    };
+    exec(call, file, &asked, argv, env)
 }
 
 /// How a program that is found through a descriptor is called.
 fn descriptor_path(directory: i32, path: &[u8]) -> Vec<u8> {
-    let mut name = b"/dev/fd/".to_vec();
+    let mut name = DESCRIPTORS.to_vec();
     name.extend_from_slice(directory.to_string().as_bytes());
     if !path.is_empty() {
         name.push(b'/');
@@ -93,7 +120,7 @@ fn descriptor_path(directory: i32, path: &[u8]) -> Vec<u8> {
 fn exec(
     call: &mut Call<'_>,
     file: Executable,
-    path: &[u8],
+    asked: &Asked<'_>,
     argv: Address,
     env: Address,
 ) -> Outcome {
@@ -106,8 +133,11 @@ fn exec(
         argv.push(Vec::new());
     }
     let viewpoint = call.viewpoint().clone();
-    let invocation = Invocation::new(&viewpoint, file, path, argv, env);
+    let invocation = Invocation::new(&viewpoint, file, asked.path, argv, env);
     let mut invocation = invocation.map_err(|error| error.errno)?;
+    if asked.is_closed && invocation.is_script {
+        return Err(Errno::ENOENT.into());
+    }
     let principal = principal_of(call, &mut invocation)?;
     let is_refusable = call.process.thread_count() == 1;
     end_other_threads(call)?;

@@ -99,6 +99,12 @@ impl Call<'_> {
         vectors: &[Vector],
         offset: Option<u64>,
     ) -> Outcome {
+        let outcome = self.read_uncounted(file, vectors, offset);
+        self.process.moved.count_read(outcome.unwrap_or(0));
+        outcome
+    }
+
+    fn read_uncounted(&self, file: &OpenFile, vectors: &[Vector], offset: Option<u64>) -> Outcome {
         if let Some(end) = TerminalEnd::behind(file).filter(|end| !end.is_master()) {
             return match offset {
                 None => self.read_slave(file, end, vectors),
@@ -135,6 +141,12 @@ impl Call<'_> {
         vectors: &[Vector],
         offset: Option<u64>,
     ) -> Outcome {
+        let outcome = self.write_uncounted(file, vectors, offset);
+        self.process.moved.count_written(outcome.unwrap_or(0));
+        outcome
+    }
+
+    fn write_uncounted(&self, file: &OpenFile, vectors: &[Vector], offset: Option<u64>) -> Outcome {
         self.check_room_of(file)?;
         let mut buffers = Buffers::new(self.memory(), vectors);
         check_extent(offset, buffers.left())?;

@@ -36,6 +36,8 @@ pub(crate) enum FutexKey {
 struct Waiter {
     /// The enclave thread that sleeps.
     number: u32,
+    /// Who has a lower one is woken first; of the same, who has waited longer.
+    rank: u32,
     /// Which wakes it takes.
     bits: u32,
     /// The queue that it is in now; a requeue moves it.
@@ -119,7 +121,7 @@ impl Futexes {
         let leaving = queue.len().min(moved as usize);
         for waiter in queue.drain(..leaving) {
             *waiter.key.lock() = to;
-            queues.entry(to).or_default().push_back(waiter);
+            line_up(queues.entry(to).or_default(), waiter);
         }
         if !queue.is_empty() {
             queues.insert(from, queue);
@@ -135,17 +137,19 @@ impl Futexes {
         wait: &WaitOn,
     ) -> Result<Arc<Waiter>, Errno> {
         let key = memory.futex_key(wait.address);
+        let rank = thread.scheduling.lock().rank();
         let mut queues = self.queues.lock();
         if memory.load_u32(wait.address)? != wait.expected {
             return Err(Errno::EAGAIN);
         }
         let waiter = Arc::new(Waiter {
             number: thread.number(),
+            rank,
             bits: wait.bits,
             key: Mutex::new(key),
             is_woken: AtomicBool::new(false),
         });
-        queues.entry(key).or_default().push_back(waiter.clone());
+        line_up(queues.entry(key).or_default(), waiter.clone());
         Ok(waiter)
     }
 
@@ -161,6 +165,12 @@ impl Futexes {
         }
         !waiter.is_woken.load(Ordering::Acquire)
     }
+}
+
+/// Puts a waiter into a queue behind those that come before it.
+fn line_up(queue: &mut VecDeque<Arc<Waiter>>, waiter: Arc<Waiter>) {
+    let place = queue.partition_point(|other| other.rank <= waiter.rank);
+    queue.insert(place, waiter);
 }
 
 /// Takes the first waiters out of a queue and marks them as woken; gives their enclave threads.

@@ -1,7 +1,8 @@
 //! Futexes with an owner: the lock operations of futex(2), which Linux calls priority inheriting.
 //!
-//! The word holds the thread id of its owner, so that the LibOS can hand it to the next in line. No
-//! thread here has a priority, so there is none to inherit.
+//! The word holds the thread id of its owner, so that the LibOS can hand it to the next in line: of the
+//! highest real-time priority, and of those who has waited longest. The host schedules as it likes, so
+//! that there is nothing to inherit.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -40,6 +41,8 @@ struct Queue {
 /// A thread that waits for its turn.
 struct Claim {
     tid: u32,
+    /// Who has a lower one comes first.
+    rank: u32,
     /// The enclave thread that sleeps.
     number: u32,
     is_granted: AtomicBool,
@@ -136,6 +139,7 @@ impl OwnedFutexes {
     ) -> Result<Option<Arc<Claim>>, Errno> {
         let tid = thread.tid();
         let key = memory.futex_key(address);
+        let rank = thread.scheduling.lock().rank();
         let mut queues = self.queues.lock();
         let has_waiters = queues.contains_key(&key);
         let Some(owner) = take_free(memory, address, tid, has_waiters)? else {
@@ -152,6 +156,7 @@ impl OwnedFutexes {
         }
         let claim = Arc::new(Claim {
             tid,
+            rank,
             number: thread.number(),
             is_granted: AtomicBool::new(false),
         });
@@ -160,7 +165,11 @@ impl OwnedFutexes {
             owner,
             claims: VecDeque::new(),
         });
-        queue.claims.push_back(claim.clone());
+        // One whose turn has come stays the first, whoever comes.
+        let granted = usize::from(queue.is_granted());
+        let place = queue.claims.iter().skip(granted);
+        let place = granted + place.take_while(|other| other.rank <= rank).count();
+        queue.claims.insert(place, claim.clone());
         Ok(Some(claim))
     }
 

@@ -57,6 +57,21 @@ impl DeadlineTerms {
 }
 
 impl Scheduling {
+    /// Its place among those that wait for one word: before others those with deadlines, then by
+    /// real-time priority, then all others alike.
+    pub(crate) const fn rank(&self) -> u32 {
+        const SCHED_FIFO: u32 = 1;
+        const SCHED_RR: u32 = 2;
+        const SCHED_DEADLINE: u32 = 6;
+        /// Above all priorities.
+        const PRIORITIES: u32 = 100;
+        match self.attributes.policy {
+            SCHED_DEADLINE => 0,
+            SCHED_FIFO | SCHED_RR => PRIORITIES.saturating_sub(self.attributes.priority),
+            _ => PRIORITIES,
+        }
+    }
+
     /// Those of a thread or process that this one makes.
     pub(crate) fn of_child(&self) -> Self {
         let mut child = self.clone();
