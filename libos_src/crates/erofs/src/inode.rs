@@ -278,7 +278,6 @@ impl Inode for ErofsInode {
         Ok(self.metadata)
     }
 
-    /// FIFOs, sockets and devices have no driver here.
     fn content(&self) -> Option<ContentId> {
         Some(ContentId {
             source: self.shared.content,
@@ -286,6 +285,7 @@ impl Inode for ErofsInode {
         })
     }
 
+    /// FIFOs, sockets and devices have no driver here.
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
         match self.metadata.kind {
             FileType::Regular | FileType::Directory | FileType::Symlink => Ok(None),

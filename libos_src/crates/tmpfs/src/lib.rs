@@ -3,7 +3,8 @@
 //! Its size limit bounds all the memory that it uses, names and empty files included, so that no
 //! program can exhaust the heap of the LibOS through it: what goes beyond is `ENOSPC`.
 //!
-//! Access times are set when a file is made and by `utimensat`, not by reading (as with `noatime`).
+//! Of reads the first after each change is noted (`relatime`, without the daily note), also for descriptors
+//! that ask not to (`O_NOATIME`).
 
 #![no_std]
 #![forbid(unsafe_code)]

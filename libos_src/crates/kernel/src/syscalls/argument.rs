@@ -17,6 +17,17 @@ impl Address {
     }
 }
 
+/// The directory descriptor that stands for the working directory (`AT_FDCWD`).
+pub(super) const AT_WORKING_DIRECTORY: i32 = -100;
+/// What is at the end of a path is meant, though it is a symbolic link.
+pub(super) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+/// What a call that does not follow such a link is to do.
+pub(super) const AT_SYMLINK_FOLLOW: u32 = 0x400;
+/// Nothing here is mounted when it is looked at.
+pub(super) const AT_NO_AUTOMOUNT: u32 = 0x800;
+/// With an empty path the descriptor itself is meant.
+pub(super) const AT_EMPTY_PATH: u32 = 0x1000;
+
 /// A type that an argument register can hold.
 pub(super) trait Argument {
     /// Takes what counts of the register.

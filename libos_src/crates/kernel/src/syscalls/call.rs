@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use hal::{Errno, UserRegs};
 use vfs::{Location, PATH_MAX_BYTES};
 
-use super::argument::Address;
+use super::argument::{AT_WORKING_DIRECTORY, Address};
 use super::{answers, room, table};
 use crate::Libos;
 use crate::libos::{Task, Then};
@@ -54,9 +54,6 @@ impl From<Errno> for Stop {
         Self::Errno(errno)
     }
 }
-
-/// `AT_FDCWD`.
-const AT_WORKING_DIRECTORY: i32 = -100;
 
 impl Call<'_> {
     /// Serves the call, and then delivers signals.

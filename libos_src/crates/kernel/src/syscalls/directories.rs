@@ -5,10 +5,9 @@ use alloc::vec::Vec;
 use hal::{Errno, Prot};
 use vfs::{DirectoryEntry, Follow, Location, Mode, PATH_MAX_BYTES, SinkState};
 
-use super::argument::Address;
+use super::argument::{AT_WORKING_DIRECTORY, Address};
 use super::call::{Call, Outcome};
 
-const AT_WORKING_DIRECTORY: i32 = -100;
 /// The most that one call lists.
 const LISTING_MAX_BYTES: usize = 64 * 1024;
 /// Bytes of `struct linux_dirent64` before the name.

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use hal::{Errno, LogLevel, UserRegs};
 use vfs::{Access, Capabilities, Follow, PATH_MAX_BYTES};
 
-use super::argument::Address;
+use super::argument::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Address};
 use super::call::{Call, Outcome, Stop};
 use super::room;
 use crate::libos::Then;
@@ -62,8 +62,6 @@ pub(super) fn execveat(
     env: Address,
     flags: u32,
 ) -> Outcome {
-    const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
-    const AT_EMPTY_PATH: u32 = 0x1000;
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -3,13 +3,10 @@
 use hal::Errno;
 use vfs::{Capabilities, DeviceNumber, FileType, Follow, Mode, RenameFlags};
 
-use super::argument::Address;
+use super::argument::{AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_WORKING_DIRECTORY, Address};
 use super::call::{Call, Outcome};
 
-const AT_WORKING_DIRECTORY: i32 = -100;
 const AT_REMOVEDIR: u32 = 0x200;
-const AT_SYMLINK_FOLLOW: u32 = 0x400;
-const AT_EMPTY_PATH: u32 = 0x1000;
 
 /// `unlinkat(2)`.
 pub(super) fn unlinkat(call: &mut Call<'_>, directory: i32, path: Address, flags: u32) -> Outcome {

@@ -8,16 +8,14 @@ use vfs::{
     Viewpoint,
 };
 
-use super::argument::Address;
+use super::argument::{
+    AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, AT_WORKING_DIRECTORY, Address,
+};
 use super::call::{Call, Outcome};
 use super::records::{Stat, StatFs, Statx};
 use crate::threads::duration_of;
 
-const AT_WORKING_DIRECTORY: i32 = -100;
-const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 const AT_EACCESS: u32 = 0x200;
-const AT_NO_AUTOMOUNT: u32 = 0x800;
-const AT_EMPTY_PATH: u32 = 0x1000;
 const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 const NOT_CHANGED: u32 = u32::MAX;
 

@@ -3,12 +3,10 @@
 use hal::{Errno, PAGE_SIZE};
 use vfs::{Location, Mode, OpenFlags, Readiness, Restrictions, Viewpoint};
 
-use super::argument::Address;
+use super::argument::{AT_WORKING_DIRECTORY, Address};
 use super::call::{Call, Outcome};
 use crate::files::{Descriptor, PipeEnd};
 use crate::terminals::End as TerminalEnd;
-
-const AT_WORKING_DIRECTORY: i32 = -100;
 
 /// `openat(2)`.
 pub(super) fn openat(

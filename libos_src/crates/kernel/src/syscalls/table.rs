@@ -2,6 +2,7 @@
 
 use super::argument::{Address, Argument};
 use super::call::{Call, Outcome};
+use super::extended::{Link, Open, Path};
 use super::system_v::{messages, segments, semaphores};
 use super::{
     barriers, capabilities, clone, descriptors, directories, event_poll, exec, extended,
@@ -213,18 +214,18 @@ table! {
     176 delete_module => refused::privileged, ();
     186 gettid => identity::gettid, ();
     187 readahead => storage::readahead, (i32, i64, u64);
-    188 setxattr => extended::setxattr, (Address, Address, Address, u64, u32);
-    189 lsetxattr => extended::lsetxattr, (Address, Address, Address, u64, u32);
-    190 fsetxattr => extended::fsetxattr, (i32, Address, Address, u64, u32);
-    191 getxattr => extended::getxattr, (Address, Address, Address, u64);
-    192 lgetxattr => extended::lgetxattr, (Address, Address, Address, u64);
-    193 fgetxattr => extended::fgetxattr, (i32, Address, Address, u64);
-    194 listxattr => extended::listxattr, (Address, Address, u64);
-    195 llistxattr => extended::llistxattr, (Address, Address, u64);
-    196 flistxattr => extended::flistxattr, (i32, Address, u64);
-    197 removexattr => extended::removexattr, (Address, Address);
-    198 lremovexattr => extended::lremovexattr, (Address, Address);
-    199 fremovexattr => extended::fremovexattr, (i32, Address);
+    188 setxattr => extended::set, (Path, Address, Address, u64, u32);
+    189 lsetxattr => extended::set, (Link, Address, Address, u64, u32);
+    190 fsetxattr => extended::set, (Open, Address, Address, u64, u32);
+    191 getxattr => extended::get, (Path, Address, Address, u64);
+    192 lgetxattr => extended::get, (Link, Address, Address, u64);
+    193 fgetxattr => extended::get, (Open, Address, Address, u64);
+    194 listxattr => extended::list, (Path, Address, u64);
+    195 llistxattr => extended::list, (Link, Address, u64);
+    196 flistxattr => extended::list, (Open, Address, u64);
+    197 removexattr => extended::remove, (Path, Address);
+    198 lremovexattr => extended::remove, (Link, Address);
+    199 fremovexattr => extended::remove, (Open, Address);
     200 tkill => signal::tkill, (i32, i32);
     201 time => time::time, (Address);
     202 futex => futex::futex, (Address, u32, u32, u64, Address, u32);

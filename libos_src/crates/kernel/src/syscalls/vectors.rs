@@ -1,7 +1,7 @@
 //! Reading and writing with several buffers.
 
 use hal::Errno;
-use vfs::OpenFlags;
+use vfs::{OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -15,15 +15,13 @@ const RWF_HARMLESS: u32 = 0x1 | 0x2 | 0x4;
 /// `readv(2)`.
 pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
     let file = call.file(fd)?;
-    let vectors = call.vectors(vectors, count)?;
-    call.read_file(&file, &vectors, None)
+    read(call, &file, vectors, count, None)
 }
 
 /// `writev(2)`.
 pub(super) fn writev(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
     let file = call.file(fd)?;
-    let vectors = call.vectors(vectors, count)?;
-    call.write_file(&file, &vectors, None)
+    write(call, &file, vectors, count, None)
 }
 
 /// `preadv(2)`.
@@ -34,10 +32,8 @@ pub(super) fn preadv(
     count: u64,
     offset: i64,
 ) -> Outcome {
-    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let file = call.file(fd)?;
-    let vectors = call.vectors(vectors, count)?;
-    call.read_file(&file, &vectors, Some(offset))
+    read(call, &file, vectors, count, Some(offset))
 }
 
 /// `pwritev(2)`.
@@ -48,10 +44,8 @@ pub(super) fn pwritev(
     count: u64,
     offset: i64,
 ) -> Outcome {
-    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let file = call.file(fd)?;
-    let vectors = call.vectors(vectors, count)?;
-    call.write_file(&file, &vectors, Some(offset))
+    write(call, &file, vectors, count, Some(offset))
 }
 
 /// `preadv2(2)`: an offset of -1 is the file's own.
@@ -64,20 +58,13 @@ pub(super) fn preadv2(
     _offset_high: u64,
     flags: u32,
 ) -> Outcome {
-    if flags & !(RWF_HARMLESS | RWF_NOWAIT) != 0 {
+    let file = call.file(fd)?;
+    // Not to wait is to be had of what never waits anyway.
+    let never_waits = file.object().is_seekable() || file.flags().contains(OpenFlags::NON_BLOCKING);
+    if flags & !(RWF_HARMLESS | RWF_NOWAIT) != 0 || (flags & RWF_NOWAIT != 0 && !never_waits) {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    if flags & RWF_NOWAIT != 0 && !call.file(fd)?.flags().contains(OpenFlags::NON_BLOCKING) {
-        // Only what never waits anyway.
-        let file = call.file(fd)?;
-        if !file.object().is_seekable() {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
-    }
-    if offset == -1 {
-        return readv(call, fd, vectors, count);
-    }
-    preadv(call, fd, vectors, count, offset)
+    read(call, &file, vectors, count, unless_own(offset))
 }
 
 /// `pwritev2(2)`: an offset of -1 is the file's own.
@@ -91,13 +78,41 @@ pub(super) fn pwritev2(
     flags: u32,
 ) -> Outcome {
     let file = call.file(fd)?;
-    if flags & !(RWF_HARMLESS | RWF_APPEND) != 0
-        || (flags & RWF_APPEND != 0 && !file.flags().contains(OpenFlags::APPEND))
-    {
+    let appends = file.flags().contains(OpenFlags::APPEND);
+    if flags & !(RWF_HARMLESS | RWF_APPEND) != 0 || (flags & RWF_APPEND != 0 && !appends) {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    if offset == -1 {
-        return writev(call, fd, vectors, count);
-    }
-    pwritev(call, fd, vectors, count, offset)
+    write(call, &file, vectors, count, unless_own(offset))
+}
+
+fn unless_own(offset: i64) -> Option<i64> {
+    (offset != -1).then_some(offset)
+}
+
+fn read(
+    call: &Call<'_>,
+    file: &OpenFile,
+    vectors: Address,
+    count: u64,
+    offset: Option<i64>,
+) -> Outcome {
+    let offset = offset.map(start).transpose()?;
+    let vectors = call.vectors(vectors, count)?;
+    call.read_file(file, &vectors, offset)
+}
+
+fn write(
+    call: &Call<'_>,
+    file: &OpenFile,
+    vectors: Address,
+    count: u64,
+    offset: Option<i64>,
+) -> Outcome {
+    let offset = offset.map(start).transpose()?;
+    let vectors = call.vectors(vectors, count)?;
+    call.write_file(file, &vectors, offset)
+}
+
+fn start(offset: i64) -> Result<u64, Errno> {
+    u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }

@@ -57,25 +57,13 @@ impl Call<'_> {
                 self.wait_for_host(stream, wanted, deadline)?;
             }
         }
-        let first = action();
-        let (Err(Errno::EAGAIN), Some(watchers)) = (&first, file.watchers()) else {
-            return Ok(first?);
+        let Some(watchers) = file.watchers() else {
+            return Ok(action()?);
         };
-        let alarm = self.alarm();
-        watchers.add(&alarm, wanted);
-        let outcome = loop {
-            match action() {
-                Err(Errno::EAGAIN) => {}
-                done => break done.map_err(Stop::from),
-            }
-            match self.libos.sleep(self.process, self.thread, deadline) {
-                Wake::Look => {}
-                Wake::TimedOut => break Err(Errno::EAGAIN.into()),
-                Wake::Signal => break Err(interrupted(deadline)),
-            }
-        };
-        watchers.remove(&alarm);
-        outcome
+        self.until_told(watchers, wanted, deadline, || match action() {
+            Err(Errno::EAGAIN) => Ok(None),
+            done => Ok(Some(done?)),
+        })
     }
 
     /// Repeats `attempt` whenever `watchers` are told of something, until it gives a value; `EAGAIN`
@@ -84,13 +72,24 @@ impl Call<'_> {
         &self,
         watchers: &Watchers,
         deadline: Deadline,
+        attempt: impl FnMut() -> Result<Option<T>, Stop>,
+    ) -> Result<T, Stop> {
+        self.until_told(watchers, Readiness::READABLE, deadline, attempt)
+    }
+
+    /// The same when they are told of something that is `wanted`.
+    fn until_told<T>(
+        &self,
+        watchers: &Watchers,
+        wanted: Readiness,
+        deadline: Deadline,
         mut attempt: impl FnMut() -> Result<Option<T>, Stop>,
     ) -> Result<T, Stop> {
         if let Some(done) = attempt()? {
             return Ok(done);
         }
         let alarm = self.alarm();
-        watchers.add(&alarm, Readiness::READABLE);
+        watchers.add(&alarm, wanted);
         let outcome = loop {
             match attempt() {
                 Ok(None) => {}
