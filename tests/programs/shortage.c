@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,8 +55,25 @@ static void nest_directories(void) {
     }
 }
 
+// Mounts on each other until there is no room for another. The list of them may be too long to be told.
+static void stack_mounts(void) {
+    long count = 0, told = 0, length;
+    CHECK(mkdir("/tmp/point", 0755) == 0);
+    while (mount("/tmp", "/tmp/point", 0, MS_BIND, 0) == 0) count++;
+    CHECK((errno == ENOSPC || errno == ENOMEM) && count > 1000);
+    int fd = open("/proc/self/mounts", O_RDONLY);
+    CHECK(fd >= 0 || errno == ENOMEM);
+    while (fd >= 0 && (length = read(fd, block, sizeof block)) > 0) told += length;
+    CHECK(fd < 0 || told > 10 * count);
+    if (fd >= 0) CHECK(close(fd) == 0);
+    for (; count > 0; count--) CHECK(umount("/tmp/point") == 0);
+    CHECK(rmdir("/tmp/point") == 0);
+    CHECK((fd = open("/proc/self/mounts", O_RDONLY)) >= 0 && close(fd) == 0);
+}
+
 int main(void) {
     fill_pipes();
+    stack_mounts();
     split_mappings();
     nest_directories();
     for (long number = 1000; number < 200000; number++) CHECK(syscall(number) == -1);

@@ -139,6 +139,11 @@ impl Mount {
         &self.root.super_block.file_system
     }
 
+    /// Whether both are mounted on each other at one place.
+    pub(crate) fn is_stacked_with(&self, other: &Self) -> bool {
+        self.stack.is_some() && self.stack == other.stack
+    }
+
     /// Checks that changes may be made through this mount.
     ///
     /// # Errors
@@ -290,7 +295,7 @@ impl Namespace {
     pub fn mounts(&self) -> Vec<Arc<Mount>> {
         let mut mounts = Vec::from([self.root.mount.clone()]);
         mounts.extend(self.table.read().stacks.values().flatten().cloned());
-        mounts.sort_by_key(|mount| mount.id);
+        mounts.sort_unstable_by_key(|mount| mount.id);
         mounts
     }
 
@@ -308,6 +313,20 @@ impl Namespace {
         let mount = self.anonymous[Anonymous::index_of(inode.kind())].clone();
         let dentry = Dentry::detached(inode, &mount.root.super_block, name);
         Location { mount, dentry }
+    }
+
+    /// What the lowest mount covers of the stack that `mount` is in.
+    pub(crate) fn foot_of(&self, mount: &Mount) -> Option<Location> {
+        let table = self.table.read();
+        let stack = table.stacks.get(mount.stack.as_ref()?)?;
+        place_in(stack, mount)?;
+        stack.first()?.point.clone()
+    }
+
+    /// How many mounts there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        1 + self.table.read().count
     }
 
     /// Whether a place was made by [`anonymous`](Self::anonymous).

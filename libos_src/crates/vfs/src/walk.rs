@@ -1,12 +1,15 @@
 //! Path resolution.
 
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::errno::Errno;
 use bitflags::bitflags;
 
-use crate::{Access, Capabilities, FileType, Location, Name, PATH_MAX_BYTES, Result, Viewpoint};
+use crate::{
+    Access, Capabilities, FileType, Location, Mount, Name, PATH_MAX_BYTES, Result, Viewpoint,
+};
 
 /// Symbolic links followed in one resolution before it fails with `ELOOP`.
 pub const SYMLINK_FOLLOW_MAX: u32 = 40;
@@ -187,8 +190,8 @@ impl Viewpoint {
             if !here.is_mount_root() {
                 break;
             }
-            match here.mount.point() {
-                Some(point) => here = point.clone(),
+            match self.covered_by(&here.mount) {
+                Some(covered) => here = covered,
                 None => return here,
             }
         }
@@ -196,6 +199,18 @@ impl Viewpoint {
             Some(parent) => self.namespace.enter(here.at(parent)),
             None => here,
         }
+    }
+
+    /// What a mount covers, together with those below it at the same place: a root that is one of these
+    /// is not passed.
+    fn covered_by(&self, mount: &Arc<Mount>) -> Option<Location> {
+        let point = mount.point()?;
+        if self.root.mount.is_stacked_with(mount) {
+            return Some(point.clone());
+        }
+        self.namespace
+            .foot_of(mount)
+            .or_else(|| Some(point.clone()))
     }
 
     /// The absolute path of `location` as this viewpoint sees it.
@@ -236,8 +251,8 @@ impl Viewpoint {
         let mut is_reachable = true;
         while here != self.root {
             if here.is_mount_root() {
-                match here.mount.point() {
-                    Some(point) => here = point.clone(),
+                match self.covered_by(&here.mount) {
+                    Some(covered) => here = covered,
                     None => {
                         is_reachable = self.root == here;
                         break;

@@ -140,6 +140,12 @@ fn there_are_a_hundred_thousand_mounts_and_no_more() {
     }
     assert_eq!(bind().map(drop), Err(Errno::ENOSPC));
 
+    // However high the stack is, what is below is one step away.
+    for (mount, _) in view.namespace.mounts().iter().zip(0..).skip(1) {
+        assert_eq!(view.path_of(&mount.top()), b"/point");
+    }
+    assert!(place(&view, "/point/..") == place(&view, "/"));
+
     // What covers each other is let go of from the top, and at once.
     let top = place(&view, "/point");
     assert_eq!(view.namespace.unmount(&place(&view, "/point")), Ok(()));

@@ -357,7 +357,7 @@ impl Source for ProcessFiles {
             ProcessText::Environment => zero_terminated(&process.program().environment),
             ProcessText::Name => format!("{}\n", name(&process, thread)).into_bytes(),
             ProcessText::Maps => process.memory().listing()?,
-            ProcessText::Mounts => mount_texts::mounts(&process).into_bytes(),
+            ProcessText::Mounts => mount_texts::mounts(&process, self.machine)?.into_bytes(),
             ProcessText::Groups => b"0::/\n".to_vec(),
             ProcessText::Children if thread == process.pid => {
                 let mut text = String::new();
@@ -371,7 +371,7 @@ impl Source for ProcessFiles {
             ProcessText::InputOutput => process.moved.text().into_bytes(),
             ProcessText::SetGroups => b"allow\n".to_vec(),
             ProcessText::Limits => Self::limits(&process).into_bytes(),
-            ProcessText::MountInfo => mount_texts::mount_info(&process).into_bytes(),
+            ProcessText::MountInfo => mount_texts::mount_info(&process, self.machine)?.into_bytes(),
             ProcessText::Score => b"0\n".to_vec(),
             ProcessText::ScoreAdjustment => {
                 let adjustment = process.score_adjustment.load(Ordering::Relaxed);

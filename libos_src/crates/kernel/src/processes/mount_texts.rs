@@ -3,31 +3,37 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 
+use hal::{Errno, Machine};
 use vfs::{Mount, MountFlags};
 
 use super::Process;
+use crate::syscalls::room;
+
+/// More than most lines have.
+const LINE_BYTES: usize = 256;
 
 /// A line for each: what is mounted, where, its type, options.
-pub(super) fn mounts(process: &Process) -> String {
-    let mut text = String::new();
-    for (mount, path) in reachable(process) {
+///
+/// # Errors
+/// `ENOMEM` if the kernel's heap has no room for it.
+pub(super) fn mounts(process: &Process, machine: &dyn Machine) -> Result<String, Errno> {
+    lines(process, machine, |text, mount, path| {
         let kind = mount.file_system().type_name();
         let access = access_word(mount.check_writable().is_err());
-        let options = options(&mount);
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{kind} {path} {kind} {access}{options} 0 0");
-    }
-    text
+        let options = options(mount);
+        writeln!(text, "{kind} {path} {kind} {access}{options} 0 0")
+    })
 }
 
 /// A line for each: ids of it and of what it covers, device, root, where it is, options, type, source, options
 /// of the file system.
-pub(super) fn mount_info(process: &Process) -> String {
-    let mut text = String::new();
-    for (mount, path) in reachable(process) {
+///
+/// # Errors
+/// As [`mounts`].
+pub(super) fn mount_info(process: &Process, machine: &dyn Machine) -> Result<String, Errno> {
+    lines(process, machine, |text, mount, path| {
         let kind = mount.file_system().type_name();
         let id = mount.id();
         let parent = mount.point().map_or(id, |point| point.mount().id());
@@ -35,25 +41,38 @@ pub(super) fn mount_info(process: &Process) -> String {
         let device = top.device();
         let root = escaped(&top.path_in_file_system());
         let access = access_word(mount.flags().contains(MountFlags::READ_ONLY));
-        let options = options(&mount);
+        let options = options(mount);
         let file_system_access = access_word(mount.file_system().is_read_only());
-        let _ = writeln!(
+        writeln!(
             text,
             "{id} {parent} {}:{} {root} {path} {access}{options} - {kind} {kind} {file_system_access}",
             device.major, device.minor,
-        );
-    }
-    text
+        )
+    })
 }
 
-fn reachable(process: &Process) -> Vec<(Arc<Mount>, String)> {
+/// What `line` writes of each mount, given where it is.
+fn lines(
+    process: &Process,
+    machine: &dyn Machine,
+    line: impl Fn(&mut String, &Arc<Mount>, &str) -> fmt::Result,
+) -> Result<String, Errno> {
     let viewpoint = process.places().view.read().clone();
-    let mounts = viewpoint.namespace.mounts().into_iter();
-    let placed = mounts.filter_map(|mount| {
-        let path = viewpoint.path_below_root(&mount.top())?;
-        Some((mount, escaped(&path)))
-    });
-    placed.collect()
+    let list_bytes = viewpoint.namespace.count() * size_of::<Arc<Mount>>();
+    // There may be as many again by then.
+    room::check_for(machine, 2 * list_bytes)?;
+    let mut text = String::new();
+    for mount in viewpoint.namespace.mounts() {
+        if text.capacity() - text.len() < LINE_BYTES {
+            let more = text.capacity().max(LINE_BYTES);
+            room::check_for(machine, text.capacity() + more)?;
+            text.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+        }
+        if let Some(path) = viewpoint.path_below_root(&mount.top()) {
+            line(&mut text, &mount, &escaped(&path)).map_err(|_| Errno::EIO)?;
+        }
+    }
+    Ok(text)
 }
 
 fn access_word(is_read_only: bool) -> &'static str {
