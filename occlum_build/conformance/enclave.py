@@ -79,7 +79,6 @@ mount:
       layers:
         - {{type: erofs, image: root}}
         - {{type: tmpfs, size: {files}}}
-  - {{type: tmpfs, target: /tmp, size: {files}}}
 """
 
 _SIZES: Final = {

@@ -4,16 +4,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#ifndef MSG_COPY  // musl does not name it
+#define MSG_COPY 040000
+#endif
 
 #define CHECK(condition) do { if (!(condition)) { \
     dprintf(2, "line %d: errno %d\n", __LINE__, errno); _exit(__LINE__ % 125 + 1); } } while (0)
@@ -161,6 +169,101 @@ static void ids(void) {
     set("kernel/pid_max", "32768\n");
 }
 
+// What the next object is called is said once; if somebody has it, another one is free.
+static void next_ids(void) {
+    FAILS(try("kernel/msg_next_id", "-2\n"), EINVAL);
+    CHECK(strcmp(read_setting("kernel/shm_next_id"), "-1\n") == 0);
+    set("kernel/msg_next_id", "70001\n");
+    int queue = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    CHECK(queue == 70001 && strcmp(read_setting("kernel/msg_next_id"), "-1\n") == 0);
+    set("kernel/msg_next_id", "70001\n");
+    set("kernel/msgmni", "9\n");
+    int other = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    CHECK(other >= 0 && other != 70001 && msgctl(other, IPC_RMID, NULL) == 0);
+    set("kernel/msg_next_id", "5\n");
+    set("kernel/msg_next_id", "-1\n");
+    set("kernel/shm_next_id", "70002\n");
+    int segment = shmget(IPC_PRIVATE, 100, IPC_CREAT | 0600);
+    CHECK(segment == 70002 && shmctl(segment, IPC_RMID, NULL) == 0);
+    set("kernel/sem_next_id", "70003\n");
+    int set_of_one = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+    CHECK(set_of_one == 70003 && semctl(set_of_one, 0, IPC_RMID) == 0);
+
+    // A copy of a message, by its place, which stays.
+    struct { long kind; char text[8]; } message = {3, "one"};
+    CHECK(msgsnd(queue, &message, 4, 0) == 0);
+    strcpy(message.text, "two");
+    CHECK(msgsnd(queue, &message, 4, 0) == 0);
+    FAILS(msgrcv(queue, &message, 8, 0, MSG_COPY), EINVAL);
+    FAILS(msgrcv(queue, &message, 8, 0, MSG_COPY | MSG_EXCEPT | IPC_NOWAIT), EINVAL);
+    FAILS(msgrcv(queue, &message, 8, 2, MSG_COPY | IPC_NOWAIT), ENOMSG);
+    FAILS(msgrcv(queue, &message, 3, 1, MSG_COPY | IPC_NOWAIT), E2BIG);
+    for (int i = 0; i < 2; i++) {
+        CHECK(msgrcv(queue, &message, 8, 1, MSG_COPY | IPC_NOWAIT) == 4 && strcmp(message.text, "two") == 0);
+    }
+    struct msqid_ds state;
+    CHECK(msgctl(queue, IPC_STAT, &state) == 0 && state.msg_qnum == 2 && msgctl(queue, IPC_RMID, NULL) == 0);
+}
+
+static void watches(void) {
+    set("fs/inotify/max_user_instances", "2\n");
+    set("fs/inotify/max_queued_events", "2\n");
+    int one = inotify_init1(IN_NONBLOCK), two = inotify_init1(IN_NONBLOCK);
+    CHECK(one >= 0 && two >= 0);
+    FAILS(inotify_init(), EMFILE);
+    CHECK(inotify_add_watch(one, "/tmp", IN_CREATE | IN_DELETE) == 1);
+    for (int i = 0; i < 4; i++) {
+        int file = open("/tmp/watched", O_CREAT | O_RDWR, 0600);
+        CHECK(file >= 0 && close(file) == 0 && unlink("/tmp/watched") == 0);
+    }
+    char events[4096];
+    ssize_t len = read(one, events, sizeof events);
+    struct inotify_event *last = NULL;
+    int count = 0;
+    for (char *at = events; at < events + len; at += sizeof *last + last->len) last = (void *)at, count++;
+    CHECK(count == 3 && last->mask == IN_Q_OVERFLOW && last->wd == -1);
+    set("fs/inotify/max_user_watches", "1\n");
+    FAILS(inotify_add_watch(two, "/", IN_CREATE), ENOSPC);
+    set("fs/inotify/max_user_watches", "100\n");
+    CHECK(inotify_add_watch(two, "/", IN_CREATE) == 1 && close(one) == 0 && close(two) == 0);
+}
+
+// Who does not let go in time loses it.
+static void leases(void) {
+    set("fs/lease-break-time", "1\n");
+    int file = open("/tmp/leased", O_CREAT | O_RDWR, 0600);
+    signal(SIGIO, SIG_IGN);
+    CHECK(file >= 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0);
+    struct timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(close(file) == 0 && open("/tmp/leased", O_RDONLY) >= 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    CHECK(after.tv_sec - before.tv_sec >= 1 && after.tv_sec - before.tv_sec < 40);
+    CHECK(close(file) == 0 && unlink("/tmp/leased") == 0);
+}
+
+static void names(void) {
+    struct utsname name;
+    CHECK(try("kernel/hostname", "enclave\nother\n") == 0 && strcmp(read_setting("kernel/hostname"), "enclave\n") == 0);
+    set("kernel/domainname", "example.org\n");
+    CHECK(uname(&name) == 0 && strcmp(name.nodename, "enclave") == 0);
+    CHECK(strcmp(name.domainname, "example.org") == 0);
+}
+
+static void next_process(void) {
+    set("kernel/ns_last_pid", "4321\n");
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    CHECK(child == 4322 && waitpid(child, NULL, 0) == child);
+    CHECK(strcmp(read_setting("kernel/ns_last_pid"), "4322\n") == 0);
+}
+
 int main(void) {
     shared_memory();
     semaphores();
@@ -168,6 +271,11 @@ int main(void) {
     posix_queues();
     files();
     ids();
+    next_ids();
+    watches();
+    leases();
+    names();
+    next_process();
     puts("settings have effect");
     return 0;
 }

@@ -27,6 +27,12 @@ impl Settings {
         i32::try_from(self.get(number)).unwrap_or(i32::MAX)
     }
 
+    /// What the next object is to be called, which is said once.
+    pub(crate) fn take_next(&self, number: Number) -> Option<i32> {
+        let next = self.0[number as usize].swap(Number::NONE, Ordering::Relaxed);
+        i32::try_from(next).ok()
+    }
+
     /// Sets numbers, all of them or none.
     ///
     /// # Errors
@@ -34,7 +40,7 @@ impl Settings {
     pub(crate) fn set(&self, new: &[(Number, u64)]) -> Result<(), Errno> {
         let is_legal = |&(number, value): &(Number, u64)| {
             let (_, least, most) = bounds(number);
-            (least..=most).contains(&value)
+            (least..=most).contains(&value) || value == Number::NONE && number.may_be_none()
         };
         if !new.iter().all(is_legal) {
             return Err(Errno::EINVAL);
@@ -64,6 +70,15 @@ const fn bounds(number: Number) -> (u64, u64, u64) {
     const SET_MAX: u64 = 32000;
     match number {
         Number::Descriptors => (DESCRIPTORS_MAX as u64, 64, DESCRIPTORS_MAX as u64),
+        Number::WatchEvents => (16384, 0, INT_MAX),
+        Number::WatchInstances => (128, 0, INT_MAX),
+        // As far as our heap goes.
+        Number::Watches => (8192, 0, 8192),
+        Number::LeaseSeconds => (45, 0, INT_MAX),
+        Number::NextQueue | Number::NextSemaphoreSet | Number::NextSegment => {
+            (Number::NONE, 0, INT_MAX)
+        }
+        Number::LastProcess => (0, 0, 1 << 22),
         Number::PosixMessages | Number::PosixMessagesMax => (10, 1, 65536),
         Number::PosixMessageBytes | Number::PosixMessageBytesMax => (8192, 128, 16 << 20),
         Number::PosixQueues => (256, 0, INT_MAX),

@@ -142,6 +142,12 @@ pub trait Source: Send + Sync {
     /// `EINVAL` if one of them cannot be that.
     fn set_numbers(&self, new: &[(Number, u64)]) -> Result<()>;
 
+    /// Gives the host or the domain another name.
+    ///
+    /// # Errors
+    /// `EPERM` for other settings.
+    fn set_name(&self, setting: Setting, name: &[u8]) -> Result<()>;
+
     /// A text about the system.
     ///
     /// # Errors
@@ -235,12 +241,6 @@ pub enum ProcessPlace {
 /// Settings of `/proc/sys` that only the kernel knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// `fs/inotify/max_queued_events`
-    WatchEvents,
-    /// `fs/inotify/max_user_instances`
-    WatchInstances,
-    /// `fs/inotify/max_user_watches`
-    Watches,
     /// `kernel/domainname`
     DomainName,
     /// `kernel/hostname`
@@ -258,6 +258,14 @@ pub enum Setting {
 pub enum Number {
     /// `fs/nr_open`: no limit of descriptors is higher.
     Descriptors,
+    /// `fs/inotify/max_queued_events`: those of one descriptor that wait.
+    WatchEvents,
+    /// `fs/inotify/max_user_instances`: descriptors of one user.
+    WatchInstances,
+    /// `fs/inotify/max_user_watches`
+    Watches,
+    /// `fs/lease-break-time`: how many seconds a holder may take to let go.
+    LeaseSeconds,
     /// `fs/mqueue/msg_default`: messages of a POSIX queue that says nothing.
     PosixMessages,
     /// `fs/mqueue/msg_max`: the most that one may say.
@@ -276,6 +284,10 @@ pub enum Number {
     QueueBytes,
     /// `kernel/msgmni`
     Queues,
+    /// `kernel/msg_next_id`: what the next queue gets, or -1.
+    NextQueue,
+    /// `kernel/ns_last_pid`: the id that was given last.
+    LastProcess,
     /// `kernel/pid_max`: the highest id.
     ProcessIds,
     /// `kernel/sem`: semaphores of a set.
@@ -286,6 +298,10 @@ pub enum Number {
     SemaphoreOperations,
     /// `kernel/sem`: sets.
     SemaphoreSets,
+    /// `kernel/sem_next_id`: what the next set gets, or -1.
+    NextSemaphoreSet,
+    /// `kernel/shm_next_id`: what the next segment gets, or -1.
+    NextSegment,
     /// `kernel/shmall`: pages in all.
     SegmentPages,
     /// `kernel/shmmax`: bytes of a segment.
@@ -296,8 +312,12 @@ pub enum Number {
 
 impl Number {
     /// All of them, each at its place.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 26] = [
         Self::Descriptors,
+        Self::WatchEvents,
+        Self::WatchInstances,
+        Self::Watches,
+        Self::LeaseSeconds,
         Self::PosixMessages,
         Self::PosixMessagesMax,
         Self::PosixMessageBytes,
@@ -307,15 +327,31 @@ impl Number {
         Self::MessageBytes,
         Self::QueueBytes,
         Self::Queues,
+        Self::NextQueue,
+        Self::LastProcess,
         Self::ProcessIds,
         Self::SetSemaphores,
         Self::Semaphores,
         Self::SemaphoreOperations,
         Self::SemaphoreSets,
+        Self::NextSemaphoreSet,
+        Self::NextSegment,
         Self::SegmentPages,
         Self::SegmentBytes,
         Self::Segments,
     ];
+
+    /// What stands for none, which a program reads and writes as -1.
+    pub const NONE: u64 = u64::MAX;
+
+    /// Whether there may be none.
+    #[must_use]
+    pub const fn may_be_none(self) -> bool {
+        matches!(
+            self,
+            Self::NextQueue | Self::NextSemaphoreSet | Self::NextSegment
+        )
+    }
 }
 
 /// Files in the root.

@@ -16,7 +16,11 @@ const FIRST_INODE: u64 = 1 << 20;
 const FIRST_NUMBER: u64 = FIRST_INODE + (1 << 16);
 
 /// What the superuser sets: a file holds one number, or several in a line.
-const NUMBERS: [(&str, &[Number]); 15] = [
+const NUMBERS: [(&str, &[Number]); 23] = [
+    ("fs/inotify/max_queued_events", &[Number::WatchEvents]),
+    ("fs/inotify/max_user_instances", &[Number::WatchInstances]),
+    ("fs/inotify/max_user_watches", &[Number::Watches]),
+    ("fs/lease-break-time", &[Number::LeaseSeconds]),
     ("fs/mqueue/msg_default", &[Number::PosixMessages]),
     ("fs/mqueue/msg_max", &[Number::PosixMessagesMax]),
     ("fs/mqueue/msgsize_default", &[Number::PosixMessageBytes]),
@@ -24,9 +28,11 @@ const NUMBERS: [(&str, &[Number]); 15] = [
     ("fs/mqueue/queues_max", &[Number::PosixQueues]),
     ("fs/nr_open", &[Number::Descriptors]),
     ("fs/pipe-max-size", &[Number::PipeBytes]),
+    ("kernel/msg_next_id", &[Number::NextQueue]),
     ("kernel/msgmax", &[Number::MessageBytes]),
     ("kernel/msgmnb", &[Number::QueueBytes]),
     ("kernel/msgmni", &[Number::Queues]),
+    ("kernel/ns_last_pid", &[Number::LastProcess]),
     ("kernel/pid_max", &[Number::ProcessIds]),
     (
         "kernel/sem",
@@ -37,28 +43,30 @@ const NUMBERS: [(&str, &[Number]); 15] = [
             Number::SemaphoreSets,
         ],
     ),
+    ("kernel/sem_next_id", &[Number::NextSemaphoreSet]),
+    ("kernel/shm_next_id", &[Number::NextSegment]),
     ("kernel/shmall", &[Number::SegmentPages]),
     ("kernel/shmmax", &[Number::SegmentBytes]),
     ("kernel/shmmni", &[Number::Segments]),
 ];
 
 /// What only the kernel knows.
-const KERNELS: [(&str, Setting); 8] = [
-    ("fs/inotify/max_queued_events", Setting::WatchEvents),
-    ("fs/inotify/max_user_instances", Setting::WatchInstances),
-    ("fs/inotify/max_user_watches", Setting::Watches),
-    ("kernel/domainname", Setting::DomainName),
-    ("kernel/hostname", Setting::HostName),
+const KERNELS: [(&str, Setting); 3] = [
     ("kernel/random/boot_id", Setting::BootId),
     ("kernel/random/uuid", Setting::Uuid),
     ("kernel/threads-max", Setting::Threads),
 ];
 
+/// Names that the superuser gives.
+const NAMES: [(&str, Setting); 2] = [
+    ("kernel/domainname", Setting::DomainName),
+    ("kernel/hostname", Setting::HostName),
+];
+
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 28] = [
+const SETTINGS: [(&str, &str); 27] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
-    ("fs/lease-break-time", "45"),
     ("fs/mount-max", "100000"),
     ("fs/pipe-user-pages-hard", "0"),
     ("fs/pipe-user-pages-soft", "0"),
@@ -79,7 +87,7 @@ const SETTINGS: [(&str, &str); 28] = [
     ("kernel/tainted", "0"),
     ("kernel/version", "#1 SMP"),
     ("net/core/somaxconn", "4096"),
-    ("vm/max_map_count", "2147483647"),
+    ("vm/max_map_count", "65530"),
     ("vm/mmap_min_addr", "65536"),
     ("vm/nr_hugepages", "0"),
     ("vm/overcommit_memory", "0"),
@@ -94,11 +102,13 @@ pub(crate) fn directory(source: &Arc<dyn Source>) -> Arc<dyn Inode> {
     let texts: Vec<(&'static str, String)> = fixed.into_iter().chain(kernels).collect();
     let mut tree = Tree::of(FIRST_INODE, texts);
     let mut next = FIRST_NUMBER;
-    for (path, numbers) in NUMBERS {
-        let file = NumberFile {
+    let numbers = NUMBERS.map(|(path, numbers)| (path, Content::Numbers(numbers)));
+    let names = NAMES.map(|(path, name)| (path, Content::Name(name)));
+    for (path, content) in numbers.into_iter().chain(names) {
+        let file = SettingFile {
             source: source.clone(),
             inode: next,
-            numbers,
+            content,
         };
         next += 1;
         tree.put(path, Arc::new(file), &mut next);
@@ -106,14 +116,57 @@ pub(crate) fn directory(source: &Arc<dyn Source>) -> Arc<dyn Inode> {
     tree.into_directory()
 }
 
-/// A file with numbers that can be set.
-struct NumberFile {
+/// A file that can be set.
+struct SettingFile {
     source: Arc<dyn Source>,
     inode: u64,
-    numbers: &'static [Number],
+    content: Content,
 }
 
-impl Inode for NumberFile {
+/// What is in it.
+enum Content {
+    Numbers(&'static [Number]),
+    Name(Setting),
+}
+
+impl Content {
+    fn text(&self, source: &dyn Source) -> String {
+        match *self {
+            Self::Name(name) => source.setting(name),
+            Self::Numbers(numbers) => {
+                let text = |&number: &Number| match source.number(number) {
+                    Number::NONE if number.may_be_none() => "-1".to_string(),
+                    value => value.to_string(),
+                };
+                numbers.iter().map(text).collect::<Vec<_>>().join("\t")
+            }
+        }
+    }
+
+    fn set(&self, source: &dyn Source, data: &[u8]) -> Result<()> {
+        let numbers = match *self {
+            Self::Name(name) => {
+                let mut parts = data.split(|byte| matches!(byte, 0 | b'\n'));
+                return source.set_name(name, parts.next().unwrap_or_default());
+            }
+            Self::Numbers(numbers) => numbers,
+        };
+        let text = core::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+        let text = text.trim_end_matches('\0');
+        let words = numbers.iter().zip(text.split_ascii_whitespace());
+        let new = words.map(|(&number, word)| match word {
+            "-1" if number.may_be_none() => Ok((number, Number::NONE)),
+            word => Ok((number, number_in(word)?)),
+        });
+        let new = new.collect::<Result<Vec<(Number, u64)>>>()?;
+        if new.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        source.set_numbers(&new)
+    }
+}
+
+impl Inode for SettingFile {
     fn kind(&self) -> FileType {
         FileType::Regular
     }
@@ -124,11 +177,7 @@ impl Inode for NumberFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let numbers = self.numbers.iter();
-        let texts: Vec<String> = numbers
-            .map(|&number| self.source.number(number).to_string())
-            .collect();
-        let text = texts.join("\t") + "\n";
+        let text = self.content.text(&*self.source) + "\n";
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let text = text.as_bytes().get(start..).unwrap_or_default();
         let length = text.len().min(buffer.len());
@@ -139,15 +188,7 @@ impl Inode for NumberFile {
     /// Only what is written at the beginning counts (`sysctl_writes_strict`).
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
         if offset == 0 {
-            let text = core::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
-            let text = text.trim_end_matches('\0');
-            let words = self.numbers.iter().zip(text.split_ascii_whitespace());
-            let new = words.map(|(&number, word)| Ok((number, number_in(word)?)));
-            let new = new.collect::<Result<Vec<(Number, u64)>>>()?;
-            if new.is_empty() {
-                return Err(Errno::EINVAL);
-            }
-            self.source.set_numbers(&new)?;
+            self.content.set(&*self.source, data)?;
         }
         Ok(data.len())
     }
@@ -156,7 +197,7 @@ impl Inode for NumberFile {
         Ok((0, self.write_at(0, data)?))
     }
 
-    /// There is always a number.
+    /// There is always something.
     fn truncate(&self, _size_bytes: u64) -> Result<()> {
         Ok(())
     }

@@ -564,6 +564,10 @@ impl Source for Kernel {
         Err(Errno::EINVAL)
     }
 
+    fn set_name(&self, _setting: Setting, _name: &[u8]) -> vfs::Result<()> {
+        Err(Errno::EPERM)
+    }
+
     fn setting(&self, setting: Setting) -> String {
         format!("{setting:?}")
     }

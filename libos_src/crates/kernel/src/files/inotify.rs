@@ -10,23 +10,18 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hal::{Errno, Machine};
 use locks::Mutex;
+use procfs::Number;
 use vfs::{
     Event, EventObserver, FileId, FileType, Inode, Metadata, Mode, Occurrence, OpenFile, Readiness,
     Watchers,
 };
 
 use super::Notice;
+use crate::settings::Settings;
 use crate::syscalls::room;
 
-/// `/proc/sys/fs/inotify/max_queued_events`: those of one descriptor that wait. Then, or when there is no
-/// memory for another, one says that others were lost.
-pub(crate) const EVENTS_MAX: usize = 16384;
 /// By how many events the queue grows: doubling it could take more than is kept in reserve.
 const EVENTS_GROWTH: usize = 256;
-/// `/proc/sys/fs/inotify/max_user_instances`: descriptors of one user.
-pub(crate) const INSTANCES_MAX: usize = 128;
-/// `/proc/sys/fs/inotify/max_user_watches`, as far as our heap goes.
-pub(crate) const WATCHES_MAX: usize = 8192;
 /// `struct inotify_event` without the name.
 const HEADER_BYTES: usize = 16;
 /// Names are filled up to a multiple of the header.
@@ -47,6 +42,7 @@ pub(crate) const IN_ONESHOT: u32 = 0x8000_0000;
 /// Everybody who watches files. The file systems tell it.
 #[derive(Default)]
 pub(crate) struct Inotifies {
+    settings: Arc<Settings>,
     /// How many watches there are.
     watch_count: AtomicUsize,
     /// How many descriptors each user has, who has any.
@@ -82,6 +78,9 @@ struct State {
     watches: BTreeMap<i32, Watch>,
     last_watch: i32,
     events: VecDeque<Record>,
+    /// How many may wait. Then, or when there is no memory for another, one says that others were
+    /// lost.
+    events_max: u64,
 }
 
 struct Watch {
@@ -107,6 +106,19 @@ struct Told<'a> {
 }
 
 impl Inotifies {
+    /// Nobody, by these settings.
+    pub(crate) fn new(settings: Arc<Settings>) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            ..Self::default()
+        })
+    }
+
+    /// Whether there may be no other watch.
+    fn is_full(&self) -> bool {
+        self.watch_count.load(Ordering::Relaxed) as u64 >= self.settings.get(Number::Watches)
+    }
+
     /// One more descriptor of a user, which watches nothing.
     ///
     /// # Errors
@@ -118,7 +130,7 @@ impl Inotifies {
     ) -> Result<Arc<Inotify>, Errno> {
         let mut instances = self.instances.lock();
         let count = instances.get(&user).copied().unwrap_or_default();
-        if count >= INSTANCES_MAX {
+        if count as u64 >= self.settings.get(Number::WatchInstances) {
             return Err(Errno::EMFILE);
         }
         instances.insert(user, count + 1);
@@ -128,7 +140,10 @@ impl Inotifies {
             all: self.clone(),
             user,
             watchers: Watchers::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                events_max: self.settings.get(Number::WatchEvents),
+                ..State::default()
+            }),
         });
         let mut all = self.all.lock();
         all.retain(|one| one.strong_count() > 0);
@@ -158,7 +173,7 @@ impl Inotifies {
             watch.mask |= mask;
             watch.stays |= stays;
         } else {
-            if self.watch_count.load(Ordering::Relaxed) >= WATCHES_MAX {
+            if self.is_full() {
                 return Err(Errno::ENOSPC);
             }
             directories.push(DirectoryWatch {
@@ -253,7 +268,7 @@ impl Inotify {
             watch.mask = if adds { watch.mask | mask } else { mask };
             return Ok(number);
         }
-        if self.all.watch_count.load(Ordering::Relaxed) >= WATCHES_MAX {
+        if self.all.is_full() {
             return Err(Errno::ENOSPC);
         }
         state.reserve().map_err(|_| Errno::ENOMEM)?;
@@ -341,7 +356,7 @@ impl State {
         if self.events.back().is_some_and(|last| last.says(told)) {
             return;
         }
-        let is_short = self.events.len() >= EVENTS_MAX
+        let is_short = self.events.len() as u64 >= self.events_max
             || room::check_for(machine, told.name.len()).is_err()
             || self.reserve().is_err();
         if !is_short {

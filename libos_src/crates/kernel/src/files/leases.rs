@@ -8,12 +8,11 @@ use core::time::Duration;
 
 use hal::Errno;
 use locks::Mutex;
+use procfs::Number;
 use vfs::{FileId, Readiness, Watchers};
 
 use super::Notice;
-
-/// How long a holder may take to let go (`lease-break-time`).
-const PATIENCE: Duration = Duration::from_secs(45);
+use crate::settings::Settings;
 
 /// What a lease keeps others from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +29,8 @@ pub(crate) struct Leases {
     /// How many there are, so that an open without any costs one load.
     count: AtomicUsize,
     by_file: Mutex<BTreeMap<FileId, Vec<Entry>>>,
+    /// Say how long a holder may take to let go.
+    settings: Arc<Settings>,
     /// Who waits for one to go.
     pub(crate) watchers: Watchers,
 }
@@ -57,6 +58,14 @@ impl Drop for LeaseOfFile {
 }
 
 impl Leases {
+    /// None, by these settings.
+    pub(crate) fn new(settings: Arc<Settings>) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            ..Self::default()
+        })
+    }
+
     /// Whether there is no lease at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
@@ -124,6 +133,7 @@ impl Leases {
     /// takes from those who did not in time. `None` when nothing is in the way any more, else until
     /// when others may be.
     pub(crate) fn make_way(&self, file: FileId, writes: bool, now: Duration) -> Option<Duration> {
+        let patience = Duration::from_secs(self.settings.get(Number::LeaseSeconds));
         let mut by_file = self.by_file.lock();
         let entries = by_file.get_mut(&file)?;
         let kept = (!writes).then_some(LeaseKind::Read);
@@ -144,7 +154,7 @@ impl Leases {
                 }
                 breaking => {
                     asked.extend(entry.holder.upgrade());
-                    *breaking.insert((kept, now + PATIENCE))
+                    *breaking.insert((kept, now + patience))
                 }
             };
             if now < due {

@@ -26,8 +26,8 @@ pub(crate) use event_poll::{EventPoll, Wish};
 pub(crate) use file_locks::{FileLocks, LockKind, LocksOfDescription, Owner, Record};
 pub(crate) use host_stream::HostStream;
 pub(crate) use inotify::{
-    ALL_EVENTS, EVENTS_MAX, IN_DONT_FOLLOW, IN_KNOWN, IN_MASK_ADD, IN_MASK_CREATE, IN_ONLYDIR,
-    INSTANCES_MAX, Inotifies, Inotify, RENAMED, WATCHES_MAX,
+    ALL_EVENTS, IN_DONT_FOLLOW, IN_KNOWN, IN_MASK_ADD, IN_MASK_CREATE, IN_ONLYDIR, Inotifies,
+    Inotify, RENAMED,
 };
 pub(crate) use leases::{LeaseKind, LeaseOfFile, Leases};
 pub(crate) use memory_file::{MemoryFile, Seals};

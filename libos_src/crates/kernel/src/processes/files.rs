@@ -18,10 +18,11 @@ use super::{
     HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
 };
 use crate::Libos;
-use crate::files::{EVENTS_MAX, INSTANCES_MAX, WATCHES_MAX, details};
+use crate::files::details;
 use crate::libos::Slots;
 use crate::settings::Settings;
 use crate::signals::SignalRooms;
+use crate::syscalls::HOST_NAME_MAX_BYTES;
 use crate::syscalls::system_v::{SystemV, messages, segments, semaphores};
 use crate::terminals::Terminals;
 use crate::threads::{usage_of_process, usage_of_thread};
@@ -507,9 +508,6 @@ impl Source for ProcessFiles {
     fn setting(&self, setting: Setting) -> String {
         let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match setting {
-            Setting::WatchEvents => EVENTS_MAX.to_string(),
-            Setting::WatchInstances => INSTANCES_MAX.to_string(),
-            Setting::Watches => WATCHES_MAX.to_string(),
             Setting::BootId => self.boot_id.call_once(|| self.uuid()).clone(),
             Setting::DomainName => name(&self.names().domain),
             Setting::HostName => name(&self.names().host),
@@ -519,13 +517,34 @@ impl Source for ProcessFiles {
     }
 
     fn number(&self, number: Number) -> u64 {
-        self.settings.get(number)
+        match number {
+            Number::LastProcess => self.processes.last_id().into(),
+            number => self.settings.get(number),
+        }
     }
 
     fn set_numbers(&self, new: &[(Number, u64)]) -> Result<(), Errno> {
         self.settings.set(new)?;
         self.processes
             .set_id_max(self.settings.get(Number::ProcessIds));
+        let last = new
+            .iter()
+            .find(|(number, _)| *number == Number::LastProcess);
+        if let Some(&(_, last)) = last {
+            self.processes.set_last_id(last);
+        }
+        Ok(())
+    }
+
+    fn set_name(&self, setting: Setting, name: &[u8]) -> Result<(), Errno> {
+        let places = self.places().ok_or(Errno::ESRCH)?;
+        let mut names = places.names.lock();
+        let kept = match setting {
+            Setting::DomainName => &mut names.domain,
+            Setting::HostName => &mut names.host,
+            _ => return Err(Errno::EPERM),
+        };
+        *kept = name[..name.len().min(HOST_NAME_MAX_BYTES)].to_vec();
         Ok(())
     }
 

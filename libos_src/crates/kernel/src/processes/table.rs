@@ -156,6 +156,18 @@ impl ProcessTable {
         self.0.lock().id_max = u32::try_from(id_max).unwrap_or(u32::MAX - 1);
     }
 
+    /// The id that was given last.
+    pub(crate) fn last_id(&self) -> u32 {
+        self.0.lock().last_id
+    }
+
+    /// Goes on behind an id, up to the highest.
+    pub(crate) fn set_last_id(&self, last: u64) {
+        let mut members = self.0.lock();
+        members.last_id =
+            u32::try_from(last).map_or(members.id_max, |last| last.min(members.id_max));
+    }
+
     /// Adds a process that `make` builds for a free id: a child of `parent`, or the first process.
     /// Its first thread has the same id.
     pub(crate) fn add_process(

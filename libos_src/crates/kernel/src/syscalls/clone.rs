@@ -60,6 +60,9 @@ const FOR_PROCESSES: u64 =
     FOR_BOTH | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_PIDFD;
 /// A new name space of host names.
 const CLONE_NEWUTS: u64 = 0x400_0000;
+/// New name spaces of mounts and of users, which nobody has who shares directories.
+const CLONE_NEWNS: u64 = 0x2_0000;
+const CLONE_NEWUSER: u64 = 0x1000_0000;
 /// New name spaces that there are not: users, mounts and the like.
 const NAME_SPACES: u64 = 0x80 | 0x2_0000 | 0x7a00_0000;
 
@@ -186,6 +189,9 @@ fn new_task(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         call.check_room_for_descriptors()?;
     }
     if new.has(CLONE_SIGHAND) && (!new.has(CLONE_VM) || new.has(CLONE_CLEAR_SIGHAND)) {
+        return Err(Errno::EINVAL.into());
+    }
+    if new.has(CLONE_FS) && new.flags & (CLONE_NEWNS | CLONE_NEWUSER) != 0 {
         return Err(Errno::EINVAL.into());
     }
     if new.flags & NAME_SPACES != 0 {

@@ -68,5 +68,6 @@ pub(crate) mod vsyscall;
 mod waiting;
 
 pub(crate) use call::{Call, Stop};
+pub(crate) use system::HOST_NAME_MAX_BYTES;
 pub(crate) use system_v::SystemV;
 pub(crate) use table::name_of;

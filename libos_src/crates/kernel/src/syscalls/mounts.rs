@@ -82,9 +82,9 @@ pub(super) fn mount(
     if kind != b"tmpfs" {
         call.libos.report_once(
             call.regs.rax,
-            "programs mount `tmpfs` only; the program gets EPERM",
+            "programs mount `tmpfs` only; the program gets ENODEV",
         );
-        return Err(Errno::EPERM.into());
+        return Err(Errno::ENODEV.into());
     }
     let options = match options.non_null() {
         Some(options) => call

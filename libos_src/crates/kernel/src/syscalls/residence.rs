@@ -8,10 +8,19 @@ use super::argument::Address;
 use super::call::{Call, Outcome};
 use crate::memory::Advice;
 
+/// No program has addresses from here on (`TASK_SIZE_MAX`).
+const ADDRESSES_END: u64 = (1 << 47) - PAGE_SIZE;
+
 /// `mincore(2)`.
 pub(super) fn mincore(call: &mut Call<'_>, address: u64, len: u64, vector: Address) -> Outcome {
     if !address.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
+    }
+    if address
+        .checked_add(len)
+        .is_none_or(|end| end > ADDRESSES_END)
+    {
+        return Err(Errno::ENOMEM.into());
     }
     call.memory().advise(address, len, Advice::Ignored)?;
     const CHUNK: u64 = 4096;

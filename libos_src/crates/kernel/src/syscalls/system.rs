@@ -12,7 +12,7 @@ use super::call::{Call, Outcome};
 
 const FIELD_BYTES: usize = 65;
 /// The longest name of a host or domain (`__NEW_UTS_LEN`).
-const NAME_MAX_BYTES: usize = FIELD_BYTES - 1;
+pub(crate) const HOST_NAME_MAX_BYTES: usize = FIELD_BYTES - 1;
 /// Bits of `personality(2)`: what it calls itself.
 const PER_MASK: u32 = 0xff;
 const PER_LINUX32: u32 = 8;
@@ -35,7 +35,7 @@ pub(super) fn setdomainname(call: &mut Call<'_>, name: Address, len: i32) -> Out
 fn read_name(call: &Call<'_>, name: Address, len: i32) -> Result<Vec<u8>, Errno> {
     call.require(Capabilities::ADMINISTER)?;
     let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-    if len > NAME_MAX_BYTES {
+    if len > HOST_NAME_MAX_BYTES {
         return Err(Errno::EINVAL);
     }
     let mut name = call.memory().read_bytes(name.0, len)?;

@@ -61,6 +61,8 @@ pub(super) fn arch_prctl(call: &mut Call<'_>, code: u32, address: u64) -> Outcom
     const ARCH_SET_FS: u32 = 0x1002;
     const ARCH_GET_FS: u32 = 0x1003;
     const ARCH_GET_GS: u32 = 0x1004;
+    const ARCH_GET_CPUID: u32 = 0x1011;
+    const ARCH_SET_CPUID: u32 = 0x1012;
     match code {
         ARCH_SET_FS if is_thread_pointer(address) => call.regs.fs_base = address,
         ARCH_SET_FS => return Err(Errno::EPERM.into()),
@@ -70,6 +72,9 @@ pub(super) fn arch_prctl(call: &mut Call<'_>, code: u32, address: u64) -> Outcom
             call.libos.report_once(call.regs.rax, reason);
             return Err(Errno::EINVAL.into());
         }
+        // No processor of ours makes the instruction fault, and programs may use it.
+        ARCH_GET_CPUID => return Ok(1),
+        ARCH_SET_CPUID => return Err(Errno::ENODEV.into()),
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)

@@ -7,7 +7,7 @@ use hal::Errno;
 use vfs::{Event, EventObserver, FileId, Inode, Occurrence};
 
 use super::machine::TestMachine;
-use crate::files::{ALL_EVENTS, INSTANCES_MAX, Inotifies, Inotify};
+use crate::files::{ALL_EVENTS, Inotifies, Inotify};
 
 const IN_ONESHOT: u32 = 1 << 31;
 const FILE: FileId = FileId {
@@ -80,7 +80,7 @@ fn a_buffer_that_holds_no_event_is_refused() {
 fn a_user_has_128_descriptors_for_events_and_others_have_their_own() {
     let all = Arc::new(Inotifies::default());
     let machine = TestMachine::new(0);
-    let mut held: Vec<_> = (0..INSTANCES_MAX)
+    let mut held: Vec<_> = (0..128)
         .map(|_| all.open(machine, 5).expect("one of 128"))
         .collect();
 

@@ -11,7 +11,7 @@ use procfs::Number;
 use vfs::{Access, Capabilities, Readiness, Watchers};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{IPC_INFO, PermissionRecord, Permissions, Registry, access_of, now};
+use super::registry::{IPC_INFO, Limits, PermissionRecord, Permissions, Registry, access_of, now};
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
@@ -39,6 +39,7 @@ struct State {
     is_removed: bool,
 }
 
+#[derive(Clone)]
 struct Message {
     kind: i64,
     text: Vec<u8>,
@@ -107,7 +108,11 @@ pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
             let state = queue.state.lock();
             state.permissions.check(&credentials, access_of(flags))
         },
-        settings.get(Number::Queues),
+        &Limits {
+            settings,
+            most: Number::Queues,
+            next: Number::NextQueue,
+        },
         |permissions, _| {
             Ok(Queue {
                 state: Mutex::new(State {
@@ -187,8 +192,10 @@ pub(crate) fn msgrcv(
     if i64::try_from(room).is_err() {
         return Err(Errno::EINVAL.into());
     }
-    if flags & MSG_COPY != 0 {
-        return Err(Errno::ENOSYS.into());
+    // A copy is of the message at a place, and waits for nothing (msgrcv(2)).
+    let copies = flags & MSG_COPY != 0;
+    if copies && (flags & MSG_EXCEPT != 0 || flags & IPC_NOWAIT == 0) {
+        return Err(Errno::EINVAL.into());
     }
     let queue = call.libos.system_v.queues.find(id)?;
     queue.check(call, Access::READ)?;
@@ -198,7 +205,13 @@ pub(crate) fn msgrcv(
         if state.is_removed {
             return Err(Errno::EIDRM.into());
         }
-        let Some(place) = state.find(kind, flags) else {
+        let place = if copies {
+            let place = usize::try_from(kind).ok();
+            place.filter(|&place| place < state.messages.len())
+        } else {
+            state.find(kind, flags)
+        };
+        let Some(place) = place else {
             if flags & IPC_NOWAIT != 0 {
                 return Err(Errno::ENOMSG.into());
             }
@@ -208,13 +221,18 @@ pub(crate) fn msgrcv(
         if len > room && flags & MSG_NOERROR == 0 {
             return Err(Errno::E2BIG.into());
         }
+        if copies {
+            return Ok(state.messages.get(place).cloned());
+        }
         state.bytes -= len;
         state.received_at = time;
         state.last_receiver = pid;
         Ok(state.messages.remove(place))
     });
     let Message { kind, mut text } = not_restarted(received)?;
-    queue.watchers.notify(Readiness::READABLE);
+    if !copies {
+        queue.watchers.notify(Readiness::READABLE);
+    }
     text.truncate(usize::try_from(room).unwrap_or(usize::MAX));
     call.memory().write(message.0, &kind)?;
     call.memory().copy_out(message.0.wrapping_add(8), &text)?;

@@ -8,8 +8,11 @@ use alloc::vec::Vec;
 
 use hal::{Clock, Errno, Machine};
 use locks::Mutex;
+use procfs::Number;
 use vfs::{Access, Capabilities, Credentials};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::settings::Settings;
 
 /// The command of `shmctl(2)` and its relatives that asks for the limits.
 pub(crate) const IPC_INFO: u32 = 3;
@@ -127,6 +130,15 @@ impl Permissions {
     }
 }
 
+/// Settings about objects of one kind.
+pub(crate) struct Limits<'a> {
+    pub(crate) settings: &'a Settings,
+    /// How many there may be.
+    pub(crate) most: Number,
+    /// What the next is to be called.
+    pub(crate) next: Number,
+}
+
 /// Objects of one kind.
 pub(crate) struct Registry<T> {
     objects: Mutex<Objects<T>>,
@@ -152,7 +164,8 @@ impl<T> Default for Registry<T> {
 
 impl<T> Registry<T> {
     /// The object with a key: that which is there, judged by `check`, or a new one, made by `make`, who
-    /// sees the others, if there are less than `most`.
+    /// sees the others, if there are not too many. Whom the superuser gave a number has that or, if
+    /// somebody has it, the next above it that is free.
     ///
     /// # Errors
     /// As `shmget(2)` and its relatives.
@@ -162,7 +175,7 @@ impl<T> Registry<T> {
         flags: u32,
         credentials: &Credentials,
         check: impl FnOnce(&T) -> Result<(), Errno>,
-        most: u64,
+        limits: &Limits<'_>,
         make: impl FnOnce(Permissions, &BTreeMap<i32, Arc<T>>) -> Result<T, Errno>,
     ) -> Result<i32, Errno> {
         let mut objects = self.objects.lock();
@@ -181,12 +194,26 @@ impl<T> Registry<T> {
         if key != IPC_PRIVATE && flags & IPC_CREAT == 0 {
             return Err(Errno::ENOENT);
         }
-        if objects.by_id.len() as u64 >= most {
+        if objects.by_id.len() as u64 >= limits.settings.get(limits.most) {
             return Err(Errno::ENOSPC);
         }
         let object = make(Permissions::new(key, flags, credentials), &objects.by_id)?;
-        let id = objects.next_id;
-        objects.next_id = id.checked_add(1).unwrap_or(0);
+        let wished = limits
+            .settings
+            .take_next(limits.next)
+            .and_then(|first| (first..=i32::MAX).find(|id| !objects.by_id.contains_key(id)));
+        let id = match wished {
+            Some(id) => id,
+            None => {
+                while objects.by_id.contains_key(&objects.next_id) {
+                    objects.next_id = objects.next_id.checked_add(1).unwrap_or(0);
+                }
+                objects.next_id
+            }
+        };
+        if wished.is_none() {
+            objects.next_id = id.checked_add(1).unwrap_or(0);
+        }
         objects.by_id.insert(id, Arc::new(object));
         if key != IPC_PRIVATE {
             objects.by_key.insert(key, id);

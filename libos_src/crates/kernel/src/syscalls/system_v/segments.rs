@@ -11,7 +11,7 @@ use vfs::Access;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::registry::{
-    IPC_INFO, IPC_PRIVATE, PermissionRecord, Permissions, Registry, access_of, now,
+    IPC_INFO, IPC_PRIVATE, Limits, PermissionRecord, Permissions, Registry, access_of, now,
 };
 use crate::memory::{Place, Rights, SharedMapping};
 use crate::settings::Settings;
@@ -130,7 +130,11 @@ pub(crate) fn shmget(call: &mut Call<'_>, key: i32, size: u64, flags: u32) -> Ou
             let state = segment.state.lock();
             state.permissions.check(&credentials, access_of(flags))
         },
-        settings.get(Number::Segments),
+        &Limits {
+            settings,
+            most: Number::Segments,
+            next: Number::NextSegment,
+        },
         |permissions, others| {
             let len = size
                 .checked_next_multiple_of(PAGE_SIZE)

@@ -12,7 +12,7 @@ use procfs::Number;
 use vfs::{Access, Readiness, Watchers};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use super::registry::{IPC_INFO, PermissionRecord, Permissions, Registry, access_of, now};
+use super::registry::{IPC_INFO, Limits, PermissionRecord, Permissions, Registry, access_of, now};
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
@@ -114,7 +114,11 @@ pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> O
             }
             state.permissions.check(&credentials, access_of(flags))
         },
-        settings.get(Number::SemaphoreSets),
+        &Limits {
+            settings,
+            most: Number::SemaphoreSets,
+            next: Number::NextSemaphoreSet,
+        },
         |permissions, others| {
             if count == 0 {
                 return Err(Errno::EINVAL);
