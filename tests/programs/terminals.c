@@ -476,6 +476,16 @@ static void exclusive(void) {
           "it is exclusive");
     check(opens_as(1000, name) == EBUSY, "others do not open it");
     check(opens_as(0, name) == 0, "the superuser does");
+    struct {
+        unsigned short flags[4];
+        unsigned char line, characters[8];
+    } brief;
+    struct termios full;
+    check(ioctl(slave, 0x5405 /* TCGETA */, &brief) == 0 && (brief.flags[3] & ECHO), "settings of System V");
+    brief.flags[3] &= ~ECHO, brief.characters[VINTR] = 7;
+    check(ioctl(slave, 0x5406 /* TCSETA */, &brief) == 0 && tcgetattr(slave, &full) == 0 &&
+              !(full.c_lflag & ECHO) && full.c_cc[VINTR] == 7 && (full.c_lflag & IEXTEN),
+          "change what they have");
     check(ioctl(slave, TIOCNXCL) == 0 && opens_as(1000, name) == 0, "it is no more");
     close_pair();
 }

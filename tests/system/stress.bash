@@ -31,10 +31,10 @@ many pthread yield
 
 echo 'signals and timers:'
 few alarm nanosleep sigsuspend
-many itimer kill sigabrt sigchld sigfd sigfpe signal signest sigpending sigq sigrt sigsegv sigtrap timer timerfd
+many itimer kill sigabrt sigchld sigfd sigfpe signal signest sigpending sigpipe sigq sigrt sigsegv sigtrap timer timerfd
 
 echo 'pipes and events:'
-few epoll pipeherd splice tee vm-splice
+few epoll pipeherd pty splice tee vm-splice
 many eventfd fifo pipe poll sockpair
 
 echo 'memory:'

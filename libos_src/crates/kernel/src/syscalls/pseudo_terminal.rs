@@ -5,7 +5,7 @@ use core::time::Duration;
 use hal::Errno;
 use tty::{Local, Queue, Settings, Size};
 use vfs::{Mode, OpenFile, OpenFlags, Readiness};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
@@ -20,6 +20,10 @@ const TCGETS: u32 = 0x5401;
 const TCSETS: u32 = 0x5402;
 const TCSETSW: u32 = 0x5403;
 const TCSETSF: u32 = 0x5404;
+const TCGETA: u32 = 0x5405;
+const TCSETA: u32 = 0x5406;
+const TCSETAW: u32 = 0x5407;
+const TCSETAF: u32 = 0x5408;
 const TCSBRK: u32 = 0x5409;
 const TCXONC: u32 = 0x540a;
 const TCFLSH: u32 = 0x540b;
@@ -43,9 +47,51 @@ const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCGPKT: u32 = 0x8004_5438;
 const TIOCGPTLCK: u32 = 0x8004_5439;
 const TIOCGPTPEER: u32 = 0x5441;
+const TIOCGLCKTRMIOS: u32 = 0x5456;
 
 /// A tenth of a second, the unit of `VTIME`.
 const TIME_UNIT: Duration = Duration::from_millis(100);
+
+/// `struct termio`: the settings of System V, whose flags have 16 bits.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct ShortSettings {
+    flags: [u16; 4],
+    line: u8,
+    characters: [u8; Self::CHARACTERS],
+    padding: u8,
+}
+
+impl ShortSettings {
+    const CHARACTERS: usize = 8;
+    /// Where a `struct termios` has its line and, behind it, its characters.
+    const LINE_AT: usize = 16;
+
+    fn of(settings: &Settings) -> Self {
+        let bytes = settings.as_bytes();
+        let low = |at: usize| u16::from_le_bytes([bytes[4 * at], bytes[4 * at + 1]]);
+        let mut characters = [0; Self::CHARACTERS];
+        characters.copy_from_slice(&bytes[Self::LINE_AT + 1..][..Self::CHARACTERS]);
+        Self {
+            flags: [low(0), low(1), low(2), low(3)],
+            line: bytes[Self::LINE_AT],
+            characters,
+            padding: 0,
+        }
+    }
+
+    /// The same settings but for what it says.
+    fn put_into(self, settings: &Settings) -> Result<Settings, Errno> {
+        let mut bytes = [0; size_of::<Settings>()];
+        bytes.copy_from_slice(settings.as_bytes());
+        for (place, flags) in bytes.chunks_exact_mut(4).zip(self.flags) {
+            place[..2].copy_from_slice(&flags.to_le_bytes());
+        }
+        bytes[Self::LINE_AT] = self.line;
+        bytes[Self::LINE_AT + 1..][..Self::CHARACTERS].copy_from_slice(&self.characters);
+        Settings::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)
+    }
+}
 
 /// Serves a request about a pseudo-terminal; `ENOTTY` for any other.
 pub(super) fn control(
@@ -70,6 +116,21 @@ pub(super) fn control(
             call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
             let settings = Settings::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
             terminal.set_settings(settings, request == TCSETSF);
+        }
+        TCGETA => {
+            let short = ShortSettings::of(&terminal.settings());
+            call.memory().write(argument, &short)?;
+        }
+        TCSETA | TCSETAW | TCSETAF => {
+            let short: ShortSettings = call.memory().read(argument)?;
+            call.must_be_in_foreground(&terminal.control, Signal::TTOU)?;
+            let settings = short.put_into(&terminal.settings())?;
+            terminal.set_settings(settings, request == TCSETAF);
+        }
+        // No setting is locked.
+        TIOCGLCKTRMIOS => {
+            call.memory()
+                .copy_out(argument, &[0; size_of::<Settings>()])?;
         }
         TCGETS2 => {
             let settings = terminal.settings();
