@@ -144,7 +144,7 @@ fn record(signal: Signal, info: &SignalInfo) -> Record {
     let mut record = Record::new_zeroed();
     record.signal = signal.number().into();
     record.code = info.code();
-    let [first, second, third, ..] = *info.fields();
+    let [first, second, third, fourth, ..] = *info.fields();
     let [pid, uid] = [first as u32, (first >> 32) as u32];
     if let Some((timer, overruns)) = info.timer() {
         record.timer = timer;
@@ -155,7 +155,7 @@ fn record(signal: Signal, info: &SignalInfo) -> Record {
     } else if signal == Signal::CHLD {
         (record.pid, record.uid) = (pid, uid);
         record.status = second as i32;
-        (record.user_time, record.system_time) = (second >> 32, third);
+        (record.user_time, record.system_time) = (third, fourth);
     } else {
         (record.pid, record.uid) = (pid, uid);
         (record.number, record.pointer) = (second as i32, second);

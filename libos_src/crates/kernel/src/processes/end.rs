@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use locks::Mutex;
 use vfs::Readiness;
 
+use super::files::ticks_of;
 use super::{Change, FIRST_PID, Process};
 use crate::Libos;
 use crate::libos::{Task, Then};
@@ -235,7 +236,9 @@ impl Libos {
     /// Tells a process by `signal` how its child has ended.
     fn tell_end(&self, parent: &Process, signal: Signal, child: &Process, status: EndStatus) {
         let user = child.standing().user.real;
-        let info = SignalInfo::from_child(signal, child.pid, user, Change::Ended(status));
+        let used = usage_of_process(self.machine, child);
+        let info = SignalInfo::from_child(signal, child.pid, user, Change::Ended(status))
+            .with_times(ticks_of(used.user()), ticks_of(used.system()));
         let _ = self.send_to_process(parent, signal, info);
     }
 

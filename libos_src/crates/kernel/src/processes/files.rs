@@ -579,7 +579,8 @@ impl Source for ProcessFiles {
     }
 }
 
-fn ticks_of(time: Duration) -> u64 {
+/// A time in hundredths of a second.
+pub(super) fn ticks_of(time: Duration) -> u64 {
     time.as_secs() * TICKS_PER_SECOND + u64::from(time.subsec_millis()) / 10
 }
 

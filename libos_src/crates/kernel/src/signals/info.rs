@@ -59,6 +59,12 @@ impl SignalInfo {
         info
     }
 
+    /// The same of a child that has used so many hundredths of a second: in its program, and in calls.
+    pub(crate) const fn with_times(mut self, user: u64, system: u64) -> Self {
+        (self.fields[2], self.fields[3]) = (user, system);
+        self
+    }
+
     /// Raised by the kernel itself, about nothing in particular.
     pub(crate) const fn from_kernel(signal: Signal) -> Self {
         Self::new(signal, SI_KERNEL, 0)

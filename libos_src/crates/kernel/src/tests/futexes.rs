@@ -44,6 +44,28 @@ pub(super) fn in_thread(
 }
 
 #[test]
+fn a_thread_that_the_host_does_not_start_runs_where_another_has_ended() {
+    let mut world = World::new();
+    let refuses = &world.machine.refuses_threads;
+    refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+    let place = [THREAD_FLAGS, 0, world.page, world.page + 8, 0];
+    let tid = world.call(CLONE, &place).expect("a thread");
+    assert!(
+        world
+            .machine
+            .spawned
+            .lock()
+            .expect("not poisoned")
+            .is_empty()
+    );
+
+    // The first thread ends, and its enclave thread takes the other one.
+    assert_eq!(world.serve(EXIT, &[0]), Next::Return);
+
+    assert_eq!(world.call(GETTID, &[]), Ok(tid));
+}
+
+#[test]
 fn a_waiter_sleeps_until_it_is_woken() {
     let mut world = World::new();
     let word = world.put(0x100, &5u32.to_le_bytes());

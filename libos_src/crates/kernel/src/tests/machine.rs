@@ -49,6 +49,8 @@ pub(super) struct TestMachine {
     pub(super) clock_call: Mutex<Option<u64>>,
     /// Tokens of threads that were asked for.
     pub(super) spawned: Mutex<Vec<u64>>,
+    /// Whether the host starts no threads.
+    pub(super) refuses_threads: AtomicBool,
     /// How often the keeper was asked for.
     pub(super) keepers: AtomicUsize,
     /// How often the whole enclave was to stop.
@@ -95,6 +97,7 @@ impl TestMachine {
             answers: Mutex::default(),
             clock_call: Mutex::default(),
             spawned: Mutex::default(),
+            refuses_threads: AtomicBool::new(false),
             keepers: AtomicUsize::new(0),
             stops: AtomicUsize::new(0),
             host_signals: AtomicU64::new(0),
@@ -383,6 +386,9 @@ impl Machine for TestMachine {
     }
 
     fn spawn_thread(&self, token: u64) -> Result<(), Errno> {
+        if self.refuses_threads.load(Ordering::Relaxed) {
+            return Err(Errno::EAGAIN);
+        }
         self.spawned.lock().expect("not poisoned").push(token);
         Ok(())
     }
