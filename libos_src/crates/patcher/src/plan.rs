@@ -1,5 +1,6 @@
 //! What can be patched in one text.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,6 +15,11 @@ use crate::window::{self, AFTER_BYTES, BEFORE_BYTES};
 
 /// Two sites that are further apart have no padding in common.
 const REACH_BYTES: u64 = 512;
+
+/// So many places are looked at that seem to hold an instruction to patch; those behind them stay as they
+/// are. Text of 100 MB has some thousands, most of them by accident; text that is made to have more
+/// shall cost no more.
+const PLACES_MAX: usize = 1 << 15;
 
 /// How much text is read at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -39,6 +45,7 @@ impl Plan {
         mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut sites = Vec::new();
+        let mut places = 0;
         each_chunk(
             len,
             BEFORE_BYTES,
@@ -47,6 +54,10 @@ impl Plan {
             |code, base, own| {
                 let last = code.len().min(own.end + Illegal::LEN - 1);
                 each_pair(&code[own.start..last], Illegal::begins, |at| {
+                    places += 1;
+                    if places > PLACES_MAX {
+                        return;
+                    }
                     let at = own.start + at;
                     let site = window::site(code, at, base, |site| is_free(&sites, site));
                     sites.extend(site);
@@ -55,12 +66,14 @@ impl Plan {
         )?;
         let targets = Targets::new(sites.iter().flat_map(Site::forbidden).collect());
         if !targets.is_empty() {
-            let mut hit = Vec::new();
+            // As a set: there can be any number of jumps to one.
+            let mut hit = BTreeSet::new();
             each_chunk(len, OPCODE_BYTES + 3, 3, &mut read, |code, base, _| {
-                targets.hit_by(code, base, |target| hit.push(target));
+                targets.hit_by(code, base, |target| {
+                    hit.insert(target);
+                });
             })?;
-            hit.sort_unstable();
-            sites.retain(|site| !site.forbidden().any(|at| hit.binary_search(&at).is_ok()));
+            sites.retain(|site| !site.forbidden().any(|at| hit.contains(&at)));
         }
         Ok(Self::new(sites))
     }
@@ -156,4 +169,23 @@ fn each_chunk<E>(
         look(code, first, (at - first) as usize..(end - first) as usize);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_made_of_calls_is_patched_up_to_a_bound() {
+        let call = [0xb8, 39, 0, 0, 0, 0x0f, 0x05];
+        let text = [&call[..], &[0x90; 9]].concat().repeat(PLACES_MAX + 1000);
+
+        let plan = Plan::find(text.len() as u64, |at, code| {
+            code.copy_from_slice(&text[at as usize..][..code.len()]);
+            Ok::<_, ()>(())
+        });
+
+        let plan = plan.expect("it can be read");
+        assert!((PLACES_MAX / 2..=PLACES_MAX).contains(&plan.len()));
+    }
 }
