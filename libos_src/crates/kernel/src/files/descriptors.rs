@@ -153,7 +153,11 @@ impl Descriptors {
             return Err(Errno::EINVAL);
         }
         let index = self.free_from(floor)?;
+        let is_lowest = floor <= self.first_free;
         self.put(index, Some(descriptor))?;
+        if is_lowest {
+            self.first_free = index + 1;
+        }
         Ok(index as i32)
     }
 
@@ -204,5 +208,25 @@ impl Descriptors {
             self.first_free += 1;
         }
         Ok(core::mem::replace(&mut self.slots[index], descriptor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_looked_for_behind_those_that_are_known_to_be_in_use() {
+        let mut descriptors = Descriptors::default();
+        let descriptor = crate::tests::descriptor();
+        for number in 0..100 {
+            assert_eq!(descriptors.add(0, descriptor.clone()), Ok(number));
+        }
+        descriptors.remove(3).expect("it is open");
+
+        assert_eq!(descriptors.add(50, descriptor.clone()), Ok(100));
+        assert_eq!(descriptors.add(0, descriptor.clone()), Ok(3));
+        assert_eq!(descriptors.add(0, descriptor), Ok(101));
+        assert_eq!(descriptors.first_free, 102);
     }
 }

@@ -204,6 +204,19 @@ fn empty_root() -> Arc<Namespace> {
     Namespace::new(root, MountFlags::default()).expect("a directory")
 }
 
+/// A descriptor of some file.
+pub(crate) fn descriptor() -> Descriptor {
+    use vfs::{OpenFile, OpenFlags};
+    let machine = TestMachine::new(0);
+    let viewpoint = Viewpoint::new(empty_root());
+    let stream = Arc::new(HostStream::new(machine, 0));
+    let location = viewpoint.namespace.anonymous(stream, b"stream");
+    Descriptor {
+        file: OpenFile::new(location, OpenFlags::empty()).expect("it opens"),
+        is_closed_on_exec: false,
+    }
+}
+
 fn host_streams(machine: &'static TestMachine, viewpoint: &Viewpoint) -> Descriptors {
     use vfs::{OpenFile, OpenFlags};
     let mut descriptors = Descriptors::default();
