@@ -150,6 +150,19 @@ static void without_a_name(void) {
     CHECK(memory != MAP_FAILED && strcmp(memory, "sealed") == 0);
     CHECK(munmap(memory, PAGE) == 0 && close(fd) == 0);
 
+    // Who may add no seal is told so before mappings are looked at.
+    fd = syscall(SYS_memfd_create, "none", 0);
+    CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+    memory = map_shared(fd, PAGE, 0);
+    FAILS(fcntl(fd, 1033, 8), EPERM);
+    FAILS(fcntl(fd, 1033, 1 << 20), EINVAL);
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    int reader = open(name, O_RDONLY);
+    CHECK(reader >= 0);
+    FAILS(fcntl(reader, 1033, 1 << 20), EPERM);
+    CHECK(munmap(memory, PAGE) == 0 && close(reader) == 0 && close(fd) == 0);
+
     fd = shm_open("/sharing-test", O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
     memory = map_shared(fd, PAGE, 0);

@@ -47,19 +47,30 @@ impl MemoryFile {
         &self.content
     }
 
+    /// Keeps the seals as they are.
+    pub(crate) fn hold_seals(&self) -> MutexGuard<'_, Seals> {
+        self.seals.lock()
+    }
+
     /// The seals.
     pub(crate) fn seals(&self) -> Seals {
         *self.seals.lock()
     }
 
-    /// Adds seals.
+    /// Adds seals. Nobody maps the file between `is_written`, which says whether a mapping may be written
+    /// to, and the seal that refuses one.
     ///
     /// # Errors
-    /// `EPERM` if that is sealed.
-    pub(crate) fn add_seals(&self, more: Seals) -> Result<(), Errno> {
+    /// `EPERM` if that is sealed; `EBUSY` if writing is to be, and a mapping may be written to.
+    pub(crate) fn add_seals(
+        &self,
+        more: Seals,
+        is_written: impl FnOnce() -> Result<bool, Errno>,
+    ) -> Result<(), Errno> {
         let mut seals = self.seals.lock();
-        if seals.contains(Seals::SEAL) {
-            return Err(Errno::EPERM);
+        check(*seals, Seals::SEAL)?;
+        if more.difference(*seals).contains(Seals::WRITE) && is_written()? {
+            return Err(Errno::EBUSY);
         }
         *seals |= more;
         Ok(())

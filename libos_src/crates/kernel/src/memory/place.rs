@@ -12,7 +12,7 @@ use hal::Prot;
 
 use super::pages::PageSet;
 use super::share::Rights;
-use super::shared::SharedPages;
+use super::shared::{SharedPages, Wanted};
 
 /// Addresses at which shared pages are mapped: the same for all who map them there.
 pub(crate) struct Place {
@@ -124,6 +124,15 @@ impl Spot {
 
     pub(super) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether it could show what is wanted, if nothing else is at those addresses.
+    pub(super) fn can_show(&self, wanted: &Wanted<'_>) -> bool {
+        let shown = self.shown();
+        let start = wanted.offset.checked_sub(self.offset);
+        let start = start.and_then(|distance| self.start.checked_add(distance));
+        (shown.start..=shown.end).contains(&wanted.offset)
+            && (wanted.fixed.is_none() || wanted.fixed == start)
     }
 
     pub(super) fn place(&self) -> Option<Arc<Place>> {

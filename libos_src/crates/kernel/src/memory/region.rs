@@ -231,7 +231,7 @@ impl Region {
     }
 
     /// The same for any use.
-    fn claim_unused_for(&self, gang: GangId, range: &Range<u64>, purpose: Use) -> bool {
+    pub(super) fn claim_unused_for(&self, gang: GangId, range: &Range<u64>, purpose: Use) -> bool {
         let mut claims = self.claims.lock();
         let is_unused = claims.overlapping(range).next().is_none();
         is_unused && self.add(&mut claims, gang, range, purpose)

@@ -27,6 +27,9 @@ use crate::syscalls::room;
 /// Addresses kept free behind pages of a file, so that they can grow where they are.
 const GROWTH_MAX_BYTES: u64 = 1 << 20;
 
+/// So many places are tried for a mapping before it gets one of its own.
+const CANDIDATES_MAX: usize = 64;
+
 /// All memory of an enclave that is shared.
 pub(crate) struct SharedMemory {
     machine: &'static dyn Machine,
@@ -75,6 +78,7 @@ pub(crate) struct FilePart {
 }
 
 pub(super) struct State {
+    /// By their numbers, which ascend.
     pub(super) spots: Vec<Spot>,
     next_number: u64,
     /// Whether any mapping ever could be written to.
@@ -193,11 +197,17 @@ impl SharedMemory {
         }
     }
 
-    fn claim(&self, len: u64, room: u64, fixed: Option<u64>) -> Result<Range<u64>, Errno> {
+    fn claim(
+        &self,
+        len: u64,
+        room: u64,
+        fixed: Option<u64>,
+        purpose: Use,
+    ) -> Result<Range<u64>, Errno> {
         let high = |len| {
             let region = self.region.range();
             self.region
-                .claim_high(self.owner, len, PAGE_SIZE, region, Use::Memory)
+                .claim_high(self.owner, len, PAGE_SIZE, region, purpose)
         };
         let claimed = match fixed {
             Some(start) => {
@@ -205,7 +215,8 @@ impl SharedMemory {
                 let region = self.region.range();
                 let is_inside = region.start <= range.start && range.end <= region.end;
                 // Of its own addresses none is free: each has its pages.
-                let is_free = is_inside && self.region.claim_unused(self.owner, &range);
+                let is_free =
+                    is_inside && self.region.claim_unused_for(self.owner, &range, purpose);
                 is_free.then_some(range)
             }
             None => len.checked_add(room).and_then(high).or_else(|| high(len)),
@@ -304,7 +315,8 @@ impl SharedPages {
     pub(crate) fn place(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Arc<Place>, Errno> {
         let places: Vec<Arc<Place>> = {
             let state = self.state.lock();
-            state.spots.iter().filter_map(Spot::place).collect()
+            let spots = state.spots.iter().filter(|spot| spot.can_show(wanted));
+            spots.filter_map(Spot::place).take(CANDIDATES_MAX).collect()
         };
         let found = places.iter().find(|place| {
             let Some(distance) = wanted.offset.checked_sub(place.offset_of(place.start())) else {
@@ -336,7 +348,13 @@ impl SharedPages {
             Some(_) if fixed.is_none() => len.min(GROWTH_MAX_BYTES),
             _ => 0,
         };
-        let range = self.memory.claim(len, room, fixed)?;
+        let claim = |purpose| self.memory.claim(len, room, fixed, purpose);
+        // Of a file that is larger than memory a program may touch a part.
+        let waits = self.file.is_some() && self.memory.paging == Paging::OnDemand;
+        let range = match claim(Use::Memory) {
+            Err(_) if waits => claim(Use::Addresses)?,
+            claimed => claimed?,
+        };
         // Its pages come when they are touched.
         self.machine.bar(range.start, len);
         let mut state = self.state.lock();
@@ -501,6 +519,7 @@ impl SharedPages {
     /// Makes new pages at the only place that shows them. Other threads may touch one as soon as it is
     /// there, so it comes with its content.
     fn make(&self, spot: &mut Spot, run: &Range<u64>) -> Result<(), NoMemory> {
+        self.charge(run)?;
         self.memory.region.leftovers.forget(run);
         if self.file.is_some() {
             self.commit_filled(spot, run)?;
@@ -509,6 +528,15 @@ impl SharedPages {
         }
         spot.held.insert(run);
         Ok(())
+    }
+
+    /// Counts pages as memory that were not when they were mapped.
+    fn charge(&self, run: &Range<u64>) -> Result<(), NoMemory> {
+        if self.file.is_none() || self.memory.region.charge(run) {
+            Ok(())
+        } else {
+            Err(NoMemory)
+        }
     }
 
     fn commit_zeros(&self, spot: &Spot, run: &Range<u64>) -> Result<(), NoMemory> {
@@ -549,6 +577,7 @@ impl SharedPages {
             }
         }
         let place = page..page + PAGE_SIZE;
+        self.charge(&place)?;
         self.memory.region.leftovers.forget(&place);
         self.machine.commit_with(page, &content, prot)?;
         state.spots[index].held.insert(&place);
@@ -652,7 +681,8 @@ impl SharedPages {
     /// Copies pages of a place to where they wait.
     fn set_apart(&self, state: &mut State, index: usize, run: &Range<u64>) -> Result<(), NoMemory> {
         let len = run.end - run.start;
-        let place = (self.memory.claim(len, 0, None)).map_err(|_| NoMemory)?;
+        let place = self.memory.claim(len, 0, None, Use::Memory);
+        let place = place.map_err(|_| NoMemory)?;
         self.memory.region.leftovers.forget(&place);
         let committed = self.machine.commit_to_fill(place.start, len);
         let copied = committed.and_then(|()| copy(self.machine, place.start, run.start, len));
@@ -685,8 +715,9 @@ impl SharedPages {
 impl State {
     /// A place, and where it is among them.
     pub(super) fn find(&mut self, number: u64) -> Option<(usize, &mut Spot)> {
-        let mut spots = self.spots.iter_mut().enumerate();
-        spots.find(|(_, spot)| spot.number() == number)
+        let found = self.spots.binary_search_by_key(&number, Spot::number);
+        let index = found.ok()?;
+        Some((index, self.spots.get_mut(index)?))
     }
 
     /// Whether some of what a place shows is at other places, too.
@@ -707,7 +738,7 @@ impl State {
         let spot = &self.spots[index];
         let mut there = spot.held.clone();
         for (at, other) in self.spots.iter().enumerate() {
-            if at == index {
+            if at == index || !other.overlaps(spot) {
                 continue;
             }
             let theirs = other.addresses(&spot.bytes_of(range));

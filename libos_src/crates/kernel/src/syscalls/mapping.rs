@@ -77,9 +77,11 @@ fn map(
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
-    if flags & MAP_ANONYMOUS == 0 {
-        call.file(fd)?;
-    }
+    // Looked up once: another may have the number a moment later.
+    let file = match flags & MAP_ANONYMOUS {
+        0 => Some(call.file(fd)?),
+        _ => None,
+    };
     if len == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -105,13 +107,40 @@ fn map(
     }
     let kind = flags & MAP_TYPE;
     let mut most = Prot::all();
-    let mut is_zeros = flags & MAP_ANONYMOUS != 0;
-    if !is_zeros && is_zero_device(call, fd, kind, prot)? {
-        is_zeros = true;
-        let is_writable = call.file(fd)?.flags().is_writable();
+    let zeros = match &file {
+        Some(file) if is_zero_device(file, kind, prot)? => Some(file),
+        _ => None,
+    };
+    if let Some(device) = zeros {
+        let is_writable = device.flags().is_writable();
         most.set(Prot::WRITE, kind == MAP_PRIVATE || is_writable);
     }
-    let backing = if is_zeros {
+    let file = file.as_ref().filter(|_| zeros.is_none());
+    let backing = if let Some(file) = file {
+        if kind == MAP_SHARED_VALIDATE && flags & !KNOWN_FLAGS != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        // No seal comes between the look at them and the mapping.
+        let sealed = file.object().downcast::<MemoryFile>();
+        let seals = sealed.map(MemoryFile::hold_seals);
+        let present = seals.as_deref().copied().unwrap_or(Seals::empty());
+        most = check_file(file, present, offset, len, prot, kind)?;
+        // A copy is as good as the file itself if neither can change.
+        let is_shared = kind != MAP_PRIVATE && file.location().mount().check_writable().is_ok();
+        if is_shared {
+            let fixed = fixed_address(call, placement, len)?;
+            let part = file_part(call, file, offset)?;
+            let memory = call.memory();
+            let rights = Rights { prot, most };
+            return Ok(memory.map_shared(SharedMapping::File(part), len, rights, fixed)?);
+        }
+        drop(seals);
+        file.location().before_read(offset, len);
+        Backing::File(FileBacking {
+            is_for_loader: flags & MAP_DENYWRITE != 0,
+            ..file_backing(call, file, offset)
+        })
+    } else {
         match kind {
             MAP_PRIVATE => Backing::Zero,
             MAP_SHARED if flags & MAP_GROWSDOWN != 0 => return Err(Errno::EINVAL.into()),
@@ -123,26 +152,6 @@ fn map(
             }
             _ => return Err(Errno::EINVAL.into()),
         }
-    } else {
-        let file = call.file(fd)?;
-        if kind == MAP_SHARED_VALIDATE && flags & !KNOWN_FLAGS != 0 {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
-        most = check_file(&file, offset, len, prot, kind)?;
-        // A copy is as good as the file itself if neither can change.
-        let is_shared = kind != MAP_PRIVATE && file.location().mount().check_writable().is_ok();
-        if is_shared {
-            let fixed = fixed_address(call, placement, len)?;
-            let part = file_part(call, &file, offset)?;
-            let memory = call.memory();
-            let rights = Rights { prot, most };
-            return Ok(memory.map_shared(SharedMapping::File(part), len, rights, fixed)?);
-        }
-        file.location().before_read(offset, len);
-        Backing::File(FileBacking {
-            is_for_loader: flags & MAP_DENYWRITE != 0,
-            ..file_backing(call, &file, offset)
-        })
     };
     let mapping = Mapping {
         placement,
@@ -175,8 +184,7 @@ fn check_limits(call: &Call<'_>, len: u64, prot: Prot, is_private: bool) -> Resu
 }
 
 /// Whether a file is `/dev/zero`, of which each mapping is zeros of its own.
-fn is_zero_device(call: &Call<'_>, fd: i32, kind: u32, prot: Prot) -> Result<bool, Errno> {
-    let file = call.file(fd)?;
+fn is_zero_device(file: &OpenFile, kind: u32, prot: Prot) -> Result<bool, Errno> {
     if file.object().kind() != FileType::CharacterDevice {
         return Ok(false);
     }
@@ -192,6 +200,7 @@ fn is_zero_device(call: &Call<'_>, fd: i32, kind: u32, prot: Prot) -> Result<boo
 /// Checks that a file may be mapped so; returns the most that may be done with the mapping.
 fn check_file(
     file: &OpenFile,
+    seals: Seals,
     offset: u64,
     len: u64,
     prot: Prot,
@@ -226,9 +235,7 @@ fn check_file(
     if file.object().kind() != FileType::Regular {
         return Err(Errno::ENODEV);
     }
-    let sealed = file.object().downcast::<MemoryFile>();
-    let is_sealed =
-        sealed.is_some_and(|file| file.seals().intersects(Seals::WRITE | Seals::FUTURE_WRITE));
+    let is_sealed = seals.intersects(Seals::WRITE | Seals::FUTURE_WRITE);
     if is_stored_to && is_sealed {
         return Err(Errno::EPERM);
     }

@@ -58,22 +58,18 @@ pub(super) fn memfd_create(call: &mut Call<'_>, name: Address, flags: u32) -> Ou
 /// `F_ADD_SEALS` of `fcntl(2)`.
 pub(super) fn add_seals(call: &Call<'_>, fd: i32, seals: u32) -> Outcome {
     let file = call.file(fd)?;
-    let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
     if !file.flags().is_writable() {
         return Err(Errno::EPERM.into());
     }
+    let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
     let sealed = file
         .object()
         .downcast::<MemoryFile>()
         .ok_or(Errno::EINVAL)?;
-    let is_mapped = || {
+    sealed.add_seals(seals, || {
         let id = file.location().file_id()?;
-        Ok::<_, Errno>(call.memory().shared_memory().is_written(id))
-    };
-    if seals.contains(Seals::WRITE) && is_mapped()? {
-        return Err(Errno::EBUSY.into());
-    }
-    sealed.add_seals(seals)?;
+        Ok(call.memory().shared_memory().is_written(id))
+    })?;
     Ok(0)
 }
 

@@ -437,6 +437,29 @@ fn what_a_range_has_twice_of_shared_memory_is_moved_page_by_page() {
 }
 
 #[test]
+fn a_file_that_is_larger_than_memory_is_mapped_and_counts_where_it_is_touched() {
+    const FTRUNCATE: u64 = 77;
+    let machine = TestMachine::new(4096);
+    let user = machine.user_range();
+    let mut world = World::on(machine, user, Paging::OnDemand, 4 << 20);
+    let fd = text_file(&mut world);
+    world.call(FTRUNCATE, &[fd, 8 << 20]).expect("a hole");
+
+    let map = [0, 8 << 20, READ_WRITE, 1, fd, 0];
+    let start = world.call(MMAP, &map).expect("addresses");
+    let memory = world.process.memory();
+    memory
+        .copy_out(start + (8 << 20) - 1, b"e")
+        .expect("memory");
+    assert_eq!(world.get::<1>(start + 0x1000), [0]);
+    let whole = vec![1; 8 << 20];
+    assert_eq!(memory.copy_out(start, &whole), Err(Errno::EFAULT));
+
+    world.call(MUNMAP, &[start, 8 << 20]).expect("mapped");
+    mmap(&mut world, 0, 2 << 20, READ_WRITE, ANONYMOUS).expect("what was touched is free");
+}
+
+#[test]
 fn a_page_moves_to_another_address_while_no_other_thread_runs() {
     const CLONE: u64 = 56;
     const EXIT: u64 = 60;
