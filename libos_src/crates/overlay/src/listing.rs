@@ -12,8 +12,9 @@ use crate::node::Node;
 
 /// Cookies from here on are those of the upper directory, plus this.
 const UPPER_COOKIES: u64 = 1 << 62;
-/// Entries taken from a layer at a time: nothing else may be asked while it gives them.
-const BATCH: usize = 64;
+/// Entries taken from a layer at a time: nothing else may be asked while it gives them, and there may be
+/// more than there is memory for.
+pub(crate) const BATCH: usize = 64;
 
 struct Listed {
     inode: u64,

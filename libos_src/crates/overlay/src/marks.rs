@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use vfs::{AttributeSet, DirectoryEntry, Errno, Inode, Name, NewNode, Result, SinkState};
 
+use crate::listing::BATCH;
+
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const REDIRECT: &[u8] = b"trusted.overlay.redirect";
 const METACOPY: &[u8] = b"trusted.overlay.metacopy";
@@ -76,17 +78,24 @@ fn read(upper: &dyn Inode, name: &[u8]) -> Result<Option<Vec<u8>>> {
 
 /// Removes the whiteouts of an upper directory whose union with the lower one is empty.
 pub(crate) fn remove_whiteouts(upper: &dyn Inode) -> Result<()> {
-    let mut names = Vec::new();
-    upper.read_directory(0, &mut |entry: &DirectoryEntry<'_>| {
-        names.push(entry.name.to_vec());
-        SinkState::Taken
-    })?;
-    if names.is_empty() {
-        return Ok(());
+    let mut is_opaque = false;
+    loop {
+        let mut names = Vec::new();
+        upper.read_directory(0, &mut |entry: &DirectoryEntry<'_>| {
+            if names.len() == BATCH {
+                return SinkState::Full;
+            }
+            names.push(entry.name.to_vec());
+            SinkState::Taken
+        })?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        if !core::mem::replace(&mut is_opaque, true) {
+            set_opaque(upper)?;
+        }
+        for name in names {
+            upper.unlink(Name::new(&name)?)?;
+        }
     }
-    set_opaque(upper)?;
-    for name in names {
-        upper.unlink(Name::new(&name)?)?;
-    }
-    Ok(())
 }

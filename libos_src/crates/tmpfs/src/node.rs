@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use locks::{Mutex, MutexGuard};
 use vfs::{
-    Allocation, AttributeChange, AttributeSet, DeviceNumber, DirectorySink, Errno, FileType, Inode,
-    InodeFlags, Metadata, Mode, Name, NewNode, OpenFlags, RenameFlags, Result, Sink, Timestamp,
-    Uses,
+    ATTRIBUTE_LIST_MAX_BYTES, Allocation, AttributeChange, AttributeSet, DeviceNumber,
+    DirectorySink, Errno, FileType, Inode, InodeFlags, Metadata, Mode, Name, NewNode, OpenFlags,
+    RenameFlags, Result, Sink, Timestamp, Uses,
 };
 
 use crate::budget::{INODE_BYTES, attribute_bytes, entry_bytes};
@@ -374,7 +374,14 @@ impl Inode for Node {
         match (state.attributes.contains_key(name), set) {
             (true, AttributeSet::Create) => return Err(Errno::EEXIST),
             (false, AttributeSet::Replace) => return Err(Errno::ENODATA),
-            _ => {}
+            // What could not be listed is not kept.
+            (false, _) => {
+                let names = state.attributes.keys().map(|other| other.len() + 1);
+                if names.sum::<usize>() + name.len() + 1 > ATTRIBUTE_LIST_MAX_BYTES {
+                    return Err(Errno::ENOSPC);
+                }
+            }
+            (true, _) => {}
         }
         budget.charge(attribute_bytes(name, value))?;
         if let Some(old) = state.attributes.insert(name.into(), value.into()) {

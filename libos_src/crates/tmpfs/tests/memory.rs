@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tmpfs::TmpFs;
 use vfs::{
-    Clock, Errno, FileSystem, FileType, Mode, Name, NewNode, RenameFlags, SinkState, Timestamp,
+    ATTRIBUTE_LIST_MAX_BYTES, AttributeSet, Clock, Errno, FileSystem, FileType, Mode, Name,
+    NewNode, RenameFlags, SinkState, Timestamp,
 };
 
 struct Stopped;
@@ -351,4 +352,23 @@ fn a_rename_leaves_a_whiteout_where_it_is_asked_to_and_what_that_takes_is_given_
         root.unlink(name(victim)).expect(victim);
     }
     assert_eq!(tmpfs.used_bytes(), empty);
+}
+
+#[test]
+fn a_file_has_no_more_attributes_than_a_list_of_them_may_be_long() {
+    let tmpfs = file_system(16 << 20);
+    let root = tmpfs.root();
+    let set = |name: &str, set| root.set_extended_attribute(name.as_bytes(), b"", set);
+    let full =
+        (0..1 << 20).find(|index| set(&format!("user.{index}"), AttributeSet::Create).is_err());
+    let full = format!("user.{}", full.expect("an end"));
+
+    assert_eq!(set(&full, AttributeSet::Always), Err(Errno::ENOSPC));
+    assert_eq!(set("user.0", AttributeSet::Replace), Ok(()));
+    let names = root.extended_attributes().expect("names");
+    let list_bytes: usize = names.iter().map(|name| name.len() + 1).sum();
+    assert!((60_000..=ATTRIBUTE_LIST_MAX_BYTES).contains(&list_bytes));
+    root.remove_extended_attribute(b"user.0").expect("there");
+    root.remove_extended_attribute(b"user.1").expect("there");
+    assert_eq!(set(&full, AttributeSet::Create), Ok(()));
 }

@@ -39,6 +39,8 @@ bitflags! {
         const BENEATH = 8;
         /// See anything above the root. What would leave it stays there.
         const IN_ROOT = 16;
+        /// Wait for a look at a disk, which nothing here does.
+        const CACHED = 32;
     }
 }
 

@@ -7,6 +7,7 @@ use vfs::{ATTRIBUTE_VALUE_MAX_BYTES, AttributeSet, Location, OpenFlags};
 
 use super::argument::{AT_SYMLINK_NOFOLLOW, AT_WORKING_DIRECTORY, Address, Argument};
 use super::call::{Call, Outcome};
+use super::room;
 
 /// Longer than any name; what does not end before it is `ERANGE`.
 const NAME_LIMIT_BYTES: usize = 256;
@@ -71,6 +72,8 @@ pub(super) fn get(
 /// `listxattr(2)`, `llistxattr(2)`, `flistxattr(2)`.
 pub(super) fn list(call: &mut Call<'_>, place: impl Place, list: Address, len: u64) -> Outcome {
     let place = place.locate(call)?;
+    // It may be longer than other calls are let have.
+    room::check(call.libos.machine)?;
     let viewpoint = call.viewpoint().clone();
     give(call, &viewpoint.extended_attributes(&place)?, list, len)
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::Errno;
-use vfs::{Capabilities, FileType, Follow, MountFlags};
+use vfs::{AttributeChange, Capabilities, FileSystem as _, FileType, Follow, MountFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -92,11 +92,17 @@ pub(super) fn mount(
             .read_string(options.0, OPTIONS_MAX_BYTES, Errno::EINVAL)?,
         None => Vec::new(),
     };
-    let Options { size_bytes, mode } = Options::parse(&options)?;
+    let options = Options::parse(&options)?;
     if point.kind() != FileType::Directory {
         return Err(Errno::ENOTDIR.into());
     }
-    let file_system = call.libos.tmpfs(size_bytes, mode)?;
+    let file_system = call.libos.tmpfs(options.size_bytes, options.mode)?;
+    let owner = AttributeChange {
+        user: options.user,
+        group: options.group,
+        ..AttributeChange::default()
+    };
+    file_system.root().set_attributes(&owner)?;
     viewpoint
         .namespace
         .mount(&point, file_system, restrictions)?;
@@ -128,6 +134,8 @@ pub(super) fn umount2(call: &mut Call<'_>, target: Address, flags: u32) -> Outco
 struct Options {
     size_bytes: u64,
     mode: u32,
+    user: Option<u32>,
+    group: Option<u32>,
 }
 
 impl Options {
@@ -136,6 +144,8 @@ impl Options {
         let mut options = Self {
             size_bytes: DEFAULT_SIZE_BYTES,
             mode: 0o1777,
+            user: None,
+            group: None,
         };
         let text = core::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
         for option in text.split(',') {
@@ -145,6 +155,12 @@ impl Options {
                 }
                 Some(("mode", mode)) => {
                     options.mode = u32::from_str_radix(mode, 8).map_err(|_| Errno::EINVAL)?;
+                }
+                Some(("uid", user)) => {
+                    options.user = Some(user.parse().map_err(|_| Errno::EINVAL)?);
+                }
+                Some(("gid", group)) => {
+                    options.group = Some(group.parse().map_err(|_| Errno::EINVAL)?);
                 }
                 _ => {}
             }
@@ -186,5 +202,7 @@ mod tests {
 
         assert_eq!((options.size_bytes, options.mode), (1024, 0o700));
         assert!(Options::parse(b"mode=9").is_err());
+        let owned = Options::parse(b"uid=7,gid=8").expect("legal");
+        assert_eq!((owned.user, owned.group), (Some(7), Some(8)));
     }
 }

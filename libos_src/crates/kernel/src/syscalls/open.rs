@@ -59,6 +59,10 @@ pub(super) fn openat2(
     if !is_legal {
         return Err(Errno::EINVAL.into());
     }
+    let changes = makes || flags.contains(OpenFlags::TRUNCATE);
+    if restrictions.contains(Restrictions::CACHED) && changes {
+        return Err(Errno::EAGAIN.into());
+    }
     let path = call.path(path)?;
     let mut viewpoint = call.viewpoint().clone();
     // An absolute path starts at the descriptor, too, if that is to be the root.

@@ -67,6 +67,8 @@ fn a_path_that_must_stay_beneath_a_directory_does() {
         Err(Errno::EINVAL)
     );
     assert_eq!(open_in(b"file\0", [1 << 40, 0, 0]), Err(Errno::EINVAL));
+    assert_eq!(open_in(b"file\0", [0, 0, 32]), Ok(()));
+    assert_eq!(open_in(b"file\0", [0o1002, 0, 32]), Err(Errno::EAGAIN));
     assert_eq!(open_in(b"file\0", [0, 0o644, 0]), Err(Errno::EINVAL));
 }
 
