@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -260,8 +261,21 @@ static void next_process(void) {
     set("kernel/ns_last_pid", "4321\n");
     pid_t child = fork();
     if (child == 0) _exit(0);
-    CHECK(child == 4322 && waitpid(child, NULL, 0) == child);
+    CHECK(child == 4322);
+    int directory = open("/proc/4322", O_RDONLY | O_DIRECTORY);
+    CHECK(directory >= 0 && waitpid(child, NULL, 0) == child);
     CHECK(strcmp(read_setting("kernel/ns_last_pid"), "4322\n") == 0);
+    // A directory is of its process, and not of another one that has its id later.
+    FAILS(syscall(SYS_pidfd_send_signal, directory, SIGKILL, NULL, 0), ESRCH);
+    set("kernel/ns_last_pid", "4321\n");
+    child = fork();
+    if (child == 0) pause();
+    CHECK(child == 4322 && openat(directory, "stat", O_RDONLY) == -1 && errno == ENOENT);
+    FAILS(syscall(SYS_pidfd_send_signal, directory, SIGKILL, NULL, 0), ESRCH);
+    CHECK(close(directory) == 0 && (directory = open("/proc/4322", O_RDONLY | O_DIRECTORY)) >= 0);
+    CHECK(syscall(SYS_pidfd_send_signal, directory, SIGKILL, NULL, 0) == 0);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && close(directory) == 0);
 }
 
 int main(void) {

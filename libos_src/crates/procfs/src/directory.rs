@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use vfs::{
     DirectoryEntry, DirectorySink, Errno, FileType, Inode, Metadata, Mode, Name, Result, SinkState,
@@ -93,6 +94,8 @@ pub(crate) struct Root {
 struct ProcessDirectory {
     source: Arc<dyn Source>,
     process: u32,
+    /// When that began: its id may be another's later.
+    began: Duration,
     thread: Option<u32>,
 }
 
@@ -177,9 +180,11 @@ impl Inode for Root {
         if let Some(process) = parse_number(&name) {
             // A thread has a directory, too, which is not listed.
             let owner = self.source.process_of(process).ok_or(Errno::ENOENT)?;
+            let began = self.source.began(owner).ok_or(Errno::ENOENT)?;
             return Ok(Arc::new(ProcessDirectory {
                 source: self.source.clone(),
                 process: owner,
+                began,
                 thread: None,
             }));
         }
@@ -212,6 +217,12 @@ impl Inode for Root {
 }
 
 impl ProcessDirectory {
+    /// Checks that its process is there, and not another one that has the id now.
+    fn check(&self) -> Result<()> {
+        let is_there = self.source.began(self.process) == Some(self.began);
+        is_there.then_some(()).ok_or(Errno::ENOENT)
+    }
+
     fn entries(&self) -> Vec<(&'static str, Arc<dyn Inode>)> {
         let (source, process) = (&self.source, self.process);
         let mut entries: Vec<(&'static str, Arc<dyn Inode>)> = Vec::new();
@@ -291,10 +302,12 @@ impl Inode for ProcessDirectory {
     }
 
     fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+        self.check()?;
         find(self.entries(), name)
     }
 
     fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
+        self.check()?;
         list(&self.entries(), cookie, sink).map(|_| ())
     }
 }
@@ -394,6 +407,7 @@ impl Inode for NumberDirectory {
                 subject: Subject::Descriptor(process, number),
             }),
             Numbered::Threads => Arc::new(ProcessDirectory {
+                began: source.began(process).ok_or(Errno::ENOENT)?,
                 source,
                 process,
                 thread: Some(number),
@@ -423,9 +437,10 @@ impl Inode for NumberDirectory {
 }
 
 /// The process that a directory is about; one of a thread is about none.
-pub(crate) fn process_of(directory: &dyn Inode) -> Option<u32> {
+pub(crate) fn process_of(directory: &dyn Inode) -> Option<(u32, Duration)> {
     let directory: &ProcessDirectory = directory.downcast()?;
-    directory.thread.is_none().then_some(directory.process)
+    let is_of_process = directory.thread.is_none();
+    is_of_process.then_some((directory.process, directory.began))
 }
 
 fn descriptor_inode(process: u32, descriptor: u32) -> u64 {

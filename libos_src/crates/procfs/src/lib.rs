@@ -35,6 +35,7 @@ mod text;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use vfs::{FileSystem, Inode, Location, Result, Statistics};
 
@@ -73,6 +74,9 @@ pub trait Source: Send + Sync {
 
     /// The process of a thread, or the process with this id.
     fn process_of(&self, thread: u32) -> Option<u32>;
+
+    /// When a process began. Who has its id later began later.
+    fn began(&self, process: u32) -> Option<Duration>;
 
     /// A text about a process, or about one thread of it.
     ///
@@ -389,9 +393,9 @@ pub enum SystemText {
     Segments,
 }
 
-/// The process that a directory of the file system is about.
+/// The process that a directory of the file system is about, and when that began.
 #[must_use]
-pub fn process_of(directory: &dyn Inode) -> Option<u32> {
+pub fn process_of(directory: &dyn Inode) -> Option<(u32, Duration)> {
     directory::process_of(directory)
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use devfs::{DevFs, Random};
 use procfs::{Number, ProcFs, ProcessPlace, ProcessText, Setting, Source, SystemText};
@@ -496,6 +497,10 @@ impl Source for Kernel {
 
     fn process_of(&self, thread: u32) -> Option<u32> {
         [1, 7].contains(&thread).then_some(thread)
+    }
+
+    fn began(&self, process: u32) -> Option<Duration> {
+        [1, 7].contains(&process).then_some(Duration::ZERO)
     }
 
     fn process_text(

@@ -345,6 +345,10 @@ impl Source for ProcessFiles {
         process.map(|process| process.pid)
     }
 
+    fn began(&self, process: u32) -> Option<Duration> {
+        self.processes.get(process).map(|process| process.began)
+    }
+
     fn process_text(
         &self,
         process: u32,

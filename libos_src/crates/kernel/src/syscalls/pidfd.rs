@@ -175,10 +175,13 @@ impl Call<'_> {
     /// The process that a descriptor or a directory of `/proc` refers to.
     fn process_of(&self, fd: i32) -> Result<Arc<Process>, Errno> {
         let file = self.file(fd)?;
-        let Some(pid) = procfs::process_of(&**file.location().inode()) else {
+        let Some((pid, began)) = procfs::process_of(&**file.location().inode()) else {
             return self.opened_process(fd);
         };
-        self.libos.processes.get(pid).ok_or(Errno::ESRCH)
+        let process = self.libos.processes.get(pid);
+        process
+            .filter(|process| process.began == began)
+            .ok_or(Errno::ESRCH)
     }
 
     /// The process that a descriptor refers to; `EBADF` if it refers to none.
