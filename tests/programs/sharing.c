@@ -248,6 +248,28 @@ static void at_two_addresses(void) {
     CHECK(munmap(one, PAGE) == 0);
 }
 
+// Pages that are shown in another order, or one of them everywhere.
+static void in_another_order(void) {
+    enum { PAGES = 100 };
+    char *all = mmap(0, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(all != MAP_FAILED);
+    for (int i = 0; i < PAGES; i++) all[i * PAGE] = i;
+    for (int i = 0; i < PAGES; i++)
+        CHECK(remap_file_pages(all + i * PAGE, PAGE, 0, PAGES - 1 - i, 0) == 0);
+    for (int i = 0; i < PAGES; i++) CHECK(all[i * PAGE] == PAGES - 1 - i);
+    for (int i = 0; i < PAGES; i++) CHECK(remap_file_pages(all + i * PAGE, PAGE, 0, 7, 0) == 0);
+    for (volatile char *at = all; at < all + PAGES * PAGE; at += PAGE) CHECK(*at == 7);
+    for (int i = 0; i < PAGES; i++) CHECK(remap_file_pages(all + i * PAGE, PAGE, 0, i, 0) == 0);
+    for (int i = 0; i < PAGES; i++) CHECK(all[i * PAGE] == i);
+    CHECK(munmap(all, PAGES * PAGE) == 0);
+
+    char *unread = mmap(0, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(unread != MAP_FAILED);
+    FAILS(madvise(unread, PAGE, 22 /* MADV_POPULATE_READ */), EINVAL);
+    CHECK(munmap(unread, PAGE) == 0);
+    FAILS(madvise(unread, PAGE, 22), ENOMEM);
+}
+
 int main(int argc, char **argv) {
     char *everywhere[] = {argv[0], "/sharing-file", "/tmp/sharing-file"};
     if (argc == 1) argc = 3, argv = everywhere;
@@ -255,6 +277,7 @@ int main(int argc, char **argv) {
     for (int index = 1; index < argc; index++) through_a_file(argv[index]);
     without_a_name();
     at_two_addresses();
+    in_another_order();
     puts("shared is shared");
     return 0;
 }

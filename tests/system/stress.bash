@@ -38,9 +38,11 @@ few epoll pipeherd pty splice tee vm-splice
 many eventfd fifo pipe poll sockpair
 
 echo 'memory:'
-few mmap mremap shm vm
-many brk malloc mincore mprotect msync munmap stack
+few mmap mmapfork mremap remap shm vm
+many brk malloc mincore mmapaddr mprotect msync munmap stack
 stress madvise 1
+# It asks for a table of all that may be locked.
+(ulimit -l 8192; stress mlock 200; exit "$failed") || failed=1
 
 echo 'System V and semaphores:'
 few sem

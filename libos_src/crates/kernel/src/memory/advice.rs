@@ -93,7 +93,11 @@ impl AddressSpace {
             Advice::DontNeed { .. } => self.forget(&mut books, &range)?,
             Advice::Remove => remove(&books, &range)?,
             Advice::Populate(prot) if !books.areas.allows(&range, prot) => {
-                return Err(Errno::ENOMEM);
+                return Err(if books.areas.allows(&range, Prot::empty()) {
+                    Errno::EINVAL
+                } else {
+                    Errno::ENOMEM
+                });
             }
             Advice::Populate(_) => {
                 self.populate(&mut books, &range)

@@ -141,6 +141,10 @@ impl AddressSpace {
         let place = area.shared().filter(|_| range.end <= area.end);
         let pages = place.ok_or(Errno::EINVAL)?.pages().clone();
         let Area { prot, most, .. } = *area;
+        // What no address shows any more can be shown again.
+        if let Some(place) = area.shared() {
+            pages.keep(place, range).map_err(|_| Errno::ENOMEM)?;
+        }
         self.discard(&mut books, range);
         let (len, fixed) = (range.end - range.start, Some(range.start));
         self.again(

@@ -678,6 +678,19 @@ impl SharedPages {
 }
 
 impl SharedPages {
+    /// Has the pages of a range of a place, which is to end, wait if they are nowhere else and no file
+    /// keeps them.
+    pub(super) fn keep(&self, place: &Place, range: &Range<u64>) -> Result<(), NoMemory> {
+        let mut state = self.state.lock();
+        let Some((index, spot)) = state.find(place.number()).filter(|_| self.file.is_none()) else {
+            return Ok(());
+        };
+        for run in spot.held.present(range) {
+            self.set_apart(&mut state, index, &run)?;
+        }
+        Ok(())
+    }
+
     /// Copies pages of a place to where they wait.
     fn set_apart(&self, state: &mut State, index: usize, run: &Range<u64>) -> Result<(), NoMemory> {
         let len = run.end - run.start;

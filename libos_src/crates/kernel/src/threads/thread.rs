@@ -72,8 +72,8 @@ const PATIENCE: u32 = 1000;
 /// An instruction that brings a page to one of its addresses.
 #[derive(Default)]
 struct Torn {
-    /// Where it is, and what it counts and points with.
-    state: [u64; 5],
+    /// Where it is, and all that it counts and points with.
+    regs: UserRegs,
     address: u64,
     /// How often in a row it brought the page to the other of two addresses.
     times: u32,
@@ -246,13 +246,12 @@ impl Thread {
         address: u64,
         is_same: impl FnOnce(u64, u64) -> bool,
     ) -> bool {
-        let state = [regs.rip, regs.rcx, regs.rsi, regs.rdi, regs.rsp];
         let mut torn = self.torn.lock();
-        let alternates = torn.state == state && torn.address != address;
+        let alternates = torn.regs == *regs && torn.address != address;
         let times = if alternates { torn.times + 1 } else { 0 };
         let before = torn.address;
         *torn = Torn {
-            state,
+            regs: *regs,
             address,
             times,
         };
