@@ -3,10 +3,12 @@
 // and everything else is the same. The exit status is the line of the first check that fails.
 #define _GNU_SOURCE
 #include <cpuid.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -134,6 +136,30 @@ static void ask(const char *name, void (*code)(void), const char *jump, const ch
 #define ASK(name, leaf) ask(#name, name, name##_jump, name##_call, leaf)
 #define RUN(name, rdi) check(#name, name, name##_jump, name##_call, rdi)
 
+// A mapping of a file that could be written to and is code now: what a Lisp keeps its objects in. Words of it
+// may look like system calls, and are what they are; code of it works.
+static void keep_words_that_look_like_calls(void) {
+    static const unsigned char code[] = {0x31, 0xc0, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
+    static unsigned char page[4096];
+    const char *name = "words";
+    struct registers after = {0};
+    memset(page, 0x90, sizeof page);
+    for (unsigned at = 64; at + 64 < sizeof page; at += 64)
+        memcpy(page + at, code, sizeof code);
+    int file = open("/tmp/words", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(write(file, page, sizeof page) == sizeof page);
+    for (int is_code = 0; is_code < 2; is_code++) {
+        int before = PROT_READ | PROT_WRITE | (is_code ? PROT_EXEC : 0);
+        unsigned char *words = mmap(0, sizeof page, before, MAP_PRIVATE, file, 0);
+        CHECK(words != MAP_FAILED);
+        CHECK(mprotect(words, sizeof page, PROT_READ | PROT_EXEC) == 0);
+        CHECK(memcmp(words, page, sizeof page) == 0);
+        CHECK(((int (*)(void))(words + 64))() == getpid());
+        CHECK(munmap(words, sizeof page) == 0);
+    }
+    puts("words that look like calls stay where they could be written");
+}
+
 int main(void) {
     RUN(number, 6);
     RUN(loaded, 6);
@@ -149,6 +175,8 @@ int main(void) {
     ASK(vendor_moved, 0);
     ASK(vendor_direct, 0);
     ASK(extended, 0x80000000);
+
+    keep_words_that_look_like_calls();
 
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, 0);

@@ -110,7 +110,7 @@ impl AddressSpace {
             .any(|patched| patched.stubs.contains(&rip))
     }
 
-    /// Patches the file-backed text in `range`: executable, not writable, not patched before.
+    /// Patches the file-backed text in `range`: executable, never writable, not patched before.
     ///
     /// Nothing depends on success: what is not patched is trapped. `is_fresh` says that its content
     /// is that of the file: nobody could write to it.
@@ -378,5 +378,6 @@ impl Books {
 pub(super) fn is_text(area: &Area) -> bool {
     let executable = area.prot.contains(Prot::EXEC) && !area.prot.contains(Prot::WRITE);
     let is_loaded = matches!(area.purpose, Purpose::Program | Purpose::Image);
-    executable && matches!(area.backing, Backing::File(_)) && is_loaded
+    // What the program could write to may be data that only looks like a system call.
+    executable && matches!(&area.backing, Backing::File(file) if file.is_untouched) && is_loaded
 }
