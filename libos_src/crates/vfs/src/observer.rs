@@ -1,5 +1,7 @@
 //! Content that is in memory, too, where programs change it without a call.
 
+use core::ops::Range;
+
 use crate::{FileType, Location, Result};
 
 /// A file for as long as it is in use: its file system's device and its number there.
@@ -18,8 +20,12 @@ pub trait ContentObserver: Send + Sync {
     /// A part of a file is about to be read: what is in memory goes there first.
     fn before_read(&self, file: FileId, offset: u64, length: u64);
 
-    /// A part of a file was written: what is in memory of it is old.
-    fn after_write(&self, file: FileId, offset: u64, length: u64);
+    /// A part of a file is about to be written: until [`after_write`](Self::after_write) what is in
+    /// memory of it is not to go there.
+    fn before_write(&self, file: FileId, part: &Range<u64>);
+
+    /// The write of `part` is over. What is in memory of `written` is old.
+    fn after_write(&self, file: FileId, part: &Range<u64>, written: &Range<u64>);
 
     /// A file has another size: what is in memory beyond it is zero from now on.
     fn after_truncate(&self, file: FileId, size_bytes: u64);
@@ -48,8 +54,24 @@ impl Location {
         self.observed(|observer, file| observer.before_read(file, offset, length));
     }
 
-    pub(crate) fn after_write(&self, offset: u64, length: u64) {
-        self.observed(|observer, file| observer.after_write(file, offset, length));
+    /// Has `write` watched, which writes to `part` of the file, or at its end, and says what it wrote.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub(crate) fn watched_write(
+        &self,
+        part: Option<Range<u64>>,
+        write: impl FnOnce() -> Result<Range<u64>>,
+    ) -> Result<Range<u64>> {
+        let Some((observer, file, size_bytes)) = self.content_observer() else {
+            return write();
+        };
+        let part = part.unwrap_or(size_bytes..u64::MAX);
+        observer.before_write(file, &part);
+        let written = write();
+        let new = written.clone().unwrap_or(part.start..part.start);
+        observer.after_write(file, &part, &new);
+        written
     }
 
     pub(crate) fn after_truncate(&self, size_bytes: u64) {
@@ -57,13 +79,22 @@ impl Location {
     }
 
     fn observed(&self, tell: impl FnOnce(&dyn ContentObserver, FileId)) {
-        let Some(observer) = self.dentry.super_block.observer.get() else {
-            return;
-        };
-        if self.kind() == FileType::Regular
-            && let Ok(file) = self.file_id()
-        {
-            tell(&**observer, file);
+        if let Some((observer, file, _)) = self.content_observer() {
+            tell(observer, file);
         }
+    }
+
+    /// Who watches the file, which it is, and its size.
+    fn content_observer(&self) -> Option<(&dyn ContentObserver, FileId, u64)> {
+        let observer = self.dentry.super_block.observer.get()?;
+        if self.kind() != FileType::Regular {
+            return None;
+        }
+        let metadata = self.metadata().ok()?;
+        let file = FileId {
+            device: self.device().to_u64(),
+            inode: metadata.inode,
+        };
+        Some((&**observer, file, metadata.size_bytes))
     }
 }

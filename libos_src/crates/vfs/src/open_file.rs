@@ -296,17 +296,22 @@ impl OpenFile {
 
     /// Writes what lies before the largest offset.
     fn write_clamped(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
-        let length = self.write_before_limit(offset, source)?;
-        self.location.after_write(offset, length as u64);
-        Ok(self.told(Event::MODIFY, length))
+        let part = offset..offset.saturating_add(source.left_bytes() as u64);
+        let written = self.location.watched_write(Some(part), || {
+            let length = self.write_before_limit(offset, source)?;
+            Ok(offset..offset + length as u64)
+        })?;
+        Ok(self.told(Event::MODIFY, (written.end - written.start) as usize))
     }
 
     /// Writes at the end, and returns the offset after it.
     fn append_all(&self, source: &mut dyn Source) -> Result<(u64, usize)> {
-        let (end, length) = self.object.append_from(source)?;
-        let start = end.saturating_sub(length as u64);
-        self.location.after_write(start, length as u64);
-        Ok((end, self.told(Event::MODIFY, length)))
+        let written = self.location.watched_write(None, || {
+            let (end, length) = self.object.append_from(source)?;
+            Ok(end.saturating_sub(length as u64)..end)
+        })?;
+        let length = self.told(Event::MODIFY, (written.end - written.start) as usize);
+        Ok((written.end, length))
     }
 
     /// Tells of an event if any bytes were moved; returns how many.
@@ -477,9 +482,14 @@ impl OpenFile {
         if end.is_none_or(|end| end > OFFSET_MAX) {
             return Err(Errno::EFBIG);
         }
-        self.object.allocate(what, offset, length)?;
-        if what == Allocation::PunchHole {
-            self.location.after_write(offset, length);
+        if is_hole {
+            let part = offset..offset + length;
+            (self.location).watched_write(Some(part.clone()), || {
+                self.object.allocate(what, offset, length)?;
+                Ok(part)
+            })?;
+        } else {
+            self.object.allocate(what, offset, length)?;
         }
         self.location.tell(Event::MODIFY);
         Ok(())

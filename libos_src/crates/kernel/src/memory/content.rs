@@ -10,13 +10,45 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Errno, LogLevel, NoMemory, PAGE_SIZE, Prot};
-use vfs::Inode;
+use vfs::{ContentObserver, FileId, Inode};
 
 use super::place::{Place, Spot};
-use super::shared::{SharedPages, State};
+use super::shared::{SharedMemory, SharedPages};
+use super::spots::State;
 
 /// What is moved at a time through the kernel's heap.
 const CHUNK_BYTES: u64 = 64 * 1024;
+
+impl ContentObserver for SharedMemory {
+    fn before_read(&self, file: FileId, offset: u64, length: u64) {
+        if let Some(pages) = self.of(file) {
+            pages.write_back(&(offset..offset.saturating_add(length)));
+        }
+    }
+
+    fn before_write(&self, file: FileId, part: &Range<u64>) {
+        if let Some(pages) = self.of(file) {
+            pages.state.lock().writes.push(part.clone());
+        }
+    }
+
+    fn after_write(&self, file: FileId, part: &Range<u64>, written: &Range<u64>) {
+        if let Some(pages) = self.of(file) {
+            pages.reload(written);
+            let writes = &mut pages.state.lock().writes;
+            // It is not there if the file was mapped meanwhile.
+            if let Some(at) = writes.iter().position(|other| other == part) {
+                writes.swap_remove(at);
+            }
+        }
+    }
+
+    fn after_truncate(&self, file: FileId, size_bytes: u64) {
+        if let Some(pages) = self.of(file) {
+            pages.cut(size_bytes);
+        }
+    }
+}
 
 impl SharedPages {
     /// Makes the bytes of a range of a place read as zero, in the file, too.
@@ -111,15 +143,10 @@ impl SharedPages {
                 let failed = |_| Errno::EIO;
                 self.read_page(page, &mut ours).map_err(failed)?;
                 self.read_file(offset, &mut theirs).map_err(failed)?;
-                let ours = &ours[..len];
-                if ours == &theirs[..len] {
-                    continue;
-                }
-                let mut done = 0;
-                while done < len {
-                    match file.inode.write_at(offset + done as u64, &ours[done..])? {
-                        0 => return Err(Errno::ENOSPC),
-                        count => done += count,
+                for part in state.unwritten(&(offset..offset + len as u64)) {
+                    let part = (part.start - offset) as usize..(part.end - offset) as usize;
+                    if ours[part.clone()] != theirs[part.clone()] {
+                        write_whole(&*file.inode, offset + part.start as u64, &ours[part])?;
                     }
                 }
             }
@@ -210,6 +237,18 @@ impl SharedPages {
 /// The pages that a range touches.
 fn whole_pages(range: &Range<u64>) -> Range<u64> {
     super::page_floor(range.start)..super::page_ceiling(range.end).unwrap_or(range.end)
+}
+
+/// Writes all bytes to a file.
+fn write_whole(file: &dyn Inode, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write_at(offset + done as u64, &bytes[done..])? {
+            0 => return Err(Errno::ENOSPC),
+            count => done += count,
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file's bytes; what lies behind its end is zeros.

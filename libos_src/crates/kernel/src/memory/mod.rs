@@ -28,6 +28,7 @@ mod share;
 mod shared;
 mod shortage;
 mod space;
+mod spots;
 mod store;
 mod transfer;
 

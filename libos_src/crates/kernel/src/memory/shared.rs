@@ -14,13 +14,14 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hal::{Errno, LogLevel, Machine, NoMemory, PAGE_SIZE, Prot};
 use locks::{Mutex, MutexGuard};
-use vfs::{ContentObserver, FileId, Inode};
+use vfs::{FileId, Inode};
 
 use super::content::chunk_of;
 use super::place::{Place, Spot};
 use super::region::{GangId, Region, Use};
 use super::share::Rights;
 use super::space::Paging;
+use super::spots::State;
 use super::transfer::copy;
 use crate::syscalls::room;
 
@@ -75,14 +76,6 @@ pub(crate) struct FilePart {
     pub(crate) file: SharedFile,
     /// Where the first page is in it.
     pub(crate) offset: u64,
-}
-
-pub(super) struct State {
-    /// By their numbers, which ascend.
-    pub(super) spots: Vec<Spot>,
-    next_number: u64,
-    /// Whether any mapping ever could be written to.
-    pub(super) may_differ: bool,
 }
 
 /// What becomes of shared pages that are at another place than the one that is to have them.
@@ -235,12 +228,13 @@ impl SharedMemory {
                 spots: Vec::new(),
                 next_number: 0,
                 may_differ: false,
+                writes: Vec::new(),
             }),
         })
     }
 
     /// The pages that show a file.
-    fn of(&self, file: FileId) -> Option<Arc<SharedPages>> {
+    pub(super) fn of(&self, file: FileId) -> Option<Arc<SharedPages>> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -268,26 +262,6 @@ impl SharedMemory {
                 "a program has shared memory at two addresses: with `memory_model: sgx1` only the host's \
                  page tables keep the two the same; `edmm` does not depend on them",
             );
-        }
-    }
-}
-
-impl ContentObserver for SharedMemory {
-    fn before_read(&self, file: FileId, offset: u64, length: u64) {
-        if let Some(pages) = self.of(file) {
-            pages.write_back(&(offset..offset.saturating_add(length)));
-        }
-    }
-
-    fn after_write(&self, file: FileId, offset: u64, length: u64) {
-        if let Some(pages) = self.of(file) {
-            pages.reload(&(offset..offset.saturating_add(length)));
-        }
-    }
-
-    fn after_truncate(&self, file: FileId, size_bytes: u64) {
-        if let Some(pages) = self.of(file) {
-            pages.cut(size_bytes);
         }
     }
 }
@@ -722,87 +696,6 @@ impl SharedPages {
             }
             !is_over
         });
-    }
-}
-
-impl State {
-    /// A place, and where it is among them.
-    pub(super) fn find(&mut self, number: u64) -> Option<(usize, &mut Spot)> {
-        let found = self.spots.binary_search_by_key(&number, Spot::number);
-        let index = found.ok()?;
-        Some((index, self.spots.get_mut(index)?))
-    }
-
-    /// Whether some of what a place shows is at other places, too.
-    fn is_elsewhere(&self, index: usize) -> bool {
-        let mut spots = self.spots.iter().enumerate();
-        let spot = &self.spots[index];
-        spots.any(|(at, other)| at != index && spot.overlaps(other))
-    }
-
-    /// Whether all pages of a range are at a place.
-    pub(super) fn has(&mut self, place: &Place, range: &Range<u64>) -> bool {
-        self.find(place.number())
-            .is_some_and(|(_, spot)| spot.held.contains(range))
-    }
-
-    /// The pages of a range of a place that are at no place, as the longest runs.
-    fn missing(&self, index: usize, range: &Range<u64>) -> Vec<Range<u64>> {
-        let spot = &self.spots[index];
-        let mut there = spot.held.clone();
-        for (at, other) in self.spots.iter().enumerate() {
-            if at == index || !other.overlaps(spot) {
-                continue;
-            }
-            let theirs = other.addresses(&spot.bytes_of(range));
-            for run in other.held.present(&theirs) {
-                there.insert(&spot.addresses(&other.bytes_of(&run)));
-            }
-        }
-        there.missing(range)
-    }
-
-    /// Where a page is. It is only there if it is to be written to.
-    pub(super) fn locate(
-        &mut self,
-        offset: u64,
-        access: Prot,
-        machine: &dyn Machine,
-    ) -> Option<u64> {
-        let holders = self.holders(usize::MAX, offset);
-        let &(index, page) = holders.first()?;
-        if holders.len() > 1 && access.contains(Prot::WRITE) {
-            self.take_from_others(machine, index, &(page..page + PAGE_SIZE));
-            machine.settle();
-        }
-        Some(page)
-    }
-
-    /// The other places where a page is, and its addresses there.
-    fn holders(&self, index: usize, offset: u64) -> Vec<(usize, u64)> {
-        let spots = self.spots.iter().enumerate();
-        let others = spots.filter(|(at, _)| *at != index);
-        let held = others.filter_map(|(at, spot)| {
-            let page = spot.addresses(&(offset..offset + PAGE_SIZE));
-            (!page.is_empty() && spot.held.contains(&page)).then_some((at, page.start))
-        });
-        held.collect()
-    }
-
-    /// Takes the pages of a range of one place from all others.
-    fn take_from_others(&mut self, machine: &dyn Machine, index: usize, range: &Range<u64>) {
-        let spot = &self.spots[index];
-        let bytes = spot.offset_of(range.start)..spot.offset_of(range.end);
-        for (at, other) in self.spots.iter_mut().enumerate() {
-            if at == index {
-                continue;
-            }
-            let theirs = other.addresses(&bytes);
-            for run in other.held.present(&theirs) {
-                machine.decommit(run.start, run.end - run.start);
-            }
-            other.held.remove(&theirs);
-        }
     }
 }
 

@@ -418,6 +418,65 @@ fn a_shared_mapping_and_its_file_are_one() {
     assert_eq!(world.machine.committed_pages(), committed - 1);
 }
 
+/// Bytes to write, and what happens when they were written but nobody was told.
+struct Interrupted<'a> {
+    bytes: &'a [u8],
+    then: &'a dyn Fn(),
+}
+
+impl vfs::Source for Interrupted<'_> {
+    fn left_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn copy(&self, bytes: &mut [u8]) -> vfs::Result<()> {
+        bytes.copy_from_slice(&self.bytes[..bytes.len()]);
+        Ok(())
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes = &self.bytes[count..];
+        (self.then)();
+    }
+}
+
+#[test]
+fn what_is_being_written_is_not_overwritten_by_what_a_mapping_showed_before() {
+    let mut world = World::new();
+    let fd = text_file(&mut world);
+    let start = world.call(MMAP, &[0, 0x1000, 3, 1, fd, 0]).expect("room");
+    let memory = world.process.memory();
+    memory.copy_out(start, b"stored").expect("writable");
+    let places = world.process.places();
+    let file = places.files.read().file(fd as i32).cloned();
+    let file = file.expect("it is open");
+    let reads = || file.synchronize().expect("room");
+
+    for is_appended in [false, true] {
+        let size = file.metadata().expect("it is there").size_bytes;
+        let at = if is_appended { size } else { 10 };
+        file.set_flags(if is_appended {
+            vfs::OpenFlags::APPEND
+        } else {
+            vfs::OpenFlags::empty()
+        });
+        let mut source = Interrupted {
+            bytes: b"written",
+            then: &reads,
+        };
+
+        assert_eq!(file.write_from_at(10, &mut source), Ok(7));
+
+        assert_eq!(&world.get::<7>(start + at), b"written");
+        let mut found = [0; 7];
+        assert_eq!(file.read_at(at, &mut found), Ok(7));
+        assert_eq!(&found, b"written");
+    }
+    let mut found = [0; 6];
+    assert_eq!(file.read_at(0, &mut found), Ok(6));
+    assert_eq!(&found, b"stored");
+}
+
 #[test]
 fn what_a_range_has_twice_of_shared_memory_is_moved_page_by_page() {
     let mut world = World::new();
