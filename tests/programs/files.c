@@ -98,6 +98,8 @@ static void content(void) {
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     FAILS(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW), ENOENT);
     CHECK(close(fd) == 0);
+    int null = open("/dev/null", O_WRONLY | O_APPEND);
+    CHECK(write(null, "abc", 3) == 3 && close(null) == 0);
 }
 
 // A copy of all that a file holds, behind its end.

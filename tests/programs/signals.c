@@ -530,7 +530,8 @@ static void *spins(void *unused) {
 static void takers(void) {
     pthread_t thread;
     sigset_t set, before;
-    int others = 0;
+    int ends[2], others = pipe(ends);
+    char byte = 0;
     signal(SIGUSR1, notes_taker);
     sigemptyset(&set), sigaddset(&set, SIGUSR1);
     pthread_create(&thread, NULL, spins, NULL);
@@ -540,7 +541,9 @@ static void takers(void) {
         sigprocmask(blocks ? SIG_BLOCK : SIG_UNBLOCK, &set, &before);
         taker = 0;
         pid_t child = fork();
-        if (child == 0) usleep(2000), kill(getppid(), SIGUSR1), _exit(0);
+        // Not before `fork` has returned here: it blocks all signals.
+        if (child == 0) _exit(read(ends[0], &byte, 1) != 1 || kill(getppid(), SIGUSR1));
+        if (write(ends[1], &byte, 1) != 1) others++;
         while (!taker) usleep(500);
         others += (taker == getpid()) == blocks;
         waitpid(child, NULL, 0);
@@ -548,6 +551,7 @@ static void takers(void) {
     }
     is_over = 1;
     pthread_join(thread, NULL);
+    close(ends[0]), close(ends[1]);
     check(others == 0, "a signal is for the first thread that does not block it");
     signal(SIGUSR1, SIG_DFL);
 }

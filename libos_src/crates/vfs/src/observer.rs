@@ -54,24 +54,26 @@ impl Location {
         self.observed(|observer, file| observer.before_read(file, offset, length));
     }
 
-    /// Has `write` watched, which writes to `part` of the file, or at its end, and says what it wrote.
+    /// Has `write` watched, which writes to `part` of the file, or at its end, and says what it wrote
+    /// beside what it answers.
     ///
     /// # Errors
     /// Those of `write`.
-    pub(crate) fn watched_write(
+    pub(crate) fn watched_write<T>(
         &self,
         part: Option<Range<u64>>,
-        write: impl FnOnce() -> Result<Range<u64>>,
-    ) -> Result<Range<u64>> {
+        write: impl FnOnce() -> Result<(T, Range<u64>)>,
+    ) -> Result<T> {
         let Some((observer, file, size_bytes)) = self.content_observer() else {
-            return write();
+            return write().map(|(answer, _)| answer);
         };
         let part = part.unwrap_or(size_bytes..u64::MAX);
         observer.before_write(file, &part);
         let written = write();
-        let new = written.clone().unwrap_or(part.start..part.start);
-        observer.after_write(file, &part, &new);
-        written
+        let none = part.start..part.start;
+        let new = written.as_ref().map_or(&none, |(_, new)| new);
+        observer.after_write(file, &part, new);
+        written.map(|(answer, _)| answer)
     }
 
     pub(crate) fn after_truncate(&self, size_bytes: u64) {

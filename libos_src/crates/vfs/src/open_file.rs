@@ -297,21 +297,20 @@ impl OpenFile {
     /// Writes what lies before the largest offset.
     fn write_clamped(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
         let part = offset..offset.saturating_add(source.left_bytes() as u64);
-        let written = self.location.watched_write(Some(part), || {
+        let length = self.location.watched_write(Some(part), || {
             let length = self.write_before_limit(offset, source)?;
-            Ok(offset..offset + length as u64)
+            Ok((length, offset..offset + length as u64))
         })?;
-        Ok(self.told(Event::MODIFY, (written.end - written.start) as usize))
+        Ok(self.told(Event::MODIFY, length))
     }
 
     /// Writes at the end, and returns the offset after it.
     fn append_all(&self, source: &mut dyn Source) -> Result<(u64, usize)> {
-        let written = self.location.watched_write(None, || {
+        let (end, length) = self.location.watched_write(None, || {
             let (end, length) = self.object.append_from(source)?;
-            Ok(end.saturating_sub(length as u64)..end)
+            Ok(((end, length), end.saturating_sub(length as u64)..end))
         })?;
-        let length = self.told(Event::MODIFY, (written.end - written.start) as usize);
-        Ok((written.end, length))
+        Ok((end, self.told(Event::MODIFY, length)))
     }
 
     /// Tells of an event if any bytes were moved; returns how many.
@@ -486,7 +485,7 @@ impl OpenFile {
             let part = offset..offset + length;
             (self.location).watched_write(Some(part.clone()), || {
                 self.object.allocate(what, offset, length)?;
-                Ok(part)
+                Ok(((), part))
             })?;
         } else {
             self.object.allocate(what, offset, length)?;

@@ -32,6 +32,7 @@ pub(super) fn preadv(
     count: u64,
     offset: i64,
 ) -> Outcome {
+    let offset = start(offset)?;
     let file = call.file(fd)?;
     read(call, &file, vectors, count, Some(offset))
 }
@@ -44,6 +45,7 @@ pub(super) fn pwritev(
     count: u64,
     offset: i64,
 ) -> Outcome {
+    let offset = start(offset)?;
     let file = call.file(fd)?;
     write(call, &file, vectors, count, Some(offset))
 }
@@ -58,13 +60,14 @@ pub(super) fn preadv2(
     _offset_high: u64,
     flags: u32,
 ) -> Outcome {
+    let offset = unless_own(offset)?;
     let file = call.file(fd)?;
     // Not to wait is to be had of what never waits anyway.
     let never_waits = file.object().is_seekable() || file.flags().contains(OpenFlags::NON_BLOCKING);
     if flags & !(RWF_HARMLESS | RWF_NOWAIT) != 0 || (flags & RWF_NOWAIT != 0 && !never_waits) {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    read(call, &file, vectors, count, unless_own(offset))
+    read(call, &file, vectors, count, offset)
 }
 
 /// `pwritev2(2)`: an offset of -1 is the file's own.
@@ -77,16 +80,17 @@ pub(super) fn pwritev2(
     _offset_high: u64,
     flags: u32,
 ) -> Outcome {
+    let offset = unless_own(offset)?;
     let file = call.file(fd)?;
     let appends = file.flags().contains(OpenFlags::APPEND);
     if flags & !(RWF_HARMLESS | RWF_APPEND) != 0 || (flags & RWF_APPEND != 0 && !appends) {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    write(call, &file, vectors, count, unless_own(offset))
+    write(call, &file, vectors, count, offset)
 }
 
-fn unless_own(offset: i64) -> Option<i64> {
-    (offset != -1).then_some(offset)
+fn unless_own(offset: i64) -> Result<Option<u64>, Errno> {
+    (offset != -1).then(|| start(offset)).transpose()
 }
 
 fn read(
@@ -94,9 +98,8 @@ fn read(
     file: &OpenFile,
     vectors: Address,
     count: u64,
-    offset: Option<i64>,
+    offset: Option<u64>,
 ) -> Outcome {
-    let offset = offset.map(start).transpose()?;
     let vectors = call.vectors(vectors, count)?;
     call.read_file(file, &vectors, offset)
 }
@@ -106,9 +109,8 @@ fn write(
     file: &OpenFile,
     vectors: Address,
     count: u64,
-    offset: Option<i64>,
+    offset: Option<u64>,
 ) -> Outcome {
-    let offset = offset.map(start).transpose()?;
     let vectors = call.vectors(vectors, count)?;
     call.write_file(file, &vectors, offset)
 }
