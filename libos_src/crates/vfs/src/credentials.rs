@@ -90,8 +90,8 @@ impl Credentials {
     /// Checks that they have `access` to a file.
     ///
     /// # Errors
-    /// `EPERM` if it is immutable and to be written to, else `EACCES`. Who passes over permission bits is refused only the execution of a file that nobody
-    /// may execute.
+    /// `EPERM` if it is immutable and to be written to, else `EACCES`. Who passes over permission bits is
+    /// refused only the execution of a file that nobody may execute.
     pub fn check(&self, metadata: &Metadata, access: Access) -> Result<()> {
         if access.contains(Access::WRITE) && metadata.has(InodeFlags::IMMUTABLE) {
             return Err(Errno::EPERM);

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::{FileType, Location, Result};
+use crate::{FileType, Location, Metadata, Result};
 
 /// A file for as long as it is in use: its file system's device and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,10 +37,7 @@ impl Location {
     /// # Errors
     /// What the file system says.
     pub fn file_id(&self) -> Result<FileId> {
-        Ok(FileId {
-            device: self.device().to_u64(),
-            inode: self.metadata()?.inode,
-        })
+        Ok(self.id_of(&self.metadata()?))
     }
 
     /// Has all use of the content of this file system watched. The first observer stays.
@@ -93,10 +90,13 @@ impl Location {
             return None;
         }
         let metadata = self.metadata().ok()?;
-        let file = FileId {
+        Some((&**observer, self.id_of(&metadata), metadata.size_bytes))
+    }
+
+    fn id_of(&self, metadata: &Metadata) -> FileId {
+        FileId {
             device: self.device().to_u64(),
             inode: metadata.inode,
-        };
-        Some((&**observer, file, metadata.size_bytes))
+        }
     }
 }

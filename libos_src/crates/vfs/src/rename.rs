@@ -105,9 +105,7 @@ impl Request<'_> {
             None => {}
         }
     }
-}
 
-impl Request<'_> {
     /// Checks that a directory that goes to another one may be written to: its `..` changes.
     fn check_move(&self, moved: &Dentry) -> Result<()> {
         let stays = self.from.directory == self.to.directory;

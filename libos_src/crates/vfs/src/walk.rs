@@ -206,13 +206,12 @@ impl Viewpoint {
     /// What a mount covers, together with those below it at the same place: a root that is one of these
     /// is not passed.
     fn covered_by(&self, mount: &Arc<Mount>) -> Option<Location> {
-        let point = mount.point()?;
-        if self.root.mount.is_stacked_with(mount) {
-            return Some(point.clone());
-        }
-        self.namespace
-            .foot_of(mount)
-            .or_else(|| Some(point.clone()))
+        let foot = if self.root.mount.is_stacked_with(mount) {
+            None
+        } else {
+            self.namespace.foot_of(mount)
+        };
+        foot.or_else(|| mount.point().cloned())
     }
 
     /// The absolute path of `location` as this viewpoint sees it.

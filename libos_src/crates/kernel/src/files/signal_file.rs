@@ -78,7 +78,7 @@ impl SignalFile {
     }
 
     fn others(&self) -> SignalSet {
-        SignalSet::from_bits(!self.wanted.lock().bits())
+        self.wanted.lock().complement()
     }
 }
 

@@ -139,12 +139,11 @@ impl AddressSpace {
         let mut books = self.books.write();
         let (_, area) = books.areas.find(range.start).ok_or(Errno::EINVAL)?;
         let place = area.shared().filter(|_| range.end <= area.end);
-        let pages = place.ok_or(Errno::EINVAL)?.pages().clone();
+        let place = place.ok_or(Errno::EINVAL)?;
+        let pages = place.pages().clone();
         let Area { prot, most, .. } = *area;
         // What no address shows any more can be shown again.
-        if let Some(place) = area.shared() {
-            pages.keep(place, range).map_err(|_| Errno::ENOMEM)?;
-        }
+        pages.keep(place, range).map_err(|_| Errno::ENOMEM)?;
         self.discard(&mut books, range);
         let (len, fixed) = (range.end - range.start, Some(range.start));
         self.again(

@@ -393,11 +393,9 @@ impl SharedPages {
 
     /// Whether the pages of a range, which a place shows, have memory at any place.
     pub(super) fn are_somewhere(&self, place: &Place, range: &Range<u64>) -> bool {
-        let pages =
-            super::page_floor(range.start)..super::page_ceiling(range.end).unwrap_or(range.end);
         let mut state = self.state.lock();
         let index = state.find(place.number()).map(|(index, _)| index);
-        index.is_some_and(|index| state.missing(index, &pages).is_empty())
+        index.is_some_and(|index| state.missing(index, range).is_empty())
     }
 
     /// Keeps the pages of a range where they are, if they are at this place.
@@ -706,10 +704,8 @@ impl Drop for SharedPages {
             for run in core::mem::take(&mut spot.held).iter() {
                 self.machine.decommit(run.start, run.end - run.start);
             }
-            for part in spot.claimed.iter() {
-                self.memory.region.release(&part);
-            }
         }
+        self.close_apart(&mut state);
         if let Some(file) = &self.file {
             self.memory.forget(file.id);
         }

@@ -557,13 +557,28 @@ impl Books {
 
     /// Whether all pages of a range have memory. All of it is mapped.
     pub(super) fn are_present(&self, range: &Range<u64>) -> bool {
+        self.have_memory(range, |place, part| place.pages().contains(place, part))
+    }
+
+    /// The same of whole pages, at whatever place if they are shared.
+    pub(super) fn are_somewhere(&self, range: &Range<u64>) -> bool {
+        self.have_memory(range, |place, part| {
+            place.pages().are_somewhere(place, part)
+        })
+    }
+
+    fn have_memory(
+        &self,
+        range: &Range<u64>,
+        is_shared_there: impl Fn(&Place, &Range<u64>) -> bool,
+    ) -> bool {
         if self.committed.contains(range) {
             return true;
         }
         self.areas.overlapping(range).all(|(start, area)| {
             let part = start.max(range.start)..area.end.min(range.end);
             match area.shared() {
-                Some(place) => place.pages().contains(place, &part),
+                Some(place) => is_shared_there(place, &part),
                 None => self.committed.contains(&part),
             }
         })
@@ -598,21 +613,6 @@ impl Books {
             }
         }
         Some(held)
-    }
-
-    /// Whether all pages of a range have memory, at whatever place if they are shared. All of it is
-    /// mapped.
-    pub(super) fn are_somewhere(&self, range: &Range<u64>) -> bool {
-        if self.committed.contains(range) {
-            return true;
-        }
-        self.areas.overlapping(range).all(|(start, area)| {
-            let part = start.max(range.start)..area.end.min(range.end);
-            match area.shared() {
-                Some(place) => place.pages().are_somewhere(place, &part),
-                None => self.committed.contains(&part),
-            }
-        })
     }
 
     /// Whether some of a range is shared and at other places, too.

@@ -284,9 +284,8 @@ impl Process {
         let own = thread.signals.lock().pending.take(mask);
         let taken = own.or_else(|| {
             let shared = self.shared_for(thread, mask);
-            let others = SignalSet::from_bits(!shared.bits());
             (shared != SignalSet::default())
-                .then(|| self.signals.lock().pending.take(others))
+                .then(|| self.signals.lock().pending.take(shared.complement()))
                 .flatten()
         });
         self.note_taken(taken)

@@ -192,6 +192,16 @@ impl Libos {
         self.deliver_signals(task, regs, None)
     }
 
+    /// A thread has another mask until its call is over.
+    pub(crate) fn suspend_mask(&self, process: &Process, thread: &Thread, mask: SignalSet) {
+        let mut signals = thread.signals.lock();
+        let before = signals.mask;
+        signals.suspend_mask(mask);
+        drop(signals);
+        thread.look_at_signals();
+        self.hand_signals_on(process, thread, before);
+    }
+
     /// A thread goes back to the mask from before its call, if that replaced it; whether it did.
     pub(crate) fn restore_mask(&self, process: &Process, thread: &Thread) -> bool {
         let mut signals = thread.signals.lock();

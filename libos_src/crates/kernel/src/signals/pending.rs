@@ -51,7 +51,7 @@ impl Pending {
         let blocked = if faults == SignalSet::default() {
             blocked
         } else {
-            SignalSet::from_bits(!faults.bits())
+            faults.complement()
         };
         let mut next = self.queue.first_key_value();
         while let Some((&(signal, _), _)) = next

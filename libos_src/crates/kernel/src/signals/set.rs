@@ -56,6 +56,11 @@ impl SignalSet {
         Self(self.0 & other.0)
     }
 
+    /// All that is not in it.
+    pub(crate) const fn complement(self) -> Self {
+        Self(!self.0)
+    }
+
     /// What is in this but not in the other.
     pub(crate) const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)

@@ -64,7 +64,7 @@ const CLONE_NEWUTS: u64 = 0x400_0000;
 const CLONE_NEWNS: u64 = 0x2_0000;
 const CLONE_NEWUSER: u64 = 0x1000_0000;
 /// New name spaces that there are not: users, mounts and the like.
-const NAME_SPACES: u64 = 0x80 | 0x2_0000 | 0x7a00_0000;
+const NAME_SPACES: u64 = CLONE_NEWNS | CLONE_NEWUSER | 0x80 | 0x6a00_0000;
 
 /// A thread or process as both forms of the call describe it.
 struct NewTask {

@@ -269,23 +269,12 @@ fn write_left(call: &Call<'_>, timeout: Address, deadline: Deadline, unit_ns: u3
     }
 }
 
-/// Replaces the mask of the calling thread until its call is over.
-pub(super) fn suspend_mask_for(call: &Call<'_>, set: SignalSet) {
-    let mut signals = call.thread.signals.lock();
-    let before = signals.mask;
-    signals.suspend_mask(set);
-    drop(signals);
-    call.thread.look_at_signals();
-    call.libos
-        .hand_signals_on(call.process, call.thread, before);
-}
-
 pub(super) fn suspend_mask(call: &Call<'_>, mask: Address, set_bytes: u64) -> Result<(), Errno> {
     let Some(address) = mask.non_null() else {
         return Ok(());
     };
     check_set_bytes(set_bytes)?;
     let set = SignalSet::blockable(call.memory().read(address.0)?);
-    suspend_mask_for(call, set);
+    call.libos.suspend_mask(call.process, call.thread, set);
     Ok(())
 }

@@ -4,7 +4,6 @@ use hal::Errno;
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
-use super::poll::suspend_mask_for;
 use super::records::Time;
 use super::signal::check_set_bytes;
 use crate::signals::SignalSet;
@@ -20,7 +19,7 @@ pub(super) fn pause(call: &mut Call<'_>) -> Outcome {
 pub(super) fn rt_sigsuspend(call: &mut Call<'_>, set: Address, set_bytes: u64) -> Outcome {
     check_set_bytes(set_bytes)?;
     let set = SignalSet::blockable(call.memory().read(set.0)?);
-    suspend_mask_for(call, set);
+    call.libos.suspend_mask(call.process, call.thread, set);
     pause(call)
 }
 
@@ -42,7 +41,7 @@ pub(super) fn rt_sigtimedwait(
         }
         None => Deadline::NEVER,
     };
-    let others = SignalSet::from_bits(!wanted.bits());
+    let others = wanted.complement();
     // What is waited for must wake the thread, although it is blocked.
     let blocked = call.thread.signals.lock().mask;
     let mut signals = call.thread.signals.lock();

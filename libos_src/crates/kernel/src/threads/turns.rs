@@ -72,38 +72,25 @@ impl Libos {
     /// Waits until no other thread runs in the memory of the calling one; whether that is so. If
     /// not, the thread is to end.
     pub(crate) fn run_alone(&self, task: &Task) -> bool {
-        let Task {
-            process,
-            thread,
-            memory,
-            ..
-        } = task;
-        loop {
-            if process.survivors.is_over_for(thread.tid()) {
+        while !self.stop(task, task.memory.gang()) {
+            if task.process.survivors.is_over_for(task.thread.tid()) {
                 self.let_others_run(task);
                 return false;
             }
-            match memory.gang().stop_others(thread) {
-                Some(others) if others.is_empty() => return true,
-                Some(others) => {
-                    for other in others {
-                        self.interrupt(&other);
-                    }
-                    let patience = core::time::Duration::from_millis(10);
-                    self.machine.park(Some(self.now() + patience));
-                }
-                None => {
-                    // Another thread was first: this one stops for it.
-                    self.release_memory(thread, memory);
-                    self.take_memory(process, thread, memory);
-                }
-            }
+            // Another thread was first: this one stops for it.
+            self.release_memory(&task.thread, &task.memory);
+            self.take_memory(&task.process, &task.thread, &task.memory);
         }
+        true
     }
 
     /// The thread needs to be alone no more.
     pub(crate) fn let_others_run(&self, task: &Task) {
-        for waiting in task.memory.gang().let_others_go_on(&task.thread) {
+        self.let_go_on(task, task.memory.gang());
+    }
+
+    fn let_go_on(&self, task: &Task, gang: &Gang) {
+        for waiting in gang.let_others_go_on(&task.thread) {
             self.wake(&waiting);
         }
     }
@@ -137,9 +124,7 @@ impl Libos {
             PageFault::Watched
         };
         for gang in stopped {
-            for waiting in gang.let_others_go_on(&task.thread) {
-                self.wake(&waiting);
-            }
+            self.let_go_on(task, gang);
         }
         memory.shared_memory().end_move();
         if task.process.survivors.is_over_for(task.thread.tid()) {

@@ -208,12 +208,11 @@ impl<T> Registry<T> {
                 while objects.by_id.contains_key(&objects.next_id) {
                     objects.next_id = objects.next_id.checked_add(1).unwrap_or(0);
                 }
-                objects.next_id
+                let id = objects.next_id;
+                objects.next_id = id.checked_add(1).unwrap_or(0);
+                id
             }
         };
-        if wished.is_none() {
-            objects.next_id = id.checked_add(1).unwrap_or(0);
-        }
         objects.by_id.insert(id, Arc::new(object));
         if key != IPC_PRIVATE {
             objects.by_key.insert(key, id);
