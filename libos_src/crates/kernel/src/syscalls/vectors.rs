@@ -1,7 +1,7 @@
 //! Reading and writing with several buffers.
 
 use hal::Errno;
-use vfs::{OpenFile, OpenFlags};
+use vfs::OpenFlags;
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
@@ -15,13 +15,13 @@ const RWF_HARMLESS: u32 = 0x1 | 0x2 | 0x4;
 /// `readv(2)`.
 pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
     let file = call.file(fd)?;
-    read(call, &file, vectors, count, None)
+    call.read_file(&file, &call.vectors(vectors, count)?, None)
 }
 
 /// `writev(2)`.
 pub(super) fn writev(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
     let file = call.file(fd)?;
-    write(call, &file, vectors, count, None)
+    call.write_file(&file, &call.vectors(vectors, count)?, None)
 }
 
 /// `preadv(2)`.
@@ -34,7 +34,7 @@ pub(super) fn preadv(
 ) -> Outcome {
     let offset = start(offset)?;
     let file = call.file(fd)?;
-    read(call, &file, vectors, count, Some(offset))
+    call.read_file(&file, &call.vectors(vectors, count)?, Some(offset))
 }
 
 /// `pwritev(2)`.
@@ -47,7 +47,7 @@ pub(super) fn pwritev(
 ) -> Outcome {
     let offset = start(offset)?;
     let file = call.file(fd)?;
-    write(call, &file, vectors, count, Some(offset))
+    call.write_file(&file, &call.vectors(vectors, count)?, Some(offset))
 }
 
 /// `preadv2(2)`: an offset of -1 is the file's own.
@@ -67,7 +67,7 @@ pub(super) fn preadv2(
     if flags & !(RWF_HARMLESS | RWF_NOWAIT) != 0 || (flags & RWF_NOWAIT != 0 && !never_waits) {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    read(call, &file, vectors, count, offset)
+    call.read_file(&file, &call.vectors(vectors, count)?, offset)
 }
 
 /// `pwritev2(2)`: an offset of -1 is the file's own.
@@ -86,33 +86,11 @@ pub(super) fn pwritev2(
     if flags & !(RWF_HARMLESS | RWF_APPEND) != 0 || (flags & RWF_APPEND != 0 && !appends) {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    write(call, &file, vectors, count, offset)
+    call.write_file(&file, &call.vectors(vectors, count)?, offset)
 }
 
 fn unless_own(offset: i64) -> Result<Option<u64>, Errno> {
     (offset != -1).then(|| start(offset)).transpose()
-}
-
-fn read(
-    call: &Call<'_>,
-    file: &OpenFile,
-    vectors: Address,
-    count: u64,
-    offset: Option<u64>,
-) -> Outcome {
-    let vectors = call.vectors(vectors, count)?;
-    call.read_file(file, &vectors, offset)
-}
-
-fn write(
-    call: &Call<'_>,
-    file: &OpenFile,
-    vectors: Address,
-    count: u64,
-    offset: Option<u64>,
-) -> Outcome {
-    let vectors = call.vectors(vectors, count)?;
-    call.write_file(file, &vectors, offset)
 }
 
 fn start(offset: i64) -> Result<u64, Errno> {
