@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process;
 
 use platform::Counters;
 use serde::Serialize;
@@ -62,14 +63,75 @@ impl Report {
         self.enclave_reported = true;
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file, whole or not at all; into a device or a pipe it goes as it is.
     pub(crate) fn write(&self, path: &Path) -> Result<(), RunError> {
         let cannot = |error| RunError::Host(format!("cannot write `{}`: {error}", path.display()));
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        fs::write(&partial, text).map_err(cannot)?;
-        fs::rename(&partial, path).map_err(cannot)
+        // A link stays, and leads to the new file.
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if fs::metadata(&place).is_ok_and(|there| !there.is_file()) {
+            // A file that takes its place would be what every other program finds there.
+            return fs::write(path, text).map_err(cannot);
+        }
+        let mut partial = place.as_os_str().to_owned();
+        partial.push(format!(".{}.partial", process::id()));
+        let done = fs::write(&partial, text).and_then(|()| fs::rename(&partial, &place));
+        if done.is_err() {
+            let _it_may_not_even_be_there = fs::remove_file(&partial);
+        }
+        done.map_err(cannot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    use super::*;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("urts-{name}-{}", process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
+    #[test]
+    fn a_pipe_stays_a_pipe() {
+        let folder = folder("pipe");
+        let pipe = folder.join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .expect("a pipe");
+        let reader = pipe.clone();
+        let reader = std::thread::spawn(move || fs::read_to_string(reader));
+        Report::default().write(&pipe).expect("written");
+        let read = reader.join().expect("no panic").expect("read");
+        assert!(read.contains("\"ocalls\": 0"), "{read}");
+        let kind = fs::symlink_metadata(&pipe).expect("there").file_type();
+        assert!(kind.is_fifo(), "{kind:?}");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_link_stays_and_leads_to_the_new_file() {
+        let folder = folder("link");
+        fs::write(folder.join("old"), "old").expect("written");
+        symlink("old", folder.join("link")).expect("linked");
+        Report::default()
+            .write(&folder.join("link"))
+            .expect("written");
+        let names = fs::read_dir(&folder).expect("listed").count();
+        assert_eq!(names, 2, "nothing else is left");
+        let link = fs::read_link(folder.join("link")).expect("still a link");
+        assert_eq!(link.as_os_str(), "old");
+        let text = fs::read_to_string(folder.join("old")).expect("read");
+        assert!(text.starts_with('{'), "{text}");
+        fs::remove_dir_all(folder).expect("removed");
     }
 }
