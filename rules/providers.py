@@ -36,8 +36,8 @@ class ScriptInfo(Provider):
 
 
 @dataclass(frozen=True)
-class ZigInfo(Provider):
-    """The C and C++ compiler: a wheel, and the lock file that names its digest.
+class WheelInfo(Provider):
+    """A compiler that is fetched as a wheel, and the lock file that names its digest.
 
     `driver` unpacks the wheel and runs it. The wheel is verified when it is made.
     """
@@ -45,6 +45,11 @@ class ZigInfo(Provider):
     wheel: Artifact
     lock: Artifact
     driver: PythonScript
+
+
+@dataclass(frozen=True)
+class ZigInfo(WheelInfo):
+    """The C and C++ compiler."""
 
     @property
     def arguments(self) -> tuple[str | Artifact, ...]:
@@ -53,15 +58,8 @@ class ZigInfo(Provider):
 
 
 @dataclass(frozen=True)
-class GoInfo(Provider):
-    """The Go compiler: a wheel, and the lock file that names its digest.
-
-    `driver` unpacks the wheel and runs it. The wheel is verified when it is made.
-    """
-
-    wheel: Artifact
-    lock: Artifact
-    driver: PythonScript
+class GoInfo(WheelInfo):
+    """The Go compiler."""
 
 
 @dataclass(frozen=True)
