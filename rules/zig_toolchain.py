@@ -1,4 +1,4 @@
-"""`zig_toolchain`: the C and C++ compiler, fetched as the wheel `ziglang` and checked by SHA-256."""
+"""`zig_toolchain`: the C and C++ compiler, the wheel `ziglang`, which is checked by SHA-256."""
 
 from occlum_build.api import Annotated, Dep, Field, Label
 
