@@ -80,11 +80,17 @@ def _changed(path: Path, expected: Path) -> list[str]:
 
 
 def _escapes(counted: Path) -> list[str]:
-    """What is wrong with the system calls that a run counted; a run must have counted."""
+    """What a run counted that got out of the enclave; a run must have counted."""
     if not counted.exists():
         return ["the enclave ended before anything was counted"]
-    calls = json.loads(counted.read_bytes())["host_syscalls_from_enclave"]
-    return [f"{calls} system calls of the program reached the host's kernel"] if calls else []
+    counts = json.loads(counted.read_bytes())
+    calls, exits = counts["host_syscalls_from_enclave"], counts["unclean_exits"]
+    problems = []
+    if calls:
+        problems.append(f"{calls} system calls of the program reached the host's kernel")
+    if exits:
+        problems.append(f"{exits} exits of the enclave left something of it in registers")
+    return problems
 
 
 def _difference(expected: Path, found: bytes) -> list[str]:

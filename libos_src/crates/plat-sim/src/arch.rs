@@ -42,11 +42,50 @@ pub(crate) struct ThreadBlock {
     /// Somebody interrupted the thread, and [`platform::Exit::Interrupt`] has not yet said so.
     pub(crate) interrupted: bool,
     pub(crate) counters: platform::Counters,
+    /// Each EEXIT is to fill in `left`.
+    pub(crate) looks_at_exits: bool,
     /// The [`crate::enclave::Shared`] that the thread is attached to.
     pub(crate) enclave: *const (),
     pub(crate) padding: u64,
     /// The stack pointer that the enclave sees as the host's: it points to the block's address.
     pub(crate) anchor: [*mut ThreadBlock; 2],
+    pub(crate) left: Left,
+}
+
+/// What EEXIT left in registers, which were in their initial state at EENTER.
+#[repr(C, align(64))]
+pub(crate) struct Left {
+    /// XSAVE's standard format, of which any byte may be of a component.
+    image: [u8; ssa::xsave_size(!0)],
+    /// RCX, RDX, R8, R9, R11 to R15.
+    registers: [u64; 9],
+    flags: u64,
+}
+
+impl Left {
+    pub(crate) const NOTHING: Self = Self {
+        image: [0; ssa::xsave_size(!0)],
+        registers: [0; 9],
+        flags: 0,
+    };
+
+    /// Whether it is nothing but what every exit leaves.
+    pub(crate) fn is_nothing(&self) -> bool {
+        /// DF, NT and AC. EEXIT is found by code that has changed the arithmetic ones.
+        const FLAGS: u64 = 0x4_4400;
+        /// Which bits MXCSR may have.
+        const MXCSR_MASK: core::ops::Range<usize> = 28..32;
+        const HEADER: core::ops::Range<usize> = 512..ssa::XSAVE_HEADER_END;
+        let is_initial = |(at, byte): (usize, &u8)| match at {
+            0 | 24 => *byte == [0x7f, 0x80][at / 24],
+            1 => *byte == 0x03,
+            25 => *byte == 0x1f,
+            _ => *byte == 0 || MXCSR_MASK.contains(&at) || HEADER.contains(&at),
+        };
+        self.registers == [0; 9]
+            && self.flags & FLAGS == 0
+            && self.image.iter().enumerate().all(is_initial)
+    }
 }
 
 /// How the thread last left the enclave. EEXIT does not say so: [`Outcome::Exit`] is set before.
@@ -88,6 +127,11 @@ global_asm!(
     ANCHOR = const offset_of!(ThreadBlock, anchor),
     INTERRUPTED = const offset_of!(ThreadBlock, interrupted),
     OUTCOME = const offset_of!(ThreadBlock, outcome),
+    LOOKS_AT_EXITS = const offset_of!(ThreadBlock, looks_at_exits),
+    LEFT_IMAGE = const offset_of!(ThreadBlock, left) + offset_of!(Left, image),
+    LEFT_REGISTERS = const offset_of!(ThreadBlock, left) + offset_of!(Left, registers),
+    LEFT_FLAGS = const offset_of!(ThreadBlock, left) + offset_of!(Left, flags),
+    COMPONENTS = const abi::Attributes::XFRM_ALLOWED,
     OUTCOME_INTERRUPT = const Outcome::Interrupt as u8,
     GPRSGX = const ssa::GPRSGX_OFFSET,
     GPR_RFLAGS = const offset_of!(GprSgx, rflags),

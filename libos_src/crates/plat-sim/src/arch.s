@@ -24,7 +24,12 @@
 sim_enter:
     SAVE_HOST
     mov r10, rdi
-    mov rax, [r10 + {ENCLAVE_FS}]
+    cmp byte ptr [r10 + {LOOKS_AT_EXITS}], 0
+    je 1f
+    mov eax, {COMPONENTS}
+    xor edx, edx
+    xrstor64 [rip + sim_initial_state]
+1:  mov rax, [r10 + {ENCLAVE_FS}]
     wrfsbase rax
     mov rax, [r10 + {ENCLAVE_GS}]
     wrgsbase rax
@@ -46,6 +51,8 @@ sim_exit:
     mov r10, [rsp]
     mov [r10 + {REGISTERS}], rdi
     mov [r10 + {REGISTERS} + 8], rsi
+    cmp byte ptr [r10 + {LOOKS_AT_EXITS}], 0
+    jne 2f
 // An asynchronous exit lands here, with R10 = the block.
     .globl sim_interrupted
 sim_interrupted:
@@ -61,6 +68,22 @@ sim_interrupted:
     pop rbp
     pop rbx
     ret
+2:  mov rsp, [r10 + {HOST_RSP}]
+    pushfq
+    pop qword ptr [r10 + {LEFT_FLAGS}]
+    mov [r10 + {LEFT_REGISTERS}], rcx
+    mov [r10 + {LEFT_REGISTERS} + 8], rdx
+    mov [r10 + {LEFT_REGISTERS} + 16], r8
+    mov [r10 + {LEFT_REGISTERS} + 24], r9
+    mov [r10 + {LEFT_REGISTERS} + 32], r11
+    mov [r10 + {LEFT_REGISTERS} + 40], r12
+    mov [r10 + {LEFT_REGISTERS} + 48], r13
+    mov [r10 + {LEFT_REGISTERS} + 56], r14
+    mov [r10 + {LEFT_REGISTERS} + 64], r15
+    mov eax, {COMPONENTS}
+    xor edx, edx
+    xsave64 [r10 + {LEFT_IMAGE}]
+    jmp sim_interrupted
 
 // fn sim_resume(&mut ThreadBlock): ERESUME from the SSA frame that the block names.
     .globl sim_resume
@@ -221,3 +244,12 @@ sim_signal:
     wrgsbase rax
 2:  add rsp, 8
     ret
+
+    .section .rodata.sim_initial_state, "a"
+    .balign 64
+sim_initial_state:              // An XSAVE image with every component in its initial state.
+    .short 0x37f                // x87 control word
+    .zero 22
+    .long 0x1f80                // MXCSR
+    .zero 548
+    .text

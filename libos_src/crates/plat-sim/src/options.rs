@@ -9,8 +9,8 @@ pub struct Options {
     pub interception: Interception,
     /// Also raise #UD for CPUID and RDTSC in the enclave.
     pub strict: bool,
-    /// Put a second net under the system calls of the enclave, which counts what the first one
-    /// missed. Each of the host's own calls takes a little longer.
+    /// Count what gets out of the enclave: its system calls that the net missed, in a second one, which
+    /// makes each of the host's own calls take a little longer; and exits that leave something in a register.
     pub counts_escapes: bool,
     /// Interrupt the enclave this often (of processor time), as a busy machine would.
     pub interrupt_period: Option<Duration>,

@@ -13,7 +13,7 @@ use abi::{PAGE_SIZE, Permissions};
 use platform::{Counters, EnterLeaf, EntryRegisters, Error, Exit, Result, Thread};
 
 use crate::{
-    arch::{self, ALTERNATE_SIZE, BLOCK_SIZE, MAGIC, Outcome, ThreadBlock},
+    arch::{self, ALTERNATE_SIZE, BLOCK_SIZE, Left, MAGIC, Outcome, ThreadBlock},
     enclave::{Shared, TcsState},
     intercept,
     memory::host_error,
@@ -97,7 +97,10 @@ impl SimThread {
             EnterLeaf::Resume => unsafe { arch::sim_resume(block) },
         }
         // SAFETY: as above; the assembly is done with it.
-        let block = unsafe { &*self.block };
+        let block = unsafe { &mut *self.block };
+        if block.outcome == Outcome::Exit && block.looks_at_exits {
+            block.counters.unclean_exits += u64::from(!block.left.is_nothing());
+        }
         Ok(match block.outcome {
             Outcome::Exit => Exit::Eexit {
                 rdi: block.registers[0],
@@ -244,9 +247,11 @@ fn new_block(enclave: &Arc<Shared>, state: &TcsState, tcs: u64) -> Result<*mut T
         address: 0,
         interrupted: false,
         counters: Counters::default(),
+        looks_at_exits: enclave.options.counts_escapes,
         enclave: Arc::as_ptr(enclave).cast(),
         padding: 0,
         anchor: [block; 2],
+        left: Left::NOTHING,
     };
     // SAFETY: the mapping is large enough, page aligned, and ours.
     unsafe { block.write(content) };

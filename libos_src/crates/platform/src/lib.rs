@@ -184,6 +184,9 @@ pub struct Counters {
     /// System calls of code in the enclave that reached the host's kernel. Anything but 0 is a
     /// defect of a software platform; hardware cannot do it.
     pub leaked_syscalls: u64,
+    /// EEXITs that left something of the enclave in a register that carries none of the two values. As
+    /// above, of the enclave.
+    pub unclean_exits: u64,
 }
 
 /// A host thread attached to one TCS. It belongs to the host thread that attached it.

@@ -27,6 +27,13 @@
     movaps [rsp + 240], xmm15
     .endm
 
+// Nothing of the enclave stays in a vector or x87 register. It changes RAX and RDX.
+    .macro SCRUB
+    mov eax, {XFRM_ALL}
+    xor edx, edx
+    xrstor64 [rip + initial_state]
+    .endm
+
 // The program's vectors in the thread page's area, in an order of their own: 32 registers, of 64 bytes
 // each, and 8 masks, of 8 bytes. They begin behind the header, of which XSAVE leaves as it is what XRSTOR
 // wants to be zero. MXCSR is where XSAVE has it.
@@ -209,6 +216,7 @@ enclave_entry:
     xor ebp, ebp
     call {command}
     mov rsi, rax
+    SCRUB
 7:  mov edi, {EXIT_DONE}
     jmp leave
 
@@ -256,6 +264,7 @@ enclave_entry:
     push rcx
     call clean_state
     call {exception}
+    SCRUB                       // the handler has moved the program's registers through vectors
     pop rcx
     pop rbx
     pop rbp
@@ -357,9 +366,7 @@ landing_components:
     .globl enclave_done
 enclave_done:
     mov rsi, rdi
-    mov eax, gs:[{XFRM}]
-    xor edx, edx
-    xrstor64 [rip + initial_state]
+    SCRUB
     mov edi, {EXIT_DONE}
     jmp leave
 

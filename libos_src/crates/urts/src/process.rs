@@ -303,6 +303,7 @@ impl<E: Enclave> Process<E> {
             interrupts: before.interrupts + now.interrupts,
             enclu_leaves: before.enclu_leaves + now.enclu_leaves,
             leaked_syscalls: before.leaked_syscalls + now.leaked_syscalls,
+            unclean_exits: before.unclean_exits + now.unclean_exits,
         };
     }
 

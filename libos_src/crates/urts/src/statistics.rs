@@ -37,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) enclu_leaves: u64,
     /// System calls of code in the enclave that reached the host's kernel: 0, or a defect.
     pub(crate) host_syscalls_from_enclave: u64,
+    /// Exits that left something of the enclave in a register: 0, or a defect.
+    pub(crate) unclean_exits: u64,
 }
 
 impl Report {
@@ -46,6 +48,7 @@ impl Report {
         self.interrupt_exits += counters.interrupts;
         self.enclu_leaves += counters.enclu_leaves;
         self.host_syscalls_from_enclave += counters.leaked_syscalls;
+        self.unclean_exits += counters.unclean_exits;
     }
 
     /// Takes over what the enclave reported, as it lies in memory.

@@ -43,6 +43,7 @@ fn in_every_way(program: &[&str]) {
         for way in ways() {
             let counted = bundle.count(way, program);
             assert_eq!(counted["host_syscalls_from_enclave"], 0, "{way:?}");
+            assert_eq!(counted["unclean_exits"], 0, "{way:?}");
         }
     }
 }
