@@ -362,9 +362,10 @@ landing_components:
     xor esi, esi
     jmp leave
 
-// fn enclave_done(status) -> !
+// fn enclave_done(status) -> !. Whatever OCALL the thread had begun is over, too.
     .globl enclave_done
 enclave_done:
+    mov qword ptr gs:[{OCALL_RSP}], 0
     mov rsi, rdi
     SCRUB
     mov edi, {EXIT_DONE}

@@ -8,13 +8,14 @@ use core::{
 };
 
 use abi::{
+    ocall::Refusal,
     ssa::{self, GprSgx},
     thread::{SSA_OFFSET, page},
 };
 use hal::{CALL_MAX, ends_with_call};
 
 use crate::{
-    boot,
+    boot, entry,
     mailbox::HOST,
     thread::{ThreadPage, boot_info},
 };
@@ -73,6 +74,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let this = ThreadPage::current().get(page::INDEX) + 1;
     let order = Ordering::SeqCst;
     boot::begin_end();
+    let interrupted = interrupted();
     while let Err(teller) = TELLER.compare_exchange(0, this, order, order) {
         if teller == this {
             break;
@@ -85,7 +87,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         0 => {
             let _ = write!(&REPORT, "{info}");
             if boot::may_tell() {
-                tell_stacks();
+                tell_stacks(interrupted);
             }
         }
         1 => _ = write!(&REPORT, "\nand while that was told: {info}"),
@@ -94,29 +96,43 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     REPORT.send()
 }
 
-/// Adds where the calling thread is, and how it came there, as places in the LibOS's ELF file: on the
-/// exception stack, if it is there, and on its kernel stack.
-fn tell_stacks() {
+/// Where the thread was and its stack pointer, if this is the exception handler, which ends here. From now
+/// on ERESUME makes it leave for good: a host that ignores the end must not have it go on, nor leave at
+/// CSSA = 0 with an OCALL that was begun on the exception stack.
+fn interrupted() -> Option<(u64, u64)> {
     let here = 0_u64;
-    let here = &raw const here as u64;
+    if !exception_stack().contains(&raw const here as u64) {
+        return None;
+    }
+    let frame = ThreadPage::current().get(page::TCS) + SSA_OFFSET + ssa::GPRSGX_OFFSET;
+    // SAFETY: on the exception stack CSSA is 1, so the first SSA frame is complete and the handler's, which
+    // does not come back to what it has borrowed.
+    let registers = unsafe { &mut *(frame as *mut GprSgx) };
+    let was = (registers.rip, registers.rsp);
+    registers.rip = entry::enclave_done as *const () as u64;
+    registers.rdi = Refusal::ProcessOver.to_argument();
+    registers.rflags = 2;
+    Some(was)
+}
+
+fn exception_stack() -> Stack {
+    Stack {
+        top: ThreadPage::current().get(page::EXCEPTION_STACK_TOP),
+        size: boot_info().exception_stack_size_bytes,
+    }
+}
+
+/// Adds where the calling thread is, and how it came there, as places in the LibOS's ELF file: where it
+/// was interrupted, if it was, and on its kernel stack.
+fn tell_stacks(interrupted: Option<(u64, u64)>) {
+    let here = 0_u64;
     let boot = boot_info();
-    let thread = ThreadPage::current();
     let kernel_stack = Stack {
-        top: thread.get(page::KERNEL_STACK_TOP),
+        top: ThreadPage::current().get(page::KERNEL_STACK_TOP),
         size: boot.kernel_stack_size_bytes,
     };
-    let exception_stack = Stack {
-        top: thread.get(page::EXCEPTION_STACK_TOP),
-        size: boot.exception_stack_size_bytes,
-    };
-    if !exception_stack.contains(here) {
-        return tell_stack(kernel_stack.from(here));
-    }
-    let frame = thread.get(page::TCS) + SSA_OFFSET + ssa::GPRSGX_OFFSET;
-    // SAFETY: on the exception stack CSSA is 1, so the first SSA frame is complete.
-    let (rip, rsp) = unsafe {
-        let registers = &*(frame as *const GprSgx);
-        (registers.rip, registers.rsp)
+    let Some((rip, rsp)) = interrupted else {
+        return tell_stack(kernel_stack.from(&raw const here as u64));
     };
     let _ = write!(
         &REPORT,

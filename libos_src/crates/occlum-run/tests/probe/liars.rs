@@ -397,6 +397,20 @@ fn no_thread_goes_on_beside_one_that_ends_the_enclave() {
 }
 
 #[test]
+fn a_thread_with_a_defect_never_goes_on_where_it_was() {
+    // The exception handler has met it: the host resumes the thread, which the kernel has not.
+    for model in [Model::Sgx1, Model::Edmm] {
+        let output = run(&Bundle::probe(model), Lie::NoEnd, 0, "defect 1").expect("an end");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(REFUSED), "{stderr}");
+        assert!(
+            stderr.contains("the process in the enclave is over"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn interruptions_that_nobody_asked_for_change_nothing() {
     for program in [
         "interrupts 100",
