@@ -273,6 +273,11 @@ impl<E: Enclave> Process<E> {
         !self.has_keeper.swap(true, Ordering::SeqCst)
     }
 
+    /// It could not be started: the next who asks tries again.
+    pub(crate) fn give_keeper_up(&self) {
+        self.has_keeper.store(false, Ordering::SeqCst);
+    }
+
     /// The keeper takes this seat.
     pub(crate) fn keeper_sits(&self, seat: usize) {
         let _ = self.keeper.set(seat);

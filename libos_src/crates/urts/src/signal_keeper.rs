@@ -71,10 +71,10 @@ fn wait<E: Enclave>(process: &Arc<Process<E>>, mask: &libc::sigset_t) {
 
 /// Starts the keeper, unless there is one.
 pub(crate) fn spawn<E: Enclave>(process: &Arc<Process<E>>) -> Result<(), i32> {
-    if process.claim_keeper() {
-        return thread::spawn(process, Command::Keeper);
+    if !process.claim_keeper() {
+        return Ok(());
     }
-    Ok(())
+    thread::spawn(process, Command::Keeper).inspect_err(|_| process.give_keeper_up())
 }
 
 /// Stops this process until somebody continues it, with the terminal as it was before.
