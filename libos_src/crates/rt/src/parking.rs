@@ -54,7 +54,7 @@ pub(crate) fn spin() -> bool {
 fn spin_for(pauses: u64, word: &AtomicU32) -> bool {
     for _ in 0..pauses {
         if word.load(Ordering::SeqCst) == UNPARKED {
-            word.store(RUNNING, Ordering::SeqCst);
+            take(word);
             return true;
         }
         if is_crowded() {
@@ -99,7 +99,13 @@ pub(crate) fn park(sleep: impl FnOnce()) {
         sleep();
         ASLEEP.fetch_sub(1, Ordering::Relaxed);
     }
-    word.store(RUNNING, ordering);
+    take(word);
+}
+
+/// Uses up a wake-up. It reads the word once more: who sets it again just now has done before what the
+/// thread is to see after.
+fn take(word: &AtomicU32) {
+    word.swap(RUNNING, Ordering::SeqCst);
 }
 
 /// Lets a thread return from its sleep, now or the next time. Whether it slept.
