@@ -42,8 +42,8 @@ impl Mailbox {
             return None;
         }
         Some(Self {
-            block: HostRange::new(block_address, size_of::<OcallBlock>() as u64)?,
-            buffer: HostRange::new(
+            block: HostRange::known(block_address, size_of::<OcallBlock>() as u64)?,
+            buffer: HostRange::known(
                 thread.get(page::OCALL_BUFFER),
                 thread.get(page::OCALL_BUFFER_SIZE),
             )?,

@@ -4,6 +4,7 @@
 //! maps to devices can show stale data (INTEL-SA-00615, INTEL-SA-00657).
 
 use alloc::vec::Vec;
+use core::arch::x86_64::_mm_lfence;
 
 use crate::thread::boot_info;
 
@@ -19,8 +20,17 @@ pub(crate) struct HostRange {
 }
 
 impl HostRange {
-    /// The range, if it is legal.
+    /// A range that the host names, if it is legal. Nothing is read there before that is decided, not
+    /// even ahead of time: what lies in the enclave must leave no trace in a cache (Spectre v1).
     pub(crate) fn new(address: u64, size_bytes: u64) -> Option<Self> {
+        let range = Self::known(address, size_bytes)?;
+        // SAFETY: every x86-64 CPU has SSE2, and the instruction changes nothing.
+        unsafe { _mm_lfence() };
+        Some(range)
+    }
+
+    /// One that [`HostRange::new`] gave, from what was kept of it.
+    pub(crate) fn known(address: u64, size_bytes: u64) -> Option<Self> {
         let end = address.checked_add(size_bytes.checked_next_multiple_of(8)?)?;
         // The enclave's range starts at 0, so "outside" is "above".
         let outside = address >= boot_info().enclave_size_bytes && end <= CANONICAL_END;
