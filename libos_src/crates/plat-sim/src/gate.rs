@@ -160,3 +160,84 @@ pub(crate) fn vector_of(fault: LeafFault) -> (u8, u64) {
         LeafFault::Page(address) => (vector::PAGE_FAULT, address),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, atomic::AtomicUsize};
+
+    use platform::{SecInfo, Secs};
+
+    use super::*;
+    use crate::{Interception, Options, epcm::Epcm, memory::Range};
+
+    const PAGE: u64 = 0x2_0000;
+    const SITE: u64 = PAGE + 0x800;
+    const CALL_SITE: [u8; 5] = [CALL, 1, 2, 3, 4];
+
+    /// An enclave with one page of code, on which a site is patched.
+    fn enclave() -> Shared {
+        const SIZE_BYTES: u64 = 0x10_0000;
+        let shared = Shared {
+            range: Range::reserve(SIZE_BYTES).expect("no other test takes it"),
+            epcm: Epcm::new(SIZE_BYTES),
+            options: Options::default(),
+            secs: Secs::ZERO,
+            interception: Interception::Seccomp,
+            seccomp_is_net: false,
+            threads: std::collections::BTreeMap::new(),
+            added: Vec::new(),
+        };
+        assert!(shared.epcm.add(PAGE, SecInfo::regular(Permissions::RX)));
+        shared.epcm.map(PAGE, Permissions::RX);
+        shared
+    }
+
+    fn patch(enclave: &Shared) {
+        let protect = |access| enclave.range.protect(PAGE, PAGE_SIZE, access);
+        protect(Permissions::RW).expect("ours");
+        enclave.range.write(SITE, &CALL_SITE);
+        protect(Permissions::RX).expect("ours");
+    }
+
+    #[test]
+    fn threads_restore_one_site_at_once_and_each_finds_it_whole() {
+        const ROUNDS: usize = 5000;
+        const LOOKS: u32 = 5000;
+        let enclave = enclave();
+        let start = Barrier::new(3);
+        let end = Barrier::new(3);
+        let at_start = AtomicUsize::new(0);
+        let site = || {
+            let mut bytes = [0; 5];
+            enclave.range.read(SITE, &mut bytes);
+            bytes
+        };
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    for round in 1..=ROUNDS {
+                        start.wait();
+                        // A barrier lets one go long before the other, so they look for each other,
+                        // and give up where there is but one processor for them.
+                        at_start.fetch_add(1, Ordering::SeqCst);
+                        for _ in 0..LOOKS {
+                            if at_start.load(Ordering::SeqCst) >= 2 * round {
+                                break;
+                            }
+                            spin_loop();
+                        }
+                        // Who writes while another has taken the right away faults.
+                        restore_site(&enclave, SITE);
+                        assert_eq!(site(), leaf::ENCLU_RETURN_SITE);
+                        end.wait();
+                    }
+                });
+            }
+            for _ in 0..ROUNDS {
+                patch(&enclave);
+                start.wait();
+                end.wait();
+            }
+        });
+    }
+}
