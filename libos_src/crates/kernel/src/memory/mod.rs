@@ -31,6 +31,7 @@ mod space;
 mod spots;
 mod store;
 mod transfer;
+mod unpatch;
 
 pub(crate) use advice::Advice;
 pub(crate) use area::{Backing, FileBacking, Purpose};

@@ -363,6 +363,27 @@ impl Books {
         others.map(|(start, area)| start.max(part.start)..area.end)
     }
 
+    /// A text that is not all in a range and whose stubs are, in part: it, they and its jumps.
+    pub(super) fn patched_into(
+        &self,
+        range: &Range<u64>,
+    ) -> Option<(Range<u64>, Range<u64>, Placed)> {
+        let at = self.stubs_of_others(range, range)?;
+        let mut texts = self.patches.0.values();
+        let found = texts.find(|patched| patched.stubs.contains(&at.start))?;
+        let Patched {
+            text,
+            stubs,
+            placed,
+        } = found.clone();
+        Some((text, stubs, placed))
+    }
+
+    /// A text has no jumps any more.
+    pub(super) fn forget_patched(&mut self, text: &Range<u64>) {
+        self.patches.0.remove(&text.start);
+    }
+
     /// Whether a patched text and its stubs are there as they were made.
     fn has_all_of(&self, patched: &Patched) -> bool {
         let Patched { text, stubs, .. } = patched;

@@ -129,7 +129,14 @@ impl Libos {
             _ => info,
         };
         if info.vector == Vector::PAGE_FAULT {
-            let Some(fault) = self.serve_fault(task, info.address, access_of(info.error)) else {
+            let is_in_stub = memory.is_in_stub(regs.rip);
+            let here = is_in_stub.then(|| memory.program_address(regs.rip));
+            let served = self.serve_fault(task, info.address, access_of(info.error));
+            if let Some(here) = here {
+                // While it waited its stub may have gone elsewhere.
+                regs.rip = memory.running_address(here);
+            }
+            let Some(fault) = served else {
                 return self.deliver_signals(task, regs, None);
             };
             let is_same = |one, other| memory.is_same_page(one, other);
@@ -189,6 +196,8 @@ impl Libos {
         if !task.thread.must_look_at_signals() {
             return Then::Return;
         }
+        // It may be on the way to a stub, which may be gone before it goes on.
+        regs.rip = task.memory.program_address(regs.rip);
         self.deliver_signals(task, regs, None)
     }
 

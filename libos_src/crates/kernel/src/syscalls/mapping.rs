@@ -50,7 +50,13 @@ pub(super) fn mmap(
     fd: i32,
     offset: u64,
 ) -> Outcome {
-    let mapped = map(call, address, len, prot, flags, fd, offset)?;
+    let fixed = match flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) {
+        0 => None,
+        _ => page_range(address, len),
+    };
+    let mapped = call.put_in(&fixed.unwrap_or_default(), |call| {
+        map(call, address, len, prot, flags, fd, offset)
+    })?;
     if flags & MAP_LOCKED != 0
         && let Some(range) = page_range(mapped, len)
     {
@@ -345,9 +351,20 @@ pub(super) fn mremap(
         locked_memory::check_new(call, grows, is_locked)?;
         check_limits(call, grows, Prot::empty(), false)?;
     }
-    Ok(call
-        .memory()
-        .remap(address, old_len, new_len, remapping, keeps_old)?)
+    // Where it is to be: a mapping grows, or goes to a place of its own.
+    let start = match remapping {
+        Remapping::To(target) => target,
+        _ => address.saturating_add(old_len),
+    };
+    let end = match remapping {
+        Remapping::To(target) => target.saturating_add(new_len),
+        _ => address.saturating_add(new_len),
+    };
+    let range = page_range(start, end.saturating_sub(start)).unwrap_or_default();
+    call.put_in(&range, |call| {
+        let memory = call.memory();
+        Ok(memory.remap(address, old_len, new_len, remapping, keeps_old)?)
+    })
 }
 
 /// `madvise(2)`.

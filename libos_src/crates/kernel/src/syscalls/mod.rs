@@ -55,6 +55,7 @@ mod socket_messages;
 mod sockets;
 mod splice;
 mod storage;
+mod stubs;
 mod system;
 pub(crate) mod system_v;
 mod table;

@@ -84,8 +84,6 @@ fn what_is_done_to_all_around_the_stubs_of_a_text_leaves_them() {
         let over = |[start, len]: [u64; 2]| [[start, len].as_slice(), &fixed].concat();
         world.call(MMAP, &over([neighbour, 0x1000])).expect("room");
 
-        assert_eq!(world.call(MMAP, &over(both)), Err(Errno::ENOMEM));
-        assert_eq!(world.get::<1>(neighbour), [0]);
         assert_eq!(world.call(MUNMAP, &both), Ok(0));
         assert_eq!(world.call(MUNMAP, &[stubs, 0x1000]), Ok(0));
 
@@ -96,6 +94,96 @@ fn what_is_done_to_all_around_the_stubs_of_a_text_leaves_them() {
         assert_eq!(world.call(MUNMAP, &[all[0], all[1] - all[0]]), Ok(0));
         assert_eq!(world.process.memory().program_address(stub + 5), stub + 5);
     }
+}
+
+/// Where the stub is that the text in [`text_file`], mapped at `text`, jumps to.
+fn stub_of(world: &World, text: u64) -> u64 {
+    let [0xe9, d0, d1, d2, d3, 0x0f, 0x05, 0xc3] = world.get::<8>(text + NOPS) else {
+        panic!("the move is not a jump, or the syscall is gone");
+    };
+    let distance = i32::from_le_bytes([d0, d1, d2, d3]);
+    (text + NOPS + 5).wrapping_add_signed(distance.into())
+}
+
+#[test]
+fn what_is_put_over_stubs_is_there_and_the_text_jumps_elsewhere() {
+    const FIXED: u64 = 0x10;
+    const NO_REPLACE: u64 = 0x10_0000;
+    const ANONYMOUS: u64 = 0x20;
+    let [private, shared] = [2, 1].map(|kind| kind | ANONYMOUS);
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        for flags in [
+            private | FIXED,
+            private | NO_REPLACE,
+            shared | FIXED,
+            shared | NO_REPLACE,
+        ] {
+            let mut world = World::with(paging, 4096);
+            let fd = text_file(&mut world);
+            let before = world.machine.committed_pages();
+            let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+            let stubs = stub_of(&world, text) & !0xfff;
+
+            let arguments = [stubs, 0x1000, READ_WRITE, flags, u64::MAX, 0];
+            assert_eq!(world.call(MMAP, &arguments), Ok(stubs), "{flags:x}");
+
+            assert_eq!(world.get::<1>(stubs), [0]);
+            world.process.memory().write(stubs, &7u8).expect("writable");
+            let stub = stub_of(&world, text);
+            assert_ne!(stub & !0xfff, stubs);
+            assert_eq!(world.get::<5>(stub), [0xb8, 39, 0, 0, 0]);
+            world.call(MUNMAP, &[stubs, 0x1000]).expect("mapped");
+            world.call(MUNMAP, &[text, 0x1000]).expect("mapped");
+            assert_eq!(world.machine.committed_pages(), before);
+        }
+    }
+}
+
+#[test]
+fn what_moves_or_grows_over_stubs_is_there() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let fd = text_file(&mut world);
+        let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+        let data = [0, 0x1000, READ_WRITE, 0x22, u64::MAX, 0];
+        let data = world.call(MMAP, &data).expect("room");
+        world.process.memory().write(data, &7u8).expect("writable");
+        let stubs = stub_of(&world, text) & !0xfff;
+
+        assert_eq!(
+            world.call(MREMAP, &[data, 0x1000, 0x1000, 3, stubs]),
+            Ok(stubs)
+        );
+
+        assert_eq!(world.get::<1>(stubs), [7]);
+        let stubs = stub_of(&world, text) & !0xfff;
+        let before = [stubs - 0x1000, 0x1000, READ_WRITE, 0x32, u64::MAX, 0];
+        if stubs - 0x1000 != text {
+            world.call(MMAP, &before).expect("room");
+            let grown = world.call(MREMAP, &[stubs - 0x1000, 0x1000, 0x2000, 0]);
+            assert_eq!(grown, Ok(stubs - 0x1000));
+            assert_ne!(stub_of(&world, text) & !0xfff, stubs);
+        }
+    }
+}
+
+#[test]
+fn text_that_is_left_under_other_rights_gets_its_own_bytes_back() {
+    let mut world = World::with(Paging::Eager, 4096);
+    let fd = text_file(&mut world);
+    let text = world.call(MMAP, &[0, 0x1000, 5, 2, fd, 0]).expect("room");
+    let stubs = stub_of(&world, text) & !0xfff;
+    world
+        .call(MPROTECT, &[text, 0x1000, READ_WRITE])
+        .expect("mapped");
+    world.process.memory().write(text, &7u8).expect("writable");
+
+    let over = [stubs, 0x1000, READ_WRITE, 0x32, u64::MAX, 0];
+    world.call(MMAP, &over).expect("room");
+
+    assert_eq!(world.get::<1>(text), [7]);
+    assert_eq!(world.get::<2>(text + NOPS), [0xb8, 39]);
+    assert_eq!(world.get::<1>(stubs), [0]);
 }
 
 /// A library that never changes: a page of ones, a page of text, and half a page of twos.

@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::registry::{
     IPC_INFO, IPC_PRIVATE, Limits, PermissionRecord, Permissions, Registry, access_of, now,
 };
-use crate::memory::{Place, Rights, SharedMapping};
+use crate::memory::{Place, Rights, SharedMapping, page_range};
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome};
@@ -196,15 +196,18 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
         state.permissions.check(&credentials, access)?;
         state.home.pages().clone()
     };
-    if let Some(start) = fixed.filter(|_| flags & SHM_REMAP == 0)
-        && !call.memory().is_free(start, segment.size_bytes)?
-    {
-        return Err(Errno::EINVAL.into());
-    }
-    let mapping = SharedMapping::Pages(pages);
-    let at = call
-        .memory()
-        .map_shared(mapping, segment.size_bytes, Rights { prot, most }, fixed)?;
+    let len = segment.size_bytes;
+    let range = fixed.and_then(|start| page_range(start, len));
+    let at = call.put_in(&range.unwrap_or_default(), |call| {
+        if let Some(start) = fixed.filter(|_| flags & SHM_REMAP == 0)
+            && !call.memory().is_free(start, len)?
+        {
+            return Err(Errno::EINVAL.into());
+        }
+        let mapping = SharedMapping::Pages(pages.clone());
+        let rights = Rights { prot, most };
+        Ok(call.memory().map_shared(mapping, len, rights, fixed)?)
+    })?;
     let mut state = segment.state.lock();
     state.attached_at = now(call.libos.machine);
     state.last = call.process.pid;
