@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Choice, Parsed};
 use plat_sgx::SgxPlatform;
-use plat_sim::{EncluMode, SimPlatform};
+use plat_sim::{EncluMode, SimPlatform, Steps};
 use platform::Platform;
 use urts::{Bundle, Options, RunError};
 
@@ -71,6 +71,7 @@ fn sim_options(arguments: &Arguments) -> plat_sim::Options {
         counts_escapes: arguments.statistics.is_some(),
         interception: arguments.interception,
         interrupt_period: arguments.interrupt_period,
+        steps: Steps::None,
     }
 }
 

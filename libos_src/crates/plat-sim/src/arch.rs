@@ -44,9 +44,14 @@ pub(crate) struct ThreadBlock {
     pub(crate) counters: platform::Counters,
     /// Each EEXIT is to fill in `left`.
     pub(crate) looks_at_exits: bool,
+    /// Flags that the enclave has besides its own: TF while it is stepped through.
+    pub(crate) step_flags: u64,
+    /// The instruction that comes next, at the last step.
+    pub(crate) step_rip: u64,
     /// The [`crate::enclave::Shared`] that the thread is attached to.
     pub(crate) enclave: *const (),
-    pub(crate) padding: u64,
+    /// What the entry pushes on the little stack that is `anchor`.
+    pub(crate) pushed: u64,
     /// The stack pointer that the enclave sees as the host's: it points to the block's address.
     pub(crate) anchor: [*mut ThreadBlock; 2],
     pub(crate) left: Left,
@@ -100,6 +105,7 @@ pub(crate) enum Outcome {
 const _: () = {
     assert!(size_of::<ThreadBlock>() <= BLOCK_SIZE);
     assert!(offset_of!(ThreadBlock, magic) == 0);
+    assert!(offset_of!(ThreadBlock, pushed) + 8 == offset_of!(ThreadBlock, anchor));
     assert!(offset_of!(GprSgx, rsp) == 32);
     assert!(offset_of!(GprSgx, r8) == 64);
     assert!(offset_of!(GprSgx, r15) == 120);
@@ -128,6 +134,7 @@ global_asm!(
     INTERRUPTED = const offset_of!(ThreadBlock, interrupted),
     OUTCOME = const offset_of!(ThreadBlock, outcome),
     LOOKS_AT_EXITS = const offset_of!(ThreadBlock, looks_at_exits),
+    STEP_FLAGS = const offset_of!(ThreadBlock, step_flags),
     LEFT_IMAGE = const offset_of!(ThreadBlock, left) + offset_of!(Left, image),
     LEFT_REGISTERS = const offset_of!(ThreadBlock, left) + offset_of!(Left, registers),
     LEFT_FLAGS = const offset_of!(ThreadBlock, left) + offset_of!(Left, flags),

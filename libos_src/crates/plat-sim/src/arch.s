@@ -43,7 +43,11 @@ sim_enter:
     mov r9, [r10 + {REGISTERS} + 32]
     lea rsp, [r10 + {ANCHOR}]
     mov r11, [r10 + {ENTRY}]
-    jmp r11
+    cmp qword ptr [r10 + {STEP_FLAGS}], 0
+    je 2f
+    push qword ptr [r10 + {STEP_FLAGS}]
+    popfq
+2:  jmp r11
 
 // EEXIT lands here, because sim_enter said so in RCX. FS and GS are the host's again.
     .globl sim_exit
@@ -105,7 +109,9 @@ sim_resume_window:
     mov ecx, ss
     push rcx
     push qword ptr [r8 + 32]
-    push qword ptr [r8 + {GPR_RFLAGS}]
+    mov rcx, [r8 + {GPR_RFLAGS}]
+    or rcx, [rdi + {STEP_FLAGS}]
+    push rcx
     mov ecx, cs
     push rcx
     push qword ptr [r8 + {GPR_RIP}]

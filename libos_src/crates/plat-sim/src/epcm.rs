@@ -45,6 +45,11 @@ impl Entry {
         self.0 & Self::VALID != 0
     }
 
+    /// Whether the page holds code of the platform itself.
+    pub(crate) fn is_reserved(self) -> bool {
+        self.0 & Self::RESERVED != 0
+    }
+
     fn is_free(self) -> bool {
         self.0 & (Self::VALID | Self::RESERVED) == 0
     }
@@ -87,7 +92,7 @@ impl Entry {
     pub(crate) fn access(self) -> Permissions {
         if self.is_regular() && self.is_settled() {
             self.permissions().intersection(self.mapped())
-        } else if self.0 & Self::RESERVED != 0 {
+        } else if self.is_reserved() {
             Permissions::RX
         } else {
             Permissions::NONE

@@ -56,6 +56,7 @@ pub(crate) fn interrupt_before(frame: &mut Frame<'_>) {
 
 fn exit(frame: &mut Frame<'_>, info: ExitInfo, extra: Option<ExInfo>, outcome: Outcome) {
     let ssa = frame.block.ssa;
+    frame.drop_step_flag();
     save_registers(frame, ssa, info);
     if let Some(extra) = extra
         && matches!(

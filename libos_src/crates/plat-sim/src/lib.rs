@@ -29,7 +29,7 @@ mod strict;
 mod thread;
 
 pub use enclave::SimEnclave;
-pub use options::{EncluMode, Interception, Options};
+pub use options::{EncluMode, Interception, Options, Steps};
 pub use thread::SimThread;
 
 use platform::{Capabilities, Platform, Result, Secs};

@@ -14,6 +14,9 @@ pub struct Options {
     pub counts_escapes: bool,
     /// Interrupt the enclave this often (of processor time), as a busy machine would.
     pub interrupt_period: Option<Duration>,
+    /// Stop each thread of the enclave after each instruction, from its first exception on. Where the host
+    /// carries out a leaf at a patched site, the steps pause until the next entry.
+    pub steps: Steps,
 }
 
 /// How ENCLU is carried out.
@@ -38,4 +41,16 @@ pub enum Interception {
     DispatchBelow,
     /// A seccomp filter on the instruction pointer (any kernel).
     Seccomp,
+}
+
+/// What happens after each instruction of the enclave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Steps {
+    /// Nothing: it runs as fast as it can.
+    #[default]
+    None,
+    /// The thread is resumed: it runs in slow motion, each instruction for about as long as any other.
+    Slow,
+    /// The enclave's handler is entered, as an attacker would who steps through it.
+    Entered,
 }

@@ -13,6 +13,7 @@ use libc::{c_int, siginfo_t, ucontext_t};
 use platform::{INTERRUPT_SIGNAL, Result};
 
 use crate::{
+    Steps,
     arch::{self, ThreadBlock},
     enclave::Shared,
     exits, gate, leaves, memory, strict,
@@ -31,7 +32,12 @@ const SYNCHRONOUS: [c_int; 6] = [
 /// `si_code` of SIGSYS: a seccomp filter, or Syscall User Dispatch.
 const SYS_SECCOMP: c_int = 1;
 
-/// The trap flag, and the flags that an ENCLU leaf defines: CF, PF, AF, ZF, SF, OF.
+/// TF: an exception after the next instruction.
+pub(crate) const TRAP_FLAG: u64 = 0x100;
+/// PUSHFQ.
+const PUSH_FLAGS: u8 = 0x9c;
+
+/// The flags that an ENCLU leaf defines: CF, PF, AF, ZF, SF, OF.
 const LEAF_FLAGS: i64 = 0x8d5;
 const ZERO_FLAG: i64 = 0x40;
 
@@ -89,6 +95,12 @@ impl Frame<'_> {
         self.set_register(libc::REG_RIP, rip + size_bytes);
     }
 
+    /// Takes the flag that the platform added.
+    pub(crate) fn drop_step_flag(&mut self) {
+        let flags = self.register(libc::REG_EFL) & !self.block.step_flags;
+        self.set_register(libc::REG_EFL, flags);
+    }
+
     /// FS and GS are the host's when the handler returns.
     pub(crate) fn return_to_host(&mut self) {
         self.block.return_fs = self.block.host_fs;
@@ -117,8 +129,10 @@ pub(crate) extern "C" fn handle(
     let enclave = unsafe { &*block.enclave.cast::<Shared>() };
     let mut frame = Frame { context, block };
     frame.block.interrupted |= signal == INTERRUPT_SIGNAL;
-    // The first pages belong to the enclave, too, though none can be there.
-    if rip >= enclave.epcm.size_bytes() {
+    if is_step(signal, &frame) {
+        return step(enclave, &mut frame);
+    }
+    if is_host(enclave, rip) {
         if strict::host_instruction(enclave, &mut frame, signal) {
             return;
         }
@@ -142,6 +156,39 @@ pub(crate) extern "C" fn handle(
         // Anything that somebody sent: an interrupt.
         _ => exits::interrupt(&mut frame),
     }
+}
+
+/// Whether an instruction is the host's, which that of a gate's page is, too: a thread there is in the
+/// middle of a leaf. The first pages belong to the enclave, though none can be there.
+fn is_host(enclave: &Shared, rip: u64) -> bool {
+    rip >= enclave.epcm.size_bytes() || enclave.epcm.get(rip).is_reserved()
+}
+
+/// Whether this is the exception that the platform's own trap flag raises.
+fn is_step(signal: c_int, frame: &Frame<'_>) -> bool {
+    signal == libc::SIGTRAP
+        && frame.block.step_flags != 0
+        && frame.register(libc::REG_TRAPNO) as u8 == vector::DEBUG
+}
+
+/// One instruction of the enclave is over, or one of the host that came behind it.
+fn step(enclave: &Shared, frame: &mut Frame<'_>) {
+    frame.drop_step_flag();
+    let rip = frame.register(libc::REG_RIP);
+    if is_host(enclave, rip) {
+        return;
+    }
+    let last = frame.block.step_rip;
+    if last + 1 == rip && instruction(enclave, last).is_some_and(|bytes| bytes[0] == PUSH_FLAGS) {
+        // The enclave has just read the flag. It is not to know of it.
+        let pushed = frame.register(libc::REG_RSP) as *mut u8;
+        let second = pushed.wrapping_add(1);
+        // SAFETY: the enclave has just written the word there, in memory that no Rust object is in.
+        unsafe { *second &= !((TRAP_FLAG >> 8) as u8) };
+    }
+    frame.block.step_rip = rip;
+    frame.block.interrupted |= enclave.options.steps == Steps::Entered;
+    exits::interrupt(frame);
 }
 
 /// Whether the host is in the middle of ERESUME.

@@ -13,10 +13,12 @@ use abi::{PAGE_SIZE, Permissions};
 use platform::{Counters, EnterLeaf, EntryRegisters, Error, Exit, Result, Thread};
 
 use crate::{
+    Steps,
     arch::{self, ALTERNATE_SIZE, BLOCK_SIZE, Left, MAGIC, Outcome, ThreadBlock},
     enclave::{Shared, TcsState},
     intercept,
     memory::host_error,
+    signals::TRAP_FLAG,
     strict,
 };
 
@@ -80,6 +82,10 @@ impl SimThread {
         let block = unsafe { &mut *self.block };
         block.cssa = u64::from(cssa);
         block.ssa = ssa;
+        // The handler itself is not stepped through: it would never come to its end.
+        let is_stepped =
+            self.enclave.options.steps != Steps::None && cssa == 0 && block.counters.exceptions > 0;
+        block.step_flags = if is_stepped { TRAP_FLAG } else { 0 };
         block.outcome = Outcome::Exit;
         let EntryRegisters {
             rdi,
@@ -248,8 +254,10 @@ fn new_block(enclave: &Arc<Shared>, state: &TcsState, tcs: u64) -> Result<*mut T
         interrupted: false,
         counters: Counters::default(),
         looks_at_exits: enclave.options.counts_escapes,
+        step_flags: 0,
+        step_rip: 0,
         enclave: Arc::as_ptr(enclave).cast(),
-        padding: 0,
+        pushed: 0,
         anchor: [block; 2],
         left: Left::NOTHING,
     };

@@ -7,7 +7,7 @@ use core::arch::global_asm;
 
 /// The code of the program with this name.
 pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
-    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 17] = [
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 18] = [
         (b"hello", probe_hello, probe_hello_end),
         (b"trap", probe_trap, probe_trap_end),
         (b"patched", probe_patched, probe_patched_end),
@@ -23,6 +23,7 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
         (b"threads", probe_threads, probe_threads_end),
         (b"vectors", probe_vectors, probe_vectors_end),
         (b"interrupts", probe_interrupts, probe_interrupts_end),
+        (b"looks", probe_looks, probe_looks_end),
         (b"defect", probe_defect, probe_defect_end),
         (b"crash", probe_crash, probe_crash_end),
     ];
@@ -63,6 +64,8 @@ unsafe extern "C" {
     fn probe_vectors_end();
     fn probe_interrupts();
     fn probe_interrupts_end();
+    fn probe_looks();
+    fn probe_looks_end();
     fn probe_defect();
     fn probe_defect_end();
     fn probe_crash();

@@ -181,6 +181,8 @@ probe_clock:
     mov r13, rdx
     lea rbp, [rdi + 64]
     xor r14d, r14d
+    mov eax, 24                 // from here on it may be stepped through
+    syscall
     mov rbx, 0x1122334455667788
 1:  mov rsi, rbp
     mov edi, 1
@@ -756,6 +758,65 @@ probe_interrupts:
     syscall
     .globl probe_interrupts_end
 probe_interrupts_end:
+
+// A second thread interrupts the first RSI times while that makes calls that are answered ahead, and tells
+// it afterwards. From then on the first makes none until the interruption has come: exit status 9 if it
+// was overlooked, else 0. The second makes no call that traps.
+    .globl probe_looks
+probe_looks:
+    mov r12, rdi
+    mov [r12 + 16], rsi
+    mov [r12 + 24], rdx
+    lea rdi, [rip + 5f]
+    mov eax, 56
+    syscall
+    test rax, rax
+    jnz 9f
+    mov r13, [r12 + 24]
+1:  mov eax, 102
+    lea rcx, [rip + 2f]
+    jmp r13
+2:  cmp qword ptr [r12 + 40], 0
+    jne 4f
+    mov ebx, 4000
+3:  mov ecx, [r12 + 32]
+    cmp [r12 + 8], ecx
+    jae 1b
+    dec ebx
+    jnz 3b
+9:  mov edi, 9
+    mov eax, 231
+    syscall
+4:  xor edi, edi
+    mov eax, 231
+    syscall
+
+5:  mov r12, rdi
+    mov r13, [r12 + 24]
+    mov r14, [r12 + 16]
+    xor ebx, ebx
+6:  inc ebx
+    // At another moment of the call each time.
+    imul ecx, ebx, 0x9e3779b1
+    shr ecx, 15
+7:  pause
+    dec ecx
+    jnz 7b
+    mov eax, 62
+    xor edi, edi
+    lea rcx, [rip + 8f]
+    jmp r13
+8:  mov [r12 + 32], ebx
+7:  pause
+    cmp [r12 + 8], ebx
+    jb 7b
+    cmp rbx, r14
+    jb 6b
+    mov qword ptr [r12 + 40], 1
+    mov eax, 60
+    syscall
+    .globl probe_looks_end
+probe_looks_end:
 
 // Has the kernel meet the defect RSI.
     .globl probe_defect

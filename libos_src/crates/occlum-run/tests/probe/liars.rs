@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use abi::ocall::{Ocall, OcallBlock, StartInfo};
-use plat_sim::SimPlatform;
+use plat_sim::{EncluMode, SimPlatform, Steps};
 use platform::{EnterLeaf, EntryRegisters};
 use urts::testing::{self, Meddler};
 
@@ -74,6 +74,13 @@ enum Lie {
     Interrupts,
     /// Every thread is entered three times before it is resumed.
     Reentry,
+    /// Every thread is interrupted, and entered, after each instruction.
+    Steps,
+    /// The same where ENCLU is patched.
+    PatchedSteps,
+    /// Each instruction takes as long as any other, so that an interruption that the enclave asks for
+    /// comes at each.
+    SlowMotion,
     /// No thread is interrupted when the enclave asks for it.
     NoInterrupts,
     /// The kernel's own thread comes while the kernel starts.
@@ -82,7 +89,7 @@ enum Lie {
     NoEnd,
 }
 
-const LIES: [Lie; 11] = [
+const LIES: [Lie; 14] = [
     Lie::Replies,
     Lie::NoPageTables,
     Lie::NoPages,
@@ -91,6 +98,9 @@ const LIES: [Lie; 11] = [
     Lie::Entries,
     Lie::Interrupts,
     Lie::Reentry,
+    Lie::Steps,
+    Lie::PatchedSteps,
+    Lie::SlowMotion,
     Lie::NoInterrupts,
     Lie::Keeper,
     Lie::NoEnd,
@@ -282,7 +292,18 @@ fn liar() {
         arguments: value(PROGRAM).split(' ').map(Into::into).collect(),
         ..urts::Options::default()
     };
-    let platform = SimPlatform::new(plat_sim::Options::default());
+    let platform = SimPlatform::new(plat_sim::Options {
+        steps: match lie {
+            Lie::Steps | Lie::PatchedSteps => Steps::Entered,
+            Lie::SlowMotion => Steps::Slow,
+            _ => Steps::None,
+        },
+        enclu: match lie {
+            Lie::Steps => EncluMode::Trap,
+            _ => EncluMode::Patched,
+        },
+        ..plat_sim::Options::default()
+    });
     let Err(error) = urts::run(&platform, &bundle, &options);
     eprintln!("error: {error}");
     std::process::exit(error.exit_status().into());
@@ -433,6 +454,24 @@ fn the_exception_entry_survives_being_entered_again_and_again() {
         endure(Model::Sgx1, Lie::Reentry, program, 1, &[0]);
         endure(Model::Edmm, Lie::Reentry, program, 1, &[0]);
     }
+}
+
+#[test]
+fn a_thread_that_is_stepped_through_notices_nothing_and_misses_nothing() {
+    let ends_well = |lie, program| {
+        let output = run(&Bundle::probe(Model::Sgx1), lie, 0, program).expect("an end");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let status = output.status.code();
+        assert_eq!(status, Some(0), "{lie:?} {program}: {stderr}");
+    };
+    for program in ["answered 200", "trap 30", "faults", "threads 5"] {
+        ends_well(Lie::Steps, program);
+    }
+    for program in ["clock 50", "ocall 20", "pages 2", "interrupts 30"] {
+        ends_well(Lie::PatchedSteps, program);
+    }
+    // Many come where a call was answered ahead and the thread no longer looks.
+    ends_well(Lie::SlowMotion, "looks 200");
 }
 
 #[test]
