@@ -127,6 +127,9 @@ int main(void)
     while (value != 7) usleep(1000);
     check(syscall(SYS_timer_delete, number) == 0, "is a timer with a signal");
     event.sigev_notify = SIGEV_NONE;
+    int next;
+    check(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &next) == 0, "another comes");
+    check(next > number && syscall(SYS_timer_delete, next) == 0, "which has not its number");
     check(timer_create(CLOCK_REALTIME, &event, &timer) == 0, "a silent timer");
     struct itimerspec later = {{0, 0}, {time(NULL) + 100, 0}};
     timer_settime(timer, TIMER_ABSTIME, &later, NULL);

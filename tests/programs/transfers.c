@@ -8,9 +8,11 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -186,8 +188,81 @@ static void meetings(void) {
     CHECK(poll(&end, 1, 0) == 0 && close(end.fd) == 0 && unlink("fifo") == 0);
 }
 
+// What one call asks for that its descriptor does not.
+static void wishes(void) {
+    char bytes[8] = "";
+    struct iovec two = {bytes, 2}, none = {bytes, 0}, bad = {(void *)8, 2};
+    int fd = open("wishes", O_CREAT | O_RDWR | O_TRUNC, 0600), ends[2];
+    CHECK(fd >= 0 && write(fd, "abcd", 4) == 4 && lseek(fd, 1, SEEK_SET) == 1 && pipe(ends) == 0);
+    memcpy(bytes, "xy", 2);
+    CHECK(pwritev2(fd, &two, 1, 0, RWF_APPEND) == 2 && lseek(fd, 0, SEEK_CUR) == 1);
+    CHECK(pwritev2(fd, &two, 1, -1, RWF_APPEND) == 2 && lseek(fd, 0, SEEK_CUR) == 8);
+    CHECK(pread(fd, bytes, 8, 0) == 8 && memcmp(bytes, "abcdxyxy", 8) == 0);
+    CHECK(pwritev2(ends[1], &two, 1, -1, RWF_APPEND) == 2 && read(ends[0], bytes, 8) == 2);
+    CHECK(preadv2(fd, &two, 1, 2, RWF_APPEND | RWF_HIPRI) == 2 && memcmp(bytes, "cd", 2) == 0);
+    // In which order things are looked at.
+    FAILS(preadv2(fd, &two, 1, 0, 0x4000), EOPNOTSUPP);
+    FAILS(pwritev2(fd, &two, 1, 0, 0x4000), EOPNOTSUPP);
+    CHECK(preadv2(fd, &none, 1, 0, 0x4000) == 0 && pwritev2(fd, &none, 1, -1, 0x4000) == 0);
+    FAILS(pwritev2(ends[1], &two, 1, 0, 0x4000), ESPIPE);
+    FAILS(preadv2(ends[1], &two, 1, -1, 0x4000), EBADF);
+    FAILS(pwritev2(ends[0], &two, 1, -1, 0x4000), EBADF);
+    FAILS(pwritev2(fd, &bad, -1, 0, 0x4000), EINVAL);
+    CHECK(close(fd) == 0 && unlink("wishes") == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+static volatile sig_atomic_t broken;
+
+static void on_broken_pipe(int signal) {
+    broken += signal == SIGPIPE;
+}
+
+// Of streams that nobody reads a signal tells, of packets none.
+static void broken_pipes(void) {
+    signal(SIGPIPE, on_broken_pipe);
+    int kinds[] = {SOCK_STREAM, SOCK_SEQPACKET}, ends[2], pair[2];
+    int fd = open("source", O_CREAT | O_RDWR | O_TRUNC, 0600);
+    CHECK(write(fd, "abcd", 4) == 4 && lseek(fd, 0, SEEK_SET) == 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(pipe(ends) == 0 && write(ends[1], "abcd", 4) == 4);
+        CHECK(socketpair(AF_UNIX, kinds[i], 0, pair) == 0 && close(pair[1]) == 0);
+        broken = 0;
+        FAILS(splice(ends[0], 0, pair[0], 0, 4, 0), EPIPE);
+        CHECK(broken == (i == 0));
+        FAILS(sendfile(pair[0], fd, 0, 4), EPIPE);
+        CHECK(broken == (i == 0 ? 2 : 0));
+        CHECK(close(pair[0]) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
+    }
+    CHECK(close(fd) == 0 && unlink("source") == 0);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+static long counted(const char *name) {
+    char text[512] = "";
+    int fd = open("/proc/self/io", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0 && close(fd) == 0);
+    return atol(strstr(text, name) + strlen(name));
+}
+
+// What the kernel moves by itself counts, too.
+static void counts(void) {
+    static char bytes[1000];
+    int from = open("from", O_CREAT | O_RDWR | O_TRUNC, 0600), to = open("to", O_CREAT | O_RDWR | O_TRUNC, 0600);
+    CHECK(write(from, bytes, sizeof bytes) == sizeof bytes && lseek(from, 0, SEEK_SET) == 0);
+    long written = counted("wchar: "), calls = counted("syscw: "), before = counted("rchar: ");
+    long reads = counted("rchar: ") - before; // of a look at the counts
+    CHECK(sendfile(to, from, 0, 600) == 600);
+    CHECK(counted("wchar: ") == written + 600 && counted("syscw: ") == calls + 1);
+    CHECK(syscall(SYS_copy_file_range, from, 0, to, 0, 400, 0) == 400);
+    CHECK(counted("wchar: ") == written + 1000 && counted("rchar: ") >= before + 1000 + 4 * reads);
+    CHECK(close(from) == 0 && close(to) == 0 && unlink("from") == 0 && unlink("to") == 0);
+}
+
 int main(void) {
     CHECK(chdir("/tmp") == 0);
+    wishes();
+    broken_pipes();
+    counts();
     appends();
     splices();
     packets();

@@ -362,6 +362,13 @@ impl Inode for Node {
         self.source()?.read_to(offset, sink)
     }
 
+    /// An image notes nothing.
+    fn note_access(&self) {
+        if let Ok(attributes) = self.attributes() {
+            attributes.note_access();
+        }
+    }
+
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize> {
         self.own_content(u64::MAX)?.write_at(offset, data)
     }

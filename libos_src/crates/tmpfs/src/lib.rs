@@ -3,8 +3,7 @@
 //! Its size limit bounds all the memory that it uses, names and empty files included, so that no
 //! program can exhaust the heap of the LibOS through it: what goes beyond is `ENOSPC`.
 //!
-//! Of reads the first after each change is noted (`relatime`, without the daily note), also for descriptors
-//! that ask not to (`O_NOATIME`).
+//! Of reads the first after each change is noted (`relatime`, without the daily note).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,11 +16,13 @@ mod directory;
 mod node;
 mod rename;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use locks::Mutex;
-use vfs::{Clock, FileSystem, FileType, Inode, Mode, NewNode, Result, Statistics};
+use vfs::{Clock, FileSystem, FileType, Inode, Mode, NewNode, Result, SizeLimits, Statistics};
 
 use budget::Budget;
 use node::Node;
@@ -75,7 +76,7 @@ impl TmpFs {
     /// How much of the limit is in use.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.shared.budget.used_bytes()
+        self.shared.budget.bytes.used()
     }
 }
 
@@ -95,16 +96,36 @@ impl FileSystem for TmpFs {
     }
 
     fn statistics(&self) -> Result<Statistics> {
-        let budget = &self.shared.budget;
+        let Budget { bytes, inodes } = &self.shared.budget;
+        // As Linux says of what has no limit.
+        let size_bytes = bytes.bound().unwrap_or(0);
+        let free_bytes = size_bytes.saturating_sub(bytes.used());
+        let by_memory = free_bytes / budget::INODE_BYTES;
+        let (inodes, inodes_free) = match inodes.bound() {
+            Some(limit) => (limit, limit.saturating_sub(inodes.used())),
+            None => (size_bytes / budget::INODE_BYTES, by_memory),
+        };
         let page = PAGE_SIZE_BYTES as u64;
-        let free_bytes = budget.limit_bytes() - budget.used_bytes();
         Ok(Statistics {
             magic: MAGIC,
             block_size_bytes: page,
-            blocks: budget.limit_bytes() / page,
+            blocks: size_bytes / page,
             blocks_free: free_bytes / page,
-            inodes: budget.limit_bytes() / budget::INODE_BYTES,
-            inodes_free: free_bytes / budget::INODE_BYTES,
+            inodes,
+            inodes_free,
         })
+    }
+
+    fn limit(&self, limits: SizeLimits) -> Result<()> {
+        self.shared.budget.limit(limits)
+    }
+
+    fn options(&self) -> String {
+        let Budget { bytes, inodes } = &self.shared.budget;
+        let mut text = format!(",size={}k", bytes.bound().unwrap_or(0) / 1024);
+        if let Some(limit) = inodes.bound() {
+            text += &format!(",nr_inodes={limit}");
+        }
+        text
     }
 }

@@ -12,7 +12,7 @@ use vfs::{
     RenameFlags, Result, Sink, Timestamp, Uses,
 };
 
-use crate::budget::{INODE_BYTES, attribute_bytes, entry_bytes};
+use crate::budget::{attribute_bytes, entry_bytes};
 use crate::content::Content;
 use crate::directory::Directory;
 use crate::{PAGE_SIZE_BYTES, Shared};
@@ -60,9 +60,7 @@ enum Body {
 impl Node {
     /// A new inode without a name, charged to the budget until it is dropped.
     pub(crate) fn new(shared: &Arc<Shared>, node: &NewNode<'_>) -> Result<Arc<Self>> {
-        shared
-            .budget
-            .charge(INODE_BYTES + node.link_target.len() as u64)?;
+        (shared.budget).charge_inode(node.link_target.len() as u64)?;
         let now = shared.clock.now();
         let state = State {
             link_count: 0,
@@ -194,17 +192,6 @@ impl State {
         self.changed = now;
     }
 
-    /// Notes a read, the first after each change, as Linux does where nobody wants more (`relatime`).
-    /// That it also notes one a day is not done.
-    fn note_access(&mut self, shared: &Shared) {
-        if self.flags.contains(InodeFlags::NO_ACCESS_TIME) {
-            return;
-        }
-        if self.accessed <= self.modified.max(self.changed) {
-            self.accessed = shared.clock.now();
-        }
-    }
-
     /// Notes a change of what is known about the inode.
     pub(crate) fn changed(&mut self, now: Timestamp) {
         self.changed = now;
@@ -273,6 +260,16 @@ impl Inode for Node {
         Ok(())
     }
 
+    /// The first read after each change, as Linux does where nobody wants more (`relatime`). That it also
+    /// notes one a day is not done.
+    fn note_access(&self) {
+        let mut state = self.state();
+        let is_noted = state.accessed > state.modified.max(state.changed);
+        if !is_noted && !state.flags.contains(InodeFlags::NO_ACCESS_TIME) {
+            state.accessed = self.shared.clock.now();
+        }
+    }
+
     /// FIFOs, sockets and devices have no driver here.
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
         match self.state().body {
@@ -282,14 +279,11 @@ impl Inode for Node {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut state = self.state();
-        let count = match &state.body {
-            Body::Regular(content) => content.read(offset, buffer),
-            Body::Directory(_) => return Err(Errno::EISDIR),
-            _ => return Err(Errno::EINVAL),
-        };
-        state.note_access(&self.shared);
-        Ok(count)
+        match &self.state().body {
+            Body::Regular(content) => Ok(content.read(offset, buffer)),
+            Body::Directory(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// Some pages at a time, which nobody waits for meanwhile: the sink may be a mapping of this file.
@@ -297,14 +291,11 @@ impl Inode for Node {
         let mut done = 0;
         loop {
             let at = offset + done as u64;
-            let mut state = self.state();
-            let run = match &state.body {
+            let run = match &self.state().body {
                 Body::Regular(content) => content.run(at, sink.room_bytes()),
                 Body::Directory(_) => return Err(Errno::EISDIR),
                 _ => return Err(Errno::EINVAL),
             };
-            state.note_access(&self.shared);
-            drop(state);
             if run.size_bytes == 0 {
                 return Ok(done);
             }
@@ -404,9 +395,7 @@ impl Inode for Node {
     }
 
     fn read_directory(&self, cookie: u64, sink: &mut DirectorySink<'_>) -> Result<()> {
-        let mut state = self.state();
-        state.directory()?.read(cookie, sink);
-        state.note_access(&self.shared);
+        self.state().directory()?.read(cookie, sink);
         Ok(())
     }
 
@@ -491,20 +480,17 @@ impl Inode for Node {
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {
-        let mut state = self.state();
-        let Body::Symlink(target) = &state.body else {
-            return Err(Errno::EINVAL);
-        };
-        let target = target.to_vec();
-        state.note_access(&self.shared);
-        Ok(target)
+        match &self.state().body {
+            Body::Symlink(target) => Ok(target.to_vec()),
+            _ => Err(Errno::EINVAL),
+        }
     }
 }
 
 impl Drop for Node {
     /// Gives the memory back, and frees a deep tree without recursion.
     fn drop(&mut self) {
-        self.shared.budget.release(INODE_BYTES);
+        self.shared.budget.release_inode();
         let mut pending = self.take_body();
         while let Some(node) = pending.pop() {
             if let Some(mut node) = Arc::into_inner(node) {

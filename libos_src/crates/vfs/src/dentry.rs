@@ -219,6 +219,18 @@ impl Dentry {
         self.link.lock().is_deleted
     }
 
+    /// Makes it a mount point once more: no removal and no rename comes between.
+    pub(crate) fn cover(&self) -> Result<()> {
+        let _shape = self.super_block.freeze_shape();
+        let parent = self.parent();
+        let _siblings = parent.as_ref().map(|parent| parent.children.lock());
+        if self.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        self.mounts_here.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
     pub(crate) fn is_mount_point(&self) -> bool {
         self.mounts_here.load(Ordering::Acquire) != 0
     }
@@ -327,8 +339,8 @@ impl Dentry {
             _ => self.inode.unlink(name)?,
         }
         let removed = children.remove(&name);
-        drop(children);
         victim.link.lock().is_deleted = true;
+        drop(children);
         drop(removed);
         Ok(true)
     }

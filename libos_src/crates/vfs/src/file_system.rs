@@ -1,5 +1,6 @@
 //! A whole file system.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use crate::{Inode, Result};
@@ -15,6 +16,19 @@ pub trait FileSystem: Send + Sync {
     /// Sizes for `statfs`.
     fn statistics(&self) -> Result<Statistics>;
 
+    /// Sets how much it may hold, where somebody asks.
+    ///
+    /// # Errors
+    /// `EINVAL` if it holds more.
+    fn limit(&self, _limits: SizeLimits) -> Result<()> {
+        Ok(())
+    }
+
+    /// What `/proc/mounts` shows of how it was mounted, each option with a comma before it.
+    fn options(&self) -> String {
+        String::new()
+    }
+
     /// Whether it can never be written, whatever the mount says.
     fn is_read_only(&self) -> bool {
         false
@@ -29,6 +43,15 @@ pub trait FileSystem: Send + Sync {
     fn synchronize(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// How much a file system may hold. `None` leaves a limit as it is, the largest number takes it away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// Memory in all.
+    pub bytes: Option<u64>,
+    /// Files in all.
+    pub inodes: Option<u64>,
 }
 
 /// Sizes of a file system, as `statfs` reports them.

@@ -66,6 +66,9 @@ pub trait Inode: Any + Send + Sync {
         Err(wrong_kind(self.kind()))
     }
 
+    /// Notes that it was read, where times of that are kept; no read does so by itself.
+    fn note_access(&self) {}
+
     /// Writes `data` at `offset`, extending the file, and returns how much was written.
     fn write_at(&self, _offset: u64, _data: &[u8]) -> Result<usize> {
         Err(wrong_kind(self.kind()))

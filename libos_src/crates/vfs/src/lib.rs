@@ -45,7 +45,7 @@ pub use event::{Event, EventObserver, Occurrence};
 pub use extended::{
     ATTRIBUTE_LIST_MAX_BYTES, ATTRIBUTE_VALUE_MAX_BYTES, CAPABILITY_ATTRIBUTE, FileCapabilities,
 };
-pub use file_system::{FileSystem, Statistics};
+pub use file_system::{FileSystem, SizeLimits, Statistics};
 pub use inode::{
     Allocation, AttributeSet, DirectoryEntry, DirectorySink, Inode, NewNode, Readiness,
     RenameFlags, SinkState,

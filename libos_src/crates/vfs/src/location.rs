@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use crate::dentry::Dentry;
 use crate::namespace::Mount;
-use crate::{AttributeChange, DeviceNumber, FileSystem, FileType, Inode, Metadata, Result};
+use crate::{
+    AttributeChange, DeviceNumber, FileSystem, FileType, Inode, Metadata, MountFlags, Result,
+};
 
 /// A name in a mount: what a path resolves to, and what a working directory or an open file keeps.
 ///
@@ -82,6 +84,18 @@ impl Location {
         }
         let parts = names.iter().rev();
         parts.flat_map(|name| [b"/", &**name].concat()).collect()
+    }
+
+    /// Notes that it was read, unless its mount does not want that.
+    pub fn note_access(&self) {
+        let mut unless = MountFlags::READ_ONLY | MountFlags::NO_ACCESS_TIME;
+        unless.set(
+            MountFlags::NO_DIRECTORY_ACCESS_TIME,
+            self.kind() == FileType::Directory,
+        );
+        if !self.mount.flags().intersects(unless) {
+            self.inode().note_access();
+        }
     }
 
     /// Takes the set-id bits from a regular file that is about to be changed by who may not set them

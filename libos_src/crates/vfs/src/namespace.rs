@@ -77,6 +77,12 @@ bitflags! {
         const NO_DEVICES = 4;
         /// Programs cannot be executed.
         const NO_EXECUTE = 8;
+        /// Every write is durable, which here it is or never will be.
+        const SYNCHRONOUS = 16;
+        /// Reads are not noted.
+        const NO_ACCESS_TIME = 1024;
+        /// Reads of directories are not noted.
+        const NO_DIRECTORY_ACCESS_TIME = 2048;
     }
 }
 
@@ -247,13 +253,10 @@ impl Namespace {
         // What is mounted there already becomes the point, so that the newest mount is seen.
         let lowest = table.stack_of(point);
         let point = table.top(point.clone());
-        if point.is_deleted() {
-            return Err(Errno::ENOENT);
-        }
         if table.count >= MOUNTS_MAX {
             return Err(Errno::ENOSPC);
         }
-        point.dentry.mounts_here.fetch_add(1, Ordering::AcqRel);
+        point.dentry.cover()?;
         let mount = Mount::new(root, Some((point, lowest)), flags);
         table.stacks.entry(lowest).or_default().push(mount.clone());
         table.count += 1;

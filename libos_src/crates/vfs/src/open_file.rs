@@ -205,6 +205,7 @@ impl OpenFile {
         let mut offset = self.offset.lock();
         let length = self.read_clamped(*offset, sink)?;
         *offset += length as u64;
+        self.note_access();
         Ok(self.told(Event::ACCESS, length))
     }
 
@@ -225,7 +226,15 @@ impl OpenFile {
         self.check_readable()?;
         check_offset(offset)?;
         let length = self.read_clamped(offset, sink)?;
+        self.note_access();
         Ok(self.told(Event::ACCESS, length))
+    }
+
+    /// Notes a read, unless it was opened for reads that are not (`O_NOATIME`).
+    pub fn note_access(&self) {
+        if !self.flags().contains(OpenFlags::NO_ACCESS_TIME) {
+            self.location.note_access();
+        }
     }
 
     /// Writes at the offset, or at the end with `O_APPEND`, and moves it.
@@ -250,9 +259,7 @@ impl OpenFile {
         let mut offset = self.offset.lock();
         let _writing = self.object.writing().map(Mutex::lock);
         if self.flags().contains(OpenFlags::APPEND) {
-            let (end, length) = self.append_all(source)?;
-            *offset = end;
-            return Ok(length);
+            return self.append_and_move(source, Some(&mut *offset));
         }
         let length = self.write_clamped(*offset, source)?;
         *offset += length as u64;
@@ -277,9 +284,23 @@ impl OpenFile {
         check_offset(offset)?;
         let _writing = self.object.writing().map(Mutex::lock);
         if self.flags().contains(OpenFlags::APPEND) {
-            return self.append_all(source).map(|(_, length)| length);
+            return self.append_and_move(source, None);
         }
         self.write_clamped(offset, source)
+    }
+
+    /// Writes at the end whatever the flags say, and moves the offset there if it `moves`.
+    ///
+    /// # Errors
+    /// As [`write_from`](Self::write_from).
+    pub fn append_from(&self, moves: bool, source: &mut dyn Source) -> Result<usize> {
+        if !self.object.is_seekable() {
+            return self.write_from(source);
+        }
+        self.check_writable()?;
+        let mut offset = moves.then(|| self.offset.lock());
+        let _writing = self.object.writing().map(Mutex::lock);
+        self.append_and_move(source, offset.as_deref_mut())
     }
 
     /// Reads what lies before the largest offset.
@@ -304,13 +325,16 @@ impl OpenFile {
         Ok(self.told(Event::MODIFY, length))
     }
 
-    /// Writes at the end, and returns the offset after it.
-    fn append_all(&self, source: &mut dyn Source) -> Result<(u64, usize)> {
+    /// Writes at the end, to which `offset` moves.
+    fn append_and_move(&self, source: &mut dyn Source, offset: Option<&mut u64>) -> Result<usize> {
         let (end, length) = self.location.watched_write(None, || {
             let (end, length) = self.object.append_from(source)?;
             Ok(((end, length), end.saturating_sub(length as u64)..end))
         })?;
-        Ok((end, self.told(Event::MODIFY, length)))
+        if let Some(offset) = offset {
+            *offset = end;
+        }
+        Ok(self.told(Event::MODIFY, length))
     }
 
     /// Tells of an event if any bytes were moved; returns how many.
@@ -397,6 +421,7 @@ impl OpenFile {
             return Err(Errno::ENOENT);
         }
         self.location.tell(Event::ACCESS);
+        self.note_access();
         let mut offset = self.offset.lock();
         let own_inode = self.metadata()?.inode;
         let parent_inode = self.location.parent_inode()?.unwrap_or(own_inode);

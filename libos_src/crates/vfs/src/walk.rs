@@ -457,6 +457,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let mut path = link.inode().read_link()?;
+        link.note_access();
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }

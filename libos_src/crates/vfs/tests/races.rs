@@ -1,7 +1,10 @@
 //! What happens when a name changes between its lookup and its use: a directory that lets another
 //! "thread" act at exactly that moment.
 
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use tmpfs::TmpFs;
 use vfs::{
@@ -27,6 +30,18 @@ struct Interrupted {
 
 struct InterruptedFs(Arc<Interrupted>);
 
+impl Interrupted {
+    /// Runs the intruder that waits at this point.
+    fn spring(&self, point: &[u8]) {
+        let mut trap = self.trap.lock().expect("trap");
+        let intruder = trap.take_if(|(at, _)| at.as_bytes() == point);
+        drop(trap);
+        if let Some((_, intruder)) = intruder {
+            intruder();
+        }
+    }
+}
+
 impl Inode for Interrupted {
     fn kind(&self) -> FileType {
         FileType::Directory
@@ -38,14 +53,7 @@ impl Inode for Interrupted {
 
     fn lookup(&self, name: Name<'_>) -> Result<Arc<dyn Inode>> {
         let found = self.inner.lookup(name);
-        let intruder = self
-            .trap
-            .lock()
-            .expect("trap")
-            .take_if(|(at, _)| at.as_bytes() == &*name);
-        if let Some((_, intruder)) = intruder {
-            intruder();
-        }
+        self.spring(&name);
         found
     }
 
@@ -55,6 +63,12 @@ impl Inode for Interrupted {
 
     fn unlink(&self, name: Name<'_>) -> Result<()> {
         self.inner.unlink(name)
+    }
+
+    fn remove_directory(&self, name: Name<'_>) -> Result<()> {
+        self.inner.remove_directory(name)?;
+        self.spring(b"removed");
+        Ok(())
     }
 
     fn rename(
@@ -172,4 +186,29 @@ fn exclusive_creation_loses_against_another() {
     let result = view.open(None, b"/a", flags, Mode::from_low_bits(0o644));
     assert_eq!(result.err(), Some(vfs::Errno::EEXIST));
     assert_eq!(read(&view, b"/a"), b"theirs");
+}
+
+#[test]
+fn nothing_is_mounted_on_what_is_just_being_removed() {
+    let (view, set_trap) = view();
+    view.make_directory(None, b"/d", Mode::from_low_bits(0o755))
+        .expect("make");
+    let point = view.resolve(None, b"/d", Follow::Yes).expect("d");
+    let (send, receive) = channel();
+    let namespace = view.namespace.clone();
+    // It may have to wait until the directory is gone.
+    let intruder = move || {
+        let mounter = thread::spawn(move || {
+            let other = TmpFs::new(4096, Mode::empty(), Arc::new(Stopped)).expect("root");
+            namespace.mount(&point, other, MountFlags::default()).err()
+        });
+        thread::sleep(Duration::from_millis(50));
+        send.send(mounter).expect("somebody waits");
+    };
+    set_trap("removed", Box::new(intruder));
+
+    let removed = view.remove_directory(None, b"/d");
+
+    let mounted = receive.recv().expect("a thread").join().expect("no panic");
+    assert_eq!((removed, mounted), (Ok(()), Some(vfs::Errno::ENOENT)));
 }

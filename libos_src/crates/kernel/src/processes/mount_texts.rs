@@ -22,8 +22,8 @@ pub(super) fn mounts(process: &Process, machine: &dyn Machine) -> Result<String,
     lines(process, machine, |text, mount, path| {
         let kind = mount.file_system().type_name();
         let access = access_word(mount.check_writable().is_err());
-        let options = options(mount);
-        writeln!(text, "{kind} {path} {kind} {access}{options} 0 0")
+        let (options, more) = (options(mount), mount.file_system().options());
+        writeln!(text, "{kind} {path} {kind} {access}{options}{more} 0 0")
     })
 }
 
@@ -43,9 +43,10 @@ pub(super) fn mount_info(process: &Process, machine: &dyn Machine) -> Result<Str
         let access = access_word(mount.flags().contains(MountFlags::READ_ONLY));
         let options = options(mount);
         let file_system_access = access_word(mount.file_system().is_read_only());
+        let more = mount.file_system().options();
         writeln!(
             text,
-            "{id} {parent} {}:{} {root} {path} {access}{options} - {kind} {kind} {file_system_access}",
+            "{id} {parent} {}:{} {root} {path} {access}{options} - {kind} {kind} {file_system_access}{more}",
             device.major, device.minor,
         )
     })
@@ -82,13 +83,18 @@ fn access_word(is_read_only: bool) -> &'static str {
 fn options(mount: &Mount) -> String {
     let flags = mount.flags();
     let words = [
+        (MountFlags::SYNCHRONOUS, ",sync"),
         (MountFlags::NO_SET_USER, ",nosuid"),
         (MountFlags::NO_DEVICES, ",nodev"),
         (MountFlags::NO_EXECUTE, ",noexec"),
+        (MountFlags::NO_ACCESS_TIME, ",noatime"),
+        (MountFlags::NO_DIRECTORY_ACCESS_TIME, ",nodiratime"),
     ];
     let set = words.iter().filter(|(flag, _)| flags.contains(*flag));
     let mut text: String = set.map(|(_, word)| *word).collect();
-    text.push_str(",relatime");
+    if !flags.contains(MountFlags::NO_ACCESS_TIME) {
+        text.push_str(",relatime");
+    }
     text
 }
 

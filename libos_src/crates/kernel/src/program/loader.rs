@@ -71,6 +71,7 @@ impl Executable {
         let failed = |errno: Errno| failed(path, errno);
         check_executable(viewpoint, &location).map_err(failed)?;
         let metadata = location.metadata().map_err(failed)?;
+        location.note_access();
         Ok(Self {
             path: viewpoint.path_of(&location).into(),
             len_bytes: metadata.size_bytes,

@@ -1,7 +1,7 @@
 //! `RLIMIT_FSIZE`: how far files may grow.
 
 use hal::Errno;
-use vfs::{FileType, OpenFile, OpenFlags, Source};
+use vfs::{FileType, OpenFile, Source};
 
 use super::call::Call;
 use crate::processes::Limits;
@@ -40,18 +40,20 @@ impl Source for Limited<'_> {
 }
 
 impl Call<'_> {
-    /// How many bytes may be written to a file at `offset`, or where it is; `None` if no limit is
-    /// near. `EFBIG` and `SIGXFSZ` if it is none, though there are some to write.
+    /// How many bytes may be written to a file at `offset`, or where it is, or at its end if the write
+    /// `appends`; `None` if no limit is near. `EFBIG` and `SIGXFSZ` if it is none, though there are some to
+    /// write.
     pub(super) fn room_in_file(
         &self,
         file: &OpenFile,
         offset: Option<u64>,
+        appends: bool,
     ) -> Result<Option<u64>, Errno> {
         let limit = self.process.limits.lock().soft(Limits::FILE_SIZE);
         if limit == u64::MAX || file.location().kind() != FileType::Regular {
             return Ok(None);
         }
-        let start = if file.flags().contains(OpenFlags::APPEND) {
+        let start = if appends {
             file.metadata()?.size_bytes
         } else {
             offset.unwrap_or_else(|| file.offset())

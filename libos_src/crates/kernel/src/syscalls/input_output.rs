@@ -141,18 +141,40 @@ impl Call<'_> {
         vectors: &[Vector],
         offset: Option<u64>,
     ) -> Outcome {
-        let outcome = self.write_uncounted(file, vectors, offset);
+        let appends = file.flags().contains(OpenFlags::APPEND);
+        let outcome = self.write_uncounted(file, vectors, offset, appends);
         self.process.moved.count_written(outcome.unwrap_or(0));
         outcome
     }
 
-    fn write_uncounted(&self, file: &OpenFile, vectors: &[Vector], offset: Option<u64>) -> Outcome {
+    /// Writes program memory at the end of a file, whatever its flags say. `offset` says only that it
+    /// stays where it is.
+    pub(super) fn append_to_file(
+        &self,
+        file: &OpenFile,
+        vectors: &[Vector],
+        offset: Option<u64>,
+    ) -> Outcome {
+        let outcome = self.write_uncounted(file, vectors, offset, true);
+        self.process.moved.count_written(outcome.unwrap_or(0));
+        outcome
+    }
+
+    fn write_uncounted(
+        &self,
+        file: &OpenFile,
+        vectors: &[Vector],
+        offset: Option<u64>,
+        appends: bool,
+    ) -> Outcome {
         self.check_room_of(file)?;
         let mut buffers = Buffers::new(self.memory(), vectors);
         check_extent(offset, buffers.left())?;
         let changes = file.flags().is_writable() && buffers.left() > 0;
         let room = match changes {
-            true => self.room_in_file(file, offset)?.unwrap_or(u64::MAX),
+            true => self
+                .room_in_file(file, offset, appends)?
+                .unwrap_or(u64::MAX),
             false => u64::MAX,
         };
         if changes {
@@ -175,6 +197,7 @@ impl Call<'_> {
             let count = self.until_ready(file, Readiness::WRITABLE, || {
                 let mut piece = Limited::new(&mut buffers, piece);
                 match offset {
+                    _ if appends => file.append_from(offset.is_none(), &mut piece),
                     Some(offset) => file.write_from_at(offset + done, &mut piece),
                     None => file.write_from(&mut piece),
                 }
@@ -182,14 +205,7 @@ impl Call<'_> {
             let count = match count {
                 Err(Stop::Errno(Errno::EFAULT)) if done == 0 && buffers.cut(Prot::READ) => continue,
                 Err(stop) => {
-                    // As on Linux: of a pipe without readers a signal tells in any case, of a socket only
-                    // who sent nothing, and of packets never.
-                    let socket = Socket::behind(file).map(Socket::carries);
-                    let stop = match socket {
-                        None => self.after_broken_pipe(stop),
-                        Some(Kind::Stream) if done == 0 => self.after_broken_pipe(stop),
-                        Some(_) => stop,
-                    };
+                    let stop = self.after_broken_pipe_of(file, done, stop);
                     return if done > 0 { Ok(done) } else { Err(stop) };
                 }
                 Ok(count) => count as u64,
@@ -233,6 +249,16 @@ impl Call<'_> {
             bytes = &bytes[count..];
         }
         Ok(())
+    }
+
+    /// A write that nobody reads also sends `SIGPIPE`, as on Linux: to a pipe in any case, to a socket
+    /// only if nothing was `done` before, and never for packets.
+    pub(super) fn after_broken_pipe_of(&self, file: &OpenFile, done: u64, stop: Stop) -> Stop {
+        match Socket::behind(file).map(Socket::carries) {
+            Some(Kind::Stream) if done > 0 => stop,
+            None | Some(Kind::Stream) => self.after_broken_pipe(stop),
+            Some(_) => stop,
+        }
     }
 
     /// A write to a pipe that nobody reads also sends `SIGPIPE`.

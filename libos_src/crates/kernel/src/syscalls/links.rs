@@ -155,6 +155,7 @@ pub(super) fn readlinkat(
         base => call.viewpoint().resolve(base.as_ref(), &path, Follow::No)?,
     };
     let target = location.inode().read_link()?;
+    location.note_access();
     let given = &target[..target.len().min(len)];
     call.memory().copy_out(buffer.0, given)?;
     Ok(given.len() as u64)

@@ -131,6 +131,7 @@ fn map(
         let seals = sealed.map(MemoryFile::hold_seals);
         let present = seals.as_deref().copied().unwrap_or(Seals::empty());
         most = check_file(file, present, offset, len, prot, kind)?;
+        file.note_access();
         // A copy is as good as the file itself if neither can change.
         let is_shared = kind != MAP_PRIVATE && file.location().mount().check_writable().is_ok();
         if is_shared {

@@ -267,6 +267,11 @@ impl StatFs {
     /// Linux's `ST_*`.
     pub(super) const fn new(statistics: &Statistics, id: u64, flags: MountFlags) -> Self {
         const ST_VALID: u64 = 0x20;
+        const ST_RELATIME: u64 = 0x1000;
+        let mut marks = ST_VALID;
+        if !flags.contains(MountFlags::NO_ACCESS_TIME) {
+            marks |= ST_RELATIME;
+        }
         Self {
             magic: statistics.magic,
             block_size: statistics.block_size_bytes,
@@ -278,7 +283,7 @@ impl StatFs {
             id,
             name_length_max: 255,
             fragment_size: statistics.block_size_bytes,
-            flags: flags.bits() as u64 | ST_VALID,
+            flags: flags.bits() as u64 | marks,
             spare: [0; 4],
         }
     }

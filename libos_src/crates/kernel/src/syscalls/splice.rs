@@ -49,7 +49,7 @@ pub(super) fn sendfile(
     if to.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL.into());
     }
-    transfer(call, from, to, len, Patience::OfAll)
+    counted_transfer(call, from, to, len)
 }
 
 /// `copy_file_range(2)`.
@@ -90,7 +90,7 @@ pub(super) fn copy_file_range(
             return Err(Errno::EINVAL.into());
         }
     }
-    transfer(call, from, to, len, Patience::OfAll)
+    counted_transfer(call, from, to, len)
 }
 
 /// `splice(2)`: one side is a pipe.
@@ -292,7 +292,9 @@ fn drain(
         Output,
     }
     call.check_room_of(&to.file)?;
-    let room = call.room_in_file(&to.file, to.at)?.unwrap_or(u64::MAX);
+    let room = call
+        .room_in_file(&to.file, to.at, false)?
+        .unwrap_or(u64::MAX);
     let len = len.min(MOVED_MAX_BYTES).min(room);
     if len > 0 {
         call.before_change(&to.file)?;
@@ -323,12 +325,21 @@ fn drain(
         match outcome {
             Ok(Ok(count)) => break count,
             Ok(Err(other)) => held = other,
-            Err(stop) => return Err(call.after_broken_pipe(stop)),
+            Err(stop) => return Err(call.after_broken_pipe_of(&to.file, 0, stop)),
         }
     };
     to.advance(moved);
     to.tell(call)?;
     Ok(moved as u64)
+}
+
+/// Moves up to `len` bytes, which count as read and written (`/proc/PID/io`).
+fn counted_transfer(call: &Call<'_>, from: Side, to: Side, len: u64) -> Outcome {
+    let outcome = transfer(call, from, to, len, Patience::OfAll);
+    let count = outcome.unwrap_or(0);
+    call.process.moved.count_read(count);
+    call.process.moved.count_written(count);
+    outcome
 }
 
 /// Moves up to `len` bytes; stops early where the input has no more for now.
@@ -340,7 +351,9 @@ fn transfer(
     patience: Patience,
 ) -> Outcome {
     call.check_room_of(&to.file)?;
-    let room = call.room_in_file(&to.file, to.at)?.unwrap_or(u64::MAX);
+    let room = call
+        .room_in_file(&to.file, to.at, false)?
+        .unwrap_or(u64::MAX);
     let len = len.min(MOVED_MAX_BYTES).min(room);
     if len > 0 {
         call.before_change(&to.file)?;
@@ -356,7 +369,7 @@ fn transfer(
         let moved = match move_part(call, &mut from, &mut to, part, patience) {
             Err(stop) => {
                 if done == 0 {
-                    return Err(call.after_broken_pipe(stop));
+                    return Err(call.after_broken_pipe_of(&to.file, 0, stop));
                 }
                 break;
             }

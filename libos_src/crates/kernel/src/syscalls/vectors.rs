@@ -1,16 +1,20 @@
 //! Reading and writing with several buffers.
 
+use alloc::vec::Vec;
+
 use hal::Errno;
-use vfs::OpenFlags;
+use vfs::{OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
+use super::records::Vector;
 
 /// Read or write, do not wait.
 const RWF_NOWAIT: u32 = 0x8;
 const RWF_APPEND: u32 = 0x10;
-/// Flags that ask for more speed or safety than there is to give: priority and synchronous writes.
-const RWF_HARMLESS: u32 = 0x1 | 0x2 | 0x4;
+/// These, and some that ask for more speed or safety than there is to give: priority and synchronous
+/// writes.
+const RWF_KNOWN: u32 = RWF_NOWAIT | RWF_APPEND | 0x1 | 0x2 | 0x4;
 
 /// `readv(2)`.
 pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
@@ -62,12 +66,15 @@ pub(super) fn preadv2(
 ) -> Outcome {
     let offset = unless_own(offset)?;
     let file = call.file(fd)?;
-    // Not to wait is to be had of what never waits anyway.
-    let never_waits = file.object().is_seekable() || file.flags().contains(OpenFlags::NON_BLOCKING);
-    if flags & !(RWF_HARMLESS | RWF_NOWAIT) != 0 || (flags & RWF_NOWAIT != 0 && !never_waits) {
-        return Err(Errno::EOPNOTSUPP.into());
+    let vectors = positioned(call, &file, offset, vectors, count)?;
+    if !file.flags().is_readable() {
+        return Err(Errno::EBADF.into());
     }
-    call.read_file(&file, &call.vectors(vectors, count)?, offset)
+    if vectors.iter().all(|vector| vector.len == 0) {
+        return Ok(0);
+    }
+    check_flags(&file, flags)?;
+    call.read_file(&file, &vectors, offset)
 }
 
 /// `pwritev2(2)`: an offset of -1 is the file's own.
@@ -82,11 +89,42 @@ pub(super) fn pwritev2(
 ) -> Outcome {
     let offset = unless_own(offset)?;
     let file = call.file(fd)?;
-    let appends = file.flags().contains(OpenFlags::APPEND);
-    if flags & !(RWF_HARMLESS | RWF_APPEND) != 0 || (flags & RWF_APPEND != 0 && !appends) {
-        return Err(Errno::EOPNOTSUPP.into());
+    let vectors = positioned(call, &file, offset, vectors, count)?;
+    if !file.flags().is_writable() {
+        return Err(Errno::EBADF.into());
     }
-    call.write_file(&file, &call.vectors(vectors, count)?, offset)
+    if vectors.iter().all(|vector| vector.len == 0) {
+        return Ok(0);
+    }
+    check_flags(&file, flags)?;
+    if flags & RWF_APPEND != 0 {
+        call.append_to_file(&file, &vectors, offset)
+    } else {
+        call.write_file(&file, &vectors, offset)
+    }
+}
+
+/// The buffers of a transfer; whether the file has a place for it comes first.
+fn positioned(
+    call: &Call<'_>,
+    file: &OpenFile,
+    offset: Option<u64>,
+    vectors: Address,
+    count: u64,
+) -> Result<Vec<Vector>, Errno> {
+    if offset.is_some() && !file.object().is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    call.vectors(vectors, count)
+}
+
+/// Not to wait is to be had of what never waits anyway.
+fn check_flags(file: &OpenFile, flags: u32) -> Result<(), Errno> {
+    let never_waits = file.object().is_seekable() || file.flags().contains(OpenFlags::NON_BLOCKING);
+    if flags & !RWF_KNOWN != 0 || (flags & RWF_NOWAIT != 0 && !never_waits) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok(())
 }
 
 fn unless_own(offset: i64) -> Result<Option<u64>, Errno> {

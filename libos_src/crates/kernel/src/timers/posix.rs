@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use hal::Errno;
@@ -19,6 +20,8 @@ use crate::threads::Thread;
 #[derive(Default)]
 pub(crate) struct PosixTimers {
     timers: Mutex<BTreeMap<u32, Arc<PosixTimer>>>,
+    /// Where the search for a free id goes on, so that an id does not come back soon.
+    next: AtomicU32,
 }
 
 /// One of them.
@@ -39,6 +42,8 @@ pub(crate) struct PosixTimer {
 
 /// Most timers of a process; more are `EAGAIN`.
 const TIMERS_MAX: usize = 1024;
+/// Ids are below this.
+const IDS: u32 = 1 << 31;
 /// `DELAYTIMER_MAX`.
 const OVERRUNS_MAX: u32 = i32::MAX as u32;
 
@@ -56,9 +61,13 @@ impl PosixTimers {
         if timers.len() >= TIMERS_MAX {
             return Err(Errno::EAGAIN);
         }
-        let id = (0..)
+        // They are the numbers from 0 to the largest of an `int`.
+        let first = self.next.load(Ordering::Relaxed);
+        let id = (first..IDS)
+            .chain(0..first)
             .find(|id| !timers.contains_key(id))
             .ok_or(Errno::EAGAIN)?;
+        self.next.store((id + 1) % IDS, Ordering::Relaxed);
         let timer = PosixTimer {
             id,
             process: Arc::downgrade(process),
