@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Self
 
 _TAB_COLUMNS: Final = 4
@@ -208,7 +209,7 @@ def _excerpt(span: Span, source_text: str | None) -> tuple[str, int, int] | None
     """The line with its tabs expanded, the caret's indent and its width."""
     if source_text is None or not span.line or not span.column:
         return None
-    lines = source_text.split("\n")
+    lines = _lines(source_text)
     if span.line > len(lines):
         return None
     line = lines[span.line - 1].rstrip("\r")
@@ -216,6 +217,12 @@ def _excerpt(span: Span, source_text: str | None) -> tuple[str, int, int] | None
     end = min(max(span.end_column - 1, start + 1), len(line))
     indent = _columns(line[:start])
     return _expanded(line), indent, max(1, _columns(line[:end]) - indent)
+
+
+@lru_cache(maxsize=1)
+def _lines(text: str) -> list[str]:
+    """The lines of a text: a file with many problems is split once."""
+    return text.split("\n")
 
 
 def _expanded(text: str) -> str:

@@ -63,7 +63,7 @@ def _text(value: str) -> str:
 
 def _absolute_path(value: str) -> str:
     parts = value.split("/")
-    if parts[0]:
+    if not value.startswith("/"):
         raise wrong(f"path `{value}` is not absolute", f"write `/{value.removeprefix('./')}`")
     if value != "/" and any(part in ("", ".", "..") for part in parts[1:]):
         clean = "/" + "/".join(part for part in parts if part not in ("", "."))

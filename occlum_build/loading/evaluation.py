@@ -22,6 +22,8 @@ from occlum_build.loading.starlark_text import explained, frames, place
 
 _MAX_TICKS: Final = 20_000  # of about a thousand instructions: some seconds
 _MAX_DEPTH: Final = 200
+_MAX_LOADS: Final = 50
+"""Of files that load each other in a chain, each of which takes some of Python's stack."""
 _PANIC: Final = "PanicException"  # what PyO3 makes of a panic in Rust, and names nowhere
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUILTINS: Final = ("glob", "select", "package", "package_name", "exports_files", "load", "fail")
@@ -169,6 +171,9 @@ class Evaluator:
             raise DiagnosticError(
                 error("OB0107", "files load each other in a cycle", span, notes=(chain,))
             )
+        if len(self._loading) >= _MAX_LOADS:
+            message = f"files load each other in a chain of more than {_MAX_LOADS}"
+            raise DiagnosticError(error("OB0105", message, span))
         self._loading.append(label)
         try:
             self._modules[label] = self._loaded(label, span)

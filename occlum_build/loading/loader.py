@@ -29,6 +29,7 @@ class Loader:
         self.configuration = configuration
         self.sources = Sources(workspace)
         self.problems: list[Diagnostic] = []
+        self._reported: set[Diagnostic] = set()
         self._evaluator = Evaluator(self.sources)
         self._packages: dict[Label, Package | None] = {}
         self._targets: dict[Label, Target | None] = {}
@@ -37,7 +38,8 @@ class Loader:
     def report(self, problem: Diagnostic | DiagnosticError) -> None:
         """Remember a problem; the same one is remembered once."""
         found = problem.diagnostics if isinstance(problem, DiagnosticError) else (problem,)
-        self.problems += [one for one in found if one not in self.problems]
+        self.problems += [one for one in dict.fromkeys(found) if one not in self._reported]
+        self._reported.update(found)
 
     def has_errors(self) -> bool:
         """Whether anything is wrong so far."""
@@ -86,6 +88,7 @@ class Loader:
         found = self._find(label, span)
         new = self.problems[known:]
         del self.problems[known:]
+        self._reported.difference_update(new)
         for one in new:
             self.report(one.noting(notes) if one.span == span else one)
         return found

@@ -153,6 +153,13 @@ CASES: dict[str, dict[str, str]] = {
         "app/a.bzl": 'load("//app:b.bzl", "b")\na = 1\n',
         "app/b.bzl": 'load("//app:a.bzl", "a")\nb = 1\n',
     },
+    "load_chain_without_end": {
+        "app/BUILD": 'load("//app:m0.bzl", "x")\n',
+        **{
+            f"app/m{number}.bzl": f'load("//app:m{number + 1}.bzl", "x")\n'
+            for number in range(400)
+        },
+    },
     "endless_computation": {
         "app/BUILD": 'load("//app:m.bzl", "x")\n',
         "app/m.bzl": "def f():\n    for i in range(1 << 30):\n        pass\n\nf()\nx = 1\n",

@@ -21,6 +21,12 @@ def test_six_lines_are_a_whole_configuration() -> None:
     assert config.feature.memory_model == "sgx1"
 
 
+def test_nothing_is_no_path() -> None:
+    (message,) = problems_of(HELLO + 'entry_points: [""]\n')
+
+    assert message == "path `` is not absolute"
+
+
 def test_json_is_yaml_too() -> None:
     config = config_of(
         '{"process": {"command": ["/bin/hello"]},\n'
