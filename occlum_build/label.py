@@ -11,6 +11,12 @@ _PACKAGE_PART: Final = re.compile(
 _NAME: Final = re.compile(r"[A-Za-z0-9_./+=,@~!#$%^&()\[\]{}' -]+")
 
 
+_MAX_PART_BYTES: Final = 255
+"""NAME_MAX of Linux."""
+_MAX_PATH_BYTES: Final = 2048
+"""Half of PATH_MAX: the other half is for where the workspace lies, and for what is made."""
+
+
 class BadLabelError(ValueError):
     """A text that is no label; the message says which part is wrong."""
 
@@ -50,6 +56,8 @@ class Label:
                 name = package.rpartition("/")[2]
         else:
             name = rest.removeprefix(":")
+        if is_too_long(f"{package}/{name}"):
+            raise BadLabelError(f"`{_start(text)}` is longer than a path can be")
         _check_package(text, package)
         _check_name(text, name)
         return cls(repository, package, name)
@@ -76,6 +84,18 @@ class Label:
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, str]:
         """In a JSON schema a label is a string."""
         return {"type": "string", "format": "label"}
+
+
+def is_too_long(path: str) -> bool:
+    """Whether no file could have this path below the top of a workspace."""
+    text = path.encode(errors="surrogateescape")
+    parts = text.split(b"/")
+    return len(text) > _MAX_PATH_BYTES or any(len(one) > _MAX_PART_BYTES for one in parts)
+
+
+def _start(text: str, characters: int = 40) -> str:
+    """As much of a long text as says which one it is."""
+    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 def _validate(value: object, info: Any) -> Label:

@@ -19,7 +19,7 @@ from occlum_build.artifact import Artifact
 from occlum_build.attribute import Attrs, label_uses
 from occlum_build.configuration import Configuration
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error
-from occlum_build.label import Label
+from occlum_build.label import Label, is_too_long
 from occlum_build.provider import DefaultInfo, Provider, check_timeout, need, need_class
 
 _MNEMONIC: Final = re.compile(r"\w+")
@@ -307,6 +307,8 @@ class RuleContext(Generic[AttrsT]):
             self.fail(f"output `{name}` is no clean relative path")
         if not name.isprintable() or "%{" in name:
             self.fail(f"output `{name}` has characters that no path here can have")
+        if is_too_long(name):
+            self.fail(f"output `{name[:40]}…` has a path that is longer than a file's can be")
         if name in self.declared:
             self.fail(f"output `{name}` is declared twice")
         artifact = Artifact.output(

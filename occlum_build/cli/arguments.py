@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
             message = f"no verb `{word}`"
             helps = [f"a verb `{guess}` exists"] if guess else helps
         elif message.startswith("unrecognized arguments: "):
-            word = message.partition(": ")[2].split()[0]
+            word = message.partition(": ")[2].partition(" ")[0]
             guess = near(word, self._option_string_actions)
             is_option = word.startswith("-")
             message = f"no option `{word}`" if is_option else f"`{word}` is one argument too many"
@@ -121,13 +121,14 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     if unknown:
         _verb_parser(parser, parsed.verb).error(f"unrecognized arguments: {' '.join(unknown)}")
     patterns = list(getattr(parsed, "patterns", ()))
+    configuration = getattr(parsed, "configuration", None)
     if parsed.verb in {"build", "test", "query"}:
         patterns, rest = [*patterns, *rest], []
     return Arguments(
         verb=parsed.verb or "help",
         patterns=tuple(patterns),
-        configuration=getattr(parsed, "configuration", None) or DEFAULT_NAME,
-        is_one_configuration=getattr(parsed, "configuration", None) is not None,
+        configuration=DEFAULT_NAME if configuration is None else configuration,
+        is_one_configuration=configuration is not None,
         expunge=getattr(parsed, "expunge", False),
         jobs=getattr(parsed, "jobs", None),
         keep_going=getattr(parsed, "keep_going", False),

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from occlum_build.diagnostic import DiagnosticError, error
-from occlum_build.label import BadLabelError, Label
+from occlum_build.label import BadLabelError, Label, is_too_long
 from occlum_build.loading.loader import Loader
 from occlum_build.loading.workspace import (
     BUILD_FILE,
@@ -106,9 +106,13 @@ def _absolute(text: str, here: str, root: Path) -> str:
     """`pkg:name`, `pkg/...`, `...`, `pkg` and `name` as seen from the package `here`."""
     if text == "...":
         return f"//{here}/..." if here else "//..."
-    if ":" in text or "/" in text or (root / here / text / BUILD_FILE).is_file():
+    if ":" in text or "/" in text or _is_package(root / here / text):
         return f"//{here}/{text}" if here else f"//{text}"
     return f":{text}"
+
+
+def _is_package(directory: Path) -> bool:
+    return not is_too_long(directory.name) and (directory / BUILD_FILE).is_file()
 
 
 def _below(text: str, loader: Loader) -> Iterator[Label]:

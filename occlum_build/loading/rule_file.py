@@ -179,6 +179,9 @@ def _parsed(file: str, text: str) -> ast.Module:
     except SyntaxError as problem:
         span = Span(file, problem.lineno or 1, problem.offset or 1)
         raise DiagnosticError(error("OB0109", f"this is no Python: {problem.msg}", span)) from None
+    except (MemoryError, RecursionError):
+        message = "this rule file is nested too deeply"
+        raise DiagnosticError(error("OB0109", message, Span(file))) from None
 
 
 def _refused_imports(label: Label, tree: ast.Module, source: SourceMap) -> list[Diagnostic]:

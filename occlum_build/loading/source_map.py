@@ -99,6 +99,13 @@ class SourceMap:
         return [one for one in ast.walk(self.tree) if isinstance(one, ast.Call)]
 
     @cached_property
+    def _calls_by_line(self) -> dict[int, list[ast.Call]]:
+        found: dict[int, list[ast.Call]] = {}
+        for one in self._calls:
+            found.setdefault(one.lineno, []).append(one)
+        return found
+
+    @cached_property
     def tree(self) -> ast.Module:
         """The syntax tree; empty where Python cannot read the file."""
         return self._parsed[0]
@@ -132,11 +139,9 @@ class SourceMap:
 
     def call(self, line: int, function: str, name: object = None) -> CallSite:
         """The call of `function` that starts on `line`; `name` decides between several."""
-        found = [
-            one
-            for one in self._calls
-            if one.lineno == line and ast.unparse(one.func).rpartition(".")[2] == function
-        ] or [one for one in self._calls if one.lineno == line]
+        here = self._calls_by_line.get(line, [])
+        found = [one for one in here if ast.unparse(one.func).rpartition(".")[2] == function]
+        found = found or here
         for one in found:
             site = CallSite(self, line, one)
             keyword = site._keyword("name")  # noqa: SLF001  # the same module

@@ -82,6 +82,14 @@ CASES: dict[str, dict[str, str]] = {
         "other/BUILD": 'write(name = "c", txt = "")\n',
     },
     "bad_label": {"app/BUILD": 'shell(name = "a", cmd = "", srcs = ["//x:../y", "a//b"])\n'},
+    "label_that_no_path_holds": {
+        "app/BUILD": f'shell(name = "a", cmd = "", outs = ["o"], srcs = ["{"x" * 256}"])\n'
+    },
+    "output_that_no_path_holds": {
+        "app/BUILD": f'shell(name = "a", cmd = "", outs = ["{"x" * 256}"])\n'
+    },
+    "pattern_that_no_path_holds": {"arguments": f"build {'x' * 300}"},
+    "configuration_without_a_name": {"arguments": "build //... --configuration="},
     "unknown_target": {
         "app/BUILD": 'write(name = "greeting", text = "")\n'
         'shell(name = "a", cmd = "", outs = ["o"], srcs = [":greting"])\n'
@@ -175,6 +183,10 @@ CASES: dict[str, dict[str, str]] = {
     "rule_file_with_syntax_error": {
         "app/BUILD": 'load("//app:r.py", "r")\n',
         "app/r.py": "def f(:\n    pass\n",
+    },
+    "rule_file_nested_too_deeply": {
+        "app/BUILD": 'load("//app:r.py", "r")\n',
+        "app/r.py": f"r = {'-' * 50_000}1\n",
     },
     "rule_file_that_fails": {
         "app/BUILD": 'load("//app:r.py", "r")\n',
@@ -408,6 +420,12 @@ def test_a_file_whose_name_is_no_text_is_refused(workspace: Workspace, golden: G
     golden(TEXTS / "file_name_that_is_no_text.txt", f"{outcome.err}exit code {outcome.status}\n")
 
 
+def test_an_empty_word_is_a_diagnostic(workspace: Workspace, golden: Golden) -> None:
+    outcome = workspace.run("clean", "")
+
+    golden(TEXTS / "empty_word.txt", f"{outcome.err}exit code {outcome.status}\n")
+
+
 def test_no_workspace_is_a_diagnostic(workspace: Workspace, golden: Golden) -> None:
     (workspace.root / "WORKSPACE.occlum").unlink()
 
@@ -418,6 +436,6 @@ def test_no_workspace_is_a_diagnostic(workspace: Workspace, golden: Golden) -> N
 
 
 def test_no_case_has_lost_its_text() -> None:
-    known = {*CASES, "link_out_of_workspace", "no_workspace", "file_name_that_is_no_text"}
+    others = {"empty_word", "file_name_that_is_no_text", "link_out_of_workspace", "no_workspace"}
 
-    assert {path.stem for path in TEXTS.iterdir()} == known
+    assert {path.stem for path in TEXTS.iterdir()} == {*CASES, *others}
