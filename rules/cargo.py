@@ -118,7 +118,10 @@ def _fetch(ctx: RuleContext[AttrsT], rust: RustInfo, lock: Artifact) -> Artifact
 
 
 def workshop_name(ctx: RuleContext[AttrsT], purpose: str) -> str:
-    """A name for the workshop of one workspace and purpose, as a file name."""
-    repository = ctx.label.repository or "workspace"
+    """A name for the workshop of one workspace of cargo and purpose, as a file name.
+
+    The repository is no part of it: the tool's own sources are `@occlum//…` to every workspace
+    but its own, and with one cache they are compiled once for all.
+    """
     package = ctx.label.package.replace("/", "-") or "root"
-    return f"{repository}-{package}-{purpose}"
+    return f"workspace-{package}-{purpose}"

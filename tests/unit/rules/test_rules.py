@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from occlum_build.action import EXEC_ROOT
+from occlum_build.analysis.analysis import analyze
+from occlum_build.execution.signing_keys import KeyRing
 from occlum_build.label import Label
+from occlum_build.loading.loader import Loader
 from occlum_build.loading.rule_file import RuleFiles
 from occlum_build.loading.sources import Sources
 from occlum_build.loading.workspace import find_workspace
@@ -52,6 +55,25 @@ def test_only_actions_that_check_a_digest_have_a_network(analyzed: Analyze) -> N
     actions = [one for target in found.analysis.targets.values() for one in target.actions]
     networked = {one.mnemonic for one in actions if one.network}
     assert networked == {"FetchCrates", "FetchDeb", "FetchDebs", "FetchWheel"}
+
+
+def test_the_library_os_has_one_workshop_whichever_workspace_builds_it(analyzed: Analyze) -> None:
+    found = analyzed(
+        'enclave_app(name = "enclave", config = "o.yaml", files = {})', {"o.yaml": YAML}
+    )
+    workspace = find_workspace(ROOT, ROOT)
+    loader = Loader(workspace, workspace.configuration("default"))
+    own = analyze([Label("", "libos_src", "libos")], loader, KeyRing({}).find)
+
+    argvs = [
+        action.argv
+        for analysis in (found.analysis, own)
+        for target in analysis.targets.values()
+        for action in target.actions
+        if action.mnemonic == "Libos"
+    ]
+    names = [argv[argv.index("--workshop") + 1] for argv in argvs]
+    assert names == ["workspace-libos_src-libos"] * 2
 
 
 def test_no_argument_names_a_place_of_this_machine(analyzed: Analyze, tmp_path: Path) -> None:
