@@ -255,6 +255,14 @@ pub enum Setting {
     Uuid,
     /// `kernel/threads-max`
     Threads,
+    /// `fs/mount-max`
+    Mounts,
+    /// `kernel/ngroups_max`: supplementary groups of a thread.
+    Groups,
+    /// `net/core/somaxconn`: connections that wait for a listener.
+    Backlog,
+    /// `vm/max_map_count`: areas of an address space.
+    Areas,
 }
 
 /// Numbers of `/proc/sys` that the superuser sets, and by which the kernel goes.

@@ -51,10 +51,14 @@ const NUMBERS: [(&str, &[Number]); 23] = [
 ];
 
 /// What only the kernel knows.
-const KERNELS: [(&str, Setting); 3] = [
+const KERNELS: [(&str, Setting); 7] = [
+    ("fs/mount-max", Setting::Mounts),
+    ("kernel/ngroups_max", Setting::Groups),
     ("kernel/random/boot_id", Setting::BootId),
     ("kernel/random/uuid", Setting::Uuid),
     ("kernel/threads-max", Setting::Threads),
+    ("net/core/somaxconn", Setting::Backlog),
+    ("vm/max_map_count", Setting::Areas),
 ];
 
 /// Names that the superuser gives.
@@ -64,10 +68,9 @@ const NAMES: [(&str, Setting); 2] = [
 ];
 
 /// What is always so. A limit that is not kept is the highest number that Linux takes.
-const SETTINGS: [(&str, &str); 27] = [
+const SETTINGS: [(&str, &str); 23] = [
     ("fs/file-max", "9223372036854775807"),
     ("fs/file-nr", "0\t0\t9223372036854775807"),
-    ("fs/mount-max", "100000"),
     ("fs/pipe-user-pages-hard", "0"),
     ("fs/pipe-user-pages-soft", "0"),
     ("fs/protected_hardlinks", "1"),
@@ -75,7 +78,6 @@ const SETTINGS: [(&str, &str); 27] = [
     // Nothing here means that no core file is written (core(5)).
     ("kernel/core_pattern", ""),
     ("kernel/core_uses_pid", "0"),
-    ("kernel/ngroups_max", "65536"),
     ("kernel/osrelease", "5.15.0-occlum"),
     ("kernel/ostype", "Linux"),
     ("kernel/overflowgid", "65534"),
@@ -86,8 +88,6 @@ const SETTINGS: [(&str, &str); 27] = [
     ("kernel/sched_autogroup_enabled", "0"),
     ("kernel/tainted", "0"),
     ("kernel/version", "#1 SMP"),
-    ("net/core/somaxconn", "4096"),
-    ("vm/max_map_count", "65530"),
     ("vm/mmap_min_addr", "65536"),
     ("vm/nr_hugepages", "0"),
     ("vm/overcommit_memory", "0"),

@@ -55,7 +55,7 @@ pub use metadata::{
     AttributeChange, Clock, DeviceNumber, FileType, InodeFlags, Metadata, Mode, Timestamp,
 };
 pub use name::{NAME_MAX_BYTES, Name, PATH_MAX_BYTES};
-pub use namespace::{Mount, MountFlags, Namespace, SpecialFiles};
+pub use namespace::{MOUNTS_MAX, Mount, MountFlags, Namespace, SpecialFiles};
 pub use observer::{ContentObserver, FileId};
 pub use open_file::{OpenFile, SeekFrom};
 pub use open_flags::OpenFlags;

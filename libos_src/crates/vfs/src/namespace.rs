@@ -35,7 +35,7 @@ struct Table {
 type Place = (u64, u64);
 
 /// How many mounts there may be, as Linux has it (`/proc/sys/fs/mount-max`).
-const MOUNTS_MAX: usize = 100_000;
+pub const MOUNTS_MAX: usize = 100_000;
 
 /// What only a kernel can make of files that are no more than names in a file system.
 pub trait SpecialFiles: Send + Sync {

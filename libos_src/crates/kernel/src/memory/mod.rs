@@ -45,7 +45,7 @@ pub(crate) use place::Place;
 pub(crate) use remap::Remapping;
 pub(crate) use share::{Rights, SharedMapping};
 pub(crate) use shared::{FilePart, SharedFile};
-pub(crate) use space::{AddressSpace, Foundation, Paging};
+pub(crate) use space::{AREAS_MAX, AddressSpace, Foundation, Paging};
 
 use hal::PAGE_SIZE;
 

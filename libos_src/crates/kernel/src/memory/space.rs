@@ -74,8 +74,8 @@ pub(crate) struct Foundation {
     pub(crate) shortages: Arc<Shortages>,
 }
 
-/// The most areas of an address space, as `/proc/sys/vm/max_map_count` says. Tests have less memory.
-const AREAS_MAX: usize = if cfg!(test) { 1000 } else { 65530 };
+/// The most areas of an address space (`max_map_count`). Tests have less memory.
+pub(crate) const AREAS_MAX: usize = if cfg!(test) { 1000 } else { 65530 };
 
 /// When pages get memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use core::time::Duration;
 use hal::{Clock, Errno, Machine};
 use locks::Once;
 use procfs::{Number, ProcessMemory, ProcessPlace, ProcessText, Setting, Source, SystemText};
-use vfs::Location;
+use vfs::{Location, MOUNTS_MAX};
 
 use super::memory_view::MemoryView;
 use super::{
@@ -20,10 +20,12 @@ use super::{
 use crate::Libos;
 use crate::files::details;
 use crate::libos::Slots;
+use crate::memory::AREAS_MAX;
 use crate::settings::Settings;
 use crate::signals::SignalRooms;
-use crate::syscalls::HOST_NAME_MAX_BYTES;
+use crate::sockets::BACKLOG_MAX;
 use crate::syscalls::system_v::{SystemV, messages, segments, semaphores};
+use crate::syscalls::{GROUPS_MAX, HOST_NAME_MAX_BYTES};
 use crate::terminals::Terminals;
 use crate::threads::{usage_of_process, usage_of_thread};
 
@@ -516,6 +518,10 @@ impl Source for ProcessFiles {
             Setting::DomainName => name(&self.names().domain),
             Setting::HostName => name(&self.names().host),
             Setting::Threads => self.threads_max.to_string(),
+            Setting::Mounts => MOUNTS_MAX.to_string(),
+            Setting::Groups => GROUPS_MAX.to_string(),
+            Setting::Backlog => BACKLOG_MAX.to_string(),
+            Setting::Areas => AREAS_MAX.to_string(),
             Setting::Uuid => self.uuid(),
         }
     }

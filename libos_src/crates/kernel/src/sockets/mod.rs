@@ -16,4 +16,4 @@ pub(crate) use ancillary::{Ancillary, Identity};
 pub(crate) use inbox::{Received, Receiving};
 pub(crate) use names::{Place, Sockets};
 pub(crate) use options::{OptionValue, Options};
-pub(crate) use socket::{Kind, Outgoing, Socket, Target};
+pub(crate) use socket::{BACKLOG_MAX, Kind, Outgoing, Socket, Target};

@@ -107,7 +107,7 @@ pub(crate) struct Outgoing {
 }
 
 /// The most that a listener keeps waiting (`somaxconn`).
-const BACKLOG_MAX: usize = 4096;
+pub(crate) const BACKLOG_MAX: usize = 4096;
 
 impl Socket {
     /// A socket that is neither named nor connected.

@@ -72,3 +72,4 @@ pub(crate) use call::{Call, Stop};
 pub(crate) use system::HOST_NAME_MAX_BYTES;
 pub(crate) use system_v::SystemV;
 pub(crate) use table::name_of;
+pub(crate) use users::GROUPS_MAX;

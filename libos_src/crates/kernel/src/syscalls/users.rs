@@ -14,7 +14,7 @@ use crate::processes::Ids;
 /// An id that leaves things as they are.
 const UNCHANGED: u32 = u32::MAX;
 /// `NGROUPS_MAX`.
-const GROUPS_MAX: u32 = 65536;
+pub(crate) const GROUPS_MAX: u32 = 65536;
 
 /// `getuid(2)`.
 pub(super) fn getuid(call: &mut Call<'_>) -> Outcome {
