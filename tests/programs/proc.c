@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,8 +58,42 @@ static void *thread(void *barrier) {
     return NULL;
 }
 
+// Processes that show one file are in one name space; who leaves one shows another.
+static void name_spaces(void) {
+    static const char *const names[] = {
+        "cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"};
+    char path[64], target[64], before[64];
+    struct stat link, file, parents;
+    CHECK(entries("/proc/self/ns") == sizeof names / sizeof *names);
+    for (int i = 0; i < 10; i++) {
+        snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        CHECK(length > 0 && lstat(path, &link) == 0 && S_ISLNK(link.st_mode));
+        target[length] = 0;
+        size_t word = strcspn(names[i], "_");
+        CHECK(strncmp(target, names[i], word) == 0 && strncmp(target + word, ":[", 2) == 0);
+        int fd = open(path, O_RDONLY);
+        struct statfs statistics;
+        CHECK(fd >= 0 && fstat(fd, &file) == 0 && fstatfs(fd, &statistics) == 0);
+        CHECK(S_ISREG(file.st_mode) && (file.st_mode & 07777) == 0444 && statistics.f_type == 0x6e736673);
+        CHECK((ino_t)strtoul(target + word + 2, NULL, 10) == file.st_ino);
+        CHECK(read(fd, target, 1) == -1 && errno == EINVAL && close(fd) == 0);
+    }
+    CHECK(readlink("/proc/self/ns/uts", before, sizeof before) > 0 && stat("/proc/self/ns/uts", &parents) == 0);
+    pid_t child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child == 0) {
+        CHECK(stat("/proc/self/ns/uts", &file) == 0 && file.st_ino == parents.st_ino && file.st_dev == parents.st_dev);
+        if (unshare(CLONE_NEWUTS) != 0) _exit(errno != EPERM);
+        CHECK(stat("/proc/self/ns/uts", &file) == 0 && file.st_ino != parents.st_ino && file.st_dev == parents.st_dev);
+        _exit(0);
+    }
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
 int main(void) {
     char path[64], target[256];
+    name_spaces();
     struct stat status;
     int fd;
     for (const char **at = (const char *[]){"cpuinfo", "meminfo", "stat", "uptime", "loadavg",

@@ -13,6 +13,7 @@ use vfs::{
 
 use crate::link::{PlaceLink, TextLink};
 use crate::memory::MemoryFile;
+use crate::name_spaces::NameSpaces;
 use crate::text::{Subject, Text};
 use crate::{ProcessPlace, ProcessText, Source, SystemText, owner, settings};
 
@@ -30,6 +31,7 @@ const THREAD_SELF: u32 = 5;
 const DESCRIPTOR_TEXTS: u32 = 6;
 const THREADS: u32 = 7;
 const CHILDREN: u32 = 8;
+const NAME_SPACES: u32 = 9;
 const FIRST_FILE: u32 = 16;
 /// `sysvipc`, and its files after it.
 const SYSTEM_V: u32 = 64;
@@ -272,6 +274,12 @@ impl ProcessDirectory {
             })
         };
         entries.push(("fdinfo", numbers(Numbered::Descriptors)));
+        let name_spaces = NameSpaces {
+            source: source.clone(),
+            process,
+            inode: inode_number(process, NAME_SPACES),
+        };
+        entries.push(("ns", Arc::new(name_spaces)));
         if self.thread.is_none() {
             entries.push(("task", numbers(Numbered::Threads)));
         } else {
@@ -447,7 +455,11 @@ fn descriptor_inode(process: u32, descriptor: u32) -> u64 {
     inode_number(process, FIRST_DESCRIPTOR.saturating_add(descriptor))
 }
 
-fn find(entries: Vec<(&'static str, Arc<dyn Inode>)>, name: Name<'_>) -> Result<Arc<dyn Inode>> {
+/// The entry of this name.
+pub(crate) fn find(
+    entries: Vec<(&'static str, Arc<dyn Inode>)>,
+    name: Name<'_>,
+) -> Result<Arc<dyn Inode>> {
     let found = entries
         .into_iter()
         .find(|(known, _)| known.as_bytes() == &*name);
@@ -455,7 +467,7 @@ fn find(entries: Vec<(&'static str, Arc<dyn Inode>)>, name: Name<'_>) -> Result<
 }
 
 /// Lists fixed entries; the cookie is the index of the next one.
-fn list(
+pub(crate) fn list(
     entries: &[(&'static str, Arc<dyn Inode>)],
     cookie: u64,
     sink: &mut DirectorySink<'_>,

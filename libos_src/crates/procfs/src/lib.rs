@@ -6,6 +6,7 @@
 //!      oom_score_adj,setgroups,smaps,stat,statm,status,uid_map,wchan}
 //! PID/mem                                     its memory, for those who may look into it
 //! PID/{exe,cwd,root}                          links that lead straight to a place
+//! PID/ns/{cgroup,ipc,mnt,net,pid,time,user,uts}  the name spaces that it is in
 //! PID/fd/N                                    the same for open files
 //! PID/fdinfo/N                                position and flags of open files
 //! PID/task/TID                                the same directory for each thread
@@ -27,6 +28,7 @@ mod directory;
 mod fixed;
 mod link;
 mod memory;
+mod name_spaces;
 mod owner;
 mod settings;
 mod sys;
@@ -240,6 +242,29 @@ pub enum ProcessPlace {
     Root,
     /// `fd/N`: an open file.
     Descriptor(u32),
+    /// `ns/`: a name space that it is in.
+    NameSpace(NameSpace),
+}
+
+/// What a name space has names of (namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameSpace {
+    /// `cgroup`
+    Groups,
+    /// `uts`
+    HostNames,
+    /// `mnt`
+    Mounts,
+    /// `net`
+    Network,
+    /// `ipc`: System V's objects and message queues.
+    Objects,
+    /// `pid`
+    Processes,
+    /// `time`: offsets of clocks.
+    Times,
+    /// `user`
+    Users,
 }
 
 /// Settings of `/proc/sys` that only the kernel knows.

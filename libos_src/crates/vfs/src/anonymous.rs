@@ -14,12 +14,15 @@ pub(crate) struct Anonymous {
 
 impl Anonymous {
     /// One for each sort of things.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::new("pipefs", 0x5049_5045),
         Self::new("sockfs", 0x534f_434b),
         Self::new("tmpfs", 0x0102_1994),
         Self::new("anon_inodefs", 0x0904_1934),
+        Self::new("nsfs", 0x6e73_6673),
     ];
+    /// Which of them name spaces are in.
+    pub(crate) const NAME_SPACES: usize = 4;
 
     const fn new(type_name: &'static str, magic: u64) -> Self {
         Self { type_name, magic }

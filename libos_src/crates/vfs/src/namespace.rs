@@ -313,7 +313,18 @@ impl Namespace {
     /// `name`, for example `pipe:[7]`.
     #[must_use]
     pub fn anonymous(&self, inode: Arc<dyn Inode>, name: &[u8]) -> Location {
-        let mount = self.anonymous[Anonymous::index_of(inode.kind())].clone();
+        let index = Anonymous::index_of(inode.kind());
+        self.anonymous_in(index, inode, name)
+    }
+
+    /// The same for the file of a name space.
+    #[must_use]
+    pub fn name_space_file(&self, inode: Arc<dyn Inode>, name: &[u8]) -> Location {
+        self.anonymous_in(Anonymous::NAME_SPACES, inode, name)
+    }
+
+    fn anonymous_in(&self, index: usize, inode: Arc<dyn Inode>, name: &[u8]) -> Location {
+        let mount = self.anonymous[index].clone();
         let dentry = Dentry::detached(inode, &mount.root.super_block, name);
         Location { mount, dentry }
     }

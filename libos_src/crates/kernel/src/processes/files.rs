@@ -14,6 +14,7 @@ use procfs::{Number, ProcessMemory, ProcessPlace, ProcessText, Setting, Source, 
 use vfs::{Location, MOUNTS_MAX};
 
 use super::memory_view::MemoryView;
+use super::name_space::NameSpaceFile;
 use super::{
     HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
 };
@@ -446,6 +447,14 @@ impl Source for ProcessFiles {
                 Ok(process.places().view.read().working_directory.clone())
             }
             ProcessPlace::Root => Ok(process.places().view.read().root.clone()),
+            ProcessPlace::NameSpace(space) => {
+                let places = process.places();
+                let of_host_names = places.names.lock().number;
+                let file = NameSpaceFile::new(space, of_host_names);
+                let name = file.name();
+                let namespace = places.view.read().namespace.clone();
+                Ok(namespace.name_space_file(file, name.as_bytes()))
+            }
             ProcessPlace::Descriptor(number) => {
                 let number = i32::try_from(number).map_err(|_| Errno::ENOENT)?;
                 let places = process.places();

@@ -6,6 +6,7 @@ mod limits;
 mod memory_view;
 mod mount_texts;
 mod moved;
+mod name_space;
 mod places;
 mod process;
 mod processors;

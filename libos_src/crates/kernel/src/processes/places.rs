@@ -2,10 +2,12 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use locks::{Mutex, RwLock};
 use vfs::Viewpoint;
 
+use super::name_space::{FIRST_MADE, FIRST_OF_HOST_NAMES};
 use crate::files::Descriptors;
 
 /// The descriptors of a thread, and its place in the file systems. A clone is the same ones.
@@ -27,6 +29,8 @@ pub(crate) struct HostNames {
     pub(crate) host: Vec<u8>,
     /// `setdomainname`
     pub(crate) domain: Vec<u8>,
+    /// That of the name space.
+    pub(crate) number: u64,
 }
 
 impl Default for HostNames {
@@ -34,6 +38,7 @@ impl Default for HostNames {
         Self {
             host: b"occlum".to_vec(),
             domain: b"(none)".to_vec(),
+            number: FIRST_OF_HOST_NAMES,
         }
     }
 }
@@ -50,7 +55,11 @@ impl Places {
 
     /// Gives them host names of their own, which are what they were.
     pub(crate) fn unshare_names(&mut self) {
-        let names = self.names.lock().clone();
+        static NEXT: AtomicU64 = AtomicU64::new(FIRST_MADE);
+        let names = HostNames {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            ..self.names.lock().clone()
+        };
         self.names = Arc::new(Mutex::new(names));
     }
 
