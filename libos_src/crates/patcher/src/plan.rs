@@ -40,8 +40,18 @@ impl Plan {
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn find<E>(
+    pub fn find<E>(len: u64, read: impl FnMut(u64, &mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        Self::find_within(len, |_| true, read)
+    }
+
+    /// The same for a text that holds other things, too: changes only bytes of which `is_code` says that
+    /// they are code.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn find_within<E>(
         len: u64,
+        is_code: impl Fn(&Range<u64>) -> bool,
         mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut sites = Vec::new();
@@ -59,7 +69,9 @@ impl Plan {
                         return;
                     }
                     let at = own.start + at;
-                    let site = window::site(code, at, base, |site| is_free(&sites, site));
+                    let site = window::site(code, at, base, |site| {
+                        site.used().iter().all(&is_code) && is_free(&sites, site)
+                    });
                     sites.extend(site);
                 });
             },
@@ -135,16 +147,12 @@ impl Plan {
 
 /// Whether a site writes and moves nothing that one of those before it does.
 fn is_free(before: &[Site], site: &Site) -> bool {
-    let uses = |site: &Site| {
-        let [_, padding] = site.written();
-        [site.offset()..site.next(), padding]
-    };
     let overlaps = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
     let mut near =
         (before.iter().rev()).take_while(|other| other.next() + REACH_BYTES > site.offset());
     !near.any(|other| {
-        let used = uses(other);
-        uses(site)
+        let used = other.used();
+        site.used()
             .iter()
             .any(|range| used.iter().any(|other| overlaps(range, other)))
     })

@@ -219,6 +219,16 @@ impl Site {
         (first.start + 1..first.end).contains(&target) || second.contains(&target)
     }
 
+    /// What it needs of the text: its instructions, and the padding that is written, if any.
+    pub(crate) fn used(&self) -> [Range<u64>; 2] {
+        let instructions = self.offset()..self.next();
+        let padding = match self.written() {
+            [_, padding] if !padding.is_empty() => padding,
+            _ => instructions.clone(),
+        };
+        [instructions, padding]
+    }
+
     /// Bytes that are written from the first moved instruction on.
     const fn written_len(&self) -> u64 {
         match self.padding {

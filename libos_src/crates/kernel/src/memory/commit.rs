@@ -98,7 +98,7 @@ impl AddressSpace {
 
     /// Refuses more memory while the kernel's heap is nearly full. The books of pages that are touched
     /// grow without a call that could be refused.
-    fn check_books_room(&self) -> Result<(), NoMemory> {
+    pub(super) fn check_books_room(&self) -> Result<(), NoMemory> {
         match self.paging {
             Paging::OnDemand => room::check_to_go_on(self.machine).map_err(|_| NoMemory),
             Paging::Eager => Ok(()),

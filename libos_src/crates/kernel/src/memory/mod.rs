@@ -3,9 +3,11 @@
 
 mod advice;
 mod area;
+mod code;
 mod commit;
 mod content;
 mod copy;
+mod edits;
 mod foreign;
 mod fork;
 mod gang;

@@ -11,10 +11,13 @@ use hal::{Fault, NoMemory, PAGE_SIZE, Prot};
 use patcher::{Entries, Placed, Plan};
 
 use super::area::{Area, Areas, Backing, Counted, FileBacking, OnFork, Purpose};
+use super::code::Code;
+use super::content::{chunk_of, read_whole};
+use super::edits::Edits;
 use super::leftovers::{Content, FilePlace};
 use super::plans::Key;
 use super::region::Use;
-use super::space::{AddressSpace, Books};
+use super::space::{AddressSpace, Books, Paging};
 
 /// Sites patched so far in this enclave: a figure for the operator.
 static PATCHED_SITES: AtomicU64 = AtomicU64::new(0);
@@ -113,16 +116,23 @@ impl AddressSpace {
     /// Patches the file-backed text in `range`: executable, never writable, not patched before.
     ///
     /// Nothing depends on success: what is not patched is trapped. `is_fresh` says that its content
-    /// is that of the file: nobody could write to it.
+    /// is that of the file: nobody could write to it. Where pages get memory as they are touched, those of
+    /// a fresh text of a file that never changes do so, too, but for those that are written to here.
     pub(super) fn patch_text(&self, books: &mut Books, range: &Range<u64>, is_fresh: bool) {
-        let texts: Vec<Range<u64>> = books
+        let texts: Vec<(Range<u64>, bool)> = books
             .areas
             .overlapping(range)
             .filter(|(_, area)| is_text(area))
-            .map(|(start, area)| start..area.end)
+            .map(|(start, area)| {
+                let may_wait = is_fresh && self.paging == Paging::OnDemand && is_constant(area);
+                (start..area.end, may_wait)
+            })
             .collect();
-        for text in texts {
-            if !books.patches.covers(&text) && self.populate(books, &text).is_ok() {
+        for (text, may_wait) in texts {
+            if books.patches.covers(&text) {
+                continue;
+            }
+            if may_wait || self.populate(books, &text).is_ok() {
                 self.patch_one(books, &text, is_fresh);
             }
         }
@@ -138,26 +148,22 @@ impl AddressSpace {
         let Some(stubs) = self.reserve_stubs(text, plan.stubs_len()) else {
             return;
         };
-        let writable = Prot::READ | Prot::WRITE;
-        let text_len = text.end - text.start;
         // `reserve_stubs` stays within reach, so the plan can be placed.
-        let Ok(placed) = plan.place(text.start, stubs.start) else {
+        let placed = plan.place(text.start, stubs.start).ok();
+        let written = placed.and_then(|placed| {
+            let written = match self.paging {
+                Paging::Eager => self.write_at_once(text, &placed, stubs.start),
+                Paging::OnDemand => self.write_by_pages(books, text, &placed, stubs.start),
+            };
+            Some((placed, written?))
+        });
+        let Some((placed, written)) = written else {
+            self.decommit(&stubs);
+            self.region.release(&stubs);
             return;
         };
-        if self
-            .machine
-            .protect(text.start, text_len, writable)
-            .is_err()
-        {
-            return;
-        }
-        self.expect_content(text.start, text_len);
-        let written = self.write_patches(&placed, stubs.start);
-        // Both are in use from here on, so a failure to protect must not go unseen; the machine
+        // They are in use from here on, so a failure to protect must not go unseen; the machine
         // refuses only what it could not make accessible in the first place.
-        let _ = self
-            .machine
-            .protect(text.start, text_len, Prot::READ | Prot::EXEC);
         let _ = self.machine.protect(
             stubs.start,
             stubs.end - stubs.start,
@@ -170,6 +176,79 @@ impl AddressSpace {
             stubs,
             placed,
         });
+    }
+
+    /// Patches a text of which all pages are there. How many jumps were written.
+    fn write_at_once(&self, text: &Range<u64>, placed: &Placed, stubs: u64) -> Option<u64> {
+        let (start, len) = (text.start, text.end - text.start);
+        let writable = Prot::READ | Prot::WRITE;
+        self.machine.protect(start, len, writable).ok()?;
+        self.expect_content(start, len);
+        let written = self.write_patches(placed, stubs);
+        let _ = (self.machine).protect(start, len, Prot::READ | Prot::EXEC);
+        Some(written)
+    }
+
+    /// Patches the pages of a text that patches change, and gives memory to those of them that have none.
+    fn write_by_pages(
+        &self,
+        books: &mut Books,
+        text: &Range<u64>,
+        placed: &Placed,
+        stubs: u64,
+    ) -> Option<u64> {
+        let (_, area) = books.areas.find(text.start)?;
+        let Backing::File(file) = &area.backing else {
+            return None;
+        };
+        let prot = area.prot;
+        (self.machine)
+            .copy_out(stubs, &self.stubs_of(placed))
+            .ok()?;
+        let edits = Edits::of(placed);
+        let mut new = Vec::new();
+        let mut fill = || {
+            for run in edits.pages() {
+                for part in books.committed.missing(&run) {
+                    self.check_books_room()?;
+                    let mut at = part.start;
+                    while at < part.end {
+                        let mut content = chunk_of(&(at..part.end))?;
+                        let chunk = at..at + content.len() as u64;
+                        let offset = file.offset + (at - text.start);
+                        read_whole(&*file.inode, offset, &mut content)?;
+                        edits.apply(&chunk, &mut content);
+                        self.commit_with(&chunk, &content, prot)?;
+                        at = chunk.end;
+                        new.push(chunk);
+                    }
+                }
+            }
+            Ok::<_, NoMemory>(())
+        };
+        if fill().is_err() {
+            new.iter().for_each(|chunk| self.decommit(chunk));
+            return None;
+        }
+        for run in edits.pages() {
+            for part in books.committed.present(&run) {
+                self.rewrite(&part, &edits, prot);
+            }
+        }
+        new.iter().for_each(|chunk| books.committed.insert(chunk));
+        Some(edits.len() as u64)
+    }
+
+    /// Changes text that is there.
+    fn rewrite(&self, part: &Range<u64>, edits: &Edits, prot: Prot) {
+        let len = part.end - part.start;
+        let writable = Prot::READ | Prot::WRITE;
+        if self.machine.protect(part.start, len, writable).is_ok() {
+            for (address, bytes) in edits.within(part) {
+                let _ = self.machine.copy_out(address, bytes);
+            }
+            let _ = self.machine.protect(part.start, len, prot);
+        }
     }
 
     /// Notes what the pages of this address space hold that are about to be free.
@@ -272,7 +351,26 @@ impl AddressSpace {
         if let Some(plan) = key.as_ref().and_then(|key| self.plans.get(key)) {
             return Ok(plan);
         }
-        let plan = Arc::new(self.find_sites(text)?);
+        let Some(Backing::File(file)) = file else {
+            return Ok(Arc::default());
+        };
+        let len = text.end - text.start;
+        let code = Code::of(&*file.inode);
+        let is_code =
+            |bytes: &Range<u64>| code.may_be(&(file.offset + bytes.start..file.offset + bytes.end));
+        let plan = if key.is_some() && self.paging == Paging::OnDemand {
+            // Its pages need not be there.
+            Plan::find_within(len, is_code, |offset, bytes| {
+                let read = read_whole(&*file.inode, file.offset + offset, bytes);
+                let address = text.start + offset;
+                read.map_err(|NoMemory| Fault { address })
+            })
+        } else {
+            Plan::find_within(len, is_code, |offset, bytes| {
+                self.machine.copy_in(text.start + offset, bytes)
+            })
+        };
+        let plan = Arc::new(plan?);
         if let Some(key) = key {
             self.plans.put(key, plan.clone());
         }
@@ -282,12 +380,6 @@ impl AddressSpace {
     /// Whether the system calls of this text are known.
     pub(super) fn has_plan(&self, file: &FileBacking, text: &Range<u64>) -> bool {
         Key::new(file, text).is_some_and(|key| self.plans.get(&key).is_some())
-    }
-
-    fn find_sites(&self, text: &Range<u64>) -> Result<Plan, Fault> {
-        Plan::find(text.end - text.start, |offset, code| {
-            self.machine.copy_in(text.start + offset, code)
-        })
     }
 
     fn reserve_stubs(&self, text: &Range<u64>, len: u64) -> Option<Range<u64>> {
@@ -304,13 +396,20 @@ impl AddressSpace {
         Some(stubs)
     }
 
-    /// Writes the stubs, and then the jumps to them. How many jumps were written.
-    fn write_patches(&self, placed: &Placed, stubs: u64) -> u64 {
-        let code = placed.stubs(Entries {
+    fn stubs_of(&self, placed: &Placed) -> Vec<u8> {
+        placed.stubs(Entries {
             syscall: self.machine.syscall_entry(),
             cpuid: self.machine.cpuid_entry(),
-        });
-        if self.machine.copy_out(stubs, &code).is_err() {
+        })
+    }
+
+    /// Writes the stubs, and then the jumps to them. How many jumps were written.
+    fn write_patches(&self, placed: &Placed, stubs: u64) -> u64 {
+        if self
+            .machine
+            .copy_out(stubs, &self.stubs_of(placed))
+            .is_err()
+        {
             return 0;
         }
         let mut written = 0;
@@ -393,6 +492,12 @@ impl Books {
         });
         are_stubs && self.committed.contains(text) && self.committed.contains(stubs)
     }
+}
+
+/// Whether it shows a file that never changes, and counts whether it is touched or not.
+fn is_constant(area: &Area) -> bool {
+    let shows = matches!(&area.backing, Backing::File(file) if file.inode.content().is_some());
+    shows && area.counted == Counted::Whole
 }
 
 /// Whether it is a program's code, which it cannot write to.

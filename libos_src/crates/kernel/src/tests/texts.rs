@@ -19,7 +19,7 @@ pub(super) fn text_file(world: &mut World) -> u64 {
         .call(257, &[u64::MAX - 99, path, 0o102, 0o755])
         .expect("room");
     let mut code = [0x90; NOPS as usize + 8];
-    code[NOPS as usize..].copy_from_slice(&[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+    code[NOPS as usize..].copy_from_slice(&CALL);
     let address = world.put(0x100, &code);
     world
         .call(1, &[fd, address, code.len() as u64])
@@ -186,28 +186,34 @@ fn text_that_is_left_under_other_rights_gets_its_own_bytes_back() {
     assert_eq!(world.get::<1>(stubs), [0]);
 }
 
-/// A library that never changes: a page of ones, a page of text, and half a page of twos.
+/// What [`text_file`] has after its `nop`s.
+const CALL: [u8; 8] = [0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3];
+
+/// A library that never changes.
 struct Library {
     content: ContentId,
+    bytes: Vec<u8>,
     reads: AtomicUsize,
 }
 
 impl Library {
+    /// A page of ones, a page of text, and half a page of twos.
     fn new() -> Arc<Self> {
+        let mut bytes = vec![1; 0x1000];
+        bytes.extend([0x90; NOPS as usize]);
+        bytes.extend(CALL);
+        bytes.resize(0x2000, 0x90);
+        bytes.resize(0x2800, 2);
+        Self::of(bytes)
+    }
+
+    fn of(bytes: Vec<u8>) -> Arc<Self> {
         let source = ContentId::new_source();
         Arc::new(Self {
             content: ContentId { source, file: 1 },
+            bytes,
             reads: AtomicUsize::new(0),
         })
-    }
-
-    fn bytes() -> Vec<u8> {
-        let mut bytes = vec![1; 0x1000];
-        bytes.extend([0x90; NOPS as usize]);
-        bytes.extend([0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
-        bytes.resize(0x2000, 0x90);
-        bytes.resize(0x2800, 2);
-        bytes
     }
 
     /// How often it was read since this was last asked.
@@ -229,7 +235,10 @@ impl Library {
     ) -> u64 {
         let mapped = world.process.memory().map(Mapping {
             placement: at,
-            len: if offset == 0 { 0x3000 } else { 0x1000 },
+            len: match offset {
+                0 => self.bytes.len().next_multiple_of(0x1000) as u64,
+                _ => 0x1000,
+            },
             prot,
             backing: Backing::File(FileBacking {
                 inode: self.clone(),
@@ -262,8 +271,7 @@ impl Inode for Library {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let bytes = Self::bytes();
-        let rest = &bytes[bytes.len().min(offset as usize)..];
+        let rest = &self.bytes[self.bytes.len().min(offset as usize)..];
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
@@ -360,4 +368,64 @@ fn a_loader_finds_text_patched_as_another_process_left_it() {
     );
     assert_eq!(world.get::<1>(whole + 0x1000 + NOPS), [0xb8]);
     world.call(MUNMAP, &[whole, 0x3000]).expect("mapped");
+}
+
+#[test]
+fn only_what_is_patched_of_a_large_text_has_memory_before_it_is_touched() {
+    let mut world = World::with(Paging::OnDemand, 4096);
+    let mut code = vec![0x90; 0x4_0000];
+    let site = 0x2_0ffe;
+    code[site as usize..][..8].copy_from_slice(&CALL);
+    let library = Library::of(code);
+    let before = world.machine.committed_pages();
+
+    let text = library.map(&world, Placement::Hint(0), 0, Prot::READ | Prot::EXEC);
+
+    assert_eq!(world.machine.committed_pages(), before + 3, "a stub, too");
+    let [0xe9, .., 0x0f, 0x05, 0xc3] = world.get::<8>(text + site) else {
+        panic!("the move is not a jump, or the syscall is gone");
+    };
+    assert_eq!(world.machine.committed_pages(), before + 3);
+    assert_eq!(world.get::<2>(text + 0x1fff), [0x90; 2]);
+    assert!(world.machine.committed_pages() > before + 3);
+    world.call(MUNMAP, &[text, 0x4_0000]).expect("mapped");
+    assert_eq!(world.machine.committed_pages(), before);
+}
+
+/// An ELF file with a section of code in its second page, and in its first one what looks the same.
+fn with_sections() -> Vec<u8> {
+    let mut bytes = vec![0x90; 0x2000];
+    let mut put = |at: usize, what: &[u8]| bytes[at..][..what.len()].copy_from_slice(what);
+    put(
+        0,
+        &[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    );
+    put(16, &[3, 0, 62, 0, 1, 0, 0, 0]);
+    put(40, &0x400_u64.to_le_bytes());
+    // e_shentsize, e_shnum, e_shstrndx
+    put(58, &[64, 0, 2, 0, 0, 0]);
+    put(0x400, &[0; 128]);
+    // sh_type is PROGBITS, sh_flags has ALLOC and EXECINSTR.
+    put(0x444, &[1, 0, 0, 0, 6]);
+    put(0x458, &0x1000_u64.to_le_bytes());
+    put(0x460, &0x1000_u64.to_le_bytes());
+    for page in [0, 0x1000] {
+        put(page + 0x240, &CALL);
+    }
+    bytes
+}
+
+#[test]
+fn what_is_in_no_section_of_code_stays_as_it_is() {
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let library = Library::of(with_sections());
+
+        let rights = Prot::READ | Prot::EXEC;
+        let text = library.map(&world, Placement::Hint(0), 0, rights);
+
+        assert_eq!(world.get::<8>(text + 0x240), CALL);
+        assert_eq!(world.get::<1>(text + 0x1240), [0xe9]);
+        world.call(MUNMAP, &[text, 0x2000]).expect("mapped");
+    }
 }
