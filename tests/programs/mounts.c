@@ -120,11 +120,34 @@ static void reads(void) {
     CHECK(close(fd) == 0 && umount2(PLACE, MNT_DETACH) == 0);
 }
 
+// There is one of each, which is seen wherever it is mounted.
+static void again(void) {
+    static const struct { const char *kind, *first, *second; } kinds[] = {
+        {"proc", "/proc/self/stat", PLACE "/self/stat"},
+        {"sysfs", "/sys/devices", PLACE "/devices"},
+        {"devtmpfs", "/dev/null", PLACE "/null"},
+    };
+    for (int i = 0; i < 3; i++) {
+        struct stat first, second;
+        // An image without a place for it has none.
+        if (access(kinds[i].first, F_OK) != 0) continue;
+        CHECK(mount("none", PLACE, kinds[i].kind, MS_NOSUID | MS_NOEXEC, NULL) == 0);
+        CHECK((sizes().f_flags & 0xf) == (MS_NOSUID | MS_NOEXEC));
+        CHECK(stat(kinds[i].first, &first) == 0 && stat(kinds[i].second, &second) == 0);
+        // Who made a host's may have chosen other ones, so that numbers say nothing.
+        CHECK((first.st_mode & S_IFMT) == (second.st_mode & S_IFMT) && first.st_rdev == second.st_rdev);
+        CHECK(umount(PLACE) == 0);
+    }
+    FAILS(mount("none", PLACE, "proc", 0, "nonsense"), EINVAL);
+    FAILS(mount("none", PLACE, "nosuchfs", 0, NULL), ENODEV);
+}
+
 int main(void) {
     CHECK(mkdir(PLACE, 0755) == 0);
     limits();
     marks();
     reads();
+    again();
     CHECK(rmdir(PLACE) == 0);
     puts("mounts are as on Linux");
     return 0;

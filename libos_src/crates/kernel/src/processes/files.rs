@@ -571,7 +571,7 @@ impl Source for ProcessFiles {
         let text = match text {
             SystemText::Processors => self.processors(),
             SystemText::FileSystems => {
-                "nodev\tproc\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n".into()
+                "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n".into()
             }
             SystemText::Devices => {
                 "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n\

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use hal::{Errno, PAGE_SIZE};
 use vfs::{
-    AttributeChange, Capabilities, FileSystem as _, FileType, Follow, MountFlags, SizeLimits,
+    AttributeChange, Capabilities, FileSystem as _, FileType, Follow, Location, Mount, MountFlags,
+    SizeLimits, Viewpoint,
 };
 
 use super::argument::Address;
@@ -50,7 +51,7 @@ pub(super) fn chroot(call: &mut Call<'_>, path: Address) -> Outcome {
     Ok(0)
 }
 
-/// `mount(2)`: a `tmpfs`, or a directory in another place.
+/// `mount(2)`: a `tmpfs`, or a directory or `/proc` and its like in another place.
 pub(super) fn mount(
     call: &mut Call<'_>,
     source: Address,
@@ -105,10 +106,19 @@ pub(super) fn mount(
         return Ok(0);
     }
     let kind = call.path(kind)?;
+    if let Some(source) = the_only_one(&viewpoint, &kind) {
+        // It takes none of the options of a `tmpfs`.
+        if call.mount_options(options)? != Options::default() {
+            return Err(Errno::EINVAL.into());
+        }
+        viewpoint.namespace.bind(&point, &source, restrictions)?;
+        return Ok(0);
+    }
     if kind != KIND.as_bytes() {
         call.libos.report_once(
             call.regs.rax,
-            "programs mount `tmpfs` only; the program gets ENODEV",
+            "programs mount `tmpfs`, and `proc`, `sysfs` and `devtmpfs` where these are mounted; \
+             the program gets ENODEV",
         );
         return Err(Errno::ENODEV.into());
     }
@@ -130,6 +140,16 @@ pub(super) fn mount(
         .namespace
         .mount(&point, file_system, restrictions)?;
     Ok(0)
+}
+
+/// The top of the file system of a kind of which there is one, as on Linux, wherever it is mounted.
+fn the_only_one(viewpoint: &Viewpoint, kind: &[u8]) -> Option<Location> {
+    const KINDS: [&str; 3] = ["devtmpfs", "proc", "sysfs"];
+    let kind = KINDS.iter().find(|known| known.as_bytes() == kind)?;
+    let mounts = viewpoint.namespace.mounts();
+    let tops = mounts.iter().map(Mount::top);
+    let mut of_kind = tops.filter(|top| top.file_system().type_name() == *kind);
+    of_kind.find(|top| top.path_in_file_system() == b"/")
 }
 
 /// `umount2(2)`. A mount in use goes out of sight only, so nothing has to be forced.
