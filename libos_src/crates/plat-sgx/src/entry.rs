@@ -7,6 +7,7 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicBool;
 
 use platform::EntryRegisters;
 
@@ -15,7 +16,7 @@ use crate::vdso;
 
 /// `__vdso_sgx_enter_enclave` of this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct EnterFunction(NonNull<u8>);
+pub(crate) struct EnterFunction(pub(crate) NonNull<u8>);
 
 // SAFETY: it is the address of code that is mapped, and never changed, as long as the process lives.
 unsafe impl Send for EnterFunction {}
@@ -41,7 +42,24 @@ impl EnterFunction {
         run: &mut EnclaveRun,
         registers: EntryRegisters,
     ) -> (i32, u64, u64) {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        // SAFETY: the promise is the same.
+        unsafe { self.call_unless(&NEVER, leaf, run, registers) }
+    }
+
+    /// The same, unless a signal handler has set the flag before: then the status is [`NOT_CALLED`].
+    ///
+    /// # Safety
+    /// As of [`EnterFunction::call`].
+    pub(crate) unsafe fn call_unless(
+        self,
+        flag: &AtomicBool,
+        leaf: u32,
+        run: &mut EnclaveRun,
+        registers: EntryRegisters,
+    ) -> (i32, u64, u64) {
         let mut call = Call {
+            flag: flag.as_ptr(),
             function: self.0.as_ptr(),
             run,
             leaf: u64::from(leaf),
@@ -57,9 +75,43 @@ impl EnterFunction {
     }
 }
 
+/// The status of a call that was not made. The vDSO's are 0 and negated error numbers.
+pub(crate) const NOT_CALLED: i32 = 1;
+
+/// How far from its start the vDSO's function has its ENCLU, at most.
+const ENCLU_WITHIN_BYTES: usize = 256;
+
+impl EnterFunction {
+    /// Whether a thread in [`EnterFunction::call_unless`] whose next instruction is this has yet to come
+    /// to ENCLU, and no longer looks at its flag. Behind ENCLU it has been in the enclave.
+    pub(crate) fn is_before_enclu(self, rip: u64) -> bool {
+        let address = |function: unsafe extern "C" fn()| function as usize as u64;
+        let start = self.0.as_ptr() as u64;
+        let is_called = rip
+            .checked_sub(start)
+            .is_some_and(|distance| self.enclu_offset().is_some_and(|enclu| distance <= enclu));
+        (address(plat_sgx_call_window)..address(plat_sgx_call_window_end)).contains(&rip)
+            || is_called
+    }
+
+    fn enclu_offset(self) -> Option<u64> {
+        // SAFETY: the function is code that is mapped and never changes. It is shorter than a page, and
+        // the vDSO has more behind it: its tables of exceptions, if nothing else.
+        let code = unsafe { core::slice::from_raw_parts(self.0.as_ptr(), ENCLU_WITHIN_BYTES) };
+        let at = code.windows(3).position(|bytes| bytes == abi::leaf::ENCLU);
+        at.map(|at| at as u64)
+    }
+}
+
+unsafe extern "C" {
+    fn plat_sgx_call_window();
+    fn plat_sgx_call_window_end();
+}
+
 /// What the shim reads and, in RDI and RSI, writes.
 #[repr(C)]
 struct Call {
+    flag: *const bool,
     function: *const u8,
     run: *mut EnclaveRun,
     leaf: u64,
@@ -97,8 +149,16 @@ unsafe extern "sysv64" fn enter(call: *mut Call) -> i32 {
         "mov r8, [rax + {r8}]",
         "mov r9, [rax + {r9}]",
         "push qword ptr [rax + {run}]",
+        "mov rbx, [rax + {flag}]",
+        "cmp byte ptr [rbx], 0",
+        // From here on nobody looks at the flag any more.
+        ".globl plat_sgx_call_window",
+        "plat_sgx_call_window:",
+        "jne 3f",
         "call qword ptr [rax + {function}]",
-        "add rsp, 8",
+        ".globl plat_sgx_call_window_end",
+        "plat_sgx_call_window_end:",
+        "2: add rsp, 8",
         "mov rcx, [rsp]",
         "mov [rcx + {rdi}], rdi",
         "mov [rcx + {rsi}], rsi",
@@ -115,6 +175,10 @@ unsafe extern "sysv64" fn enter(call: *mut Call) -> i32 {
         "pop rbx",
         "pop rbp",
         "ret",
+        "3: mov eax, {not_called}",
+        "jmp 2b",
+        not_called = const NOT_CALLED,
+        flag = const offset_of!(Call, flag),
         function = const offset_of!(Call, function),
         run = const offset_of!(Call, run),
         leaf = const offset_of!(Call, leaf),

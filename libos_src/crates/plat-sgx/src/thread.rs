@@ -49,14 +49,17 @@ impl SgxThread {
 
 impl Thread for SgxThread {
     fn enter(&mut self, leaf: EnterLeaf, registers: EntryRegisters) -> Result<Exit> {
-        let function = match leaf {
-            EnterLeaf::Enter => leaf::EENTER,
-            EnterLeaf::Resume => leaf::ERESUME,
+        let (enter, run) = (self.enter, &mut *self.run);
+        let left = match leaf {
+            // SAFETY: `attach` saw that the page is a TCS of this enclave, which `shared` keeps
+            // mapped; the enclave's conduct is what its signer answers for.
+            EnterLeaf::Enter => Some(unsafe { enter.call(leaf::EENTER as u32, run, registers) }),
+            // SAFETY: as above.
+            EnterLeaf::Resume => unsafe { interrupt::resume(enter, run, registers) },
         };
-        // SAFETY: `attach` saw that the page is a TCS of this enclave, which `shared` keeps mapped;
-        // the enclave's conduct is what its signer answers for.
-        let (status, rdi, rsi) =
-            unsafe { self.enter.call(function as u32, &mut self.run, registers) };
+        let Some((status, rdi, rsi)) = left else {
+            return Ok(Exit::Interrupt);
+        };
         let exit = outcome(&self.run, status, [rdi, rsi])?;
         self.counters.exceptions += u64::from(matches!(exit, Exit::Exception { .. }));
         Ok(exit)
