@@ -292,6 +292,12 @@ impl Dentry {
         }
     }
 
+    /// Whether `name` means `child` while `children` are locked. Where entries come and go by
+    /// themselves, that is up to the file system.
+    fn still_has(&self, children: &Children, name: Name<'_>, child: &Arc<Self>) -> bool {
+        self.inode.has_volatile_entries() || children.has(&name, child)
+    }
+
     /// Notes that somebody else took a name away.
     fn forget(&self, name: Name<'_>, known: &Arc<Self>) {
         let mut children = self.children.lock();
@@ -328,7 +334,7 @@ impl Dentry {
     /// come to mean something else and nothing was done.
     pub(crate) fn remove(&self, name: Name<'_>, victim: &Arc<Self>) -> Result<bool> {
         let mut children = self.children.lock();
-        if !self.inode.has_volatile_entries() && !children.has(&name, victim) {
+        if !self.still_has(&children, name, victim) {
             return Ok(false);
         }
         if victim.is_mount_point() {
@@ -395,11 +401,10 @@ impl Dentry {
         let mut source_children = self.children.lock();
         let mut other_children = (!Arc::ptr_eq(self, target)).then(|| target.children.lock());
         let target_children = other_children.as_deref().unwrap_or(&*source_children);
-        let is_stale = !source_children.has(&from, &source)
-            || replaced
-                .as_ref()
-                .is_some_and(|replaced| !target_children.has(&to, replaced));
-        if is_stale {
+        let is_current = self.still_has(&source_children, from, &source)
+            && (replaced.as_ref())
+                .is_none_or(|replaced| target.still_has(target_children, to, replaced));
+        if !is_current {
             return Ok(false);
         }
         self.inode.rename(from, &target.inode, to, flags)?;
