@@ -8,6 +8,7 @@ use core::ops::Range;
 use hal::{PAGE_SIZE, Prot};
 use vfs::Inode;
 
+use super::cut::CopiedFile;
 use super::place::Place;
 
 /// One mapping: a run of pages with one permission and one origin. Its start is its key in
@@ -81,6 +82,8 @@ pub(crate) struct FileBacking {
     pub(crate) is_untouched: bool,
     /// Whether a loader mapped it (`MAP_DENYWRITE`), to map its segments over it.
     pub(crate) is_for_loader: bool,
+    /// Which it is, if it may become shorter.
+    pub(crate) copied: Option<Arc<CopiedFile>>,
 }
 
 /// What an area is for; decides its name in `/proc/self/maps` and who may unmap it.

@@ -47,6 +47,7 @@ impl ContentObserver for SharedMemory {
         if let Some(pages) = self.of(file) {
             pages.cut(size_bytes);
         }
+        self.cut_copies(file, size_bytes);
     }
 }
 

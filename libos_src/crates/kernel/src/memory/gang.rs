@@ -125,6 +125,12 @@ impl Gang {
         self.state.lock().members.keys().copied().collect()
     }
 
+    /// The members that there are still.
+    pub(super) fn spaces(&self) -> Vec<Arc<AddressSpace>> {
+        let state = self.state.lock();
+        state.spaces.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Tells whose address space a member is.
     pub(super) fn introduce(&self, space: &Arc<AddressSpace>) {
         let mut state = self.state.lock();

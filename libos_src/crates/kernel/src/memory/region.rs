@@ -124,16 +124,21 @@ impl Region {
         known.filter_map(Weak::upgrade).collect()
     }
 
+    /// All gangs.
+    pub(super) fn gangs(&self) -> Vec<Arc<Gang>> {
+        self.gangs
+            .lock()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
     /// The gangs but `own` that have some of these members.
     pub(super) fn gangs_of(&self, members: &[u64], own: &Arc<Gang>) -> Vec<Arc<Gang>> {
-        let gangs: Vec<Arc<Gang>> = {
-            let gangs = self.gangs.lock();
-            gangs.values().filter_map(Weak::upgrade).collect()
-        };
         let is_meant = |gang: &Arc<Gang>| {
             !Arc::ptr_eq(gang, own) && members.iter().any(|member| gang.has(*member))
         };
-        gangs.into_iter().filter(is_meant).collect()
+        self.gangs().into_iter().filter(is_meant).collect()
     }
 
     /// Claims the highest free run of `len` bytes in `within`, aligned to `align`.
@@ -159,11 +164,7 @@ impl Region {
     /// it may know that it has no access. They are at an end of a free run, as none is cut in two.
     pub(super) fn claim_unknown(&self, gang: GangId, len: u64) -> Option<Range<u64>> {
         let mut unmapped = PageSet::default();
-        let gangs: Vec<Arc<Gang>> = {
-            let gangs = self.gangs.lock();
-            gangs.values().filter_map(Weak::upgrade).collect()
-        };
-        gangs
+        self.gangs()
             .iter()
             .for_each(|gang| gang.add_unmapped(&mut unmapped));
         let mut claims = self.claims.lock();

@@ -17,6 +17,7 @@ use locks::{Mutex, MutexGuard};
 use vfs::{FileId, Inode};
 
 use super::content::chunk_of;
+use super::cut::{CopiedFile, CopiedFiles};
 use super::place::{Place, Spot};
 use super::region::{GangId, Region, Use};
 use super::share::Rights;
@@ -44,6 +45,8 @@ pub(crate) struct SharedMemory {
     count: AtomicUsize,
     next_id: AtomicU64,
     has_warned: AtomicBool,
+    /// Files of which there are copies.
+    pub(super) copied: Arc<CopiedFiles>,
     /// Whether a thread stops others to move a page.
     is_moving: AtomicBool,
 }
@@ -115,6 +118,7 @@ impl SharedMemory {
             count: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             has_warned: AtomicBool::new(false),
+            copied: Arc::default(),
             is_moving: AtomicBool::new(false),
         })
     }
@@ -172,6 +176,23 @@ impl SharedMemory {
             })
         };
         pages.place(wanted)
+    }
+
+    /// A file that may change has a private copy from now on.
+    pub(crate) fn copied(&self, file: FileId) -> Arc<CopiedFile> {
+        self.copied.add(file)
+    }
+
+    /// A file has another size: copies of what it has no more are given up.
+    pub(super) fn cut_copies(&self, file: FileId, size_bytes: u64) {
+        if !self.copied.has(file) {
+            return;
+        }
+        for gang in self.region.gangs() {
+            for space in gang.spaces() {
+                space.cut(file, size_bytes);
+            }
+        }
     }
 
     /// Whether a mapping of a file may be written to.
@@ -396,6 +417,13 @@ impl SharedPages {
         let mut state = self.state.lock();
         let index = state.find(place.number()).map(|(index, _)| index);
         index.is_some_and(|index| state.missing(index, range).is_empty())
+    }
+
+    /// The pages of a range, which a place shows, that have no memory at any place.
+    pub(super) fn nowhere(&self, place: &Place, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut state = self.state.lock();
+        let index = state.find(place.number()).map(|(index, _)| index);
+        index.map_or(Vec::new(), |index| state.missing(index, range))
     }
 
     /// Keeps the pages of a range where they are, if they are at this place.

@@ -10,6 +10,7 @@ use locks::{MutexGuard, RwLock};
 
 use super::Layout;
 use super::area::{Area, Areas};
+use super::cut::Cuts;
 use super::gang::Gang;
 use super::heap::Heap;
 use super::pages::PageSet;
@@ -47,6 +48,7 @@ pub(crate) struct AddressSpace {
     pub(super) shared: Arc<SharedMemory>,
     pub(super) books: RwLock<Books>,
     pub(super) shortages: Arc<Shortages>,
+    pub(super) cuts: Cuts,
     /// No other address space ever has this number.
     id: u64,
     /// How many processes live in it.
@@ -168,6 +170,7 @@ impl AddressSpace {
             shared: foundation.shared.clone(),
             books: RwLock::default(),
             shortages: foundation.shortages.clone(),
+            cuts: Cuts::default(),
             id,
             users: AtomicUsize::new(1),
         }
@@ -186,6 +189,7 @@ impl AddressSpace {
             shared: self.shared.clone(),
             books: RwLock::new(books),
             shortages: self.shortages.clone(),
+            cuts: self.cuts.twin(),
             id: next_id(),
             users: AtomicUsize::new(1),
         });

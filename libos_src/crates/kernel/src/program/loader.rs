@@ -303,6 +303,8 @@ fn map_segment(
             offset: segment.file_offset - segment.file_offset % PAGE_SIZE,
             is_untouched: true,
             is_for_loader: true,
+            // Nobody writes to a program that runs.
+            copied: None,
         }),
         purpose,
         most: Prot::all(),

@@ -1,5 +1,7 @@
 //! Memory calls.
 
+use alloc::sync::Arc;
+
 use hal::{Errno, PAGE_SIZE, Prot};
 use vfs::{DeviceNumber, FileType, InodeFlags, MountFlags, OpenFile, OpenFlags};
 
@@ -7,8 +9,8 @@ use super::call::{Call, Outcome};
 use super::locked_memory;
 use crate::files::{MemoryFile, Seals};
 use crate::memory::{
-    Advice, Backing, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping, Rights,
-    SharedFile, SharedMapping, page_range,
+    Advice, Backing, CopiedFile, FileBacking, FilePart, Mapping, Placement, Purpose, Remapping,
+    Rights, SharedFile, SharedMapping, page_range,
 };
 use crate::processes::Limits;
 
@@ -145,6 +147,7 @@ fn map(
         file.location().before_read(offset, len);
         Backing::File(FileBacking {
             is_for_loader: flags & MAP_DENYWRITE != 0,
+            copied: copied_file(call, file)?,
             ..file_backing(call, file, offset)
         })
     } else {
@@ -260,7 +263,18 @@ fn file_backing(call: &Call<'_>, file: &OpenFile, offset: u64) -> FileBacking {
         offset,
         is_untouched: true,
         is_for_loader: false,
+        copied: None,
     }
+}
+
+/// The file of which a private mapping is a copy, if it can become shorter; that is watched from now on.
+fn copied_file(call: &Call<'_>, file: &OpenFile) -> Result<Option<Arc<CopiedFile>>, Errno> {
+    if file.object().content().is_some() {
+        return Ok(None);
+    }
+    let (location, shared) = (file.location(), call.memory().shared_memory());
+    location.observe(shared.clone());
+    Ok(Some(shared.copied(location.file_id()?)))
 }
 
 /// The part of a file that everybody shares, whose use through descriptors is watched from now on.

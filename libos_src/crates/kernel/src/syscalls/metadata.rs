@@ -221,6 +221,7 @@ pub(super) fn truncate(call: &mut Call<'_>, path: Address, size: i64) -> Outcome
     let viewpoint = call.viewpoint().clone();
     call.break_leases_of(&viewpoint, &location, OpenFlags::WRITE_ONLY)?;
     viewpoint.truncate(&location, size)?;
+    call.memory().give_up_cut();
     Ok(0)
 }
 
@@ -233,6 +234,7 @@ pub(super) fn ftruncate(call: &mut Call<'_>, fd: i32, size: i64) -> Outcome {
         call.before_change(&file)?;
     }
     file.truncate(size)?;
+    call.memory().give_up_cut();
     Ok(0)
 }
 

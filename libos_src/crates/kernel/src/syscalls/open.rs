@@ -93,6 +93,7 @@ fn open_from(
     flags.set(OpenFlags::LARGE_FILE, !flags.contains(OpenFlags::PATH));
     call.break_leases(viewpoint, base, path, flags)?;
     let file = viewpoint.open(base, path, flags, Mode::from_low_bits(mode))?;
+    call.memory().give_up_cut();
     if let Some(end) = PipeEnd::behind(&file) {
         // A FIFO waits for somebody at its other end.
         call.until_ready(&file, Readiness::READABLE | Readiness::WRITABLE, || {

@@ -246,6 +246,7 @@ impl Library {
                 offset,
                 is_untouched: true,
                 is_for_loader,
+                copied: None,
             }),
             purpose: Purpose::Program,
             most: Prot::all(),

@@ -31,6 +31,7 @@ impl Libos {
             match gang.enter(memory, thread) {
                 Entry::Held(others) => {
                     thread.set_holds_memory(true);
+                    memory.give_up_cut();
                     for other in others {
                         self.wake(&other);
                     }
