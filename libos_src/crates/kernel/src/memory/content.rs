@@ -108,14 +108,14 @@ impl SharedPages {
     /// Writes to the file what differs from it, of some of its bytes.
     pub(crate) fn write_back(&self, bytes: &Range<u64>) {
         let state = self.state.lock();
-        for index in 0..state.spots.len() {
-            self.write_back_of(&state, index, bytes);
+        for spot in state.showing(bytes) {
+            self.write_back_of(&state, spot, bytes);
         }
     }
 
     /// The same for what is at one place.
-    pub(super) fn write_back_of(&self, state: &State, index: usize, bytes: &Range<u64>) {
-        if let Err(errno) = self.try_write_back(state, index, bytes) {
+    pub(super) fn write_back_of(&self, state: &State, spot: &Spot, bytes: &Range<u64>) {
+        if let Err(errno) = self.try_write_back(state, spot, bytes) {
             let path = self.file().map_or(&b""[..], |file| &file.path);
             self.machine.log(
                 LogLevel::Error,
@@ -127,11 +127,10 @@ impl SharedPages {
         }
     }
 
-    fn try_write_back(&self, state: &State, index: usize, bytes: &Range<u64>) -> Result<(), Errno> {
+    fn try_write_back(&self, state: &State, spot: &Spot, bytes: &Range<u64>) -> Result<(), Errno> {
         let Some(file) = self.file().filter(|_| state.may_differ) else {
             return Ok(());
         };
-        let spot = &state.spots[index];
         let size_bytes = file.inode.metadata()?.size_bytes;
         let wanted = spot.addresses(&(bytes.start..bytes.end.min(size_bytes)));
         let pages = whole_pages(&wanted);
@@ -159,7 +158,7 @@ impl SharedPages {
     pub(super) fn reload(&self, bytes: &Range<u64>) {
         let state = self.state.lock();
         let Some(file) = self.file() else { return };
-        for spot in &state.spots {
+        for spot in state.showing(bytes) {
             let wanted = spot.addresses(bytes);
             for run in spot.held.present(&whole_pages(&wanted)) {
                 let run = run.start.max(wanted.start)..run.end.min(wanted.end);
@@ -187,19 +186,16 @@ impl SharedPages {
         let mut state = self.state.lock();
         let first_gone = super::page_ceiling(size_bytes).unwrap_or(u64::MAX);
         let _ = self.zero(&state, &(size_bytes..first_gone));
-        for spot in &mut state.spots {
-            let gone = spot.addresses(&(first_gone..u64::MAX));
-            for run in spot.held.present(&gone) {
-                self.machine.decommit(run.start, run.end - run.start);
-            }
-            spot.held.remove(&gone);
+        let gone = first_gone..u64::MAX;
+        for number in state.numbers_showing(&gone) {
+            state.give_back(self.machine, number, &gone);
         }
     }
 
     /// Zeroes bytes wherever they are in memory.
     fn zero(&self, state: &State, bytes: &Range<u64>) -> Result<(), Errno> {
         let zeros = vec![0; PAGE_SIZE as usize];
-        for spot in &state.spots {
+        for spot in state.showing(bytes) {
             let wanted = spot.addresses(bytes);
             for run in spot.held.present(&whole_pages(&wanted)) {
                 let end = run.end.min(wanted.end);

@@ -4,6 +4,7 @@
 //! page, at that place where it was last used, and has no memory at the others. A touch there is a
 //! fault, which moves the page. Pages that nobody may write to can be at several places.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -39,13 +40,13 @@ pub(super) struct Spot {
     pub(super) is_apart: bool,
     /// The pages that are here.
     pub(super) held: PageSet,
-    rights: Vec<Right>,
+    /// What each address space may do, by the addresses where it has it mapped.
+    users: BTreeMap<u64, BTreeMap<u64, Right>>,
 }
 
-/// What one address space may do with some addresses.
+/// What an address space may do with some addresses, whose first is the key.
 struct Right {
-    space: u64,
-    range: Range<u64>,
+    end: u64,
     rights: Rights,
 }
 
@@ -100,7 +101,7 @@ impl Spot {
             is_kept,
             is_apart: false,
             held: PageSet::default(),
-            rights: Vec::new(),
+            users: BTreeMap::new(),
         }
     }
 
@@ -118,7 +119,7 @@ impl Spot {
             is_kept: true,
             is_apart: true,
             held,
-            rights: Vec::new(),
+            users: BTreeMap::new(),
         }
     }
 
@@ -148,10 +149,10 @@ impl Spot {
         self.offset..self.offset_of(self.end)
     }
 
-    /// Whether two places show some of the same.
-    pub(super) const fn overlaps(&self, other: &Self) -> bool {
-        let (one, other) = (self.shown(), other.shown());
-        one.start < other.end && other.start < one.end
+    /// Whether it shows some of these bytes.
+    pub(super) const fn shows(&self, bytes: &Range<u64>) -> bool {
+        let shown = self.shown();
+        shown.start < bytes.end && bytes.start < shown.end
     }
 
     /// What is shown at some addresses.
@@ -170,9 +171,8 @@ impl Spot {
 
     /// What anybody may do with the page at `address`.
     pub(super) fn prot_at(&self, address: u64) -> Prot {
-        let rights = self.rights.iter();
-        let at = rights.filter(|right| right.range.contains(&address));
-        at.fold(Prot::empty(), |prot, right| prot | right.rights.prot)
+        let rights = self.users.values().filter_map(|all| right_at(all, address));
+        rights.fold(Prot::empty(), |prot, rights| prot | rights.prot)
     }
 
     /// The parts of a range with what anybody may do there.
@@ -188,7 +188,7 @@ impl Spot {
         if self.is_kept {
             return Vec::new();
         }
-        let is_used = |at| self.rights.iter().any(|right| right.range.contains(&at));
+        let is_used = |at| self.users.values().any(|all| right_at(all, at).is_some());
         let mut parts = self.parts(range);
         parts.retain(|part| !is_used(part.start));
         parts
@@ -197,9 +197,17 @@ impl Spot {
     /// Divides a range so that each part has the same users.
     fn parts(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         let mut cuts = Vec::from([range.start, range.end]);
-        for right in &self.rights {
-            let ends = [right.range.start, right.range.end].into_iter();
-            cuts.extend(ends.filter(|at| range.contains(at)));
+        for all in self.users.values() {
+            for (start, right) in all.range(..range.end).rev() {
+                if right.end <= range.start {
+                    break;
+                }
+                cuts.extend(
+                    [*start, right.end]
+                        .into_iter()
+                        .filter(|at| range.contains(at)),
+                );
+            }
         }
         cuts.sort_unstable();
         cuts.dedup();
@@ -208,44 +216,62 @@ impl Spot {
 
     /// Whether anybody may write somewhere, or may ask to.
     pub(super) fn is_written(&self) -> bool {
-        self.rights
-            .iter()
-            .any(|right| right.rights.most.contains(Prot::WRITE))
+        let mut rights = self.users.values().flat_map(BTreeMap::values);
+        rights.any(|right| right.rights.most.contains(Prot::WRITE))
     }
 
     /// The address spaces that have it mapped.
-    pub(super) fn users(&self) -> Vec<u64> {
-        let mut spaces: Vec<u64> = self.rights.iter().map(|right| right.space).collect();
-        spaces.sort_unstable();
-        spaces.dedup();
-        spaces
+    pub(super) fn users(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.users.keys().copied()
     }
 
     /// Replaces what an address space may do with a range; `None` if it does not map it any more.
     pub(super) fn set_right(&mut self, space: u64, range: &Range<u64>, rights: Option<Rights>) {
-        let mut kept = Vec::with_capacity(self.rights.len() + 2);
-        for right in self.rights.drain(..) {
-            let is_apart = right.range.end <= range.start || range.end <= right.range.start;
-            if right.space != space || is_apart {
-                kept.push(right);
-                continue;
-            }
-            let before = right.range.start..range.start;
-            let behind = range.end..right.range.end;
-            let rests = [before, behind].into_iter().filter(|rest| !rest.is_empty());
-            kept.extend(rests.map(|range| Right {
-                space,
-                range,
-                rights: right.rights,
-            }));
+        let all = self.users.entry(space).or_default();
+        cut(all, range.start);
+        cut(all, range.end);
+        let replaced: Vec<u64> = all.range(range.clone()).map(|(start, _)| *start).collect();
+        for start in replaced {
+            all.remove(&start);
         }
-        kept.extend(rights.map(|rights| Right {
-            space,
-            range: range.clone(),
-            rights,
-        }));
-        self.rights = kept;
+        if let Some(rights) = rights.filter(|_| !range.is_empty()) {
+            let (mut start, mut end) = (range.start, range.end);
+            // Neighbours with the same rights become one.
+            if let Some((&before, right)) = all.range(..start).next_back()
+                && right.end == start
+                && right.rights == rights
+            {
+                start = before;
+            }
+            if let Some(behind) = all.get(&end)
+                && behind.rights == rights
+            {
+                let behind_end = behind.end;
+                all.remove(&end);
+                end = behind_end;
+            }
+            all.insert(start, Right { end, rights });
+        }
+        if all.is_empty() {
+            self.users.remove(&space);
+        }
     }
+}
+
+/// Cuts what goes on over an address in two.
+fn cut(all: &mut BTreeMap<u64, Right>, address: u64) {
+    if let Some((_, right)) = all.range_mut(..address).next_back()
+        && address < right.end
+    {
+        let Right { end, rights } = *right;
+        right.end = address;
+        all.insert(address, Right { end, rights });
+    }
+}
+
+fn right_at(all: &BTreeMap<u64, Right>, address: u64) -> Option<Rights> {
+    let (_, right) = all.range(..=address).next_back()?;
+    (address < right.end).then_some(right.rights)
 }
 
 #[cfg(test)]
@@ -268,7 +294,7 @@ mod tests {
             is_kept: false,
             is_apart: false,
             held: PageSet::default(),
-            rights: Vec::new(),
+            users: BTreeMap::new(),
         }
     }
 
@@ -290,11 +316,11 @@ mod tests {
                 (0x1_3000..0x1_4000, Prot::empty()),
             ]
         );
-        assert_eq!(spot.users(), [7, 8]);
+        assert!(spot.users().eq([7, 8]));
 
         spot.set_right(8, &whole, None);
         assert_eq!(spot.prot_at(0x1_1000), Prot::READ);
-        assert_eq!(spot.users(), [7]);
+        assert!(spot.users().eq([7]));
         assert!(spot.unused(&whole).is_empty());
         spot.set_right(7, &(0x1_2000..0x1_3000), None);
         let unused = spot.unused(&whole);

@@ -198,7 +198,7 @@ impl SharedMemory {
     /// Whether a mapping of a file may be written to.
     pub(crate) fn is_written(&self, file: FileId) -> bool {
         let pages = self.of(file);
-        pages.is_some_and(|pages| pages.state.lock().spots.iter().any(Spot::is_written))
+        pages.is_some_and(|pages| pages.state.lock().spots().any(Spot::is_written))
     }
 
     /// Writes all pages to their files: the enclave ends.
@@ -245,12 +245,7 @@ impl SharedMemory {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             file,
             len,
-            state: Mutex::new(State {
-                spots: Vec::new(),
-                next_number: 0,
-                may_differ: false,
-                writes: Vec::new(),
-            }),
+            state: Mutex::default(),
         })
     }
 
@@ -310,7 +305,10 @@ impl SharedPages {
     pub(crate) fn place(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Arc<Place>, Errno> {
         let places: Vec<Arc<Place>> = {
             let state = self.state.lock();
-            let spots = state.spots.iter().filter(|spot| spot.can_show(wanted));
+            // One that ends where the range begins can grow.
+            let near = wanted.offset.saturating_sub(1)..wanted.offset.saturating_add(1);
+            let spots = state.showing(&near).into_iter();
+            let spots = spots.filter(|spot| spot.can_show(wanted));
             spots.filter_map(Spot::place).take(CANDIDATES_MAX).collect()
         };
         let found = places.iter().find(|place| {
@@ -353,11 +351,10 @@ impl SharedPages {
         // Its pages come when they are touched.
         self.machine.bar(range.start, len);
         let mut state = self.state.lock();
-        let number = state.next_number;
-        state.next_number += 1;
+        let number = state.new_number();
         let place = Place::new(self, number, range.start, offset);
-        state.spots.push(Spot::new(&place, len, &range, is_kept));
-        if state.is_elsewhere(state.spots.len() - 1) {
+        state.add(Spot::new(&place, len, &range, is_kept));
+        if state.is_elsewhere(number) {
             self.memory.warn_of_places();
         }
         Ok(place)
@@ -369,7 +366,7 @@ impl SharedPages {
     /// `ENOMEM` when the addresses behind are in use.
     pub(super) fn reach(&self, place: &Place, range: &Range<u64>) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        let (_, spot) = state.find(place.number()).ok_or(Errno::ENOMEM)?;
+        let spot = state.spot_mut(place.number()).ok_or(Errno::ENOMEM)?;
         if range.start < place.start() || range.start > spot.end {
             return Err(Errno::ENOMEM);
         }
@@ -385,20 +382,20 @@ impl SharedPages {
             return Err(Errno::ENOMEM);
         }
         spot.claimed.insert(range);
-        spot.end = spot.end.max(range.end);
+        state.reach(place.number(), range.end);
         Ok(())
     }
 
     /// How many mappings there are, in all address spaces.
     pub(crate) fn mapping_count(&self) -> usize {
         let state = self.state.lock();
-        state.spots.iter().map(|spot| spot.users().len()).sum()
+        state.spots().map(|spot| spot.users().len()).sum()
     }
 
     /// The address spaces that have some of them mapped.
     pub(super) fn users(&self) -> Vec<u64> {
         let state = self.state.lock();
-        let mut users: Vec<u64> = state.spots.iter().flat_map(Spot::users).collect();
+        let mut users: Vec<u64> = state.spots().flat_map(Spot::users).collect();
         users.sort_unstable();
         users.dedup();
         users
@@ -406,24 +403,21 @@ impl SharedPages {
 
     /// Whether the pages of a range have memory at a place.
     pub(super) fn contains(&self, place: &Place, range: &Range<u64>) -> bool {
-        let mut state = self.state.lock();
-        state
-            .find(place.number())
-            .is_some_and(|(_, spot)| spot.held.contains(range))
+        self.state.lock().has(place, range)
     }
 
     /// Whether the pages of a range, which a place shows, have memory at any place.
     pub(super) fn are_somewhere(&self, place: &Place, range: &Range<u64>) -> bool {
-        let mut state = self.state.lock();
-        let index = state.find(place.number()).map(|(index, _)| index);
-        index.is_some_and(|index| state.missing(index, range).is_empty())
+        let state = self.state.lock();
+        let spot = state.spot(place.number());
+        spot.is_some_and(|spot| state.missing(spot, range).is_empty())
     }
 
     /// The pages of a range, which a place shows, that have no memory at any place.
     pub(super) fn nowhere(&self, place: &Place, range: &Range<u64>) -> Vec<Range<u64>> {
-        let mut state = self.state.lock();
-        let index = state.find(place.number()).map(|(index, _)| index);
-        index.map_or(Vec::new(), |index| state.missing(index, range))
+        let state = self.state.lock();
+        let spot = state.spot(place.number());
+        spot.map_or(Vec::new(), |spot| state.missing(spot, range))
     }
 
     /// Keeps the pages of a range where they are, if they are at this place.
@@ -433,9 +427,7 @@ impl SharedPages {
 
     /// Whether some of what a place shows is at other places, too.
     pub(super) fn is_elsewhere(&self, place: &Place) -> bool {
-        let mut state = self.state.lock();
-        let index = state.find(place.number()).map(|(index, _)| index);
-        index.is_some_and(|index| state.is_elsewhere(index))
+        self.state.lock().is_elsewhere(place.number())
     }
 
     /// Gives the pages of a range memory at a place, and their content, but for those behind the end
@@ -447,25 +439,26 @@ impl SharedPages {
         taking: Taking,
     ) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
-        let Some((index, spot)) = state.find(place.number()) else {
+        let number = place.number();
+        let Some(spot) = state.spot(number) else {
             return Err(NoMemory);
         };
         let content = spot.addresses(&(0..self.content_end()));
         let range = range.start.max(content.start)..range.end.min(content.end);
         let missing = match taking {
             Taking::Pages => spot.held.missing(&range),
-            Taking::Nothing => state.missing(index, &range),
+            Taking::Nothing => state.missing(spot, &range),
         };
-        let moves = state.is_elsewhere(index);
+        let moves = state.is_elsewhere(number);
         for run in missing {
             // The books of pages that are touched grow without a call that could be refused.
             room::check_to_go_on(self.machine).map_err(|_| NoMemory)?;
-            if !moves {
-                self.make(&mut state.spots[index], &run)?;
-                continue;
-            }
-            for page in run.step_by(PAGE_SIZE as usize) {
-                self.bring(&mut state, index, page)?;
+            if moves {
+                for page in run.step_by(PAGE_SIZE as usize) {
+                    self.bring(&mut state, number, page)?;
+                }
+            } else if let Some(spot) = state.spot_mut(number) {
+                self.make(spot, &run)?;
             }
         }
         if moves {
@@ -486,7 +479,8 @@ impl SharedPages {
         rights: Option<Rights>,
     ) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
-        let Some((index, spot)) = state.find(place.number()) else {
+        let number = place.number();
+        let Some(spot) = state.spot_mut(number) else {
             return Err(NoMemory);
         };
         let before = spot.prots(range);
@@ -497,17 +491,18 @@ impl SharedPages {
             Some(_) => Vec::new(),
         };
         for part in &unused {
-            self.vacate(&mut state, index, part);
+            self.vacate(&mut state, number, part);
         }
         state.may_differ |= rights.is_some_and(|rights| rights.prot.contains(Prot::WRITE));
         if before == after {
             return Ok(());
         }
-        let moves = state.is_elsewhere(index);
+        let moves = state.is_elsewhere(number);
         for (part, prot) in after {
-            for run in state.spots[index].held.present(&part) {
+            let held = state.spot(number).map(|spot| spot.held.present(&part));
+            for run in held.unwrap_or_default() {
                 if moves && prot.contains(Prot::WRITE) {
-                    state.take_from_others(self.machine, index, &run);
+                    state.take_from_others(self.machine, number, &run);
                     self.machine.settle();
                 }
                 self.machine.protect(run.start, run.end - run.start, prot)?;
@@ -553,18 +548,16 @@ impl SharedPages {
     }
 
     /// Brings a page to one of several places: from where it is, or anew.
-    fn bring(&self, state: &mut State, index: usize, page: u64) -> Result<(), NoMemory> {
-        let spot = &state.spots[index];
+    fn bring(&self, state: &mut State, number: u64, page: u64) -> Result<(), NoMemory> {
+        let spot = state.spot(number).ok_or(NoMemory)?;
         let (offset, prot) = (spot.offset_of(page), spot.prot_at(page));
-        let holders = state.holders(index, offset);
+        let holders = state.holders(number, offset);
         let mut content = chunk_of(&(page..page + PAGE_SIZE))?;
-        let is_written =
-            |&(other, at): &(usize, u64)| state.spots[other].prot_at(at).contains(Prot::WRITE);
-        let waits = |&(other, _): &(usize, u64)| state.spots[other].is_apart;
-        let moves = prot.contains(Prot::WRITE)
-            || holders
-                .iter()
-                .any(|holder| is_written(holder) || waits(holder));
+        let is_taken = |&(other, at): &(u64, u64)| {
+            let other = state.spot(other);
+            other.is_some_and(|spot| spot.is_apart || spot.prot_at(at).contains(Prot::WRITE))
+        };
+        let moves = prot.contains(Prot::WRITE) || holders.iter().any(is_taken);
         match holders.first() {
             None => self.read_file(offset, &mut content)?,
             Some(&(_, from)) => {
@@ -580,9 +573,11 @@ impl SharedPages {
         self.charge(&place)?;
         self.memory.region.leftovers.forget(&place);
         self.machine.commit_with(page, &content, prot)?;
-        state.spots[index].held.insert(&place);
+        if let Some(spot) = state.spot_mut(number) {
+            spot.held.insert(&place);
+        }
         if moves {
-            state.take_from_others(self.machine, index, &place);
+            state.take_from_others(self.machine, number, &place);
         }
         Ok(())
     }
@@ -606,23 +601,23 @@ impl SharedPages {
     /// A place is nobody's any more. What is only there goes to another one, or to the file.
     pub(super) fn leave(&self, number: u64) {
         let mut state = self.state.lock();
-        let Some((index, _)) = state.find(number) else {
-            return;
-        };
-        self.vacate(&mut state, index, &(0..u64::MAX));
-        state.spots.remove(index);
+        self.vacate(&mut state, number, &(0..u64::MAX));
+        state.remove(number);
     }
 
     /// A part of a place is nobody's any more.
-    fn vacate(&self, state: &mut State, index: usize, range: &Range<u64>) {
-        let spot = &state.spots[index];
-        let bytes = spot.bytes_of(range);
+    fn vacate(&self, state: &mut State, number: u64, range: &Range<u64>) {
+        let Some(spot) = state.spot(number) else {
+            return;
+        };
         if self.file.is_some() {
-            self.write_back_of(state, index, &bytes);
+            self.write_back_of(state, spot, &spot.bytes_of(range));
         } else {
-            self.rescue(state, index, range);
+            self.rescue(state, number, range);
         }
-        let spot = &mut state.spots[index];
+        let Some(spot) = state.spot_mut(number) else {
+            return;
+        };
         for run in spot.held.present(range) {
             self.machine.decommit(run.start, run.end - run.start);
         }
@@ -634,28 +629,30 @@ impl SharedPages {
     }
 
     /// Moves the pages of a place that are nowhere else to others that show them.
-    fn rescue(&self, state: &mut State, index: usize, range: &Range<u64>) {
-        let held = state.spots[index].held.present(range);
-        let pages = held.into_iter();
-        let pages = pages.flat_map(|run| run.step_by(PAGE_SIZE as usize));
-        let pages: Vec<u64> = pages.collect();
+    fn rescue(&self, state: &mut State, number: u64, range: &Range<u64>) {
+        let Some(spot) = state.spot(number) else {
+            return;
+        };
+        let held = spot.held.present(range).into_iter();
+        let pages = held.flat_map(|run| run.step_by(PAGE_SIZE as usize));
+        let pages: Vec<(u64, u64)> = pages.map(|page| (page, spot.offset_of(page))).collect();
         let mut apart: Vec<Range<u64>> = Vec::new();
-        for page in pages {
-            let offset = state.spots[index].offset_of(page);
-            if !state.holders(index, offset).is_empty() {
+        for (page, offset) in pages {
+            if !state.holders(number, offset).is_empty() {
                 continue;
             }
-            let others = state.spots.iter().enumerate();
-            let mut others = others.filter(|(at, spot)| *at != index && !spot.is_apart);
-            let other = others.find_map(|(at, spot)| {
-                let page = spot.addresses(&(offset..offset + PAGE_SIZE));
+            let bytes = offset..offset + PAGE_SIZE;
+            let others = state.showing(&bytes).into_iter();
+            let mut others = others.filter(|spot| spot.number() != number && !spot.is_apart);
+            let other = others.find_map(|spot| {
+                let page = spot.addresses(&bytes);
                 let shows = !page.is_empty() && spot.claimed.contains(&page);
-                shows.then_some((at, page.start))
+                shows.then_some((spot, page.start))
             });
             let Some((other, to)) = other else { continue };
             // Who may use it there may not see it before its content is there.
-            let is_watched =
-                self.memory.paging == Paging::Eager && !state.spots[other].prot_at(to).is_empty();
+            let is_watched = self.memory.paging == Paging::Eager && !other.prot_at(to).is_empty();
+            let other = other.number();
             match apart.last_mut() {
                 Some(last) if is_watched && last.end == page => last.end = page + PAGE_SIZE,
                 _ if is_watched => apart.push(page..page + PAGE_SIZE),
@@ -663,7 +660,7 @@ impl SharedPages {
             }
         }
         for run in apart {
-            self.report_lost(self.set_apart(state, index, &run));
+            self.report_lost(self.set_apart(state, number, &run));
         }
     }
 
@@ -682,17 +679,20 @@ impl SharedPages {
     /// keeps them.
     pub(super) fn keep(&self, place: &Place, range: &Range<u64>) -> Result<(), NoMemory> {
         let mut state = self.state.lock();
-        let Some((index, spot)) = state.find(place.number()).filter(|_| self.file.is_none()) else {
+        let number = place.number();
+        let Some(spot) = state.spot(number).filter(|_| self.file.is_none()) else {
             return Ok(());
         };
         for run in spot.held.present(range) {
-            self.set_apart(&mut state, index, &run)?;
+            self.set_apart(&mut state, number, &run)?;
         }
         Ok(())
     }
 
     /// Copies pages of a place to where they wait.
-    fn set_apart(&self, state: &mut State, index: usize, run: &Range<u64>) -> Result<(), NoMemory> {
+    fn set_apart(&self, state: &mut State, from: u64, run: &Range<u64>) -> Result<(), NoMemory> {
+        let shown = state.spot(from).ok_or(NoMemory)?;
+        let offset = shown.offset_of(run.start);
         let len = run.end - run.start;
         let place = self.memory.claim(len, 0, None, Use::Memory);
         let place = place.map_err(|_| NoMemory)?;
@@ -705,33 +705,35 @@ impl SharedPages {
             self.memory.region.release(&place);
             return Err(NoMemory);
         }
-        let (number, offset) = (state.next_number, state.spots[index].offset_of(run.start));
-        state.next_number += 1;
-        state.spots.push(Spot::apart(number, &place, offset));
+        let number = state.new_number();
+        state.add(Spot::apart(number, &place, offset));
         Ok(())
     }
 
     /// Gives back where pages waited that do so no more.
     fn close_apart(&self, state: &mut State) {
-        state.spots.retain(|spot| {
-            let is_over = spot.is_apart && spot.held.is_empty();
-            if is_over {
-                for part in spot.claimed.iter() {
-                    self.memory.region.release(&part);
-                }
+        let is_over = |spot: &&Spot| spot.is_apart && spot.held.is_empty();
+        let over: Vec<u64> = state.spots().filter(is_over).map(Spot::number).collect();
+        for number in over {
+            for part in state
+                .spot(number)
+                .into_iter()
+                .flat_map(|it| it.claimed.iter())
+            {
+                self.memory.region.release(&part);
             }
-            !is_over
-        });
+            state.remove(number);
+        }
     }
 }
 
 impl Drop for SharedPages {
     fn drop(&mut self) {
         let mut state = self.state.lock();
-        for spot in state.spots.iter_mut().filter(|spot| spot.is_apart) {
-            for run in core::mem::take(&mut spot.held).iter() {
-                self.machine.decommit(run.start, run.end - run.start);
-            }
+        let apart = state.spots().filter(|spot| spot.is_apart);
+        let apart: Vec<u64> = apart.map(Spot::number).collect();
+        for number in apart {
+            state.give_back(self.machine, number, &(0..u64::MAX));
         }
         self.close_apart(&mut state);
         if let Some(file) = &self.file {

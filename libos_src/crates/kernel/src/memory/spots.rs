@@ -1,17 +1,27 @@
 //! All places of the same shared pages, and which pages are at which.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use hal::{Machine, PAGE_SIZE, Prot};
 
+use super::pages::PageSet;
 use super::place::{Place, Spot};
 
+/// The number of no place.
+const NO_PLACE: u64 = 0;
+
 /// What changes of shared pages.
+#[derive(Default)]
 pub(super) struct State {
-    /// By their numbers, which ascend.
-    pub(super) spots: Vec<Spot>,
-    pub(super) next_number: u64,
+    /// By their numbers.
+    spots: BTreeMap<u64, Spot>,
+    /// Where each begins in the pages, and its number.
+    starts: BTreeSet<(u64, u64)>,
+    /// No place shows more bytes than that.
+    longest_bytes: u64,
+    next_number: u64,
     /// Whether any mapping ever could be written to.
     pub(super) may_differ: bool,
     /// What of the file is being written through descriptors.
@@ -19,36 +29,99 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A place, and where it is among them.
-    pub(super) fn find(&mut self, number: u64) -> Option<(usize, &mut Spot)> {
-        let found = self.spots.binary_search_by_key(&number, Spot::number);
-        let index = found.ok()?;
-        Some((index, self.spots.get_mut(index)?))
+    /// A number that no other place of the pages ever has.
+    pub(super) const fn new_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Adds a place.
+    pub(super) fn add(&mut self, spot: Spot) {
+        self.note(&spot);
+        self.spots.insert(spot.number(), spot);
+    }
+
+    /// A place is no more.
+    pub(super) fn remove(&mut self, number: u64) {
+        if let Some(spot) = self.spots.remove(&number) {
+            self.starts.remove(&(spot.shown().start, number));
+        }
+        if self.spots.is_empty() {
+            self.longest_bytes = 0;
+        }
+    }
+
+    /// A place shows the addresses up to `end` from now on, if it did not.
+    pub(super) fn reach(&mut self, number: u64, end: u64) {
+        let Some(spot) = self.spots.get_mut(&number) else {
+            return;
+        };
+        spot.end = spot.end.max(end);
+        let shown = spot.shown();
+        self.longest_bytes = self.longest_bytes.max(shown.end - shown.start);
+    }
+
+    fn note(&mut self, spot: &Spot) {
+        let shown = spot.shown();
+        self.longest_bytes = self.longest_bytes.max(shown.end - shown.start);
+        self.starts.insert((shown.start, spot.number()));
+    }
+
+    /// A place.
+    pub(super) fn spot(&self, number: u64) -> Option<&Spot> {
+        self.spots.get(&number)
+    }
+
+    /// A place, to be changed; what it shows stays.
+    pub(super) fn spot_mut(&mut self, number: u64) -> Option<&mut Spot> {
+        self.spots.get_mut(&number)
+    }
+
+    /// All places, by their numbers.
+    pub(super) fn spots(&self) -> impl Iterator<Item = &Spot> {
+        self.spots.values()
+    }
+
+    /// The places that show some of these bytes, by their numbers.
+    pub(super) fn showing(&self, bytes: &Range<u64>) -> Vec<&Spot> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        let first = bytes.start.saturating_sub(self.longest_bytes);
+        let near = self.starts.range((first, 0)..(bytes.end, 0));
+        let near = near.filter_map(|(_, number)| self.spots.get(number));
+        let mut found: Vec<&Spot> = near.filter(|spot| spot.shows(bytes)).collect();
+        found.sort_unstable_by_key(|spot| spot.number());
+        found
     }
 
     /// Whether some of what a place shows is at other places, too.
-    pub(super) fn is_elsewhere(&self, index: usize) -> bool {
-        let mut spots = self.spots.iter().enumerate();
-        let spot = &self.spots[index];
-        spots.any(|(at, other)| at != index && spot.overlaps(other))
+    pub(super) fn is_elsewhere(&self, number: u64) -> bool {
+        let Some(spot) = self.spot(number) else {
+            return false;
+        };
+        let others = self.showing(&spot.shown());
+        others.iter().any(|other| other.number() != number)
     }
 
     /// Whether all pages of a range are at a place.
-    pub(super) fn has(&mut self, place: &Place, range: &Range<u64>) -> bool {
-        self.find(place.number())
-            .is_some_and(|(_, spot)| spot.held.contains(range))
+    pub(super) fn has(&self, place: &Place, range: &Range<u64>) -> bool {
+        self.spot(place.number())
+            .is_some_and(|spot| spot.held.contains(range))
     }
 
     /// The pages of a range of a place that are at no place, as the longest runs.
-    pub(super) fn missing(&self, index: usize, range: &Range<u64>) -> Vec<Range<u64>> {
-        let spot = &self.spots[index];
-        let mut there = spot.held.clone();
-        for (at, other) in self.spots.iter().enumerate() {
-            if at == index || !other.overlaps(spot) {
+    pub(super) fn missing(&self, spot: &Spot, range: &Range<u64>) -> Vec<Range<u64>> {
+        let bytes = spot.bytes_of(range);
+        let mut there = PageSet::default();
+        for run in spot.held.present(range) {
+            there.insert(&run);
+        }
+        for other in self.showing(&bytes) {
+            if other.number() == spot.number() {
                 continue;
             }
-            let theirs = other.addresses(&spot.bytes_of(range));
-            for run in other.held.present(&theirs) {
+            for run in other.held.present(&other.addresses(&bytes)) {
                 there.insert(&spot.addresses(&other.bytes_of(&run)));
             }
         }
@@ -62,22 +135,23 @@ impl State {
         access: Prot,
         machine: &dyn Machine,
     ) -> Option<u64> {
-        let holders = self.holders(usize::MAX, offset);
-        let &(index, page) = holders.first()?;
+        let holders = self.holders(NO_PLACE, offset);
+        let &(number, page) = holders.first()?;
         if holders.len() > 1 && access.contains(Prot::WRITE) {
-            self.take_from_others(machine, index, &(page..page + PAGE_SIZE));
+            self.take_from_others(machine, number, &(page..page + PAGE_SIZE));
             machine.settle();
         }
         Some(page)
     }
 
-    /// The other places where a page is, and its addresses there.
-    pub(super) fn holders(&self, index: usize, offset: u64) -> Vec<(usize, u64)> {
-        let spots = self.spots.iter().enumerate();
-        let others = spots.filter(|(at, _)| *at != index);
-        let held = others.filter_map(|(at, spot)| {
-            let page = spot.addresses(&(offset..offset + PAGE_SIZE));
-            (!page.is_empty() && spot.held.contains(&page)).then_some((at, page.start))
+    /// The places but `number` where a page is, and its addresses there.
+    pub(super) fn holders(&self, number: u64, offset: u64) -> Vec<(u64, u64)> {
+        let bytes = offset..offset + PAGE_SIZE;
+        let spots = self.showing(&bytes).into_iter();
+        let others = spots.filter(|spot| spot.number() != number);
+        let held = others.filter_map(|spot| {
+            let page = spot.addresses(&bytes);
+            (!page.is_empty() && spot.held.contains(&page)).then_some((spot.number(), page.start))
         });
         held.collect()
     }
@@ -86,21 +160,36 @@ impl State {
     pub(super) fn take_from_others(
         &mut self,
         machine: &dyn Machine,
-        index: usize,
+        number: u64,
         range: &Range<u64>,
     ) {
-        let spot = &self.spots[index];
+        let Some(spot) = self.spot(number) else {
+            return;
+        };
         let bytes = spot.offset_of(range.start)..spot.offset_of(range.end);
-        for (at, other) in self.spots.iter_mut().enumerate() {
-            if at == index {
-                continue;
+        for other in self.numbers_showing(&bytes) {
+            if other != number {
+                self.give_back(machine, other, &bytes);
             }
-            let theirs = other.addresses(&bytes);
-            for run in other.held.present(&theirs) {
-                machine.decommit(run.start, run.end - run.start);
-            }
-            other.held.remove(&theirs);
         }
+    }
+
+    /// Gives back the pages of a place that hold these bytes.
+    pub(super) fn give_back(&mut self, machine: &dyn Machine, number: u64, bytes: &Range<u64>) {
+        let Some(spot) = self.spot_mut(number) else {
+            return;
+        };
+        let pages = spot.addresses(bytes);
+        for run in spot.held.present(&pages) {
+            machine.decommit(run.start, run.end - run.start);
+        }
+        spot.held.remove(&pages);
+    }
+
+    /// The numbers of the places that show some of these bytes.
+    pub(super) fn numbers_showing(&self, bytes: &Range<u64>) -> Vec<u64> {
+        let spots = self.showing(bytes).into_iter();
+        spots.map(Spot::number).collect()
     }
 
     /// The parts of some bytes that nobody writes to through a descriptor now.
