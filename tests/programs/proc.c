@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -91,6 +92,80 @@ static void name_spaces(void) {
     CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
+// What was below the stack's strings when the program began is what `auxv` says.
+static void vector(char **environment) {
+    while (*environment++) {}
+    unsigned long *words = (unsigned long *)environment;
+    size_t len = 2 * sizeof *words;
+    for (unsigned long *at = words; *at; at += 2) len += 2 * sizeof *words;
+    char bytes[1024];
+    int fd = open("/proc/self/auxv", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, bytes, sizeof bytes) == (ssize_t)len && memcmp(bytes, words, len) == 0);
+    CHECK(close(fd) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK((fd = open("/proc/self/auxv", O_RDONLY)) >= 0);
+        CHECK(read(fd, bytes, sizeof bytes) == (ssize_t)len && memcmp(bytes, words, len) == 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+// The number behind a name in a text, in kilobytes.
+static long number(const char *from, const char *name) {
+    const char *found = strstr(from, name);
+    CHECK(found);
+    return atol(found + strlen(name));
+}
+
+// What `smaps` says of the mapping that begins at an address.
+static const char *sizes(void *address) {
+    char start[32];
+    snprintf(start, sizeof start, "%08lx-", (unsigned long)address);
+    const char *found = read_all("/proc/self/smaps");
+    CHECK(found && (found = strstr(found, start)));
+    return found;
+}
+
+static void map_sizes(void) {
+    static const char *const NAMES[] = {"Size:", "KernelPageSize:", "MMUPageSize:", "Rss:", "Pss:",
+        "Shared_Clean:", "Shared_Dirty:", "Private_Clean:", "Private_Dirty:", "Referenced:", "Anonymous:",
+        "AnonHugePages:", "Swap:", "Locked:", "VmFlags:", NULL};
+    size_t len = 64 * 4096;
+    char *own = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *shared = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(own != MAP_FAILED && shared != MAP_FAILED);
+    // So that it is a mapping of its own.
+    CHECK(madvise(own, len, MADV_DONTFORK) == 0);
+    memset(own, 1, len);
+    memset(shared, 1, len);
+    const char *found = sizes(own);
+    for (const char *const *at = NAMES; *at; at++) CHECK(strstr(found, *at));
+    CHECK(number(found, "\nSize:") == 256 && number(found, "\nRss:") == 256);
+    CHECK(number(found, "\nPss:") == 256 && number(found, "\nAnonymous:") == 256);
+    CHECK(number(found, "\nPrivate_Dirty:") == 256 && number(found, "\nLocked:") == 0);
+    CHECK(strncmp(strstr(found, "VmFlags:"), "VmFlags: rd wr mr mw me", 23) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(*(volatile char *)shared == 1);
+        found = sizes(shared);
+        CHECK(number(found, "\nRss:") > 0 && number(found, "\nPss:") == number(found, "\nRss:") / 2);
+        CHECK(strncmp(strstr(found, "VmFlags:"), "VmFlags: rd wr sh", 17) == 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    found = sizes(shared);
+    CHECK(number(found, "\nRss:") == 256 && number(found, "\nPss:") == 256);
+    CHECK(has("/proc/self/smaps_rollup", "---p 00000000 00:00 0"));
+    CHECK(has("/proc/self/smaps_rollup", "[rollup]\n") && number(text, "\nRss:") >= 512);
+    CHECK(number(text, "\nPss_Anon:") >= 256 && number(text, "\nPss:") >= 512);
+    CHECK(munmap(own, len) == 0 && munmap(shared, len) == 0);
+}
+
 int main(void) {
     char path[64], target[256];
     name_spaces();
@@ -118,7 +193,8 @@ int main(void) {
     CHECK(has("/proc/self/comm", "a name of its o\n"));
     CHECK(has("/proc/self/limits", "Max open files"));
     CHECK(has("/proc/self/mountinfo", " - "));
-    CHECK(has("/proc/self/smaps", "Rss:"));
+    vector(environ);
+    map_sizes();
     CHECK(has("/proc/sys/kernel/ostype", "Linux\n"));
     CHECK(atoi(read_all("/proc/sys/kernel/pid_max")) >= 32768);
     CHECK(read_all("/proc/sys/vm/overcommit_memory"));

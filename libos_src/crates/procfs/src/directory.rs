@@ -58,7 +58,8 @@ const SYSTEM_V_TEXTS: [(&str, SystemText); 3] = [
     ("sem", SystemText::Semaphores),
     ("shm", SystemText::Segments),
 ];
-const PROCESS_TEXTS: [(&str, ProcessText); 19] = [
+const PROCESS_TEXTS: [(&str, ProcessText); 21] = [
+    ("auxv", ProcessText::Auxiliary),
     ("cgroup", ProcessText::Groups),
     ("cmdline", ProcessText::CommandLine),
     ("comm", ProcessText::Name),
@@ -73,6 +74,7 @@ const PROCESS_TEXTS: [(&str, ProcessText); 19] = [
     ("oom_score_adj", ProcessText::ScoreAdjustment),
     ("setgroups", ProcessText::SetGroups),
     ("smaps", ProcessText::MapSizes),
+    ("smaps_rollup", ProcessText::MapSizesSum),
     ("stat", ProcessText::Statistics),
     ("statm", ProcessText::Memory),
     ("status", ProcessText::Status),

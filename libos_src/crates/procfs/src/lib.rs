@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! self thread-self                            links to the caller's directory
-//! PID/{cgroup,cmdline,comm,environ,gid_map,io,limits,maps,mountinfo,mounts,oom_score,
-//!      oom_score_adj,setgroups,smaps,stat,statm,status,uid_map,wchan}
+//! PID/{auxv,cgroup,cmdline,comm,environ,gid_map,io,limits,maps,mountinfo,mounts,oom_score,
+//!      oom_score_adj,setgroups,smaps,smaps_rollup,stat,statm,status,uid_map,wchan}
 //! PID/mem                                     its memory, for those who may look into it
 //! PID/{exe,cwd,root}                          links that lead straight to a place
 //! PID/ns/{cgroup,ipc,mnt,net,pid,time,user,uts}  the name spaces that it is in
@@ -182,8 +182,12 @@ pub enum ProcessText {
     Score,
     /// `oom_score_adj`: kept for who asks.
     ScoreAdjustment,
+    /// `auxv`: the auxiliary vector that it was given.
+    Auxiliary,
     /// `smaps`: the mappings with their sizes.
     MapSizes,
+    /// `smaps_rollup`: the sums of them.
+    MapSizesSum,
     /// `wchan`: where it waits, which nobody is told.
     Waiting,
     /// `cmdline`: the arguments, each with a zero behind it.
@@ -209,7 +213,12 @@ impl ProcessText {
     const fn is_guarded(self) -> bool {
         matches!(
             self,
-            Self::Environment | Self::InputOutput | Self::Maps | Self::MapSizes
+            Self::Auxiliary
+                | Self::Environment
+                | Self::InputOutput
+                | Self::Maps
+                | Self::MapSizes
+                | Self::MapSizesSum
         )
     }
 
@@ -217,14 +226,14 @@ impl ProcessText {
     const fn has_end(self) -> bool {
         matches!(
             self,
-            Self::CommandLine | Self::Environment | Self::ScoreAdjustment
+            Self::Auxiliary | Self::CommandLine | Self::Environment | Self::ScoreAdjustment
         )
     }
 
     /// Who may read and write the file: a process's owner may change few of its texts.
     const fn mode(self) -> u32 {
         match self {
-            Self::Environment | Self::InputOutput => 0o400,
+            Self::Auxiliary | Self::Environment | Self::InputOutput => 0o400,
             Self::Name | Self::ScoreAdjustment => 0o644,
             _ => 0o444,
         }

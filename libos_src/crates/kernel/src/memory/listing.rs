@@ -13,9 +13,8 @@ use super::area::{Area, Backing, Purpose};
 use super::space::{AddressSpace, Books};
 use crate::syscalls::room;
 
-/// About the longest line without the name, and what `smaps` says besides.
+/// About the longest line without the name.
 const LINE_BYTES: usize = 128;
-const SIZES_BYTES: usize = 256;
 
 /// Where calls are served that old programs make (`syscalls::vsyscall`); it is no memory.
 const OLD_ENTRY_POINTS: &[u8] =
@@ -28,7 +27,7 @@ impl AddressSpace {
     /// `ENOMEM` if the kernel's heap has no room for it.
     pub(crate) fn listing(&self) -> Result<Vec<u8>, Errno> {
         let books = self.books.read();
-        let mut text = self.room_for(&books, LINE_BYTES)?;
+        let mut text = self.room_for(&books, 0)?;
         for (start, area) in books.areas.iter() {
             text.extend_from_slice(line(start, area).as_bytes());
             text.extend_from_slice(name(area));
@@ -38,10 +37,10 @@ impl AddressSpace {
         Ok(text)
     }
 
-    /// An empty text that can take a line for each area, with `bytes` besides its name.
-    fn room_for(&self, books: &Books, bytes: usize) -> Result<Vec<u8>, Errno> {
+    /// An empty text that can take a line for each area, and `bytes` more.
+    pub(super) fn room_for(&self, books: &Books, bytes: usize) -> Result<Vec<u8>, Errno> {
         let names: usize = books.areas.iter().map(|(_, area)| name(area).len()).sum();
-        let len = books.areas.len() * bytes + names + OLD_ENTRY_POINTS.len();
+        let len = books.areas.len() * (LINE_BYTES + bytes) + names + OLD_ENTRY_POINTS.len();
         room::check_for(self.machine, len)?;
         let mut text = Vec::new();
         text.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
@@ -76,30 +75,6 @@ impl AddressSpace {
         let is_first = |(_, one): &(u64, &Area)| matches!(&one.backing, Backing::File(other) if other.path == file.path);
         let (base, _) = books.areas.iter().find(is_first)?;
         is_code.then(|| (file.path.clone(), address - base))
-    }
-
-    /// The same with the size of each mapping and how much of it has memory, as `/proc/pid/smaps`.
-    ///
-    /// # Errors
-    /// The same.
-    pub(crate) fn sized_listing(&self) -> Result<Vec<u8>, Errno> {
-        let books = self.books.read();
-        let mut text = self.room_for(&books, LINE_BYTES + SIZES_BYTES)?;
-        for (start, area) in books.areas.iter() {
-            let present = books.committed.present(&(start..area.end));
-            let resident: u64 = present.iter().map(|run| run.end - run.start).sum();
-            let (size, resident) = ((area.end - start) / 1024, resident / 1024);
-            let locked = if area.is_locked { resident } else { 0 };
-            text.extend_from_slice(line(start, area).as_bytes());
-            text.extend_from_slice(name(area));
-            let sizes = format!(
-                "\nSize: {size:>18} kB\nKernelPageSize: {:>8} kB\nRss: {resident:>19} kB\n\
-                 Pss: {resident:>19} kB\nPrivate_Dirty: {resident:>9} kB\nSwap: {:>18} kB\nLocked: {locked:>16} kB\n",
-                4, 0
-            );
-            text.extend_from_slice(sizes.as_bytes());
-        }
-        Ok(text)
     }
 
     /// Bytes of memory that all processes share, and those of them that nobody uses.
@@ -151,7 +126,7 @@ fn is_of_file(area: &Area) -> bool {
     }
 }
 
-fn line(start: u64, area: &Area) -> String {
+pub(super) fn line(start: u64, area: &Area) -> String {
     let flag = |prot, letter| {
         if area.prot.contains(prot) {
             letter
@@ -191,7 +166,7 @@ fn line(start: u64, area: &Area) -> String {
     line
 }
 
-fn name(area: &Area) -> &[u8] {
+pub(super) fn name(area: &Area) -> &[u8] {
     match (area.purpose, &area.backing) {
         (Purpose::Heap, _) => b"[heap]",
         (Purpose::Stack, _) => b"[stack]",

@@ -31,6 +31,7 @@ mod saved;
 mod share;
 mod shared;
 mod shortage;
+mod smaps;
 mod space;
 mod spots;
 mod store;

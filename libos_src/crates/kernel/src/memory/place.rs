@@ -276,6 +276,8 @@ fn right_at(all: &BTreeMap<u64, Right>, address: u64) -> Option<Rights> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn may(prot: Prot) -> Option<Rights> {
@@ -338,5 +340,46 @@ mod tests {
         assert_eq!(spot.addresses(&(0..0x3000)), 0x1_0000..0x1_1000);
         assert_eq!(spot.addresses(&(0x5000..u64::MAX)), 0x1_3000..0x1_4000);
         assert!(spot.addresses(&(0..0x1000)).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn rights_are_what_a_table_of_pages_says(
+            steps in proptest::collection::vec((1..4_u64, 0..12_u64, 1..8_u64, 0..4_u8), 1..40),
+        ) {
+            let mut spot = spot();
+            let mut table = [[None; 20]; 4];
+            let address = |page: u64| 0x1_0000 + page * 0x1000;
+            for (space, first, count, kind) in steps {
+                let range = address(first)..address(first + count);
+                let rights = match kind {
+                    0 => None,
+                    1 => may(Prot::empty()),
+                    2 => may(Prot::READ),
+                    _ => may(Prot::READ | Prot::WRITE),
+                };
+                spot.set_right(space, &range, rights);
+                table[space as usize][first as usize..(first + count) as usize].fill(rights);
+            }
+            for page in 0..20 {
+                let rights = table.iter().filter_map(|pages| pages[page]);
+                let prot = rights.fold(Prot::empty(), |prot, rights| prot | rights.prot);
+                prop_assert_eq!(spot.prot_at(address(page as u64)), prot);
+            }
+            let has_some = |space: &u64| table[*space as usize].iter().any(Option::is_some);
+            let users: Vec<u64> = (1..4).filter(has_some).collect();
+            prop_assert_eq!(spot.users().collect::<Vec<_>>(), users);
+            let all = address(0)..address(20);
+            let parts = spot.prots(&all);
+            prop_assert_eq!(parts.iter().map(|(part, _)| part.end - part.start).sum::<u64>(), 20 * 0x1000);
+            for (part, prot) in parts {
+                for page in part.step_by(0x1000) {
+                    prop_assert_eq!(spot.prot_at(page), prot);
+                }
+            }
+            let unused: u64 = spot.unused(&all).iter().map(|part| part.end - part.start).sum();
+            let free = (0..20).filter(|&page| table.iter().all(|pages| pages[page].is_none()));
+            prop_assert_eq!(unused, free.count() as u64 * 0x1000);
+        }
     }
 }

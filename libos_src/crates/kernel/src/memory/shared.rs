@@ -392,6 +392,14 @@ impl SharedPages {
         state.spots().map(|spot| spot.users().len()).sum()
     }
 
+    /// How many address spaces have some of a place mapped.
+    pub(super) fn users_of(&self, place: &Place) -> usize {
+        let state = self.state.lock();
+        state
+            .spot(place.number())
+            .map_or(0, |spot| spot.users().len())
+    }
+
     /// The address spaces that have some of them mapped.
     pub(super) fn users(&self) -> Vec<u64> {
         let state = self.state.lock();

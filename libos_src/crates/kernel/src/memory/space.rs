@@ -106,6 +106,8 @@ pub(super) struct Books {
     peak_bytes: (u64, u64),
     /// Whether all that is mapped from now on is to stay in memory (`MCL_FUTURE`).
     pub(super) locks_all: bool,
+    /// What the program was told when it began (`AT_*`).
+    auxiliary: Arc<[u8]>,
     /// The barriers that its threads may ask for, as `membarrier` has them.
     barriers: u32,
 }
@@ -210,6 +212,16 @@ impl AddressSpace {
     /// They will ask for these as well.
     pub(crate) fn add_barriers(&self, barriers: u32) {
         self.books.write().barriers |= barriers;
+    }
+
+    /// The auxiliary vector that the program was given.
+    pub(crate) fn auxiliary(&self) -> Arc<[u8]> {
+        self.books.read().auxiliary.clone()
+    }
+
+    /// It was given this one.
+    pub(crate) fn set_auxiliary(&self, vector: &[u8]) {
+        self.books.write().auxiliary = vector.into();
     }
 
     /// Who takes turns in it.
@@ -555,6 +567,7 @@ impl Books {
             has_shared: self.has_shared,
             peak_bytes: self.peak_bytes,
             locks_all: false,
+            auxiliary: self.auxiliary.clone(),
             barriers: self.barriers,
         }
     }

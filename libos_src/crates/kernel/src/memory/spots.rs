@@ -206,3 +206,52 @@ impl State {
         parts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn places_are_found_by_what_they_show(
+            steps in proptest::collection::vec((0..3_u8, 0..30_u64, 1..9_u64), 1..40),
+            asked in (0..30_u64, 0..9_u64),
+        ) {
+            let mut state = State::default();
+            let mut all: Vec<(u64, Range<u64>)> = Vec::new();
+            for (step, first, count) in steps {
+                match step {
+                    0 if !all.is_empty() => {
+                        let (number, _) = all.remove(first as usize % all.len());
+                        state.remove(number);
+                    }
+                    1 if !all.is_empty() => {
+                        let at = first as usize % all.len();
+                        let (number, shown) = &mut all[at];
+                        shown.end += count * PAGE_SIZE;
+                        let spot = state.spot(*number).expect("it is there");
+                        let end = spot.addresses(&(0..u64::MAX)).end + count * PAGE_SIZE;
+                        state.reach(*number, end);
+                    }
+                    _ => {
+                        let number = state.new_number();
+                        let range = number << 32..(number << 32) + count * PAGE_SIZE;
+                        let offset = first * PAGE_SIZE;
+                        state.add(Spot::apart(number, &range, offset));
+                        all.push((number, offset..offset + count * PAGE_SIZE));
+                    }
+                }
+            }
+            let bytes = asked.0 * PAGE_SIZE..(asked.0 + asked.1) * PAGE_SIZE;
+            let shows = |shown: &Range<u64>| {
+                !bytes.is_empty() && shown.start < bytes.end && bytes.start < shown.end
+            };
+            let expected: Vec<u64> = (all.iter().filter(|(_, shown)| shows(shown)))
+                .map(|(number, _)| *number)
+                .collect();
+            prop_assert_eq!(state.numbers_showing(&bytes), expected);
+        }
+    }
+}

@@ -385,7 +385,9 @@ impl Source for ProcessFiles {
                 let adjustment = process.score_adjustment.load(Ordering::Relaxed);
                 format!("{adjustment}\n").into_bytes()
             }
+            ProcessText::Auxiliary => process.memory().auxiliary().to_vec(),
             ProcessText::MapSizes => process.memory().sized_listing()?,
+            ProcessText::MapSizesSum => process.memory().sized_sum(),
             ProcessText::Waiting => b"0".to_vec(),
             ProcessText::Statistics => self.statistics(&process, thread).into_bytes(),
             ProcessText::Memory => {

@@ -71,31 +71,34 @@ pub(crate) fn push_stack(
     machine.random(&mut seed);
     let random = strings.push_bytes(&seed);
 
-    let words = words(machine, plan, &argv, &env, [path, platform, random]);
-    let pointer = (strings.bottom() - words.len() as u64 * 8) & !15;
-    if stack.end - pointer > (stack.end - stack.start) / 4 {
-        return Err(Errno::E2BIG);
-    }
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    strings.write(space)?;
-    space.copy_out(pointer, &bytes)?;
-    Ok(pointer)
-}
-
-/// The words from the stack pointer up: count, arguments, environment, auxiliary vector.
-fn words(
-    machine: &dyn Machine,
-    plan: &StackPlan<'_>,
-    argv: &[u64],
-    env: &[u64],
-    [path, platform, random]: [u64; 3],
-) -> Vec<u64> {
-    let (loaded, run_as) = (plan.loaded, plan.run_as);
+    let auxiliary = auxiliary(machine, plan, [path, platform, random]);
     let mut words = Vec::from([argv.len() as u64]);
     words.extend(argv);
     words.push(0);
     words.extend(env);
     words.push(0);
+    words.extend(&auxiliary);
+    let pointer = (strings.bottom() - words.len() as u64 * 8) & !15;
+    if stack.end - pointer > (stack.end - stack.start) / 4 {
+        return Err(Errno::E2BIG);
+    }
+    strings.write(space)?;
+    space.copy_out(pointer, &bytes_of(&words))?;
+    space.set_auxiliary(&bytes_of(&auxiliary));
+    Ok(pointer)
+}
+
+fn bytes_of(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// The words of the auxiliary vector, with those of its end.
+fn auxiliary(
+    machine: &dyn Machine,
+    plan: &StackPlan<'_>,
+    [path, platform, random]: [u64; 3],
+) -> Vec<u64> {
+    let (loaded, run_as) = (plan.loaded, plan.run_as);
     let vector = [
         (AT_HWCAP, machine.cpuid(1, 0)[EDX].into()),
         (AT_PAGESZ, PAGE_SIZE),
@@ -118,8 +121,10 @@ fn words(
         (AT_MINSIGSTKSZ, crate::signals::frame_size_max(machine)),
         (0, 0),
     ];
-    words.extend(vector.iter().flat_map(|&(key, value)| [key, value]));
-    words
+    vector
+        .into_iter()
+        .flat_map(|(key, value)| [key, value])
+        .collect()
 }
 
 /// Strings that grow down from the top of the stack.
