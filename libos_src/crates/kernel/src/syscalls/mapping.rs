@@ -22,6 +22,9 @@ const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
 const MAP_32BIT: u32 = 0x40;
 const MAP_GROWSDOWN: u32 = 0x100;
+/// Of `mprotect`: from where the stack begins, which glibc gives that makes stacks executable.
+const PROT_GROWSDOWN: u32 = 0x0100_0000;
+const PROT_GROWSUP: u32 = 0x0200_0000;
 /// Linux takes no notice of it, and nobody but loaders gives it.
 const MAP_DENYWRITE: u32 = 0x800;
 const MAP_LOCKED: u32 = 0x2000;
@@ -308,11 +311,17 @@ fn fixed_address(call: &Call<'_>, placement: Placement, len: u64) -> Result<Opti
 
 /// `mprotect(2)`.
 pub(super) fn mprotect(call: &mut Call<'_>, address: u64, len: u64, prot: u32) -> Outcome {
-    if prot & !(PROT_MASK | PROT_IGNORED) != 0 {
+    let grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+    let is_known = prot & !(PROT_MASK | PROT_IGNORED | grows) == 0;
+    if !is_known || grows == PROT_GROWSDOWN | PROT_GROWSUP {
         return Err(Errno::EINVAL.into());
     }
-    call.memory()
-        .protect(address, len, Prot::from_bits_truncate(prot))?;
+    let memory = call.memory();
+    let (address, len) = match grows {
+        0 => (address, len),
+        _ => memory.stack_down_from(address, len, grows == PROT_GROWSDOWN)?,
+    };
+    memory.protect(address, len, Prot::from_bits_truncate(prot))?;
     Ok(0)
 }
 

@@ -658,3 +658,31 @@ fn a_mapping_is_cut_into_only_so_many_pieces() {
     assert_eq!(world.call(MUNMAP, &[start, pages * PAGE_SIZE]), Ok(0));
     assert!(mmap(&mut world, 0, PAGE_SIZE, READ_WRITE, 0x22).is_ok());
 }
+
+#[test]
+fn a_stack_becomes_executable_from_where_it_begins() {
+    const GROWS_DOWN: u64 = 0x0100_0000;
+    const GROWS_UP: u64 = 0x0200_0000;
+    for paging in [Paging::Eager, Paging::OnDemand] {
+        let mut world = World::with(paging, 4096);
+        let map = [0, 0x4000, READ_WRITE, 0x122, u64::MAX, 0];
+        let stack = world.call(MMAP, &map).expect("room");
+        let map = [0, 0x1000, READ_WRITE, 0x22, u64::MAX, 0];
+        let other = world.call(MMAP, &map).expect("room");
+        let mut protect =
+            |address, more| world.call(MPROTECT, &[address, 0x1000, READ_WRITE | 4 | more]);
+
+        assert_eq!(protect(stack + 0x2000, GROWS_DOWN), Ok(0));
+        assert_eq!(protect(other, GROWS_DOWN), Err(Errno::EINVAL));
+        assert_eq!(protect(stack, GROWS_UP), Err(Errno::EINVAL));
+        assert_eq!(protect(stack, GROWS_UP | GROWS_DOWN), Err(Errno::EINVAL));
+        assert_eq!(protect(stack + 1, GROWS_DOWN), Err(Errno::EINVAL));
+
+        let memory = world.process.memory();
+        let rights = [0, 0x2fff, 0x3000].map(|at| {
+            let prot = memory.with_area(stack + at, |_, area| area.prot);
+            prot.is_some_and(|prot| prot.contains(Prot::EXEC))
+        });
+        assert_eq!(rights, [true, true, false]);
+    }
+}
