@@ -87,6 +87,15 @@ static void code(void) {
     CHECK(!mprotect(place, PAGE, PROT_READ | PROT_EXEC));
     CHECK(function() == 7);
     CHECK(FAULTS(*(volatile char *)place = 0, SEGV_ACCERR, place));
+    CHECK(mprotect(place, PAGE, PROT_READ | PROT_GROWSDOWN));
+
+    // glibc does so for a library that asks for an executable stack.
+    volatile unsigned char on_stack[sizeof ret7];
+    char *page = (char *)((uintptr_t)__builtin_frame_address(0) & -PAGE);
+    CHECK(!mprotect(page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN));
+    for (size_t i = 0; i < sizeof ret7; i++) on_stack[i] = ret7[i];
+    CHECK(((int (*)(void))(uintptr_t)on_stack)() == 7);
+    CHECK(!mprotect(page, PAGE, PROT_READ | PROT_WRITE | PROT_GROWSDOWN));
 }
 
 static void races(void) {
