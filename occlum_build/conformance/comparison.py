@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from occlum_build.conformance.enclave import Enclave, command
-from occlum_build.conformance.outcome import Outcome, run
+from occlum_build.conformance.outcome import Outcome
 from occlum_build.conformance.suite import Suite
 from occlum_build.conformance.verdict import Case, Criteria, Verdict, judge, settle
 
@@ -74,7 +74,7 @@ class Comparison:
         return [str(self.suite.root / name), *self.arguments]
 
     def _on_host(self, name: str) -> Outcome:
-        return run(
+        return self.enclave.runs.run(
             command(self._words(name), has_parent=self.enclave.has_parent),
             directory=self.suite.root,
             env=self.env,

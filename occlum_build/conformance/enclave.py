@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from occlum_build.conformance.outcome import Outcome, run
+from occlum_build.conformance.outcome import Outcome, Runs
 from occlum_build.conformance.suite import Suite
 from occlum_build.diagnostic import DiagnosticError, error
 
@@ -97,6 +97,7 @@ class Enclave:
     enclu: str
     has_parent: bool
     """Whether a shell starts the programs, see `command`."""
+    runs: Runs
 
     def run(
         self, words: Sequence[str], *, directory: Path, env: Mapping[str, str], seconds: float
@@ -104,7 +105,8 @@ class Enclave:
         """Run a program of the suite with its arguments, and count what escapes."""
         with TemporaryDirectory() as scratch:
             counted = Path(scratch) / "counted.json"
-            ended = run(self._argv(words, counted), directory=directory, env=env, seconds=seconds)
+            argv = self._argv(words, counted)
+            ended = self.runs.run(argv, directory=directory, env=env, seconds=seconds)
             return replace(ended, escapes=_escapes(counted))
 
     def _argv(self, words: Sequence[str], counted: Path) -> list[str]:

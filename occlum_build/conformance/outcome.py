@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,42 +43,75 @@ class Outcome:
         return {name.decode(): verdict.decode() for verdict, name in _CASE.findall(self.stdout)}
 
 
-def run(
-    argv: Sequence[str],
-    *,
-    directory: Path,
-    env: Mapping[str, str],
-    seconds: float,
-) -> Outcome:
-    """Run a program to its end, or for `seconds`; all that it started ends with it."""
-    with subprocess.Popen(
-        argv,
-        cwd=directory,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        timed_out = False
-        try:
-            stdout, stderr = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-            _kill_session(process.pid)
+class Runs:
+    """Runs programs, from several threads; all that run can be ended at once.
+
+    Each has a session of its own, which no key of the user's terminal reaches.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._leaders: set[int] = set()
+        self._is_over = False
+
+    def run(
+        self, argv: Sequence[str], *, directory: Path, env: Mapping[str, str], seconds: float
+    ) -> Outcome:
+        """Run a program to its end, or for `seconds`; all that it started ends with it.
+
+        Raises:
+            InterruptedError: `end` was called before it began.
+        """
+        process = self._started(argv, directory, env)
+        with process:
+            timed_out = False
             try:
-                stdout, stderr = process.communicate(timeout=_GRACE_SECONDS)
+                stdout, stderr = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
-                stdout = stderr = b""
-        _kill_session(process.pid)
-        status = process.wait()
-    return Outcome(
-        status=status if status >= 0 else _SIGNAL_STATUS - status,
-        stdout=stdout[:_MAX_OUTPUT_BYTES],
-        stderr=stderr[:_MAX_OUTPUT_BYTES],
-        seconds=seconds,
-        timed_out=timed_out,
-    )
+                timed_out = True
+                _kill_session(process.pid)
+                try:
+                    stdout, stderr = process.communicate(timeout=_GRACE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    stdout = stderr = b""
+            finally:
+                _kill_session(process.pid)
+                with self._lock:
+                    self._leaders.discard(process.pid)
+            status = process.wait()
+        return Outcome(
+            status=status if status >= 0 else _SIGNAL_STATUS - status,
+            stdout=stdout[:_MAX_OUTPUT_BYTES],
+            stderr=stderr[:_MAX_OUTPUT_BYTES],
+            seconds=seconds,
+            timed_out=timed_out,
+        )
+
+    def end(self) -> None:
+        """Kill what runs, and let nothing else begin."""
+        with self._lock:
+            self._is_over = True
+            for leader in self._leaders:
+                _kill_session(leader)
+
+    def _started(
+        self, argv: Sequence[str], directory: Path, env: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_over:
+                raise InterruptedError
+            process = subprocess.Popen(
+                argv,
+                cwd=directory,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._leaders.add(process.pid)
+            return process
 
 
 def comparable(output: bytes, ignored: Sequence[re.Pattern[bytes]]) -> bytes:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -62,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     env = {**ENVIRONMENT, **dict(options.env)}
     config = _config(options, suite, env)
     bundle = _bundle(options, suite, config)
-    enclave = Enclave(bundle, options.enclu, has_parent=options.config is None)
+    has_parent = options.config is None
+    enclave = Enclave(bundle, options.enclu, has_parent=has_parent, runs=outcome.Runs())
     comparison = Comparison(
         suite,
         enclave,
@@ -121,7 +123,7 @@ def _answers(
 ) -> Iterator[Answer]:
     """Run every program on both sides; those of which there is a doubt come last."""
     doubtful: list[Answer] = []
-    with ThreadPoolExecutor(options.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool, _ended_with(comparison.enclave.runs):
         for number, answer in enumerate(pool.map(comparison.ask, programs), 1):
             if answer.doubt:
                 doubtful.append(answer)
@@ -133,6 +135,16 @@ def _answers(
     yield from map(comparison.settled, doubtful)
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
+
+
+@contextmanager
+def _ended_with(runs: outcome.Runs) -> Iterator[None]:
+    """Kills what still runs when the block is left early: the pool waits for its threads."""
+    try:
+        yield
+    except BaseException:
+        runs.end()
+        raise
 
 
 def _cases(

@@ -1,11 +1,15 @@
 """The conformance runner on programs of the host, in a real enclave."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from occlum_build.conformance.suite import Suite
 from tests.support.checkout import Checkout, copy_project, machine_cache
 
 pytestmark = pytest.mark.slow
@@ -95,3 +99,34 @@ def test_a_pass_list_grows_and_a_case_of_it_that_is_lost_fails(
     assert grown.splitlines()[1:] == sorted(PROGRAMS)
     assert f"lost: uname is in {listed}\n" in lost.text
     assert "uname" in listed.read_text(encoding="utf-8"), "a list only grows"
+
+
+def test_control_c_ends_what_runs_and_leaves_nothing_behind(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    suite = Suite(tmp_path.resolve())
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("#!/bin/sh\necho $$ > pid.${0##*/}\nexec sleep 600\n")
+        (tmp_path / name).chmod(0o755)
+
+    with checkout.start("conformance", str(tmp_path), "--jobs=2") as process:
+        while process.poll() is None and len(list(suite.root.glob("pid.*"))) < 2:
+            time.sleep(0.1)
+        begun = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate()
+
+    assert process.returncode == 130
+    assert said.endswith("error[OB0404]: interrupted\n  = note: nothing is left half-written\n\n")
+    assert time.monotonic() - begun < 60
+    assert not suite.root.exists()
+    left = [one for one in Path("/proc").glob("[0-9]*/cmdline") if _names(one, suite.root)]
+    assert left == []
+
+
+def _names(line: Path, root: Path) -> bool:
+    """Whether a process was started by a path below `root`."""
+    try:
+        return os.fsencode(root) in line.read_bytes()
+    except OSError:
+        return False

@@ -48,8 +48,8 @@ class Checkout:
     cache: Path
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, *words: str, status: int = 0) -> Ended:
-        """Run `occlum-build` with these words; it must end with `status`."""
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start `occlum-build` with these words, as the first of a group; all it says is piped."""
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": os.environ.get("HOME", "/"),
@@ -58,7 +58,7 @@ class Checkout:
             **{name: os.environ[name] for name in _MACHINE if name in os.environ},
             **self.env,
         }
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "occlum_build.cli", *words],
             cwd=self.root,
             env=environment,
@@ -66,12 +66,17 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            process_group=0,
         )
-        assert done.returncode == status, done.stdout
-        found = (_STEP.match(line) for line in done.stdout.splitlines())
+
+    def run(self, *words: str, status: int = 0) -> Ended:
+        """Run `occlum-build` with these words; it must end with `status`."""
+        with self.start(*words) as process:
+            text, _ = process.communicate()
+        assert process.returncode == status, text
+        found = (_STEP.match(line) for line in text.splitlines())
         steps = tuple((one["mnemonic"], one["label"]) for one in found if one)
-        return Ended(done.returncode, done.stdout, steps)
+        return Ended(process.returncode, text, steps)
 
     def output(self, name: str) -> Path:
         """The path of an output, such as `examples/hello_c/hello`."""

@@ -1,16 +1,19 @@
 """Running a program to its end."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
-from occlum_build.conformance.outcome import Outcome, run
+import pytest
+
+from occlum_build.conformance.outcome import Outcome, Runs
 
 ENV = {"PATH": "/usr/bin:/bin", "WORD": "spoken"}
 
 
 def shell(directory: Path, script: str, seconds: float = 30.0) -> Outcome:
-    return run(["/bin/sh", "-c", script], directory=directory, env=ENV, seconds=seconds)
+    return Runs().run(["/bin/sh", "-c", script], directory=directory, env=ENV, seconds=seconds)
 
 
 def test_a_program_sees_its_directory_and_the_given_environment_alone(tmp_path: Path) -> None:
@@ -41,6 +44,36 @@ def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
 
     assert not ended.timed_out
     assert _is_gone(int((tmp_path / "child").read_text()))
+
+
+def test_all_that_runs_is_ended_at_once_and_nothing_else_begins(tmp_path: Path) -> None:
+    runs = Runs()
+    script = ["/bin/sh", "-c", "sleep 600 & echo $! > child; wait"]
+    ended: list[Outcome] = []
+
+    def run() -> None:
+        ended.append(runs.run(script, directory=tmp_path, env=ENV, seconds=600))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    child = _number(tmp_path / "child")
+    runs.end()
+    thread.join(30)
+
+    assert [one.status for one in ended] == [128 + 9]
+    assert _is_gone(child)
+    with pytest.raises(InterruptedError):
+        runs.run(script, directory=tmp_path, env=ENV, seconds=600)
+
+
+def _number(path: Path) -> int:
+    """What a program writes into this file, sooner or later."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return int(text)
+        time.sleep(0.01)
+    pytest.fail(f"{path} is not written")
 
 
 def _is_gone(pid: int) -> bool:
