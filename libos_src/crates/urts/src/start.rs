@@ -83,7 +83,7 @@ fn packed<'a>(what: &str, strings: impl Iterator<Item = &'a OsString>) -> Result
     let size_bytes = bytes.len() as u64;
     if size_bytes > StartInfo::STRINGS_MAX {
         return Err(RunError::Host(format!(
-            "{what} have {size_bytes} bytes, an enclave takes at most {}",
+            "{what}: {size_bytes} bytes are more than the {} that an enclave takes",
             StartInfo::STRINGS_MAX
         )));
     }
