@@ -32,6 +32,7 @@ NOT_SUPPORTED: Final = "OB0230"
 MAX_ENCLAVE_BYTES: Final = 1 << 46
 MAX_ADDED_BYTES: Final = 1 << 40
 MIN_KERNEL_STACK_BYTES: Final = 64 << 10
+MIN_KERNEL_HEAP_BYTES: Final = 512 << 10
 KEEPERS: Final = 1
 """Threads of the LibOS itself; `occlum_build.sgx.layout` lays them out."""
 BUILTIN_TARGETS: Final = ("/dev", "/proc")
@@ -108,14 +109,23 @@ def _amount(name: str, value: int) -> str:
 
 def _enclave_size(config: OcclumConfig) -> Iterator[Problem]:
     limits = config.resource_limits
-    if limits.kernel_space_stack_size < MIN_KERNEL_STACK_BYTES:
-        least = print_size(MIN_KERNEL_STACK_BYTES)
-        yield Problem(
-            (_limit("kernel_space_stack_size"),),
-            f"the LibOS needs a stack of at least {least}",
-            f"{print_size(limits.kernel_space_stack_size)} here",
-            helps=(f"write `{least}` or more",),
-        )
+    for name, what, size_bytes, least_bytes in (
+        ("kernel_space_heap_size", "heap", limits.kernel_space_heap_size, MIN_KERNEL_HEAP_BYTES),
+        (
+            "kernel_space_stack_size",
+            "stack",
+            limits.kernel_space_stack_size,
+            MIN_KERNEL_STACK_BYTES,
+        ),
+    ):
+        if size_bytes < least_bytes:
+            least = print_size(least_bytes)
+            yield Problem(
+                (_limit(name),),
+                f"the LibOS needs a {what} of at least {least}",
+                f"{print_size(size_bytes)} here",
+                helps=(f"write `{least}` or more",),
+            )
     stacks = limits.kernel_space_stack_size * (limits.max_num_of_threads + KEEPERS)
     added = limits.kernel_space_heap_size + stacks
     total = added + limits.user_space_size

@@ -27,6 +27,16 @@ def test_nothing_is_no_path() -> None:
     assert message == "path `` is not absolute"
 
 
+@pytest.mark.parametrize(("size", "problems"), [("508KB", 1), ("512KB", 0)])
+def test_the_library_os_starts_with_no_smaller_heap(size: str, problems: int) -> None:
+    text = f"resource_limits: {{kernel_space_heap_size: {size}}}\n" + HELLO
+
+    _, diagnostics = load(text, "Occlum.yaml")
+
+    said = [one.message for one in diagnostics]
+    assert said == ["the LibOS needs a heap of at least 512KB"] * problems
+
+
 def test_json_is_yaml_too() -> None:
     config = config_of(
         '{"process": {"command": ["/bin/hello"]},\n'
