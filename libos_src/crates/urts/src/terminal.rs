@@ -1,5 +1,6 @@
 //! The host's terminal: its settings, and that they are put back.
 
+use core::mem::MaybeUninit;
 use core::ptr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -110,12 +111,24 @@ fn remember(descriptor: libc::c_int) -> Result<(), i32> {
     });
     IS_CHANGED.store(true, Ordering::SeqCst);
     for signal in FATAL {
-        let handler: extern "C" fn(libc::c_int) = end;
-        // SAFETY: the handler does only what a handler may. A signal that the enclave keeps is
-        // blocked everywhere, and never gets here.
-        unsafe { libc::signal(signal, handler as *const () as libc::sighandler_t) };
+        end_by(signal);
     }
     Ok(())
+}
+
+/// Has the terminal put back before a signal ends this process.
+fn end_by(signal: libc::c_int) {
+    // SAFETY: all zero is a legal sigaction.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let handler: extern "C" fn(libc::c_int) = end;
+    action.sa_sigaction = handler as *const () as usize;
+    // It may come to a thread in a software enclave, whose stack is the program's.
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: writes the mask of a local value.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
+    // SAFETY: the handler does only what a handler may. A signal that the enclave keeps is blocked
+    // everywhere, and never gets here.
+    unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
 
 /// Puts the terminal back, and ends as the signal would have.
