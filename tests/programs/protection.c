@@ -1,5 +1,6 @@
 // What a program may do with its pages, and what it is told when it does something else. The exit
 // status is the line of the first check that fails.
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -107,12 +108,49 @@ static void races(void) {
     CHECK(!pthread_join(thread, 0));
 }
 
+enum { FILE_PAGES = 256 };
+static volatile int round_now, zeros;
+static char *volatile seen;
+
+// Reads the first word of each page, from both ends.
+static void *look(void *from_end) {
+    for (int round = 1; round <= 40; round++) {
+        while (round_now < round) continue;
+        for (int i = 0; i < FILE_PAGES; i++) {
+            long page = from_end ? FILE_PAGES - 1 - i : i;
+            zeros += *(volatile int *)(seen + page * PAGE) == 0;
+        }
+        __atomic_fetch_add(&stop, 1, __ATOMIC_SEQ_CST);
+    }
+    return 0;
+}
+
+// A page of a file that several threads touch first comes with its content, for all of them.
+static void arrivals(void) {
+    static char content[FILE_PAGES * PAGE];
+    memset(content, 'x', sizeof content);
+    int file = open("/tmp/content", O_RDWR | O_CREAT, 0600);
+    CHECK(write(file, content, sizeof content) == sizeof content);
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) CHECK(!pthread_create(&threads[i], 0, look, i % 2 ? content : 0));
+    for (int round = 1; round <= 40; round++) {
+        char *map = mmap(0, sizeof content, PROT_READ, MAP_PRIVATE, file, 0);
+        CHECK(map != MAP_FAILED);
+        seen = map, stop = 0, round_now = round;
+        while (stop < 3) continue;
+        CHECK(!munmap(map, sizeof content));
+    }
+    for (int i = 0; i < 3; i++) CHECK(!pthread_join(threads[i], 0));
+    CHECK(zeros == 0);
+}
+
 int main(void) {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, 0);
     faults();
     code();
     races();
+    arrivals();
     puts("protected");
     return 0;
 }

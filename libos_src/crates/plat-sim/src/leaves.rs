@@ -93,9 +93,11 @@ fn copy(enclave: &Shared, secinfo: SecInfo, page: u64, source: u64) -> Outcome {
     };
     let mut bytes = [0; PAGE_SIZE as usize];
     enclave.range.read(source, &mut bytes);
-    // The page was pending until now, so no thread that is in its right mind uses it.
-    apply_access(page, Permissions::RW);
-    enclave.range.write(page, &bytes);
+    // Another thread of the program may touch the page at any time: it finds all of it or nothing.
+    if !enclave.range.write_unseen(page, &bytes) {
+        apply_access(page, Permissions::RW);
+        enclave.range.write(page, &bytes);
+    }
     apply(page, entry);
     Ok(0)
 }

@@ -1,6 +1,8 @@
 //! The address range of the enclave in this process.
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi::{PAGE_SIZE, Permissions};
@@ -12,6 +14,8 @@ pub(crate) const FIRST_ADDRESS: u64 = 0x1_0000;
 /// Memory at fixed addresses, from [`FIRST_ADDRESS`] to the enclave's end.
 pub(crate) struct Range {
     end: u64,
+    /// The memory of this process, for pages that nobody may see yet; not every host lets it be written.
+    memory: Option<File>,
 }
 
 impl Range {
@@ -39,7 +43,11 @@ impl Range {
         // Programs place their pages where they like; huge pages would only waste memory.
         // SAFETY: the range was mapped above.
         unsafe { libc::madvise(mapped, length, libc::MADV_NOHUGEPAGE) };
-        Ok(Self { end: size_bytes })
+        let memory = OpenOptions::new().write(true).open("/proc/self/mem");
+        Ok(Self {
+            end: size_bytes,
+            memory: memory.ok(),
+        })
     }
 
     /// Whether the bytes are inside.
@@ -59,6 +67,31 @@ impl Range {
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len());
         }
+    }
+
+    /// Copies bytes to pages that no access reaches, and leaves them so; whether the host could.
+    /// Callable from a signal handler.
+    pub(crate) fn write_unseen(&self, address: u64, bytes: &[u8]) -> bool {
+        assert!(self.contains(address, bytes.len() as u64));
+        let Some(memory) = &self.memory else {
+            return false;
+        };
+        let result: i64;
+        // SAFETY: reads `bytes`, and writes inside the range, in which no Rust object lives.
+        unsafe {
+            std::arch::asm!(
+                "syscall",
+                inlateout("rax") libc::SYS_pwrite64 => result,
+                in("rdi") i64::from(memory.as_raw_fd()),
+                in("rsi") bytes.as_ptr(),
+                in("rdx") bytes.len(),
+                in("r10") address,
+                lateout("rcx") _,
+                lateout("r11") _,
+                options(nostack)
+            );
+        }
+        result == bytes.len() as i64
     }
 
     /// Replaces some bytes of the aligned word in which `address` is, in one step. Enclave threads may
