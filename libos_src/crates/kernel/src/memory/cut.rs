@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use locks::Mutex;
 use vfs::FileId;
 
-use super::area::{Backing, Counted};
+use super::area::{Area, Backing, Counted, FileBacking};
 use super::space::{AddressSpace, Books};
 
 /// The files that may change and of which address spaces have private copies.
@@ -22,10 +22,11 @@ pub(crate) struct CopiedFile {
     all: Arc<CopiedFiles>,
 }
 
-/// Files that were cut and whose copies an address space has still to give up.
+/// Files that were cut and whose copies an address space has still to give up: what was the least that they
+/// had meanwhile.
 #[derive(Default)]
 pub(super) struct Cuts {
-    files: Mutex<Vec<(FileId, u64)>>,
+    files: Mutex<BTreeMap<FileId, u64>>,
     are_there: AtomicBool,
 }
 
@@ -71,15 +72,18 @@ impl Cuts {
     }
 
     fn add(&self, file: FileId, size_bytes: u64) {
-        self.files.lock().push((file, size_bytes));
+        let mut files = self.files.lock();
+        let least = files.entry(file).or_insert(size_bytes);
+        *least = size_bytes.min(*least);
+        drop(files);
         self.are_there.store(true, Ordering::Release);
     }
 
-    fn take(&self) -> Vec<(FileId, u64)> {
+    fn take(&self) -> BTreeMap<FileId, u64> {
         if self.are_there.swap(false, Ordering::Acquire) {
             core::mem::take(&mut self.files.lock())
         } else {
-            Vec::new()
+            BTreeMap::new()
         }
     }
 }
@@ -89,10 +93,15 @@ impl AddressSpace {
     /// look: [`give_up_cut`](Self::give_up_cut).
     pub(super) fn cut(&self, file: FileId, size_bytes: u64) {
         let mut books = self.books.write();
-        if self.gang.is_shared() {
-            self.cuts.add(file, size_bytes);
-        } else {
+        if !self.gang.is_shared() {
             self.give_up_behind(&mut books, file, size_bytes);
+        } else if books
+            .areas
+            .iter()
+            .any(|(_, area)| copied_of(area, file).is_some())
+        {
+            // Only then, so that what waits is no more than what is mapped.
+            self.cuts.add(file, size_bytes);
         }
     }
 
@@ -105,12 +114,8 @@ impl AddressSpace {
 
     fn give_up_behind(&self, books: &mut Books, file: FileId, size_bytes: u64) {
         let first_gone = super::page_ceiling(size_bytes).unwrap_or(u64::MAX);
-        let behind = |(start, area): (u64, &super::area::Area)| {
-            let Backing::File(copy) = &area.backing else {
-                return None;
-            };
-            (copy.copied.as_ref()).filter(|copied| copied.id == file)?;
-            let kept = first_gone.saturating_sub(copy.offset);
+        let behind = |(start, area): (u64, &Area)| {
+            let kept = first_gone.saturating_sub(copied_of(area, file)?.offset);
             let part = start.saturating_add(kept).min(area.end)..area.end;
             (!part.is_empty()).then_some((part, area.counted))
         };
@@ -121,5 +126,13 @@ impl AddressSpace {
                 self.region.uncharge(&part);
             }
         }
+    }
+}
+
+/// The part of a file that an area is a copy of.
+fn copied_of(area: &Area, file: FileId) -> Option<&FileBacking> {
+    match &area.backing {
+        Backing::File(copy) if copy.copied.as_ref()?.id == file => Some(copy),
+        _ => None,
     }
 }
