@@ -30,6 +30,9 @@ pub enum RunError {
     Host(String),
 }
 
+/// What the LibOS says when its heap is full and nothing of it can fail.
+const NO_HEAP: &str = "memory allocation of ";
+
 impl RunError {
     /// A problem with one file of the bundle.
     pub(crate) fn bundle(path: &Path, problem: impl fmt::Display) -> Self {
@@ -62,10 +65,18 @@ impl fmt::Display for RunError {
                 }
             }
             Self::Refused(why) => write!(formatter, "the enclave refused to start: {why}"),
-            Self::Enclave(what) => write!(
-                formatter,
-                "{what}\n  = note: this is a defect of the LibOS or of its runner, not of the program"
-            ),
+            Self::Enclave(what) => {
+                write!(
+                    formatter,
+                    "{what}\n  = note: this is a defect of the LibOS or of its runner, not of the program"
+                )?;
+                if what.contains(NO_HEAP) {
+                    formatter.write_str(
+                        "\n  = help: its heap is too small for what the program does; raise `kernel_space_heap_size` in Occlum.yaml",
+                    )?;
+                }
+                Ok(())
+            }
             Self::Host(what) => formatter.write_str(what),
         }
     }
@@ -103,6 +114,17 @@ mod tests {
     use abi::SgxError;
 
     use super::RunError;
+
+    #[test]
+    fn a_heap_that_is_too_small_names_its_key() {
+        let told = |what: &str| RunError::Enclave(what.into()).to_string();
+
+        assert!(
+            told("panicked: memory allocation of 64 bytes failed")
+                .contains("kernel_space_heap_size")
+        );
+        assert!(!told("panicked: no reason").contains("kernel_space_heap_size"));
+    }
 
     #[test]
     fn a_refusal_names_the_sdms_error_and_says_what_it_means() {
