@@ -18,6 +18,8 @@ from functools import lru_cache
 from typing import Final, Self
 
 _TAB_COLUMNS: Final = 4
+_CONTEXT_CHARACTERS: Final = 200
+"""How much of a very long line is shown before a place, and half of what is from it on."""
 _BOLD_RED: Final = "\x1b[1;31m"
 _BOLD_YELLOW: Final = "\x1b[1;33m"
 _BOLD_BLUE: Final = "\x1b[1;34m"
@@ -215,8 +217,11 @@ def _excerpt(span: Span, source_text: str | None) -> tuple[str, int, int] | None
     line = lines[span.line - 1].rstrip("\r")
     start = min(span.column - 1, len(line))
     end = min(max(span.end_column - 1, start + 1), len(line))
-    indent = _columns(line[:start])
-    return _expanded(line), indent, max(1, _columns(line[:end]) - indent)
+    first, last = max(0, start - _CONTEXT_CHARACTERS), start + 2 * _CONTEXT_CHARACTERS
+    before, behind = "…" * (first > 0), "…" * (last < len(line))
+    indent = _columns(before + line[first:start])
+    width = _columns(line[start : min(end, last)])
+    return _expanded(before + line[first:last] + behind), indent, max(1, width)
 
 
 @lru_cache(maxsize=1)

@@ -67,3 +67,12 @@ def test_a_file_cannot_drive_the_terminal() -> None:
 def test_near_names_are_near() -> None:
     assert near("occlum_imag", ["occlum_image", "zig"]) == "occlum_image"
     assert near("zzz", ["occlum_image", "zig"]) is None
+
+
+def test_of_a_very_long_line_the_part_around_the_place_is_shown() -> None:
+    line = "a" * 100_000 + "bad" + "c" * 100_000
+    text, marks = carets(line, Span("f", 1, 100_001, 100_004))
+    assert len(text) < 1000
+    assert text.startswith("…a")
+    assert text.endswith("c…")
+    assert text[marks.index("^") : marks.rindex("^") + 1] == "bad"
