@@ -89,7 +89,7 @@ CASES: dict[str, dict[str, str]] = {
         "app/BUILD": f'shell(name = "a", cmd = "", outs = ["{"x" * 256}"])\n'
     },
     "pattern_that_no_path_holds": {"arguments": f"build {'x' * 300}"},
-    "configuration_without_a_name": {"arguments": "build //... --configuration="},
+    "unnamed_configuration": {"arguments": "build //... --configuration="},
     "unknown_target": {
         "app/BUILD": 'write(name = "greeting", text = "")\n'
         'shell(name = "a", cmd = "", outs = ["o"], srcs = [":greting"])\n'
