@@ -85,6 +85,31 @@ static void empty_pages(void) {
     munmap(pages, COUNT * PAGE);
 }
 
+// Whose child takes rights from itself has its own.
+static void rights(void) {
+    enum { PAGE = 4096 };
+    static const int FIRST[] = {PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC};
+    for (int i = 0; i < 3; i++) {
+        char *page = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(page != MAP_FAILED);
+        *page = 7;
+        CHECK(mprotect(page, PAGE, FIRST[i]) == 0);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            CHECK(mprotect(page, PAGE, PROT_NONE) == 0);
+            int pair[2];
+            CHECK(pipe(pair) == 0 && write(pair[1], page, 1) < 0 && errno == EFAULT);
+            CHECK(mprotect(page, PAGE, PROT_READ) == 0 && *page == 7);
+            CHECK(mprotect(page, PAGE, PROT_NONE) == 0);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        CHECK(*page == 7 && munmap(page, PAGE) == 0);
+    }
+}
+
 // A process reaches what the other one, which waits, has not written yet.
 static char unwritten[3 * 4096];
 
@@ -280,6 +305,7 @@ int main(int argc, char **argv) {
     if (argc > 1) return atoi(argv[2]);
     memory_is_private();
     empty_pages();
+    rights();
     reach_across();
     ping_pong();
     generations();

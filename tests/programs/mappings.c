@@ -2,6 +2,7 @@
 // was put there. The exit status is the line of the first check that fails.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,32 @@ static void forget(struct piece *piece) {
     CHECK(piece->start[1] == 0);
 }
 
+// Of what is not all mapped, or is cut off on the way.
+static void gaps(void) {
+    char *start = mmap(0, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(start != MAP_FAILED && munmap(start + 2 * PAGE, PAGE) == 0);
+    // What is before the gap has changed.
+    CHECK(mprotect(start, 8 * PAGE, PROT_READ) < 0 && errno == ENOMEM);
+    CHECK(pread(open("/dev/zero", O_RDONLY), start, 1, 0) < 0 && errno == EFAULT);
+    start[3 * PAGE] = 1;
+    CHECK(mprotect(start, 2 * PAGE, PROT_READ | PROT_WRITE) == 0);
+    start[PAGE] = 7;
+    // A gap in what is cut off is none of mremap's business.
+    CHECK(mremap(start + PAGE, 4 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, start + 8 * PAGE) == start + 8 * PAGE);
+    CHECK(start[8 * PAGE] == 7 && start[5 * PAGE] == 0);
+    CHECK(madvise(start + PAGE, PAGE, MADV_NORMAL) < 0 && errno == ENOMEM);
+    CHECK(madvise(start + 4 * PAGE, PAGE, MADV_NORMAL) < 0 && errno == ENOMEM);
+    CHECK(mremap(start + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, start + PAGE) == MAP_FAILED && errno == EINVAL);
+    int file = open("/tmp/copied", O_RDWR | O_CREAT, 0600);
+    CHECK(file >= 0 && ftruncate(file, PAGE) == 0);
+    CHECK(mmap(start, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0) == start);
+    CHECK(madvise(start, PAGE, MADV_REMOVE) < 0 && errno == EACCES);
+    CHECK(madvise(start + 8 * PAGE, PAGE, MADV_REMOVE) < 0 && errno == EINVAL);
+    CHECK(munmap(start, 16 * PAGE) == 0 && close(file) == 0);
+}
+
 int main(void) {
+    gaps();
     static struct piece pieces[COUNT];
     for (int step = 0; step < STEPS; step++) {
         int index = rand_r(&seed) % COUNT;

@@ -142,13 +142,14 @@ fn set_on_fork(books: &mut Books, range: &Range<u64>, on_fork: OnFork) -> Result
     Ok(())
 }
 
-/// Makes holes in shared memory, which must be all of `range`.
+/// Makes holes in shared memory, which must be all that is mapped of `range`.
 fn remove(books: &Books, range: &Range<u64>) -> Result<(), Errno> {
     for (start, area) in books.areas.overlapping(range) {
-        let place = area.shared().ok_or(Errno::EINVAL)?;
-        if !area.most.contains(Prot::WRITE) {
-            return Err(Errno::EACCES);
-        }
+        let place = match &area.backing {
+            Backing::Zero => return Err(Errno::EINVAL),
+            Backing::Shared(place) if area.most.contains(Prot::WRITE) => place,
+            _ => return Err(Errno::EACCES),
+        };
         let part = start.max(range.start)..area.end.min(range.end);
         place.pages().punch(place, &part)?;
     }

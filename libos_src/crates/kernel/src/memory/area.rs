@@ -222,6 +222,18 @@ impl Areas {
         next >= range.end
     }
 
+    /// Where in `range` the first byte is that is not mapped, or its end.
+    pub(crate) fn first_gap(&self, range: &Range<u64>) -> u64 {
+        let mut next = range.start;
+        for (start, area) in self.overlapping(range) {
+            if start > next {
+                break;
+            }
+            next = area.end;
+        }
+        next.min(range.end)
+    }
+
     /// Adds an area where there is none.
     pub(crate) fn insert(&mut self, start: u64, area: Area) {
         debug_assert!(self.overlapping(&(start..area.end)).next().is_none());

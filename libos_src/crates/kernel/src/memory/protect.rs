@@ -15,7 +15,8 @@ use crate::syscalls::room;
 const AREA_NOTE_BYTES: usize = 64;
 
 impl AddressSpace {
-    /// Changes what the program may do with a range, all of which is mapped (`ENOMEM` otherwise).
+    /// Changes what the program may do with a range; if a part is not mapped (`ENOMEM`) or cannot have such
+    /// rights (`EACCES`), with what is before it.
     pub(crate) fn protect(&self, address: u64, len: u64, prot: Prot) -> Result<(), Errno> {
         if super::page_floor(address) != address {
             return Err(Errno::EINVAL);
@@ -27,32 +28,41 @@ impl AddressSpace {
             .checked_range(address, len)
             .map_err(|_| Errno::ENOMEM)?;
         let mut books = self.books.write();
-        if !books.areas.allows(&range, Prot::empty()) {
-            return Err(Errno::ENOMEM);
+        let mapped = range.start..books.areas.first_gap(&range);
+        let is_refused = |(_, area): &(u64, &Area)| {
+            matches!(area.purpose, Purpose::Stubs(_)) || !area.most.contains(prot)
+        };
+        let refused = books.areas.overlapping(&mapped).find(is_refused);
+        let refused = refused.map(|(start, _)| start.max(range.start));
+        let changed = range.start..refused.unwrap_or(mapped.end);
+        if !changed.is_empty() {
+            self.protect_allowed(&mut books, &changed, prot)?;
         }
-        if books
-            .areas
-            .overlapping(&range)
-            .any(|(_, area)| matches!(area.purpose, Purpose::Stubs(_)))
-        {
-            return Err(Errno::EACCES);
+        match refused {
+            Some(_) => Err(Errno::EACCES),
+            None if mapped.end < range.end => Err(Errno::ENOMEM),
+            None => Ok(()),
         }
-        let is_too_much = |(_, area): (u64, &Area)| !area.most.contains(prot);
-        if books.areas.overlapping(&range).any(is_too_much) {
-            return Err(Errno::EACCES);
-        }
+    }
+
+    fn protect_allowed(
+        &self,
+        books: &mut Books,
+        range: &Range<u64>,
+        prot: Prot,
+    ) -> Result<(), Errno> {
         let stubs = usize::from(prot.contains(Prot::EXEC));
-        self.check_areas(&books, books.areas.cuts(&range) + stubs)?;
-        let noted = books.areas.overlapping(&range).count() * AREA_NOTE_BYTES;
+        self.check_areas(books, books.areas.cuts(range) + stubs)?;
+        let noted = books.areas.overlapping(range).count() * AREA_NOTE_BYTES;
         room::check_for(self.machine, noted)?;
-        self.count_accessible(&mut books, &range, prot)?;
-        if self.change(&mut books, &range, prot).is_err() {
-            self.report_shortage(&books, Knob::UserSpace, range.end - range.start);
+        self.count_accessible(books, range, prot)?;
+        if self.change(books, range, prot).is_err() {
+            self.report_shortage(books, Knob::UserSpace, range.end - range.start);
             return Err(Errno::ENOMEM);
         }
-        self.patch_text(&mut books, &range, false);
-        books.areas.join(&range);
-        self.tell_code(&books, &range);
+        self.patch_text(books, range, false);
+        books.areas.join(range);
+        self.tell_code(books, range);
         Ok(())
     }
 

@@ -51,6 +51,9 @@ impl AddressSpace {
         let new_len = super::page_ceiling(new_len)
             .filter(|&len| len != 0)
             .ok_or(Errno::EINVAL)?;
+        if let Remapping::To(target) = remapping {
+            self.check_target(&old, target, new_len)?;
+        }
         let mut books = self.books.write();
         self.check_areas(&books, 3)?;
         if remapping.is_here() && new_len <= old.end - old.start {
@@ -58,8 +61,10 @@ impl AddressSpace {
             self.discard(&mut books, &(address + new_len..old.end));
             return Ok(address);
         }
+        // One mapping must have what stays, but not what is cut off.
+        let kept = old.start..old.end.min(old.start.saturating_add(new_len));
         let (_, area) = books.areas.find(address).ok_or(Errno::EFAULT)?;
-        if area.end < old.end || matches!(area.purpose, Purpose::Stubs(_)) {
+        if area.end < kept.end || matches!(area.purpose, Purpose::Stubs(_)) {
             return Err(Errno::EFAULT);
         }
         if books.patches.covers(&old) {
@@ -74,11 +79,14 @@ impl AddressSpace {
         };
         let is_shared = area.shared().is_some();
         if let Remapping::To(target) = remapping {
-            self.check_target(&old, target, new_len)?;
             self.check_no_stubs(&books, &(target..target + new_len))?;
-            if !is_shared {
-                return self.move_to(&mut books, &old, target, need, keeps_old);
-            }
+        }
+        self.discard(&mut books, &(kept.end..old.end));
+        let old = kept;
+        if let Remapping::To(target) = remapping
+            && !is_shared
+        {
+            return self.move_to(&mut books, &old, target, need, keeps_old);
         }
         if is_shared {
             return self.remap_shared(&mut books, &old, new_len, remapping, keeps_old);

@@ -408,10 +408,10 @@ impl AddressSpace {
         }
     }
 
-    /// Changes what may be done with usable pages. What may be changed from now on is nobody
-    /// else's any more.
+    /// Changes what may be done with usable pages. They are nobody else's from now on, as others may do
+    /// with theirs what they could before.
     pub(super) fn set_prot(&self, run: &Range<u64>, prot: Prot) -> Result<(), NoMemory> {
-        if self.gang.is_shared() && prot.intersects(Prot::WRITE | Prot::EXEC) {
+        if self.gang.is_shared() {
             self.gang.evict_others(self.id, run)?;
         }
         self.machine.protect(run.start, run.end - run.start, prot)
