@@ -130,6 +130,12 @@ static void reach_across(void) {
         mine.iov_base = bytes;
         CHECK(process_vm_readv(parent, &mine, 1, &theirs, 1, 0) == sizeof bytes);
         CHECK(strcmp(bytes, gift) == 0 && page[0] == 1);
+        // What nobody has touched yet, of its own.
+        char *fresh = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mine.iov_base = gift;
+        theirs.iov_base = fresh;
+        CHECK(process_vm_writev(getpid(), &mine, 1, &theirs, 1, 0) == sizeof gift);
+        CHECK(strcmp(fresh, gift) == 0 && munmap(fresh, 4096) == 0);
         _exit(0);
     }
     CHECK(wait_for(pid) == 0);
