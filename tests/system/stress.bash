@@ -38,7 +38,7 @@ few epoll pipeherd pty splice tee vm-splice
 many eventfd fifo pipe poll sockpair
 
 echo 'memory:'
-few mmap mmapfork mremap remap shm vm
+few bigheap fault memfd mmap mmapfixed mmapfork mmapmany mremap pagemove remap shm stackmmap vm vm-addr vm-rw
 many brk malloc mincore mmapaddr mprotect msync munmap stack
 stress madvise 1
 # It asks for a table of all that may be locked.
