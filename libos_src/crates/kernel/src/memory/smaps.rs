@@ -79,16 +79,11 @@ impl Sizes {
         let own = books.committed.present(&range);
         let resident: u64 = own.iter().map(|run| run.end - run.start).sum();
         let mut sizes = match &area.backing {
-            Backing::Zero => Self {
-                private_dirty: resident,
-                anonymous: resident,
-                ..Self::whole(resident, 1, true)
-            },
             Backing::File(file) if file.is_untouched => Self {
                 private_clean: resident,
                 ..Self::whole(resident, 1, false)
             },
-            Backing::File(_) => Self {
+            Backing::Zero | Backing::File(_) => Self {
                 private_dirty: resident,
                 anonymous: resident,
                 ..Self::whole(resident, 1, true)

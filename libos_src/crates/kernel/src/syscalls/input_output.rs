@@ -142,9 +142,7 @@ impl Call<'_> {
         offset: Option<u64>,
     ) -> Outcome {
         let appends = file.flags().contains(OpenFlags::APPEND);
-        let outcome = self.write_uncounted(file, vectors, offset, appends);
-        self.process.moved.count_written(outcome.unwrap_or(0));
-        outcome
+        self.write_counted(file, vectors, offset, appends)
     }
 
     /// Writes program memory at the end of a file, whatever its flags say. `offset` says only that it
@@ -155,7 +153,17 @@ impl Call<'_> {
         vectors: &[Vector],
         offset: Option<u64>,
     ) -> Outcome {
-        let outcome = self.write_uncounted(file, vectors, offset, true);
+        self.write_counted(file, vectors, offset, true)
+    }
+
+    fn write_counted(
+        &self,
+        file: &OpenFile,
+        vectors: &[Vector],
+        offset: Option<u64>,
+        appends: bool,
+    ) -> Outcome {
+        let outcome = self.write_uncounted(file, vectors, offset, appends);
         self.process.moved.count_written(outcome.unwrap_or(0));
         outcome
     }
