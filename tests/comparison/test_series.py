@@ -1,0 +1,77 @@
+"""Random series of calls: the LibOS says of each step what the host's kernel says."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.support.built import product
+
+# How many series of each program are compared; the first seed is 1. More, and others:
+# OCCLUM_SERIES=first:count.
+SERIES: dict[str, int] = {}
+MODELS = ("edmm", "sgx1")
+PATIENCE_SECONDS = 300
+SHOWN = 10
+
+
+def bounds(program: str) -> tuple[str, str]:
+    """The first seed, and how many there are."""
+    first, _, count = os.environ.get("OCCLUM_SERIES", "").partition(":")
+    return (first, count) if count else ("1", str(SERIES[program]))
+
+
+def lines_of(*words: str | Path) -> list[str]:
+    """What a program says; it ends well."""
+    found = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert (found.returncode, found.stderr.decode()) == (0, "")
+    return found.stdout.decode().splitlines()
+
+
+def differences(host: list[str], inside: list[str]) -> list[str]:
+    """Of each series the first step of which not the same was said, and the line before it."""
+    found: dict[str, str] = {}
+    before = ""
+    for expected, said in zip_longest(host, inside, fillvalue="nothing"):
+        if expected != said:
+            series = max(expected, said).partition(".")[0]
+            line = f"after  {before}\nhost   {expected}\ninside {said}\n"
+            found.setdefault(series, line)
+        before = expected
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def said_by_host() -> Mapping[str, list[str]]:
+    """What the host says of each program, asked once."""
+    return {}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("program", SERIES)
+def test_the_enclave_says_of_each_step_what_the_host_says(
+    program: str, model: str, said_by_host: dict[str, list[str]], tmp_path: Path
+) -> None:
+    if program not in said_by_host:
+        # A file system in memory, as the enclave has it.
+        with TemporaryDirectory(dir="/dev/shm") as folder:
+            words = (product(f"tests/comparison/{program}"), folder, *bounds(program))
+            said_by_host[program] = lines_of(*words)
+    bundle, counted = product(f"tests/comparison/{model}.bundle"), tmp_path / "counted.json"
+    runner = bundle / "bin" / "occlum-run"
+    inside = lines_of(
+        *(runner, "--platform", "sim", "--stats", counted, bundle, "--"),
+        *(f"/bin/{program}", "/tmp", *bounds(program)),
+    )
+
+    if found := differences(said_by_host[program], inside):
+        pytest.fail("\n".join(found[:SHOWN]), pytrace=False)
+    counts = json.loads(counted.read_bytes())
+    assert (counts["host_syscalls_from_enclave"], counts["unclean_exits"]) == (0, 0)
