@@ -69,8 +69,8 @@ pub mod page {
     /// 4 bytes: not 0 when the LibOS wants the thread to look at something before its program goes
     /// on.
     pub const INTERRUPTION: usize = 208;
-    /// How waiting for a wake-up without sleeping has gone lately.
-    pub const SPINNING: usize = 216;
+    /// Ticks in which the thread looks out for a wake-up before it sleeps; 0 before the first time.
+    pub const LOOKOUT: usize = 216;
     /// Of which version of all that they rest on the thread's answers are; see below.
     pub const ANSWERS_VERSION: usize = 224;
     /// The number of patched system calls when one was last left to the kernel to be looked at.

@@ -77,7 +77,7 @@ fn unless_set(now: u64, latest: &AtomicU64) -> u64 {
 }
 
 /// The time-stamp counter, where an enclave may read it.
-fn ticks() -> Option<u64> {
+pub(crate) fn ticks() -> Option<u64> {
     // SAFETY: it reads the counter and no memory; a fault is reported.
     let counter = unsafe { entry::read_counter() };
     (counter.fault == 0).then_some(counter.value)

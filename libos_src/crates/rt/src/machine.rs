@@ -310,11 +310,9 @@ impl Machine for EnclaveMachine {
     }
 
     fn park(&self, deadline: Option<Duration>) {
-        if !parking::spin() {
-            let now = || Duration::from_nanos(clock::now(Clock::Monotonic));
-            let left = || deadline.map(|at| at.saturating_sub(now()));
-            parking::park(|| HOST.park(left()));
-        }
+        let now = || Duration::from_nanos(clock::now(Clock::Monotonic));
+        let left = || deadline.map(|at| at.saturating_sub(now()));
+        parking::wait(|| HOST.park(left()));
     }
 
     fn unpark(&self, thread: u32) {

@@ -7,7 +7,7 @@ use core::{
 
 use abi::thread::page;
 
-use crate::{boot, mailbox::HOST, thread::ThreadPage};
+use crate::{boot, clock, mailbox::HOST, thread::ThreadPage};
 
 /// Parking word: the thread runs, was unparked before it parked, or is parked.
 const RUNNING: u32 = 0;
@@ -17,52 +17,82 @@ const PARKED: u32 = 2;
 /// Threads that sleep on the host.
 static ASLEEP: AtomicU32 = AtomicU32::new(0);
 
-/// Pauses before a thread goes to sleep, at most. To wake a sleeper costs two OCALLs and the host's
-/// scheduler; threads that talk to each other answer sooner than that, if both have a processor.
-const PAUSES: u64 = 400;
-/// After so many failures in a row there is little more than a look.
-const FAILURES_MAX: u64 = 14;
-/// Every so many times it is tried in full, whatever happened before.
-const TRIAL: u64 = 64;
+/// Ticks of the time-stamp counter in which a thread looks out for a wake-up before it goes to sleep, at
+/// least, at most, and where nothing is known of the past. To wake a sleeper costs two OCALLs and the
+/// host's scheduler; threads that talk to each other answer sooner than that, if both have a processor
+/// and neither sleeps already.
+const LOOKOUT_MIN: u64 = 1_000;
+const LOOKOUT_MAX: u64 = 100_000;
+const LOOKOUT: u64 = 20_000;
+/// Where there is no counter for an enclave, what a pause takes.
+const TICKS_PER_PAUSE: u64 = 50;
+/// A wait of so many ticks had ended before the thread slept, if it had looked out for as long as it
+/// may, and the one that it waited for had done the same.
+const SHORT: u64 = 2 * LOOKOUT_MAX;
+/// Pauses between two looks whether another thread of the host waits for the processor, perhaps the
+/// very one that is waited for.
+const PAUSES_PER_YIELD: u64 = 64;
 
 /// Of so many times that a thread yields, the host is asked once.
 const YIELDS_PER_OCALL: u64 = 8;
 
-/// Waits a moment for a wake-up, if no thread that is awake needs the processor for it. Whether one
-/// came; it is then used up.
+/// Waits for a wake-up, which is then used up: a moment awake, if no thread that is awake needs the
+/// processor for it, and then asleep on the host with `sleep`.
 ///
-/// The moment gets shorter where it is in vain, as on a machine that has others to serve.
-pub(crate) fn spin() -> bool {
+/// The moment gets longer where it was too short by little, and shorter where it was in vain, as on a
+/// machine that has others to serve. (As KVM does it when a virtual processor halts: Linux,
+/// Documentation/virt/kvm/halt-polling.rst.)
+pub(crate) fn wait(sleep: impl FnOnce()) {
     let thread = ThreadPage::current();
-    let past = thread.get(page::SPINNING);
-    let (times, failures) = (past / 16, past % 16);
-    let pauses = if times.is_multiple_of(TRIAL) {
-        PAUSES
-    } else {
-        PAUSES >> (failures / 2)
+    let lookout = match thread.get(page::LOOKOUT) {
+        0 => LOOKOUT,
+        lookout => lookout,
     };
-    let is_woken = spin_for(pauses, thread.parking());
-    let failures = if is_woken {
-        failures / 2
-    } else {
-        (failures + 1).min(FAILURES_MAX)
+    let watch = Stopwatch::start();
+    if comes_within(lookout, &watch, thread.parking()) {
+        return;
+    }
+    park(sleep);
+    let lookout = match watch.ticks() {
+        Some(ticks) if ticks <= SHORT => (lookout * 2).min(LOOKOUT_MAX),
+        Some(_) => (lookout / 2).max(LOOKOUT_MIN),
+        None => lookout,
     };
-    thread.set(page::SPINNING, (times + 1) % TRIAL * 16 + failures);
-    is_woken
+    thread.set(page::LOOKOUT, lookout);
 }
 
-fn spin_for(pauses: u64, word: &AtomicU32) -> bool {
-    for _ in 0..pauses {
+/// Whether a wake-up comes within so many ticks, while there are processors for all.
+fn comes_within(lookout: u64, watch: &Stopwatch, word: &AtomicU32) -> bool {
+    for pauses in 1.. {
         if word.load(Ordering::SeqCst) == UNPARKED {
             take(word);
             return true;
         }
-        if is_crowded() {
-            return false;
+        let ticks = watch.ticks().unwrap_or(pauses * TICKS_PER_PAUSE);
+        if ticks > lookout || is_crowded() {
+            break;
         }
-        hint::spin_loop();
+        if pauses.is_multiple_of(PAUSES_PER_YIELD) {
+            HOST.yield_now();
+        } else {
+            hint::spin_loop();
+        }
     }
     false
+}
+
+/// Tells how long ago something was, where there is a counter for an enclave.
+struct Stopwatch(Option<u64>);
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self(clock::ticks())
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        let (now, start) = (clock::ticks()?, self.0?);
+        Some(now.wrapping_sub(start))
+    }
 }
 
 /// Whether more threads are awake than there are processors.
