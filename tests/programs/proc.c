@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -166,9 +167,57 @@ static void map_sizes(void) {
     CHECK(munmap(own, len) == 0 && munmap(shared, len) == 0);
 }
 
+// What an open file says is what is so when somebody reads it from its beginning.
+static void said_again(void) {
+    static const char *const names[] = {"first", "second", "third"};
+    char said[1 << 16];
+    int comm = open("/proc/self/comm", O_RDONLY), maps = open("/proc/self/maps", O_RDONLY);
+    CHECK(comm >= 0 && maps >= 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(prctl(PR_SET_NAME, names[i]) == 0 && lseek(comm, 0, SEEK_SET) == 0);
+        CHECK(read(comm, said, 2) == 2 && memcmp(said, names[i], 2) == 0);
+        CHECK(prctl(PR_SET_NAME, "meanwhile") == 0);
+        ssize_t rest = (ssize_t)strlen(names[i]) - 1;
+        CHECK(read(comm, said, sizeof said) == rest && memcmp(said, names[i] + 2, rest - 1) == 0);
+        CHECK(pread(comm, said, sizeof said, 0) == 10 && memcmp(said, "meanwhile\n", 10) == 0);
+        void *at = mmap(NULL, 4096, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        char start[32];
+        snprintf(start, sizeof start, "%08lx-", (unsigned long)at);
+        for (int there = 1; there >= 0; there--) {
+            size_t done = 0;
+            for (ssize_t count; (count = pread(maps, said + done, sizeof said - 1 - done, done)) > 0;) done += count;
+            said[done] = 0;
+            CHECK((strstr(said, start) != NULL) == there);
+            CHECK(munmap(at, 4096) == 0);
+        }
+    }
+    CHECK(close(comm) == 0 && close(maps) == 0);
+    // Of who is gone nothing is said, but to those who opened in time what only they might read is no error.
+    int go[2];
+    CHECK(pipe(go) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(close(go[1]) == 0 && read(go[0], said, 1) == 0);
+        _exit(0);
+    }
+    char path[64];
+    int status;
+    snprintf(path, sizeof path, "/proc/%d/stat", child);
+    int stat = open(path, O_RDONLY);
+    CHECK(stat >= 0 && pread(stat, said, sizeof said, 0) > 0);
+    snprintf(path, sizeof path, "/proc/%d/environ", child);
+    int environment = open(path, O_RDONLY);
+    CHECK(environment >= 0 && close(go[0]) == 0 && close(go[1]) == 0);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(pread(stat, said, sizeof said, 0) == -1 && errno == ESRCH && close(stat) == 0);
+    CHECK(pread(environment, said, sizeof said, 0) >= 0 && close(environment) == 0);
+}
+
 int main(void) {
     char path[64], target[256];
     name_spaces();
+    said_again();
     struct stat status;
     int fd;
     for (const char **at = (const char *[]){"cpuinfo", "meminfo", "stat", "uptime", "loadavg",

@@ -16,8 +16,8 @@
 //! sysvipc/{msg,sem,shm}                       System V's objects
 //! ```
 //!
-//! The texts are the kernel's, through [`Source`]. A file is generated when it is opened, so that
-//! all reads of one open file see one text.
+//! The texts are the kernel's, through [`Source`]. One is made when it is read from its beginning; who reads
+//! on from there sees the rest of the same one.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use locks::Mutex;
 use vfs::{Errno, FileType, Inode, Metadata, Mode, OpenFlags, Result};
 
 use crate::{ProcessText, Source, SystemText, owner};
@@ -24,12 +25,32 @@ pub(crate) enum Subject {
     Descriptor(u32, u32),
 }
 
-/// The text as it was when the file was opened.
-struct Snapshot {
+/// One open file: a read from the beginning has the text made, and those behind it go on in that one.
+struct Opened {
     metadata: Metadata,
-    text: Vec<u8>,
+    /// What there is to read behind the beginning.
+    text: Mutex<Option<Arc<[u8]>>>,
     source: Arc<dyn Source>,
     subject: Subject,
+}
+
+impl Subject {
+    /// Whether only those may read it who may look into its process.
+    const fn is_guarded(self) -> bool {
+        match self {
+            Self::System(_) => false,
+            Self::Process(.., text) => text.is_guarded(),
+            Self::Descriptor(..) => true,
+        }
+    }
+
+    fn text(self, source: &dyn Source) -> Result<Vec<u8>> {
+        match self {
+            Self::System(text) => source.system_text(text),
+            Self::Process(process, thread, text) => source.process_text(process, thread, text),
+            Self::Descriptor(process, descriptor) => source.descriptor_text(process, descriptor),
+        }
+    }
 }
 
 impl Inode for Text {
@@ -54,34 +75,57 @@ impl Inode for Text {
     }
 
     fn open(&self, _flags: OpenFlags) -> Result<Option<Arc<dyn Inode>>> {
-        let text = match self.subject {
-            Subject::System(text) => self.source.system_text(text)?,
-            Subject::Process(process, thread, text) => {
-                if text.is_guarded() {
-                    self.source.check_look_into(process)?;
-                }
-                self.source.process_text(process, thread, text)?
-            }
-            Subject::Descriptor(process, descriptor) => {
+        let mut text = None;
+        if self.subject.is_guarded() {
+            if let Subject::Process(process, ..) | Subject::Descriptor(process, _) = self.subject {
                 self.source.check_look_into(process)?;
-                self.source.descriptor_text(process, descriptor)?
             }
-        };
-        Ok(Some(Arc::new(Snapshot {
+            // Who gets the open file from somebody who may see this sees it, too.
+            text = Some(self.subject.text(&*self.source)?.into());
+        }
+        Ok(Some(Arc::new(Opened {
             metadata: self.metadata()?,
-            text,
+            text: Mutex::new(text),
             source: self.source.clone(),
             subject: self.subject,
         })))
     }
 
-    /// A text is made anew each time it is opened, so there is nothing to take away.
+    /// A text is made anew each time it is read, so there is nothing to take away.
     fn truncate(&self, _size_bytes: u64) -> Result<()> {
         Ok(())
     }
 }
 
-impl Inode for Snapshot {
+impl Opened {
+    /// The text to read at `offset`.
+    fn text(&self, offset: u64) -> Result<Arc<[u8]>> {
+        let kept = self.text.lock().clone();
+        if let Some(kept) = kept
+            && (offset > 0 || !self.may_make())
+        {
+            return Ok(kept);
+        }
+        // Not locked meanwhile: what makes it may wait, for memory or for a lock.
+        let text: Arc<[u8]> = self.subject.text(&*self.source)?.into();
+        *self.text.lock() = Some(text.clone());
+        Ok(text)
+    }
+
+    /// Whether a text may be made for who reads now. Otherwise they see the one of who opened the file.
+    fn may_make(&self) -> bool {
+        match self.subject {
+            // Its text tells an offset, which is locked while somebody reads by it: perhaps this one.
+            Subject::Descriptor(..) => false,
+            Subject::Process(process, _, text) if text.is_guarded() => {
+                self.source.check_look_into(process).is_ok()
+            }
+            Subject::System(_) | Subject::Process(..) => true,
+        }
+    }
+}
+
+impl Inode for Opened {
     fn kind(&self) -> FileType {
         FileType::Regular
     }
@@ -95,10 +139,11 @@ impl Inode for Snapshot {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let text = self.text(offset)?;
         let start = usize::try_from(offset)
             .unwrap_or(usize::MAX)
-            .min(self.text.len());
-        let text = &self.text[start..];
+            .min(text.len());
+        let text = &text[start..];
         let length = text.len().min(buffer.len());
         buffer[..length].copy_from_slice(&text[..length]);
         Ok(length)
