@@ -1,7 +1,7 @@
 """`genrule`: files that one command makes from others."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from occlum_build.api import (
     Annotated,
@@ -51,8 +51,11 @@ def analyze(ctx: RuleContext[GenruleAttrs]) -> Sequence[Provider]:
     """Run the tool; there is no shell, so no quoting and no program that was not named."""
     outputs = {name: ctx.declare_file(name) for name in ctx.attrs.outs}
     inputs = ctx.files(ctx.attrs.srcs)
+    spelled = _spelled(ctx.attrs.srcs)
     arguments = [
-        word for argument in ctx.attrs.args for word in _expanded(ctx, argument, inputs, outputs)
+        word
+        for argument in ctx.attrs.args
+        for word in _expanded(ctx, argument, inputs, outputs, spelled)
     ]
     ctx.run(
         mnemonic="Genrule",
@@ -74,7 +77,8 @@ def _expanded(
     ctx: RuleContext[GenruleAttrs],
     argument: str,
     inputs: Sequence[Artifact],
-    outputs: dict[str, Artifact],
+    outputs: Mapping[str, Artifact],
+    spelled: Mapping[str, set[Label]],
 ) -> list[str]:
     """The words that an argument means: several only if it is `$(srcs)` or `$(outs)` alone."""
     if argument == "$(srcs)":
@@ -83,7 +87,7 @@ def _expanded(
         return [one.path for one in outputs.values()]
 
     def value(match: re.Match[str]) -> str:
-        meaning = _meaning(ctx, match, outputs)
+        meaning = _meaning(ctx, match, outputs, spelled)
         if meaning is None:
             known = ", ".join(f"`$(out {one})`" for one in outputs)
             ctx.fail(
@@ -97,7 +101,10 @@ def _expanded(
 
 
 def _meaning(
-    ctx: RuleContext[GenruleAttrs], match: re.Match[str], outputs: dict[str, Artifact]
+    ctx: RuleContext[GenruleAttrs],
+    match: re.Match[str],
+    outputs: Mapping[str, Artifact],
+    spelled: Mapping[str, set[Label]],
 ) -> str | None:
     """What one `$…` stands for; None if it stands for nothing."""
     name, text = match["name"], match["argument"]
@@ -105,14 +112,26 @@ def _meaning(
         return "$"
     if name == "out" and text in outputs:
         return outputs[text].path
-    return _location(ctx, text) if name == "location" and text else None
+    return _location(ctx, text, spelled) if name == "location" and text else None
 
 
-def _location(ctx: RuleContext[GenruleAttrs], text: str) -> str:
-    wanted = [one for one in ctx.attrs.srcs if text in {one.name, f":{one.name}", str(one)}]
-    if len(wanted) != 1:
+def _location(ctx: RuleContext[GenruleAttrs], text: str, spelled: Mapping[str, set[Label]]) -> str:
+    wanted = sorted(spelled.get(text, ()))
+    if not wanted:
         ctx.fail(f"`$(location {text})` names no label of `srcs`", "args")
+    if len(wanted) > 1:
+        listed = ", ".join(f"`$(location {one})`" for one in wanted)
+        ctx.fail(f"`$(location {text})` names several of `srcs`", "args", helps=(f"say {listed}",))
     return ctx.file(wanted[0]).path
+
+
+def _spelled(labels: Sequence[Label]) -> dict[str, set[Label]]:
+    """What `$(location …)` may call each label: whole, or by its name alone."""
+    found: dict[str, set[Label]] = {}
+    for one in labels:
+        for text in (one.name, f":{one.name}", str(one)):
+            found.setdefault(text, set()).add(one)
+    return found
 
 
 genrule = Rule(attrs=GenruleAttrs, analyze=analyze)

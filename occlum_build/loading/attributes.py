@@ -1,7 +1,7 @@
 """Attributes of a call, checked by its rule's model; what is wrong points at the text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -42,6 +42,7 @@ def checked_target(
         except NoMatchError as problem:
             problems.append(_no_match(call, name, configuration, problem))
             continue
+        problems += [_odd_key(call, name, one) for one in _odd_keys(resolved)]
         if resolved is not None:  # `None` means "not said", as it does in Bazel's macros
             values[name] = resolved
     if problems:
@@ -99,6 +100,26 @@ def _no_match(
         label=f"attribute `{name}` of `{call.label}`",
         notes=(f"its conditions are {conditions}",),
         helps=("add a choice for `default`",),
+    )
+
+
+def _odd_keys(value: object) -> Iterator[object]:
+    """Keys of dictionaries that are no strings: JSON would turn them into some."""
+    if isinstance(value, dict):
+        yield from (one for one in value if not isinstance(one, str))
+        for member in value.values():
+            yield from _odd_keys(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _odd_keys(member)
+
+
+def _odd_key(call: TargetCall, name: str, key: object) -> Diagnostic:
+    span = call.key((name, key)) if isinstance(key, int) else None
+    return error(
+        "OB0112",
+        f"attribute `{name}` of `{call.label}` is wrong: a key is a string, not {_shown(key)}",
+        span or call.value((name,)) or call.site.span,
     )
 
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -205,7 +205,9 @@ class Evaluator:
             self._rules[str(label), name] = RuleClass(name, label, rule)
             lines += [
                 f"def {name}(**attributes):",
-                f'    _record("{label}", "{name}", str(call_stack(strip_frames = 1)), attributes)',
+                "    unsaid = [one for one in attributes if attributes[one] == None]",
+                "    stack = str(call_stack(strip_frames = 1))",
+                f'    _record("{label}", "{name}", stack, attributes, unsaid)',
             ]
         tree = starlark.parse(str(label), "\n".join(lines) + "\n", _dialect(is_build=False))
         starlark.eval(module, tree, self._globals)
@@ -237,8 +239,14 @@ class Evaluator:
             raise DiagnosticError(error("OB0105", message, helps=helps))
         return self._scope
 
-    def _record(self, file: str, name: str, stack: str, attributes: dict[str, Any]) -> None:
-        """A rule is called: remember it. Nothing but its name is checked yet."""
+    def _record(
+        self, file: str, name: str, stack: str, attributes: dict[str, Any], unsaid: list[str]
+    ) -> None:
+        """A rule is called: remember it. Hardly more than its name is checked yet.
+
+        `unsaid` are the attributes that are `None` in Starlark: a number that JSON cannot
+        hold arrives as `None`, too, and would be taken for one that was not said.
+        """
         scope = self._current(name)
         package = scope.package
         places = frames(stack)
@@ -261,6 +269,10 @@ class Evaluator:
             scope.problems.append(error("OB0113", str(problem), span))
             return
         call = TargetCall(label, self._rules[file, name], attributes, site, callers)
+        lost = [one for one, value in attributes.items() if value is None and one not in unsaid]
+        if lost:
+            scope.problems += [_no_number(call, one) for one in lost]
+            return
         if target in package.calls:
             first = package.calls[target].span
             scope.problems.append(
@@ -275,11 +287,12 @@ class Evaluator:
         package.calls[target] = call
 
     def _glob(
-        self, include: list[str], exclude: list[str] | None = None, *, allow_empty: bool = False
+        self, include: list[str], exclude: Sequence[str] = (), *, allow_empty: bool = False
     ) -> list[str]:
         scope = self._current("glob")
         _need_strings("glob", include)
-        _need_strings("glob", exclude or [])
+        _need_strings("glob", exclude)
+        _need_truth("glob", "allow_empty", allow_empty)
         if scope.files is None:
             label = scope.package.label
             scope.files = PackageFiles(
@@ -288,7 +301,7 @@ class Evaluator:
                 note=self._sources.note_directory,
             )
         try:
-            found = scope.files.glob(include, exclude or ())
+            found = scope.files.glob(include, exclude)
             empty = [one for one in include if not scope.files.glob([one])]
         except BadGlobError as problem:
             raise DiagnosticError(error("OB0117", f"bad glob: {problem}")) from None
@@ -320,6 +333,7 @@ class Evaluator:
         self, *, default_visibility: list[str] | None = None, default_testonly: bool = False
     ) -> None:
         package = self._current("package").package
+        _need_truth("package", "default_testonly", default_testonly)
         if default_visibility is not None:
             _need_strings("package", default_visibility)
             _need_grants("package", default_visibility)
@@ -359,6 +373,17 @@ def _need_strings(function: str, values: object) -> None:
     if not isinstance(values, list | tuple) or not all(isinstance(one, str) for one in values):
         message = f"`{function}` takes a list of strings, not `{values!r}`"
         raise DiagnosticError(error("OB0105", message))
+
+
+def _need_truth(function: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        message = f"`{name}` of `{function}` is `True` or `False`, not `{value!r}`"
+        raise DiagnosticError(error("OB0105", message))
+
+
+def _no_number(call: TargetCall, attribute: str) -> Diagnostic:
+    message = f"attribute `{attribute}` of `{call.label}` is wrong: it is no finite number"
+    return error("OB0112", message, call.value((attribute,)) or call.site.span)
 
 
 def _exports(source: SourceMap) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Loader:
         self._evaluator = Evaluator(self.sources)
         self._packages: dict[Label, Package | None] = {}
         self._targets: dict[Label, Target | None] = {}
+        self._files: set[Label] = set()
         self._models: dict[tuple[Label, str], object | None] = {}
 
     def report(self, problem: Diagnostic | DiagnosticError) -> None:
@@ -94,6 +95,8 @@ class Loader:
         return found
 
     def _find(self, label: Label, span: Span | None) -> Target | Label | None:
+        if label in self._files:
+            return label
         try:
             package = self.package(label, span)
             if package is None:
@@ -102,6 +105,7 @@ class Loader:
                 return self.target(label)
             if self.sources.is_file(label):
                 self.sources.check_inside(label, span)
+                self._files.add(label)
                 return label
         except DiagnosticError as problem:
             self.report(DiagnosticError([one.at(span) for one in problem.diagnostics]))

@@ -24,8 +24,8 @@ class NoMatchError(ValueError):
 
 def select(choices: dict[str, Any]) -> list[dict[str, Any]]:
     """What a BUILD file's `select({…})` returns."""
-    if not isinstance(choices, dict):
-        raise TypeError("`select` takes a dictionary of conditions")
+    if not _are_choices(choices):
+        raise TypeError("`select` takes a dictionary whose keys are conditions")
     return [{_MARKER: choices}]
 
 
@@ -72,7 +72,7 @@ def known_conditions(configurations: Mapping[str, Configuration]) -> list[str]:
 
 def _conditions(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
-        if _is_marker(value) and isinstance(value[_MARKER], dict):
+        if _is_marker(value):
             yield from value[_MARKER]
         for member in value.values():
             yield from _conditions(member)
@@ -82,7 +82,11 @@ def _conditions(value: Any) -> Iterator[str]:
 
 
 def _is_marker(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {_MARKER}
+    return isinstance(value, dict) and set(value) == {_MARKER} and _are_choices(value[_MARKER])
+
+
+def _are_choices(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value)
 
 
 def _chosen(choices: dict[str, Any], configuration: Configuration) -> Any:

@@ -22,6 +22,7 @@ class Sources:
         self.directories: dict[Path, os.stat_result | None] = {}
         self._texts: dict[Label, tuple[str, str]] = {}
         self._shown: dict[str, str] = {}
+        self._real_directories: dict[Path, Path] = {}
 
     def text(self, label: Label, span: Span | None = None) -> tuple[str, str]:
         """The text of the file `label`, and its name in messages.
@@ -94,7 +95,7 @@ class Sources:
             DiagnosticError: it is.
         """
         path = self.workspace.path(label)
-        real = Path(os.path.realpath(path))
+        real = self._real(path)
         root = self.workspace.repository_root(label)
         if not real.is_relative_to(root):
             raise DiagnosticError(
@@ -106,6 +107,15 @@ class Sources:
                     helps=("copy the file into the workspace",),
                 )
             )
+
+    def _real(self, path: Path) -> Path:
+        """Where `path` leads to; each directory is followed once."""
+        if path.is_symlink():
+            return Path(os.path.realpath(path))
+        directory = path.parent
+        if directory not in self._real_directories:
+            self._real_directories[directory] = Path(os.path.realpath(directory))
+        return self._real_directories[directory] / path.name
 
     def missing(self, label: Label, span: Span | None) -> Diagnostic:
         """The diagnostic for a file that is not there, with a near name."""

@@ -73,6 +73,20 @@ CASES: dict[str, dict[str, str]] = {
         "app/BUILD": 'shell(name = "a", cmd = 7, outs = "x", network = "yes")\n'
     },
     "element_of_wrong_type": {"app/BUILD": 'shell(name = "a", cmd = "", outs = ["a", 1, "b"])\n'},
+    "number_that_is_none": {
+        "app/BUILD": 'shell(name = "a", cmd = "", srcs = float("nan"), network = 1e308 * 10)\n'
+    },
+    "key_that_is_no_string": {
+        "app/BUILD": 'shell(name = "a", cmd = "", outs = [{"x": 0, 1: 2}], srcs = {None: []})\n'
+    },
+    "select_with_a_condition_that_is_no_string": {
+        "app/BUILD": 'write(name = "a", text = select({1: "f", "default": ""}))\n'
+    },
+    "dictionary_that_looks_like_a_select": {
+        "app/BUILD": 'shell(name = "a", cmd = "", srcs = [{"@select": 5}, {"@select": {1: 2}}])\n'
+    },
+    "package_with_a_text_for_a_truth": {"app/BUILD": 'package(default_testonly = "no")\n'},
+    "glob_without_a_list": {"app/BUILD": 'glob(["*"], exclude = None)\n'},
     "no_name": {"app/BUILD": 'shell(cmd = "")\n'},
     "same_name_twice": {
         "app/BUILD": 'write(name = "a", text = "")\n\nwrite(name = "a", text = "")\n'

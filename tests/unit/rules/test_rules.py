@@ -239,6 +239,18 @@ def test_a_variable_of_a_genrule_that_means_nothing_is_refused(
     assert "nam" in found.messages[0] or "means nothing" in found.messages[0]
 
 
+def test_a_location_is_that_of_one_label_however_often_it_is_named(analyzed: Analyze) -> None:
+    found = analyzed(
+        GENERATE + 'srcs = ["a", "a"], outs = ["x"], args = ["$(location a)"])\n'
+        'genrule(name = "h", tool = ":tool", srcs = ["a", "//app/b:a"], outs = ["y"],'
+        ' args = ["$(location a)"])',
+        {"tool.py": "", "a": "", "b/BUILD": 'exports_files(["a"])', "b/a": ""},
+    )
+
+    assert found.actions("g")["Genrule"].argv[1:] == ("app/a",)
+    assert found.messages == ["`$(location a)` names several of `srcs`"]
+
+
 def test_an_alias_promises_what_its_target_promises(analyzed: Analyze) -> None:
     found = analyzed(
         'cc_binary(name = "a", srcs = ["a.c"])\nalias(name = "b", actual = ":a")', {"a.c": ""}
