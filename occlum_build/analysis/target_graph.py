@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import networkx as nx
 
@@ -61,20 +62,21 @@ class TargetGraph:
         order = nx.lexicographical_topological_sort(self._graph.reverse(copy=False), key=str)
         return [self.targets[label] for label in order if label in self.targets]
 
-    def dependencies(self, roots: Iterable[Label]) -> list[Label]:
-        """`roots` and everything below them, sorted."""
-        found: set[Label] = set()
-        for root in roots:
-            if root in self._graph:
-                found |= {root} | nx.descendants(self._graph, root)
-        return sorted(found)
+    def dependencies(self, roots: Iterable[Label], depth: int | None = None) -> list[Label]:
+        """`roots` and everything below them, or that much of it in edges, sorted."""
+        return self._reached(self._graph, roots, depth)
 
-    def dependents(self, roots: Iterable[Label]) -> list[Label]:
-        """`roots` and everything above them, sorted."""
-        found: set[Label] = set()
-        for root in roots:
-            if root in self._graph:
-                found |= {root} | nx.ancestors(self._graph, root)
+    def dependents(self, roots: Iterable[Label], depth: int | None = None) -> list[Label]:
+        """`roots` and everything above them, or that much of it in edges, sorted."""
+        return self._reached(self._graph.reverse(copy=False), roots, depth)
+
+    def _reached(
+        self, graph: "nx.DiGraph[Label]", roots: Iterable[Label], depth: int | None
+    ) -> list[Label]:
+        found = set(roots)
+        layers = nx.bfs_layers(graph, [one for one in found if one in graph])
+        for layer in islice(layers, None if depth is None else depth + 1):
+            found.update(layer)
         return sorted(found)
 
     def path(self, start: Label, end: Label) -> list[Label]:

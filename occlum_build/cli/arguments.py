@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from occlum_build.analysis.query_expression import FUNCTIONS
 from occlum_build.configuration import DEFAULT_NAME
 from occlum_build.diagnostic import DiagnosticError, error, near
 from occlum_build.option_value import positive_integer
@@ -309,7 +310,8 @@ def _query_options(parser: argparse.ArgumentParser) -> None:
         "patterns",
         nargs="+",
         metavar="QUERY",
-        help="a pattern, `deps(PATTERN)`, `rdeps(UNIVERSE, PATTERN)` or `path(FROM, TO)`",
+        help="a pattern, or an expression in Bazel's language: `+`, `-`, `^`, `let`, `set(…)`, "
+        + ", ".join(f"`{name}(…)`" for name in FUNCTIONS),
     )
     parser.add_argument(
         "--output",

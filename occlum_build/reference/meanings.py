@@ -53,7 +53,7 @@ MEANINGS: Final = {
     "OB0129": "`--key` names a key that no target of the run asks for.",
     "OB0130": "`out/` is not the tool's to delete.",
     "OB0127": "`test --accept` has nothing that it could write.",
-    "OB0126": "A function of a query has the wrong number of patterns.",
+    "OB0126": "An expression of `query` cannot be read, or asks for what there is not.",
     "OB0201": "The file is no YAML, or no UTF-8.",
     "OB0202": "A key is given twice.",
     "OB0203": "YAML that is not supported: tags, merge keys, several documents, deep nesting.",

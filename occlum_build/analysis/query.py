@@ -1,0 +1,162 @@
+"""Answers of `query`: what an expression says about a graph of targets."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from occlum_build.analysis.query_expression import (
+    Call,
+    Expression,
+    Let,
+    Operation,
+    Pattern,
+    Variable,
+)
+from occlum_build.analysis.target_graph import TargetGraph
+from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.label import Label
+
+SOURCE_FILE: Final = "source file"
+_NOTHING: Final[Mapping[str, tuple[Label, ...]]] = MappingProxyType({})
+
+
+class Query:
+    """Evaluates expressions; `load` gives the labels of patterns and adds them to the graph."""
+
+    def __init__(
+        self, graph: TargetGraph, load: Callable[[Iterable[str]], tuple[Label, ...]]
+    ) -> None:
+        """Ask about `graph`, which grows by what is named."""
+        self._graph = graph
+        self._load = load
+        self._functions: dict[str, Callable[..., Iterable[Label]]] = {
+            "allpaths": self._all_paths,
+            "attr": self._attribute,
+            "deps": self._graph.dependencies,
+            "filter": lambda pattern, labels: self._matching(pattern, labels, str),
+            "kind": lambda pattern, labels: self._matching(pattern, labels, self.kind),
+            "labels": self._labels,
+            "path": self._path,
+            "rdeps": self._dependents,
+            "some": self._some,
+            "somepath": self._path,
+        }
+
+    def answer(
+        self, asked: Expression, variables: Mapping[str, tuple[Label, ...]] = _NOTHING
+    ) -> tuple[Label, ...]:
+        """The labels that `asked` means: a path in its order, everything else sorted.
+
+        Raises:
+            DiagnosticError: something that it names does not exist, or is wrong.
+        """
+        match asked:
+            case Pattern(texts):
+                return self._load(texts)
+            case Variable(name):
+                if name not in variables:
+                    raise _refused(f"no `let` gives `${name}` a value")
+                return variables[name]
+            case Let(name, value, body):
+                return self.answer(body, {**variables, name: self.answer(value, variables)})
+            case Operation(operator, left, right):
+                return _joined(
+                    operator, self.answer(left, variables), self.answer(right, variables)
+                )
+            case Call(function, arguments):
+                values = (
+                    one if isinstance(one, str | int) else self.answer(one, variables)
+                    for one in arguments
+                )
+                return tuple(self._functions[function](*values))
+
+    def kind(self, label: Label) -> str:
+        """The name of a target's rule, or `source file`."""
+        target = self._graph.targets.get(label)
+        return target.rule_class.name if target is not None else SOURCE_FILE
+
+    def _matching(
+        self, pattern: str, labels: Iterable[Label], text: Callable[[Label], str]
+    ) -> list[Label]:
+        expression = _expression(pattern)
+        return [one for one in labels if expression.search(text(one))]
+
+    def _attribute(self, name: str, pattern: str, labels: Iterable[Label]) -> list[Label]:
+        expression = _expression(pattern)
+        found = []
+        for label in labels:
+            target = self._graph.targets.get(label)
+            if target is None or name not in type(target.attrs).model_fields:
+                continue
+            if expression.search(_written(getattr(target.attrs, name))):
+                found.append(label)
+        return found
+
+    def _labels(self, name: str, labels: Iterable[Label]) -> list[Label]:
+        targets = (self._graph.targets[one] for one in labels if one in self._graph.targets)
+        uses = (use for target in targets for use in target.uses)
+        return sorted({use.label for use in uses if use.attribute == name})
+
+    def _dependents(
+        self, universe: Iterable[Label], labels: Iterable[Label], depth: int | None = None
+    ) -> list[Label]:
+        inside = set(self._graph.dependencies(universe))
+        return [
+            one
+            for one in self._graph.dependents((one for one in labels if one in inside), depth)
+            if one in inside
+        ]
+
+    def _all_paths(self, starts: Iterable[Label], ends: Iterable[Label]) -> list[Label]:
+        below = set(self._graph.dependencies(starts))
+        above = self._graph.dependents(one for one in ends if one in below)
+        return [one for one in above if one in below]
+
+    def _path(self, starts: tuple[Label, ...], ends: tuple[Label, ...]) -> list[Label]:
+        if not starts or not ends:
+            raise _refused("a path needs a target on either side")
+        for start in starts:
+            below = set(self._graph.dependencies([start]))
+            end = next((one for one in ends if one in below), None)
+            if end is not None:
+                return self._graph.path(start, end)
+        return []
+
+    def _some(self, labels: tuple[Label, ...], count: int = 1) -> tuple[Label, ...]:
+        if not labels:
+            raise _refused("`some` is asked of nothing")
+        return labels[:count]
+
+
+def _joined(operator: str, left: tuple[Label, ...], right: tuple[Label, ...]) -> tuple[Label, ...]:
+    if operator == "union":
+        return tuple(sorted({*left, *right}))
+    taken = set(right)
+    return tuple(one for one in left if (one in taken) == (operator == "intersect"))
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as problem:
+        raise _refused(f"`{pattern}` is no regular expression: {problem}") from None
+
+
+def _written(value: object) -> str:
+    """A value as Bazel matches it: lists in brackets, truth as 1 or 0, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_written(one) for one in value)}]"
+    if isinstance(value, frozenset):
+        return _written(sorted(value))
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}={_written(one)}' for key, one in value.items())}}}"
+    return str(value)
+
+
+def _refused(message: str) -> DiagnosticError:
+    return DiagnosticError(error("OB0126", message))
