@@ -235,7 +235,8 @@ fn exception(enclave: &Shared, frame: &mut Frame<'_>) {
     exits::exception(frame, vector, error as u16, address);
 }
 
-/// The first bytes of an instruction, if they can be read; zeros where they cannot.
+/// The first bytes of an instruction, if they can be read; zeros where they cannot. The map of pages is
+/// changed before the page tables are, and another thread may be in between.
 fn instruction(enclave: &Shared, rip: u64) -> Option<[u8; 3]> {
     let executable = abi::Permissions::RX;
     let readable = |address| enclave.epcm.get(address).access().contains(executable);
@@ -248,8 +249,8 @@ fn instruction(enclave: &Shared, rip: u64) -> Option<[u8; 3]> {
     } else {
         4096 - (rip & 4095)
     };
-    enclave.range.read(rip, bytes.get_mut(..length as usize)?);
-    Some(bytes)
+    let found = bytes.get_mut(..length as usize)?;
+    enclave.range.read_if_there(rip, found).then_some(bytes)
 }
 
 fn leaf(enclave: &Shared, frame: &mut Frame<'_>) {
