@@ -258,6 +258,19 @@ static void inherits(void) {
     CHECK(sigprocmask(SIG_SETMASK, &before, 0) == 0);
 }
 
+// Whether it wants huge pages is kept for who asks, and a child is as its parent.
+static void page_sizes(void) {
+    FAILS(prctl(PR_SET_THP_DISABLE, 0, 1, 0, 0), EINVAL);
+    FAILS(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 1), EINVAL);
+    FAILS(prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0), EINVAL);
+    CHECK(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0 && prctl(PR_SET_THP_DISABLE, 7, 0, 0, 0) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) _exit(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 1);
+    end_of(child);
+    CHECK(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0) == 0 && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0);
+}
+
 static _Atomic int word, woken[3], woken_count, waiting;
 static void *waits_by_priority(void *priority) {
     struct sched_param parameter = {.sched_priority = (int)(intptr_t)priority};
@@ -303,6 +316,7 @@ int main(void) {
     longer_records();
     sorts();
     inherits();
+    page_sizes();
     shares();
     names();
     by_descriptor();

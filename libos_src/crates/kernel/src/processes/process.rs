@@ -57,6 +57,8 @@ pub(crate) struct Process {
     pub(crate) end_watchers: Watchers,
     /// Whether others of the same user may look into it (`PR_SET_DUMPABLE`).
     pub(crate) is_dumpable: AtomicBool,
+    /// Whether it wants no huge pages (`PR_SET_THP_DISABLE`): kept for who asks, and children inherit it.
+    pub(crate) wants_small_pages: AtomicBool,
     /// Its memory; `execve` replaces it.
     memory: RwLock<Arc<AddressSpace>>,
     places: RwLock<Places>,
@@ -130,6 +132,7 @@ impl Process {
             has_ended: AtomicBool::new(false),
             end_watchers: Watchers::new(),
             is_dumpable: AtomicBool::new(true),
+            wants_small_pages: AtomicBool::new(false),
             memory: RwLock::new(new.memory),
             places: RwLock::new(new.places),
             program: RwLock::new(new.program),

@@ -400,6 +400,8 @@ fn copy_of_process(call: &Call<'_>, new: &NewTask, pid: u32, memory: Arc<Address
     child.score_adjustment.store(adjustment, Ordering::Relaxed);
     let is_dumpable = parent.is_dumpable.load(Ordering::Relaxed);
     child.is_dumpable.store(is_dumpable, Ordering::Relaxed);
+    let wants_small_pages = parent.wants_small_pages.load(Ordering::Relaxed);
+    (child.wants_small_pages).store(wants_small_pages, Ordering::Relaxed);
     child
 }
 

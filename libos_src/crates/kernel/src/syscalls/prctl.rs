@@ -143,11 +143,24 @@ pub(super) fn prctl(
             call.memory().write(argument, &place)?;
             Ok(0)
         }
-        // Statistical times, no filter of calls, the usual action on bad memory, huge pages as the
-        // host likes, no file server: what is there for every program.
-        PR_GET_TIMING | PR_GET_SECCOMP | PR_GET_THP_DISABLE | PR_GET_IO_FLUSHER => Ok(0),
+        PR_GET_THP_DISABLE => {
+            if [argument, third, fourth, fifth] != [0; 4] {
+                return Err(Errno::EINVAL.into());
+            }
+            Ok(call.process.wants_small_pages.load(Ordering::Relaxed).into())
+        }
+        PR_SET_THP_DISABLE => {
+            if [third, fourth, fifth] != [0; 3] {
+                return Err(Errno::EINVAL.into());
+            }
+            let wants_small_pages = &call.process.wants_small_pages;
+            wants_small_pages.store(argument != 0, Ordering::Relaxed);
+            Ok(0)
+        }
+        // Statistical times, no filter of calls, the usual action on bad memory, no file server: what is
+        // there for every program.
+        PR_GET_TIMING | PR_GET_SECCOMP | PR_GET_IO_FLUSHER => Ok(0),
         PR_SET_TIMING if argument == 0 => Ok(0),
-        PR_SET_THP_DISABLE => Ok(0),
         PR_SET_IO_FLUSHER if argument == 0 => Ok(0),
         PR_MCE_KILL_GET => Ok(2),
         PR_GET_TSC => {
