@@ -147,7 +147,8 @@ pub(super) fn prctl(
             if [argument, third, fourth, fifth] != [0; 4] {
                 return Err(Errno::EINVAL.into());
             }
-            Ok(call.process.wants_small_pages.load(Ordering::Relaxed).into())
+            let wants_small_pages = &call.process.wants_small_pages;
+            Ok(wants_small_pages.load(Ordering::Relaxed).into())
         }
         PR_SET_THP_DISABLE => {
             if [third, fourth, fifth] != [0; 3] {
