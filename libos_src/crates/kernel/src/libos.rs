@@ -246,6 +246,7 @@ impl Libos {
 
     /// Gives a thread an enclave thread, or tells the one that it has.
     fn wake_by(&self, thread: &Arc<Thread>, tell: impl FnOnce(u32)) {
+        thread.set_asleep(false);
         if !thread.notify() {
             tell(thread.number());
         } else if let Some(process) = self.processes.of_thread(thread.tid()) {

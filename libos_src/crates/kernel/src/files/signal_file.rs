@@ -10,7 +10,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 use crate::Libos;
 use crate::libos::Slots;
 use crate::processes::Process;
-use crate::signals::{Signal, SignalInfo, SignalSet};
+use crate::signals::{Layout, Signal, SignalInfo, SignalSet};
 use crate::threads::Thread;
 
 /// Pending signals to read (signalfd(2)): those of whoever reads, thread and process.
@@ -41,7 +41,12 @@ struct Record {
     user_time: u64,
     system_time: u64,
     address: u64,
-    reserved: [u8; 48],
+    address_bit: u16,
+    padding: u16,
+    call: i32,
+    call_address: u64,
+    architecture: u32,
+    reserved: [u8; 28],
 }
 
 const _: () = assert!(size_of::<Record>() == 128);
@@ -139,26 +144,39 @@ impl Inode for SignalFile {
     }
 }
 
-/// What of `siginfo_t` the record has. Which fields of it are meant depends on the signal.
+/// What of `siginfo_t` the record has. Which fields of it are meant depends on the signal and its code.
 fn record(signal: Signal, info: &SignalInfo) -> Record {
     let mut record = Record::new_zeroed();
     record.signal = signal.number().into();
+    record.errno = info.errno();
     record.code = info.code();
     let [first, second, third, fourth, ..] = *info.fields();
-    let [pid, uid] = [first as u32, (first >> 32) as u32];
-    if let Some((timer, overruns)) = info.timer() {
-        record.timer = timer;
-        record.overruns = overruns;
-        (record.number, record.pointer) = (second as i32, second);
-    } else if let Some((band, fd)) = info.file() {
-        (record.band, record.fd) = (band, fd);
-    } else if signal == Signal::CHLD {
-        (record.pid, record.uid) = (pid, uid);
-        record.status = second as i32;
-        (record.user_time, record.system_time) = (third, fourth);
-    } else {
-        (record.pid, record.uid) = (pid, uid);
-        (record.number, record.pointer) = (second as i32, second);
+    let halves = |field: u64| (field as u32, (field >> 32) as u32);
+    match info.layout() {
+        Layout::Kill => (record.pid, record.uid) = halves(first),
+        Layout::Queued => {
+            (record.pid, record.uid) = halves(first);
+            (record.number, record.pointer) = (second as i32, second);
+        }
+        Layout::Timer => {
+            (record.timer, record.overruns) = halves(first);
+            (record.number, record.pointer) = (second as i32, second);
+        }
+        Layout::File => (record.band, record.fd) = (first as u32, second as i32),
+        Layout::Child => {
+            (record.pid, record.uid) = halves(first);
+            record.status = second as i32;
+            (record.user_time, record.system_time) = (third, fourth);
+        }
+        Layout::Fault => record.address = first,
+        Layout::MemoryFault => {
+            (record.address, record.address_bit) = (first, second as u16);
+        }
+        Layout::Call => {
+            record.call_address = first;
+            record.call = second as i32;
+            record.architecture = (second >> 32) as u32;
+        }
     }
     record
 }

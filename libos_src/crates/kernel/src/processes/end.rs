@@ -235,6 +235,10 @@ impl Libos {
 
     /// Tells a process by `signal` how its child has ended.
     fn tell_end(&self, parent: &Process, signal: Signal, child: &Process, status: EndStatus) {
+        // Also one that blocks what it ignores has no use for it, as on Linux.
+        if signal == Signal::CHLD && parent.signals.lock().ignores_children() {
+            return;
+        }
         let user = child.standing().user.real;
         let used = usage_of_process(self.machine, child);
         let info = SignalInfo::from_child(signal, child.pid, user, Change::Ended(status))

@@ -139,7 +139,9 @@ impl ProcessFiles {
             return "T (stopped)";
         }
         match process.thread(thread) {
-            Some(thread) if thread.is_asleep() => "S (sleeping)",
+            Some(thread) if thread.is_asleep() && !process.has_signal_for(&thread) => {
+                "S (sleeping)"
+            }
             Some(_) => "R (running)",
             // The first thread has ended before the others.
             None => "Z (zombie)",

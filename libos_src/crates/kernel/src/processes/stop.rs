@@ -69,7 +69,11 @@ impl Libos {
         let Some(parent) = self.processes.note_change(process.pid, change) else {
             return;
         };
-        if !parent.signals.lock().ignores_stops_of_children() {
+        let is_told = {
+            let signals = parent.signals.lock();
+            !signals.ignores_stops_of_children() && !signals.ignores_children()
+        };
+        if is_told {
             let user = process.standing().user.real;
             let info = SignalInfo::from_child(Signal::CHLD, process.pid, user, change);
             // A standard signal is pending once, so there is always room.

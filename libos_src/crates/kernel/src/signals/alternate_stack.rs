@@ -19,11 +19,22 @@ const SS_AUTODISARM: u32 = 1 << 31;
 const MINSIGSTKSZ: u64 = 2048;
 
 /// The stack that a thread set aside for handlers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AlternateStack {
     start: u64,
     size: u64,
-    is_disarmed_by_use: bool,
+    /// As the program gave them.
+    flags: u32,
+}
+
+impl Default for AlternateStack {
+    fn default() -> Self {
+        Self {
+            start: 0,
+            size: 0,
+            flags: SS_DISABLE,
+        }
+    }
 }
 
 impl AlternateStack {
@@ -32,33 +43,40 @@ impl AlternateStack {
         if self.is_in_use(rsp) {
             return Err(Errno::EPERM);
         }
-        match record.flags & !SS_AUTODISARM {
-            SS_DISABLE => return Ok(Self::default()),
-            0 | SS_ONSTACK => {}
+        let (start, size) = match record.flags & !SS_AUTODISARM {
+            SS_DISABLE => (0, 0),
+            0 | SS_ONSTACK => (record.pointer, record.size),
             _ => return Err(Errno::EINVAL),
-        }
-        if record.size < MINSIGSTKSZ {
+        };
+        let new = Self {
+            start,
+            size,
+            flags: record.flags,
+        };
+        if new.size < MINSIGSTKSZ && !new.is_disabled() && new != self {
             return Err(Errno::ENOMEM);
         }
-        Ok(Self {
-            start: record.pointer,
-            size: record.size,
-            is_disarmed_by_use: record.flags & SS_AUTODISARM != 0,
-        })
+        Ok(new)
     }
 
     /// As a program sees it while its stack pointer is `rsp`.
     pub(crate) fn record(self, rsp: u64) -> StackRecord {
-        let mut flags = if self.size == 0 { SS_DISABLE } else { 0 };
-        if self.is_in_use(rsp) {
-            flags |= SS_ONSTACK;
+        let state = match self.size {
+            0 => SS_DISABLE,
+            _ if self.is_in_use(rsp) => SS_ONSTACK,
+            _ => 0,
+        };
+        StackRecord {
+            flags: state | self.flags & SS_AUTODISARM,
+            ..self.as_given()
         }
-        if self.is_disarmed_by_use {
-            flags |= SS_AUTODISARM;
-        }
+    }
+
+    /// As the program gave it, which is what a handler's frame keeps.
+    pub(super) const fn as_given(self) -> StackRecord {
         StackRecord {
             pointer: self.start,
-            flags,
+            flags: self.flags,
             padding: 0,
             size: self.size,
         }
@@ -72,7 +90,7 @@ impl AlternateStack {
 
     /// What is left of it once a handler was entered.
     pub(crate) fn after_use(self) -> Self {
-        if self.is_disarmed_by_use {
+        if self.is_disarmed_by_use() {
             Self::default()
         } else {
             self
@@ -86,6 +104,14 @@ impl AlternateStack {
 
     /// The same, while it is set.
     pub(super) const fn is_in_use(self, rsp: u64) -> bool {
-        !self.is_disarmed_by_use && self.holds(rsp)
+        !self.is_disarmed_by_use() && self.holds(rsp)
+    }
+
+    const fn is_disarmed_by_use(self) -> bool {
+        self.flags & SS_AUTODISARM != 0
+    }
+
+    const fn is_disabled(self) -> bool {
+        self.flags & !SS_AUTODISARM == SS_DISABLE
     }
 }

@@ -380,10 +380,9 @@ impl Libos {
         self.before_sending(process, signal);
         let threads = process.threads();
         let takes = |thread: &Arc<Thread>| !thread.signals.lock().mask.contains(signal);
-        // What is ignored and blocked may be waited for, or read.
-        let is_kept = threads
-            .iter()
-            .all(|thread| thread.signals.lock().keeps(signal));
+        // What is ignored and blocked may be waited for, or read. As on Linux the first thread decides.
+        let first = threads.iter().find(|thread| thread.tid() == process.pid);
+        let is_kept = first.is_none_or(|thread| thread.signals.lock().keeps(signal));
         if process.signals.lock().action(signal).ignores(signal) && !is_kept {
             return Ok(());
         }
@@ -391,10 +390,7 @@ impl Libos {
         let mut signals = process.signals.lock();
         signals.pending.add(signal, info, room);
         drop(signals);
-        let first = threads
-            .iter()
-            .find(|thread| thread.tid() == process.pid && takes(thread));
-        match first.filter(|_| signal != Signal::KILL) {
+        match first.filter(|first| signal != Signal::KILL && takes(first)) {
             Some(first) => self.interrupt(first),
             None => {
                 for thread in &threads {
@@ -509,6 +505,11 @@ impl ProcessSignals {
     /// Whether only the ends of children are of interest (`SA_NOCLDSTOP`).
     pub(crate) fn ignores_stops_of_children(&self) -> bool {
         self.actions.lock().get(Signal::CHLD).ignores_stops()
+    }
+
+    /// Whether it ignores what it would be told of children (`SIG_IGN`).
+    pub(crate) fn ignores_children(&self) -> bool {
+        self.actions.lock().get(Signal::CHLD).handler == Action::IGNORE
     }
 
     /// Whether the ends of children are of no interest (`SIG_IGN` or `SA_NOCLDWAIT`).

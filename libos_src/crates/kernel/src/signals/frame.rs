@@ -145,7 +145,7 @@ pub(super) fn push(
         context: Context {
             flags: UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
             link: 0,
-            stack: plan.alternate_stack.record(regs.rsp),
+            stack: plan.alternate_stack.as_given(),
             registers: saved(space, regs, plan, state_at),
             mask: plan.mask.bits(),
         },

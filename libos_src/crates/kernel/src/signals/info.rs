@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
+use hal::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::Signal;
@@ -20,6 +21,8 @@ pub(crate) struct SignalInfo {
     fields: [u64; 14],
 }
 
+/// Linux keeps 48 bytes (`struct kernel_siginfo`).
+const FIELDS_KEPT: usize = 4;
 /// Sent by `kill`.
 const SI_USER: i32 = 0;
 /// Sent by the kernel.
@@ -30,6 +33,27 @@ const SI_TIMER: i32 = -2;
 const SI_MESGQ: i32 = -3;
 /// Sent by `tkill` or `tgkill`.
 const SI_TKILL: i32 = -6;
+
+/// What the fields of a [`SignalInfo`] mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The sender.
+    Kill,
+    /// The sender, and a value.
+    Queued,
+    /// The timer, its overruns, and a value.
+    Timer,
+    /// What a file is ready for, and its descriptor.
+    File,
+    /// The child, how it is, and its times.
+    Child,
+    /// Where a fault was.
+    Fault,
+    /// The same, and how much of memory is lost.
+    MemoryFault,
+    /// The system call that is not permitted, and where it was made.
+    Call,
+}
 
 impl SignalInfo {
     /// Sent by `kill` from this process and user.
@@ -118,15 +142,43 @@ impl SignalInfo {
         info
     }
 
-    /// The band and the descriptor of the file that it is about, if one sent it: only such signals
-    /// of ours have a code of 1 to 6 without being about a fault or a child.
-    pub(crate) fn file(&self) -> Option<(u32, i32)> {
-        const POLL_IN: i32 = 1;
+    /// Which fields are meant (`siginfo_layout` in kernel/signal.c).
+    pub(crate) fn layout(&self) -> Layout {
         const POLL_HUP: i32 = 6;
-        let signal = Signal::new(self.number).ok()?;
-        let is_about_file = signal == Signal::IO || signal.is_real_time();
-        ((POLL_IN..=POLL_HUP).contains(&self.code) && is_about_file)
-            .then(|| (self.fields[0] as u32, self.fields[1] as i32))
+        const BUS_MCEERR_AR: i32 = 4;
+        const SI_SIGIO: i32 = -5;
+        match (self.code, self.codes()) {
+            (SI_TIMER, _) => Layout::Timer,
+            (SI_SIGIO, _) => Layout::File,
+            (..=-1, _) => Layout::Queued,
+            (1..SI_KERNEL, Some(codes)) if self.code <= codes => match Signal::new(self.number) {
+                Ok(Signal::CHLD) => Layout::Child,
+                Ok(Signal::IO) => Layout::File,
+                Ok(Signal::SYS) => Layout::Call,
+                Ok(Signal::BUS) if self.code >= BUS_MCEERR_AR => Layout::MemoryFault,
+                _ => Layout::Fault,
+            },
+            (1..=POLL_HUP, _) => Layout::File,
+            _ => Layout::Kill,
+        }
+    }
+
+    /// How many codes the kernel has for this signal alone.
+    fn codes(&self) -> Option<i32> {
+        match Signal::new(self.number).ok()? {
+            Signal::ILL => Some(11),
+            Signal::FPE => Some(15),
+            Signal::SEGV => Some(9),
+            Signal::BUS => Some(5),
+            Signal::TRAP | Signal::CHLD | Signal::IO => Some(6),
+            Signal::SYS => Some(2),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, as the sender has it.
+    pub(crate) const fn errno(&self) -> i32 {
+        self.errno
     }
 
     /// Its number, as the sender has it.
@@ -154,10 +206,33 @@ impl SignalInfo {
         &self.fields
     }
 
-    /// The same for another number: `rt_sigqueueinfo` takes the number from its own argument.
-    pub(crate) const fn with_signal(mut self, signal: Signal) -> Self {
-        self.number = signal.number() as i32;
-        self
+    /// What a process says about the signal `number`: that counts, and not the number in here.
+    ///
+    /// # Errors
+    /// `E2BIG` if it says more than Linux keeps, with a code of which nobody knows that it does not
+    /// (`known_siginfo_layout` in kernel/signal.c).
+    pub(crate) fn as_sent(mut self, number: i32) -> Result<Self, Errno> {
+        self.number = number;
+        let rest = &mut self.fields[FIELDS_KEPT..];
+        let is_short = rest.iter().all(|&field| field == 0);
+        rest.fill(0);
+        if is_short || self.has_known_layout() {
+            Ok(self)
+        } else {
+            Err(Errno::E2BIG)
+        }
+    }
+
+    fn has_known_layout(&self) -> bool {
+        const SI_DETHREAD: i32 = -7;
+        const SI_ASYNCNL: i32 = -60;
+        if self.code == SI_KERNEL {
+            return true;
+        }
+        if self.code <= 0 {
+            return self.code >= SI_DETHREAD || self.code == SI_ASYNCNL;
+        }
+        self.code <= self.codes().unwrap_or(6)
     }
 
     /// The code and the address or sender, for a person.

@@ -16,7 +16,7 @@ pub(crate) use action::{Action, Actions};
 pub(crate) use alternate_stack::{AlternateStack, StackRecord};
 pub(crate) use delivery::{Interrupted, ProcessSignals, StartsAgain, ThreadSignals};
 pub(crate) use frame::{frame_size_max, initial_state, restore};
-pub(crate) use info::SignalInfo;
+pub(crate) use info::{Layout, SignalInfo};
 pub(crate) use outbox::{Outbox, Recipient};
 pub(crate) use pending::Pending;
 pub(crate) use room::{Counted, Room, SignalRooms};

@@ -41,25 +41,16 @@ impl Pending {
         self.queue.insert((signal, self.count), queued);
     }
 
-    /// Takes the first signal of the lowest number that is not in `blocked`; before all others those that
-    /// tell of faults, so that their handlers find the fault.
+    /// Takes the first signal of the lowest number that is not in `blocked`; before all others those of
+    /// faults, and of these what tells of a real one, so that their handlers find the fault.
     pub(crate) fn take(&mut self, blocked: SignalSet) -> Option<(Signal, SignalInfo)> {
-        let faults = self
-            .present
-            .difference(blocked)
-            .intersection(SignalSet::FAULTS);
-        let blocked = if faults == SignalSet::default() {
-            blocked
+        let faults = (self.present.difference(blocked)).intersection(SignalSet::FAULTS);
+        let key = if faults == SignalSet::default() {
+            self.first(blocked)?
         } else {
-            faults.complement()
+            let real = self.first_fault(faults);
+            real.or_else(|| self.first(faults.complement()))?
         };
-        let mut next = self.queue.first_key_value();
-        while let Some((&(signal, _), _)) = next
-            && blocked.contains(signal)
-        {
-            next = self.queue.range((signal, u64::MAX)..).next();
-        }
-        let (&key, _) = next?;
         let taken = self.queue.remove(&key)?;
         let (signal, _) = key;
         let mut others = self.queue.range((signal, 0)..=(signal, u64::MAX));
@@ -67,6 +58,25 @@ impl Pending {
             self.present = self.present.without(signal);
         }
         Some((signal, taken.info))
+    }
+
+    fn first(&self, blocked: SignalSet) -> Option<(Signal, u64)> {
+        let mut next = self.queue.first_key_value();
+        while let Some((&(signal, _), _)) = next
+            && blocked.contains(signal)
+        {
+            next = self.queue.range((signal, u64::MAX)..).next();
+        }
+        next.map(|(&key, _)| key)
+    }
+
+    /// The first of `faults` that came because of one: no process sent it.
+    fn first_fault(&self, faults: SignalSet) -> Option<(Signal, u64)> {
+        let is_fault = |&(&(signal, _), queued): &(&(Signal, u64), &Queued)| {
+            faults.contains(signal) && queued.info.code() > 0
+        };
+        let keys = self.queue.iter().filter(is_fault).map(|(&key, _)| key);
+        keys.min_by_key(|&(_, count)| count)
     }
 
     /// Counts `more` overruns on a signal of the timer `id` that still waits, if there is one.

@@ -48,26 +48,27 @@ pub(super) fn pidfd_send_signal(
         return Err(Errno::EINVAL.into());
     }
     let process = call.process_of(fd)?;
-    let signal = signal_to_send(number)?;
     let info = match info.non_null() {
         Some(place) => {
-            let info: SignalInfo = call.memory().read(place.0)?;
-            if Some(info.number()) != signal.map(|signal| signal.number().into()) && number != 0 {
+            let given: SignalInfo = call.memory().read(place.0)?;
+            let info = given.as_sent(given.number())?;
+            if info.number() != number {
                 return Err(Errno::EINVAL.into());
             }
-            if info.is_from_kernel() && !Arc::ptr_eq(&process, call.process) {
+            if info.is_from_kernel() && process.pid != call.thread.tid() {
                 return Err(Errno::EPERM.into());
             }
             Some(info)
         }
         None => None,
     };
-    call.check_signal(&process, signal)?;
     let is_there =
         (call.libos.processes.get(process.pid)).is_some_and(|there| Arc::ptr_eq(&there, &process));
     if !is_there {
         return Err(Errno::ESRCH.into());
     }
+    let signal = signal_to_send(number)?;
+    call.check_signal(&process, signal)?;
     if let Some(signal) = signal {
         let info = info.unwrap_or_else(|| {
             let user = call.standing().user.real;

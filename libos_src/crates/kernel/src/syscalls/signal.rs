@@ -170,10 +170,7 @@ pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
 
 /// `tgkill(2)`.
 pub(super) fn tgkill(call: &mut Call<'_>, pid: i32, tid: i32, number: i32) -> Outcome {
-    if pid <= 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    send_to(call, Some(pid), tid, |call, _| {
+    send_to(call, Some(pid), tid, |call| {
         let signal = signal_to_send(number)?;
         let own = call.process.pid;
         Ok(signal.map(|signal| {
@@ -187,7 +184,7 @@ pub(super) fn tgkill(call: &mut Call<'_>, pid: i32, tid: i32, number: i32) -> Ou
 
 /// `tkill(2)`.
 pub(super) fn tkill(call: &mut Call<'_>, tid: i32, number: i32) -> Outcome {
-    send_to(call, None, tid, |call, _| {
+    send_to(call, None, tid, |call| {
         let signal = signal_to_send(number)?;
         let own = call.process.pid;
         Ok(signal.map(|signal| {
@@ -208,10 +205,10 @@ pub(super) fn rt_sigqueueinfo(
 ) -> Outcome {
     let (libos, own) = (call.libos, call.process.pid);
     let target = Target::Process(u32::try_from(pid).map_err(|_| Errno::ESRCH)?);
+    let info = queued(call, pid, number, info)?;
     let targets = libos.processes.targets(own, target)?;
-    let queued = queued(call, number, info)?;
+    let queued = with_signal(number, info)?;
     for process in targets {
-        check_forgery(call, &process, queued.as_ref())?;
         call.check_signal(&process, queued.map(|(signal, _)| signal))?;
         let Some((signal, info)) = queued else {
             continue;
@@ -229,14 +226,8 @@ pub(super) fn rt_tgsigqueueinfo(
     number: i32,
     info: Address,
 ) -> Outcome {
-    if pid <= 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    send_to(call, Some(pid), tid, |call, process| {
-        let queued = queued(call, number, info)?;
-        check_forgery(call, process, queued.as_ref())?;
-        Ok(queued)
-    })
+    let info = queued(call, tid, number, info)?;
+    send_to(call, Some(pid), tid, |_| with_signal(number, info))
 }
 
 /// Sends a signal to a thread, which must be one of the process `pid` if that is given.
@@ -244,9 +235,9 @@ fn send_to(
     call: &Call<'_>,
     pid: Option<i32>,
     tid: i32,
-    make: impl FnOnce(&Call<'_>, &Arc<Process>) -> Result<Option<(Signal, SignalInfo)>, Errno>,
+    make: impl FnOnce(&Call<'_>) -> Result<Option<(Signal, SignalInfo)>, Errno>,
 ) -> Outcome {
-    if tid <= 0 {
+    if tid <= 0 || pid.is_some_and(|pid| pid <= 0) {
         return Err(Errno::EINVAL.into());
     }
     let tid = tid.cast_unsigned();
@@ -255,7 +246,7 @@ fn send_to(
         process.filter(|process| pid.is_none_or(|pid| pid.cast_unsigned() == process.pid));
     let process = process.ok_or(Errno::ESRCH)?;
     let thread = process.thread(tid).ok_or(Errno::ESRCH)?;
-    let made = make(call, &process)?;
+    let made = make(call)?;
     call.check_signal(&process, made.map(|(signal, _)| signal))?;
     if let Some((signal, info)) = made {
         call.libos.send_to_thread(&process, &thread, signal, info)?;
@@ -263,27 +254,18 @@ fn send_to(
     Ok(0)
 }
 
-fn queued(
-    call: &Call<'_>,
-    number: i32,
-    info: Address,
-) -> Result<Option<(Signal, SignalInfo)>, Errno> {
-    let info: SignalInfo = call.memory().read(info.0)?;
-    let signal = signal_to_send(number)?;
-    Ok(signal.map(|signal| (signal, info.with_signal(signal))))
+/// What `sigqueue` sends to a process or thread. For others than the calling thread it must not look as
+/// if the kernel sent it.
+fn queued(call: &Call<'_>, to: i32, number: i32, info: Address) -> Result<SignalInfo, Errno> {
+    let info = call.memory().read::<SignalInfo>(info.0)?.as_sent(number)?;
+    if info.is_from_kernel() && to.cast_unsigned() != call.thread.tid() {
+        return Err(Errno::EPERM);
+    }
+    Ok(info)
 }
 
-/// What `sigqueue` sends others must not look as if the kernel sent it.
-fn check_forgery(
-    call: &Call<'_>,
-    process: &Arc<Process>,
-    queued: Option<&(Signal, SignalInfo)>,
-) -> Result<(), Errno> {
-    let is_own = Arc::ptr_eq(process, call.process);
-    match queued {
-        Some((_, info)) if !is_own && info.is_from_kernel() => Err(Errno::EPERM),
-        _ => Ok(()),
-    }
+fn with_signal(number: i32, info: SignalInfo) -> Result<Option<(Signal, SignalInfo)>, Errno> {
+    Ok(signal_to_send(number)?.map(|signal| (signal, info)))
 }
 
 impl Call<'_> {

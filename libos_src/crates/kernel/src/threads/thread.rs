@@ -1,6 +1,7 @@
 //! One thread of a program.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -52,7 +53,7 @@ pub(crate) struct Thread {
     stuck: Mutex<(u64, u32)>,
     torn: Mutex<Torn>,
     /// Whether it waits for something, the memory of its process aside.
-    is_asleep: AtomicBool,
+    is_asleep: Arc<AtomicBool>,
     /// Whether it has an identity of its own, so that others need no lock to see that.
     has_principal: AtomicBool,
     own: Mutex<Own>,
@@ -127,7 +128,7 @@ impl Thread {
             deadline: Mutex::default(),
             stuck: Mutex::new((0, 0)),
             torn: Mutex::default(),
-            is_asleep: AtomicBool::new(false),
+            is_asleep: Arc::default(),
             personality: AtomicU32::new(0),
             scheduling: Mutex::default(),
             has_principal: AtomicBool::new(false),
@@ -202,6 +203,11 @@ impl Thread {
     /// It begins to wait, or goes on.
     pub(crate) fn set_asleep(&self, is_asleep: bool) {
         self.is_asleep.store(is_asleep, Ordering::Relaxed);
+    }
+
+    /// Shared with what wakes it.
+    pub(crate) fn sleep_mark(&self) -> Arc<AtomicBool> {
+        self.is_asleep.clone()
     }
 
     /// Whether it waits.

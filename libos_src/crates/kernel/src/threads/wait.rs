@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use hal::{Clock, Errno, HostEvents, HostPoll, Machine};
@@ -141,6 +142,7 @@ impl Libos {
         Arc::new(Alarm {
             machine: self.machine,
             number: thread.number(),
+            is_asleep: thread.sleep_mark(),
         })
     }
 
@@ -158,10 +160,12 @@ impl Libos {
 struct Alarm {
     machine: &'static dyn Machine,
     number: u32,
+    is_asleep: Arc<AtomicBool>,
 }
 
 impl Watcher for Alarm {
     fn notify(&self, _now: Readiness) -> bool {
+        self.is_asleep.store(false, Ordering::Relaxed);
         self.machine.unpark(self.number);
         true
     }
