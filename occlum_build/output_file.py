@@ -7,11 +7,12 @@ leaves what stood there untouched.
 
 import errno
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NoReturn
 
 from occlum_build.diagnostic import DiagnosticError, Span, error
 
@@ -19,6 +20,7 @@ UNWRITABLE: Final = "OB0591"
 """The code of the diagnostic: an output cannot be written."""
 _PLAIN_FILE_MODE: Final = 0o644
 _BUFFER_BYTES: Final = 1 << 20
+_SIGNAL_STATUS: Final = 128
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -74,3 +76,13 @@ def unwritable(path: Path, problem: OSError) -> DiagnosticError:
         helps = [f"make the directory `{path.parent}` first"]
     message = f"cannot write `{path.name}`: {problem.strerror}"
     return DiagnosticError(error(UNWRITABLE, message, Span(str(path)), helps=helps))
+
+
+def unwind_on_signals() -> None:
+    """Let SIGINT and SIGTERM end this program as an exception: nothing half-written stays."""
+    signal.signal(signal.SIGINT, _unwind)
+    signal.signal(signal.SIGTERM, _unwind)
+
+
+def _unwind(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(_SIGNAL_STATUS + number)

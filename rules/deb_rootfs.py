@@ -4,7 +4,6 @@ Packages are unpacked without root, and their scripts are not run. What scripts 
 made (alternatives, `/etc/passwd`) is said in `symlinks` and `copies`.
 """
 
-import json
 from collections.abc import Sequence
 
 from occlum_build.api import (
@@ -22,6 +21,7 @@ from occlum_build.api import (
 )
 
 from .providers import ScriptInfo, TreeInfo
+from .tree import write_tree
 
 _MERGED = {"/bin": "usr/bin", "/lib": "usr/lib", "/lib64": "usr/lib64", "/sbin": "usr/sbin"}
 
@@ -97,18 +97,11 @@ def analyze(ctx: RuleContext[DebRootfsAttrs]) -> Sequence[Provider]:
         "debs": archives.path,
         "debs_exclude": sorted(attrs.exclude),
     }
-    spec_file = ctx.declare_file(f"{ctx.label.name}.json")
-    ctx.write(spec_file, json.dumps(spec, indent=1, sort_keys=True) + "\n")
-    tree = ctx.declare_file(f"{ctx.label.name}.tar")
-    origins = ctx.declare_file(f"{ctx.label.name}.origins.json")
-    ctx.run(
+    tree, origins = write_tree(
+        ctx,
+        spec,
         mnemonic="DebRootfs",
-        argv=[
-            ctx.python_tool("occlum_build.fs"),
-            *("rootfs", "--spec", spec_file, "--output", tree, "--origins", origins),
-        ],
         inputs=[archives],
-        outputs=[tree, origins],
         description=f"unpacking Debian packages of {ctx.label}",
     )
     return [DefaultInfo((tree,)), TreeInfo(tree, origins)]

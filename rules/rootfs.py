@@ -4,7 +4,6 @@ The shared libraries that a dynamic program needs are found by reading ELF files
 running them; a missing one is an error that names who needs it.
 """
 
-import json
 import re
 from collections.abc import Sequence
 
@@ -24,6 +23,7 @@ from occlum_build.api import (
 
 from .origins import file_origin, tree_origins
 from .providers import TreeInfo
+from .tree import write_tree
 
 _PATH = re.compile(r"(/[^/\0]+)+")
 _MODE = re.compile(r"[0-7]{3,4}")
@@ -94,18 +94,11 @@ def analyze(ctx: RuleContext[RootfsAttrs]) -> Sequence[Provider]:
         "closure_from": [one.tar.path for one in libraries],
         "origins": below,
     }
-    spec_file = ctx.declare_file(f"{ctx.label.name}.json")
-    ctx.write(spec_file, json.dumps(spec, indent=1, sort_keys=True) + "\n")
-    tree = ctx.declare_file(f"{ctx.label.name}.tar")
-    origins = ctx.declare_file(f"{ctx.label.name}.origins.json")
-    ctx.run(
+    tree, origins = write_tree(
+        ctx,
+        spec,
         mnemonic="Rootfs",
-        argv=[
-            ctx.python_tool("occlum_build.fs"),
-            *("rootfs", "--spec", spec_file, "--output", tree, "--origins", origins),
-        ],
         inputs=[*files.values(), *tars, *_origins_of((*packages, *libraries))],
-        outputs=[tree, origins],
         description=f"putting {ctx.label} together",
     )
     own = (needed for one in file_origins.values() for needed in one.inputs)

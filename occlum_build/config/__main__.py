@@ -5,12 +5,11 @@ Diagnostics go to stderr; a result appears whole or not at all.
 """
 
 import argparse
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from occlum_build.config.images import check_images, read_image
 from occlum_build.config.json_schema import render_json_schema
@@ -19,13 +18,12 @@ from occlum_build.config.programs import check_command, read_programs
 from occlum_build.config.schema import OcclumConfig
 from occlum_build.config.seal import metadata_json, sealed_json
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
-from occlum_build.output_file import UNWRITABLE, replace_file
+from occlum_build.output_file import UNWRITABLE, replace_file, unwind_on_signals
 
 EXIT_DONE: Final = 0
 EXIT_NOT_WRITTEN: Final = 1
 EXIT_WRONG_INPUT: Final = 2
 EXIT_BUG: Final = 70
-_SIGNAL_STATUS: Final = 128
 _MAX_INPUT_BYTES: Final = 1 << 21
 _MAX_LIST_BYTES: Final = 1 << 28
 
@@ -158,12 +156,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(number: int, _frame: object) -> NoReturn:
-    """Leave through the usual way out, so that nothing half-written stays."""
-    raise SystemExit(_SIGNAL_STATUS + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    unwind_on_signals()
     sys.exit(main())

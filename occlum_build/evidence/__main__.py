@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from occlum_build.diagnostic import DiagnosticError, render
 from occlum_build.evidence.canonical import canonical
+from occlum_build.output_file import unwind_on_signals
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
@@ -190,4 +191,5 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    unwind_on_signals()
     sys.exit(main())

@@ -11,12 +11,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 from occlum_build.diagnostic import DiagnosticError, render
 from occlum_build.fs.problem import Code
-from occlum_build.output_file import UNWRITABLE
+from occlum_build.output_file import UNWRITABLE, unwind_on_signals
 
 _DONE: Final = 0
 _REFUSED: Final = 1
@@ -36,8 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(render(diagnostic))
         refused = any(one.code in _REFUSALS for one in failure.diagnostics)
         return _REFUSED if refused else _WRONG_INPUT
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         # the reader of our output went away: no problem of ours, and not for Python to report
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -197,11 +194,6 @@ def _root_hash(text: str) -> bytes:
     return digest
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (signal's own)
-    """Unwind on SIGTERM, so that temporary files go away."""
-    raise SystemExit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)
+    unwind_on_signals()
     sys.exit(main())

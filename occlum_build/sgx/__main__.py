@@ -7,15 +7,14 @@ at all.
 
 import argparse
 import hashlib
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
+from typing import BinaryIO, Final
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, render
-from occlum_build.output_file import replace_file, replacing
+from occlum_build.output_file import replace_file, replacing, unwind_on_signals
 from occlum_build.sgx.elf import read_libos
 from occlum_build.sgx.layout import SSA_FRAME_PAGES, make_layout
 from occlum_build.sgx.metadata import read_metadata
@@ -30,7 +29,6 @@ EXIT_NO: Final = 1
 EXIT_WRONG_INPUT: Final = 2
 EXIT_BUG: Final = 70
 _EXIT_NO_CODES: Final = frozenset({"OB0560", "OB0561", "OB0591"})
-_SIGNAL_STATUS: Final = 128
 _MAX_INPUT_BYTES: Final = 1 << 30
 
 
@@ -191,12 +189,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(number: int, _frame: object) -> NoReturn:
-    """Leave through the usual way out, so that nothing half-written stays."""
-    raise SystemExit(_SIGNAL_STATUS + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    unwind_on_signals()
     sys.exit(main())
