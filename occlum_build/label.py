@@ -26,7 +26,7 @@ class Label:
     """The one name a target has, however its dependents spelled it.
 
     Short forms (`:name`, `//pkg`, `name`) exist only in BUILD files; `parse`
-    resolves them, so two equal labels always mean the same target or file.
+    resolves them, so two equal labels always mean the same target or file; `@//` is the workspace.
     `repository` is empty for the workspace that is built; `occlum` is what ships
     with the tool. A label is no path and does not promise that its target exists.
     """
@@ -47,7 +47,7 @@ class Label:
         rest = text
         if text.startswith("@"):
             repository, slashes, rest = text[1:].partition("//")
-            if not slashes or not _REPOSITORY.fullmatch(repository):
+            if not slashes or (repository and not _REPOSITORY.fullmatch(repository)):
                 raise BadLabelError(f"`{text}` has no repository of the form `@name//`")
             rest = f"//{rest}"
         if rest.startswith("//"):

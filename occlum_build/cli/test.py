@@ -125,7 +125,7 @@ def _show(command: Command, one: TestResult) -> None:
     command.console.result(f"FAIL {one.label} ({one.why}, {how}{cases})")
     log = command.session.workspace.root / one.log
     if log.is_file():
-        lines = log.read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
-        for line in lines[-_LAST_LINES:]:
+        said = log.read_text(encoding="utf-8", errors="replace").rstrip()
+        for line in said.split("\n")[-_LAST_LINES:] if said else ():
             command.console.result(f"    {line}".rstrip())
         command.console.result(f"    (log: {one.log})")

@@ -79,6 +79,7 @@ class Evaluator:
             self._run(label, file, text)
         except DiagnosticError as problem:
             scope.problems += problem.diagnostics
+            scope.package.is_whole = False
         finally:
             self._scope = outer
         return scope.package, scope.problems

@@ -110,7 +110,8 @@ class Loader:
         except DiagnosticError as problem:
             self.report(DiagnosticError([one.at(span) for one in problem.diagnostics]))
             return None
-        self.report(self._no_target(label, package, span))
+        if package.is_whole:
+            self.report(self._no_target(label, package, span))
         return None
 
     def model(self, label: Label, marker: Validated, span: Span | None) -> object | None:

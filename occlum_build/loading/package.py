@@ -97,6 +97,8 @@ class Package:
 
     label: Label
     """The label of the BUILD file."""
+    is_whole: bool = True
+    """Whether the BUILD file was evaluated to its end: else what is missing may be in the rest."""
     calls: dict[str, TargetCall] = field(default_factory=dict)
     default_visibility: tuple[str, ...] = ("//visibility:private",)
     default_testonly: bool = False

@@ -30,9 +30,10 @@ class Selection:
 def expand(patterns: Iterable[str], loader: Loader, directory: Path) -> Selection:
     """The targets that `patterns` mean, as a user in `directory` writes them.
 
-    `//...` and `pkg/...` are every package below, `//pkg:all` every target of one,
-    `//pkg`, `:name` and `pkg:name` one target; `-pattern` takes targets away again. A word
-    is the package of that name, if there is one, else a target of this package.
+    `//...` and `pkg/...` are every package below (`:all` behind it changes nothing),
+    `//pkg:all` every target of one, `//pkg`, `:name` and `pkg:name` one target;
+    `-pattern` takes targets away again. A word is the package of that name, if there is
+    one, else a target of this package.
     Wildcards leave out targets tagged `manual`. Problems go to the loader.
     """
     chosen: set[Label] = set()
@@ -73,6 +74,7 @@ def _labels(text: str, loader: Loader, directory: Path) -> Iterator[Label]:
     """Each label that one pattern means."""
     root = loader.workspace.root
     here = PurePosixPath(directory.relative_to(root)).as_posix() if directory != root else ""
+    text = text.removesuffix(f":{_ALL}") if text.endswith(f"...:{_ALL}") else text
     if not text.startswith(("//", "@", ":")):
         text = _absolute(text, here, root)
     if text == "//..." or text.endswith("/..."):
@@ -99,7 +101,7 @@ def _has_no_namesake(label: Label, loader: Loader) -> bool:
     if not loader.sources.has_package(label.sibling(BUILD_FILE)):
         return False
     package = loader.package(label)
-    return package is not None and label.name not in package.calls
+    return package is not None and package.is_whole and label.name not in package.calls
 
 
 def _absolute(text: str, here: str, root: Path) -> str:

@@ -84,6 +84,12 @@ def test_a_command_that_takes_too_long_is_ended(workspace: Workspace) -> None:
     assert "the time of 1 s is over" in outcome.err
 
 
+def test_a_test_that_said_nothing_is_not_given_an_empty_line(workspace: Workspace) -> None:
+    workspace.build_file('shell_test(name = "t", cmd = "exit 1")')
+
+    assert "" not in workspace.run("test", "//app:t").out.splitlines()
+
+
 def test_a_command_that_a_signal_ends_is_a_failure(workspace: Workspace) -> None:
     workspace.build_file('shell(name = "t", outs = ["o"], cmd = "kill -SEGV $$")')
 

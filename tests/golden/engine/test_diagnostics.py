@@ -146,6 +146,10 @@ CASES: dict[str, dict[str, str]] = {
         "app/BUILD": 'load("//app:r.py", "r")\n',
         "app/r.py": "from posixpath import exists\n",
     },
+    "target_behind_an_error": {
+        "app/BUILD": 'write(name = "a", text = "")\nfail("stop")\nwrite(name = "b", text = "")\n',
+        "arguments": "build //app:b //app",
+    },
     "nothing_left": {
         "app/BUILD": 'write(name = "a", text = "")\n',
         "arguments": "build //app:a -- -//app:a",

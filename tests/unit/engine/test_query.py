@@ -27,6 +27,8 @@ filegroup(name = "with +", srcs = ["t.py"])
 
 ANSWERS = {
     "p:a": "a",
+    "@//p:a": "a",
+    "//...:all - //p/...": "",
     "p:a + //p:b": "a b",
     "//p:b union //p:a union //p:a": "a b",
     "//p:all - //p:g - '//p:with +'": "a b c d tool",
