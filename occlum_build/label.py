@@ -120,6 +120,8 @@ def _check_package(text: str, package: str) -> None:
 
 def _check_name(text: str, name: str) -> None:
     if not name or not _NAME.fullmatch(name) or "%{" in name:
-        raise BadLabelError(f"`{text}` has a bad target name `{name}`")
+        odd = next((one for one in name if not _NAME.fullmatch(one)), "")
+        why = f": `{odd}` cannot be in a name" if odd else ""
+        raise BadLabelError(f"`{text}` has a bad target name `{name}`{why}")
     if any(part in {"", ".", ".."} for part in name.split("/")):
         raise BadLabelError(f"`{text}` has a target name that is no clean relative path")

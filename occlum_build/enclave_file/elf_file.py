@@ -16,7 +16,6 @@ from occlum_build.enclave_file.content import FileBytes, broken
 
 MAGIC: Final = b"\x7fELF"
 PT_LOAD, PT_DYNAMIC, PT_TLS = 1, 2, 7
-ET_DYN: Final = 3
 PF_X, PF_W, PF_R = 1, 2, 4
 SHT_NOBITS: Final = 8
 SHF_ALLOC: Final = 2
