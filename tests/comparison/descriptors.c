@@ -1,6 +1,7 @@
 // Descriptors: duplicates, positions that they share or do not, flags, pipes, and what is closed.
 #include "series.h"
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -75,7 +76,10 @@ static void step(void) {
     }
     case 10: {
         struct iovec parts[3] = {{bytes, size}, {bytes + 100, below(50)}, {bytes + 9, 0}};
-        long offset = ANY(OFFSET), got = outcome(preadv(fd, parts, below(5) - 1, offset));
+        // Which of two mistakes counts has changed since 5.15.
+        bool reads = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
+        long count = below(reads ? 5 : 4) - reads;
+        long offset = ANY(OFFSET), got = outcome(preadv(fd, parts, count, offset));
         say("preadv %d %ld: %ld %016lx", fd, offset, got, digest(0, bytes, sizeof bytes));
         break;
     }

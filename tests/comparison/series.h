@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 static uint64_t series_state;
 static unsigned long series_seed;
 static int series_step;
+// Whether the superuser's rights are to be used: both systems are told the same.
+static bool series_is_root;
 
 // The next number of the series (splitmix64: Steele, Lea, Flood, 2014), which is below `bound`.
 static inline unsigned long below(unsigned long bound) {
@@ -61,8 +64,9 @@ static inline uint64_t digest(uint64_t before, const void *bytes, size_t length)
 static void run_series(const char *folder);
 
 int main(int argc, char **argv) {
-    CHECK(argc == 4 && signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    CHECK((argc == 4 || argc == 5) && signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     unsigned long first = strtoul(argv[2], NULL, 10), count = strtoul(argv[3], NULL, 10);
+    series_is_root = argc == 5 && !strcmp(argv[4], "root");
     for (series_seed = first; series_seed < first + count; series_seed++) {
         char folder[256];
         snprintf(folder, sizeof folder, "%s/series-%lu", argv[1], series_seed);

@@ -15,10 +15,18 @@ from tests.support.built import product
 # How many series of each program are compared; the first seed is 1. More, and others:
 # OCCLUM_SERIES=first:count.
 SERIES: dict[str, int] = {
+    "contents": 300,
+    "descriptors": 1500,
+    "names": 400,
     "signals": 150,
 }
-MODELS = ("edmm", "sgx1")
-FOLDER = "/tmp"  # noqa: S108  # the enclave's own
+OF_FILES = ("contents", "descriptors", "events", "locks", "names")
+# In memory, and those of files also in a root that is an image with changes in memory.
+IN_MEMORY = "/tmp"  # noqa: S108  # the enclave's own
+CASES = [
+    *((program, model, IN_MEMORY) for program in SERIES for model in ("edmm", "sgx1")),
+    *((program, "edmm", "/") for program in OF_FILES),
+]
 PATIENCE_SECONDS = 300
 LOGGED = ("occlum: error: the program was killed by SIG", "occlum: note: ")
 SHOWN = 10
@@ -28,6 +36,11 @@ def bounds(program: str) -> tuple[str, str]:
     """The first seed, and how many there are."""
     first, _, count = os.environ.get("OCCLUM_SERIES", "").partition(":")
     return (first, count) if count else ("1", str(SERIES[program]))
+
+
+def rights() -> str:
+    """Whether the programs may use the rights of the superuser: those who have them here."""
+    return "root" if os.geteuid() == 0 else "plain"
 
 
 def lines_of(*words: str | Path) -> list[str]:
@@ -60,21 +73,20 @@ def said_by_host() -> Mapping[str, list[str]]:
     return {}
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("program", SERIES)
+@pytest.mark.parametrize(("program", "model", "place"), CASES)
 def test_the_enclave_says_of_each_step_what_the_host_says(
-    program: str, model: str, said_by_host: dict[str, list[str]], tmp_path: Path
+    program: str, model: str, place: str, said_by_host: dict[str, list[str]], tmp_path: Path
 ) -> None:
     if program not in said_by_host:
         # A file system in memory, as the enclave has it.
         with TemporaryDirectory(dir="/dev/shm") as folder:
-            words = (product(f"tests/comparison/{program}"), folder, *bounds(program))
+            words = (product(f"tests/comparison/{program}"), folder, *bounds(program), rights())
             said_by_host[program] = lines_of(*words)
     bundle, counted = product(f"tests/comparison/{model}.bundle"), tmp_path / "counted.json"
     runner = bundle / "bin" / "occlum-run"
     inside = lines_of(
         *(runner, "--platform", "sim", "--stats", counted, bundle, "--"),
-        *(f"/bin/{program}", FOLDER, *bounds(program)),
+        *(f"/bin/{program}", place, *bounds(program), rights()),
     )
 
     if found := differences(said_by_host[program], inside):

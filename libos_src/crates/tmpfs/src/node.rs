@@ -220,6 +220,11 @@ impl Inode for Node {
         self.kind
     }
 
+    /// The entries of a directory have no last position, as on Linux's tmpfs.
+    fn has_end(&self) -> bool {
+        !self.is_directory()
+    }
+
     fn metadata(&self) -> Result<Metadata> {
         let state = self.state();
         let (size_bytes, memory_bytes) = match &state.body {

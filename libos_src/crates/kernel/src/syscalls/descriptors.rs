@@ -70,7 +70,7 @@ pub(super) fn dup(call: &mut Call<'_>, fd: i32) -> Outcome {
 /// `dup2(2)`.
 pub(super) fn dup2(call: &mut Call<'_>, old: i32, new: i32) -> Outcome {
     if old == new {
-        call.file(old)?;
+        call.file_or_path(old)?;
         return Ok(new as u64);
     }
     dup3(call, old, new, 0)
@@ -81,7 +81,7 @@ pub(super) fn dup3(call: &mut Call<'_>, old: i32, new: i32, flags: u32) -> Outco
     if old == new || flags & !OpenFlags::CLOSE_ON_EXEC.bits() != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let file = call.file(old)?;
+    let file = call.file_or_path(old)?;
     call.check_room_for_descriptor(new)?;
     let descriptor = Descriptor {
         file,
@@ -115,8 +115,8 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
     const PIPE_SIZE_MAX: u32 = 1 << 31;
     const KNOW_NO_FILE: [u32; 5] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL];
     let floor = argument as i32;
-    if !KNOW_NO_FILE.contains(&command) && call.file(fd)?.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
+    if !KNOW_NO_FILE.contains(&command) {
+        call.file(fd)?;
     }
     if let Some(command) = RecordCommand::from_number(command) {
         return record_lock(call, fd, command, Address(argument));
@@ -136,7 +136,7 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
             descriptors.get_mut(fd)?.is_closed_on_exec = argument & FD_CLOEXEC != 0;
             Ok(0)
         }
-        F_GETFL => Ok(call.file(fd)?.flags().bits().into()),
+        F_GETFL => Ok(call.file_or_path(fd)?.flags().bits().into()),
         F_SETFL => {
             let flags = OpenFlags::from_argument(argument as u32);
             let file = call.file(fd)?;
@@ -165,10 +165,7 @@ pub(super) fn fcntl(call: &mut Call<'_>, fd: i32, command: u32, argument: u64) -
         F_ADD_SEALS => add_seals(call, fd, argument as u32),
         F_GET_SEALS => get_seals(call, fd),
         F_GETPIPE_SZ => Ok(pipe_end(&*call.file(fd)?)?.capacity() as u64),
-        _ => {
-            call.file(fd)?;
-            Err(Errno::EINVAL.into())
-        }
+        _ => Err(Errno::EINVAL.into()),
     }
 }
 
@@ -185,9 +182,6 @@ pub(super) fn fadvise64(
     advice: i32,
 ) -> Outcome {
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     if !file.object().is_seekable() {
         return Err(Errno::ESPIPE.into());
     }
@@ -198,7 +192,7 @@ pub(super) fn fadvise64(
 }
 
 fn duplicate(call: &Call<'_>, fd: i32, floor: i32, is_closed_on_exec: bool) -> Outcome {
-    let file = call.file(fd)?;
+    let file = call.file_or_path(fd)?;
     if usize::try_from(floor).is_ok_and(|floor| floor >= DESCRIPTORS_MAX) {
         return Err(Errno::EINVAL.into());
     }

@@ -64,7 +64,7 @@ pub(super) fn chdir(call: &mut Call<'_>, path: Address) -> Outcome {
 
 /// `fchdir(2)`.
 pub(super) fn fchdir(call: &mut Call<'_>, fd: i32) -> Outcome {
-    let file = call.file(fd)?;
+    let file = call.file_or_path(fd)?;
     enter(call, file.location())
 }
 

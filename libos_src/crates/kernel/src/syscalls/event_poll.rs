@@ -50,9 +50,6 @@ pub(super) fn epoll_ctl(
         Some(Wish { events, data })
     };
     let (poll, file) = (call.file(poll)?, call.file(fd)?);
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     let set = EventPoll::behind(&poll);
     let set = set.filter(|_| !Arc::ptr_eq(&poll, &file));
     match (set.ok_or(Errno::EINVAL)?, operation, wish) {

@@ -73,7 +73,7 @@ pub(super) fn execveat(
         if flags & AT_EMPTY_PATH == 0 {
             return Err(Errno::ENOENT.into());
         }
-        let location = call.file(directory)?.location().clone();
+        let location = call.file_or_path(directory)?.location().clone();
         (location, descriptor_path(directory, b""))
     } else {
         let base = call.base(directory, &path)?;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal::Errno;
-use vfs::{ATTRIBUTE_VALUE_MAX_BYTES, AttributeSet, Location, OpenFlags};
+use vfs::{ATTRIBUTE_VALUE_MAX_BYTES, AttributeSet, Location};
 
 use super::argument::{AT_SYMLINK_NOFOLLOW, AT_WORKING_DIRECTORY, Address, Argument};
 use super::call::{Call, Outcome};
@@ -135,10 +135,6 @@ impl Argument for Open {
 
 impl Place for Open {
     fn locate(self, call: &Call<'_>) -> Result<Location, Errno> {
-        let file = call.file(self.0)?;
-        if file.flags().contains(OpenFlags::PATH) {
-            return Err(Errno::EBADF);
-        }
-        Ok(file.location().clone())
+        Ok(call.file(self.0)?.location().clone())
     }
 }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use hal::Errno;
-use vfs::{FileId, OpenFile, OpenFlags};
+use vfs::{FileId, OpenFile};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::argument::Address;
@@ -75,9 +75,6 @@ pub(super) fn record_lock(
     argument: Address,
 ) -> Outcome {
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     let mut flock: Flock = call.memory().read(argument.0)?;
     if command.is_of_description && flock.pid != 0 {
         return Err(Errno::EINVAL.into());
@@ -179,9 +176,6 @@ pub(super) fn flock(call: &mut Call<'_>, fd: i32, operation: u32) -> Outcome {
     const LOCK_NB: u32 = 4;
     const LOCK_UN: u32 = 8;
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     let (id, owner) = (file.location().file_id()?, description(&file));
     let locks = call.libos.file_locks.clone();
     let kind = match operation & !LOCK_NB {

@@ -37,8 +37,8 @@ pub(super) fn pread64(
     len: u64,
     offset: i64,
 ) -> Outcome {
-    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    let file = call.file(fd)?;
+    let offset = start(offset)?;
+    let file = call.positioned_file(fd)?;
     call.read_file(&file, &[Vector::new(buffer, len)], Some(offset))
 }
 
@@ -50,13 +50,14 @@ pub(super) fn pwrite64(
     len: u64,
     offset: i64,
 ) -> Outcome {
-    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    let file = call.file(fd)?;
+    let offset = start(offset)?;
+    let file = call.positioned_file(fd)?;
     call.write_file(&file, &[Vector::new(buffer, len)], Some(offset))
 }
 
 /// `lseek(2)`.
 pub(super) fn lseek(call: &mut Call<'_>, fd: i32, offset: i64, whence: u32) -> Outcome {
+    let file = call.file(fd)?;
     let to = match whence {
         0 => SeekFrom::Start(offset),
         1 => SeekFrom::Current(offset),
@@ -65,15 +66,12 @@ pub(super) fn lseek(call: &mut Call<'_>, fd: i32, offset: i64, whence: u32) -> O
         4 => SeekFrom::Hole(offset),
         _ => return Err(Errno::EINVAL.into()),
     };
-    Ok(call.file(fd)?.seek(to)?)
+    Ok(file.seek(to)?)
 }
 
 /// `fsync(2)` and `fdatasync(2)`.
 pub(super) fn fsync(call: &mut Call<'_>, fd: i32) -> Outcome {
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     // What holds nothing has nothing to be made sure of.
     let holds = matches!(
         file.object().kind(),
@@ -87,9 +85,30 @@ pub(super) fn fsync(call: &mut Call<'_>, fd: i32) -> Outcome {
 }
 
 impl Call<'_> {
-    /// The open file behind a descriptor.
+    /// The open file behind a descriptor that is not only a path.
     pub(super) fn file(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        let file = self.file_or_path(fd)?;
+        if file.flags().contains(OpenFlags::PATH) {
+            Err(Errno::EBADF)
+        } else {
+            Ok(file)
+        }
+    }
+
+    /// The open file behind a descriptor, whatever it is good for.
+    pub(super) fn file_or_path(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         self.task.places.files.read().file(fd).cloned()
+    }
+
+    /// The open file behind a descriptor that is to be read or written at an offset of the caller's:
+    /// `ESPIPE` if it has none.
+    pub(super) fn positioned_file(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        let file = self.file(fd)?;
+        if file.object().is_seekable() {
+            Ok(file)
+        } else {
+            Err(Errno::ESPIPE)
+        }
     }
 
     /// Reads a file into program memory, at `offset` or where the file is.
@@ -276,6 +295,11 @@ impl Call<'_> {
         }
         stop
     }
+}
+
+/// An offset that was given, which is not below zero.
+pub(super) fn start(offset: i64) -> Result<u64, Errno> {
+    u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }
 
 /// Checks that a stretch from an offset that was given ends before the largest one.

@@ -29,9 +29,6 @@ const ARGUMENT_MAX_BYTES: usize = 4096;
 /// `ioctl(2)`: requests about any descriptor here, those of a device at the device.
 pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -> Outcome {
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     match request {
         FIOCLEX | FIONCLEX => {
             let mut descriptors = call.task.places.files.write();

@@ -15,9 +15,6 @@ const F_UNLCK: u64 = 2;
 /// `F_SETLEASE`
 pub(super) fn set_lease(call: &Call<'_>, fd: i32, wanted: u64) -> Outcome {
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     let kind = match wanted {
         F_RDLCK => Some(LeaseKind::Read),
         F_WRLCK => Some(LeaseKind::Write),

@@ -219,9 +219,6 @@ fn check_file(
     prot: Prot,
     kind: u32,
 ) -> Result<Prot, Errno> {
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF);
-    }
     offset
         .checked_add(len)
         .filter(|&end| i64::try_from(end).is_ok())

@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 
 use hal::{Clock, Errno};
 use vfs::{
-    Access, AttributeChange, FileType, Follow, Location, Mode, OpenFile, OpenFlags, Timestamp,
-    Viewpoint,
+    Access, AttributeChange, FileType, Follow, Location, Mode, OpenFlags, Timestamp, Viewpoint,
 };
 
 use super::argument::{
@@ -52,7 +51,7 @@ pub(super) fn lstat(call: &mut Call<'_>, path: Address, buffer: Address) -> Outc
 
 /// `fstat(2)`.
 pub(super) fn fstat(call: &mut Call<'_>, fd: i32, buffer: Address) -> Outcome {
-    let file = call.file(fd)?;
+    let file = call.file_or_path(fd)?;
     write_stat(call, file.location(), buffer)
 }
 
@@ -91,7 +90,7 @@ pub(super) fn statfs(call: &mut Call<'_>, path: Address, buffer: Address) -> Out
 
 /// `fstatfs(2)`.
 pub(super) fn fstatfs(call: &mut Call<'_>, fd: i32, buffer: Address) -> Outcome {
-    let file = call.file(fd)?;
+    let file = call.file_or_path(fd)?;
     write_statfs(call, file.location(), buffer)
 }
 
@@ -170,7 +169,7 @@ pub(super) fn chmod(call: &mut Call<'_>, path: Address, mode: u32) -> Outcome {
 
 /// `fchmod(2)`.
 pub(super) fn fchmod(call: &mut Call<'_>, fd: i32, mode: u32) -> Outcome {
-    let file = open_file(call, fd)?;
+    let file = call.file(fd)?;
     change(call, file.location(), &mode_change(mode))
 }
 
@@ -209,7 +208,7 @@ pub(super) fn lchown(call: &mut Call<'_>, path: Address, user: u32, group: u32) 
 
 /// `fchown(2)`.
 pub(super) fn fchown(call: &mut Call<'_>, fd: i32, user: u32, group: u32) -> Outcome {
-    let file = open_file(call, fd)?;
+    let file = call.file(fd)?;
     change(call, file.location(), &owner_change(user, group))
 }
 
@@ -371,16 +370,6 @@ fn change(call: &Call<'_>, location: &Location, change: &AttributeChange) -> Out
     Ok(0)
 }
 
-/// The open file behind a descriptor that is not only a path.
-fn open_file(call: &Call<'_>, fd: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
-    let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        Err(Errno::EBADF)
-    } else {
-        Ok(file)
-    }
-}
-
 impl Call<'_> {
     /// What a directory descriptor, a path and `AT_*` flags name.
     pub(super) fn locate(
@@ -409,7 +398,7 @@ impl Call<'_> {
             if directory == AT_WORKING_DIRECTORY {
                 return Ok(viewpoint.working_directory.clone());
             }
-            return Ok(self.file(directory)?.location().clone());
+            return Ok(self.file_or_path(directory)?.location().clone());
         }
         if path.is_empty() {
             return Err(Errno::ENOENT);
@@ -431,10 +420,6 @@ impl Call<'_> {
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
-        let file = self.file(directory)?;
-        if file.flags().contains(OpenFlags::PATH) {
-            return Err(Errno::EBADF);
-        }
-        Ok(file.location().clone())
+        Ok(self.file(directory)?.location().clone())
     }
 }

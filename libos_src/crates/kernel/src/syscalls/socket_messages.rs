@@ -492,7 +492,7 @@ fn read_control(
         if level == SOL_SOCKET.to_le_bytes() {
             if kind == SCM_RIGHTS.to_le_bytes() {
                 for number in data.as_chunks::<4>().0 {
-                    files.push(call.file(i32::from_le_bytes(*number))?);
+                    files.push(call.file_or_path(i32::from_le_bytes(*number))?);
                 }
                 if files.len() > RIGHTS_MAX {
                     return Err(Errno::EINVAL);

@@ -297,9 +297,6 @@ fn kind_of(
 }
 
 fn socket_of(file: &OpenFile) -> Result<&Socket, Errno> {
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF);
-    }
     Socket::behind(file).ok_or(Errno::ENOTSOCK)
 }
 

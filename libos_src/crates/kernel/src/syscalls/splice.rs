@@ -62,35 +62,60 @@ pub(super) fn copy_file_range(
     len: u64,
     flags: u32,
 ) -> Outcome {
+    let (input, output) = (call.file(input)?, call.file(out)?);
+    let from = Side::of(call, input, input_offset)?;
+    let to = Side::of(call, output, out_offset)?;
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let from = Side::new(call, input, input_offset)?;
-    let to = Side::new(call, out, out_offset)?;
-    for side in [&from, &to] {
-        match side.file.location().kind() {
-            FileType::Regular => {}
-            FileType::Directory => return Err(Errno::EISDIR.into()),
-            _ => return Err(Errno::EINVAL.into()),
-        }
-    }
-    if !from.file.flags().is_readable() || !to.file.flags().is_writable() {
-        return Err(Errno::EBADF.into());
-    }
-    if to.file.flags().contains(OpenFlags::APPEND) {
-        return Err(Errno::EBADF.into());
-    }
-    let mut len = len;
-    if Arc::ptr_eq(from.file.location().inode(), to.file.location().inode()) {
-        let size_bytes = from.file.metadata()?.size_bytes;
-        let (from, to) = (from.position()?, to.position()?);
-        // What is not there is not copied, not even when the copy has put it there.
-        len = len.min(size_bytes.saturating_sub(from));
-        if from < to.saturating_add(len) && to < from.saturating_add(len) {
-            return Err(Errno::EINVAL.into());
-        }
+    let len = copied_bytes(call, &from, &to, len)?;
+    if len == 0 {
+        return Ok(0);
     }
     counted_transfer(call, from, to, len)
+}
+
+/// How much of `len` bytes there is to copy from one file to another, or why nothing is copied: in the
+/// order of Linux's `generic_copy_file_checks`.
+fn copied_bytes(call: &Call<'_>, from: &Side, to: &Side, len: u64) -> Result<u64, Errno> {
+    let kinds = [from, to].map(|side| side.file.location().kind());
+    if kinds.contains(&FileType::Directory) {
+        return Err(Errno::EISDIR);
+    }
+    if kinds != [FileType::Regular; 2] {
+        return Err(Errno::EINVAL);
+    }
+    let is_addition = to.file.flags().contains(OpenFlags::APPEND);
+    if !from.file.flags().is_readable() || !to.file.flags().is_writable() || is_addition {
+        return Err(Errno::EBADF);
+    }
+    let (input, output) = (from.position()?, to.position()?);
+    if input.checked_add(len).is_none() || output.checked_add(len).is_none() {
+        return Err(Errno::EOVERFLOW);
+    }
+    // What is not there is not copied, not even when the copy has put it there. An offset below zero is
+    // refused only at the end.
+    let size_bytes = from.file.metadata()?.size_bytes;
+    let is_beyond = input.cast_signed() >= size_bytes.cast_signed();
+    let mut len = if is_beyond {
+        0
+    } else {
+        len.min(size_bytes.wrapping_sub(input))
+    };
+    if let Some(room) = call.room_in_file(&to.file, Some(output), false)? {
+        len = len.min(room);
+    }
+    if output.cast_signed() == i64::MAX {
+        return Err(Errno::EFBIG);
+    }
+    let is_same = Arc::ptr_eq(from.file.location().inode(), to.file.location().inode());
+    let (input_end, output_end) = (input.wrapping_add(len), output.wrapping_add(len));
+    if is_same && output_end > input && output < input_end {
+        return Err(Errno::EINVAL);
+    }
+    check_extent(Some(input), len)?;
+    check_extent(Some(output), len)?;
+    Ok(len)
 }
 
 /// `splice(2)`: one side is a pipe.
@@ -200,7 +225,10 @@ pub(super) fn vmsplice(
 
 impl Side {
     fn new(call: &Call<'_>, fd: i32, place: Address) -> Result<Self, Errno> {
-        let file = call.file(fd)?;
+        Self::of(call, call.file(fd)?, place)
+    }
+
+    fn of(call: &Call<'_>, file: Arc<OpenFile>, place: Address) -> Result<Self, Errno> {
         let at = match place.non_null() {
             Some(place) => Some(call.memory().read::<u64>(place.0)?),
             None => None,

@@ -1,7 +1,7 @@
 //! Storage of files: reserving it, and making sure of it.
 
 use hal::Errno;
-use vfs::{Allocation, FileType, OpenFlags};
+use vfs::{Allocation, FileType};
 
 use super::call::{Call, Outcome};
 
@@ -43,9 +43,6 @@ pub(super) fn sync(call: &mut Call<'_>) -> Outcome {
 /// `syncfs(2)`.
 pub(super) fn syncfs(call: &mut Call<'_>, fd: i32) -> Outcome {
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     file.location().file_system().synchronize()?;
     Ok(0)
 }
@@ -60,9 +57,6 @@ pub(super) fn sync_file_range(
 ) -> Outcome {
     const FLAGS: u32 = 7;
     let file = call.file(fd)?;
-    if file.flags().contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF.into());
-    }
     if flags & !FLAGS != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
         return Err(Errno::EINVAL.into());
     }

@@ -1,13 +1,11 @@
 //! Reading and writing with several buffers.
 
-use alloc::vec::Vec;
-
 use hal::Errno;
 use vfs::{OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use super::records::Vector;
+use super::input_output::start;
 
 /// Read or write, do not wait.
 const RWF_NOWAIT: u32 = 0x8;
@@ -19,13 +17,13 @@ const RWF_KNOWN: u32 = RWF_NOWAIT | RWF_APPEND | 0x1 | 0x2 | 0x4;
 /// `readv(2)`.
 pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
     let file = call.file(fd)?;
-    call.read_file(&file, &call.vectors(vectors, count)?, None)
+    read_into(call, &file, vectors, count, None, 0)
 }
 
 /// `writev(2)`.
 pub(super) fn writev(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
     let file = call.file(fd)?;
-    call.write_file(&file, &call.vectors(vectors, count)?, None)
+    write_out_of(call, &file, vectors, count, None, 0)
 }
 
 /// `preadv(2)`.
@@ -37,8 +35,8 @@ pub(super) fn preadv(
     offset: i64,
 ) -> Outcome {
     let offset = start(offset)?;
-    let file = call.file(fd)?;
-    call.read_file(&file, &call.vectors(vectors, count)?, Some(offset))
+    let file = call.positioned_file(fd)?;
+    read_into(call, &file, vectors, count, Some(offset), 0)
 }
 
 /// `pwritev(2)`.
@@ -50,8 +48,8 @@ pub(super) fn pwritev(
     offset: i64,
 ) -> Outcome {
     let offset = start(offset)?;
-    let file = call.file(fd)?;
-    call.write_file(&file, &call.vectors(vectors, count)?, Some(offset))
+    let file = call.positioned_file(fd)?;
+    write_out_of(call, &file, vectors, count, Some(offset), 0)
 }
 
 /// `preadv2(2)`: an offset of -1 is the file's own.
@@ -65,16 +63,11 @@ pub(super) fn preadv2(
     flags: u32,
 ) -> Outcome {
     let offset = unless_own(offset)?;
-    let file = call.file(fd)?;
-    let vectors = positioned(call, &file, offset, vectors, count)?;
-    if !file.flags().is_readable() {
-        return Err(Errno::EBADF.into());
-    }
-    if vectors.iter().all(|vector| vector.len == 0) {
-        return Ok(0);
-    }
-    check_flags(&file, flags)?;
-    call.read_file(&file, &vectors, offset)
+    let file = match offset {
+        Some(_) => call.positioned_file(fd)?,
+        None => call.file(fd)?,
+    };
+    read_into(call, &file, vectors, count, offset, flags)
 }
 
 /// `pwritev2(2)`: an offset of -1 is the file's own.
@@ -88,34 +81,55 @@ pub(super) fn pwritev2(
     flags: u32,
 ) -> Outcome {
     let offset = unless_own(offset)?;
-    let file = call.file(fd)?;
-    let vectors = positioned(call, &file, offset, vectors, count)?;
+    let file = match offset {
+        Some(_) => call.positioned_file(fd)?,
+        None => call.file(fd)?,
+    };
+    write_out_of(call, &file, vectors, count, offset, flags)
+}
+
+/// Reads into buffers. Nothing at all can be read from everything that is open for it.
+fn read_into(
+    call: &Call<'_>,
+    file: &OpenFile,
+    vectors: Address,
+    count: u64,
+    offset: Option<u64>,
+    flags: u32,
+) -> Outcome {
+    let vectors = call.vectors(vectors, count)?;
+    if !file.flags().is_readable() {
+        return Err(Errno::EBADF.into());
+    }
+    if vectors.iter().all(|vector| vector.len == 0) {
+        return Ok(0);
+    }
+    check_flags(file, flags)?;
+    call.read_file(file, &vectors, offset)
+}
+
+/// Writes what is in buffers. Nothing at all can be written to everything that is open for it.
+fn write_out_of(
+    call: &Call<'_>,
+    file: &OpenFile,
+    vectors: Address,
+    count: u64,
+    offset: Option<u64>,
+    flags: u32,
+) -> Outcome {
+    let vectors = call.vectors(vectors, count)?;
     if !file.flags().is_writable() {
         return Err(Errno::EBADF.into());
     }
     if vectors.iter().all(|vector| vector.len == 0) {
         return Ok(0);
     }
-    check_flags(&file, flags)?;
+    check_flags(file, flags)?;
     if flags & RWF_APPEND != 0 {
-        call.append_to_file(&file, &vectors, offset)
+        call.append_to_file(file, &vectors, offset)
     } else {
-        call.write_file(&file, &vectors, offset)
+        call.write_file(file, &vectors, offset)
     }
-}
-
-/// The buffers of a transfer; whether the file has a place for it comes first.
-fn positioned(
-    call: &Call<'_>,
-    file: &OpenFile,
-    offset: Option<u64>,
-    vectors: Address,
-    count: u64,
-) -> Result<Vec<Vector>, Errno> {
-    if offset.is_some() && !file.object().is_seekable() {
-        return Err(Errno::ESPIPE);
-    }
-    call.vectors(vectors, count)
 }
 
 /// Not to wait is to be had of what never waits anyway.
@@ -129,8 +143,4 @@ fn check_flags(file: &OpenFile, flags: u32) -> Result<(), Errno> {
 
 fn unless_own(offset: i64) -> Result<Option<u64>, Errno> {
     (offset != -1).then(|| start(offset)).transpose()
-}
-
-fn start(offset: i64) -> Result<u64, Errno> {
-    u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }
