@@ -2,8 +2,6 @@
 // paths of every shape, and all that the tree says of itself after each step. As the superuser also on
 // behalf of two others.
 #include "series.h"
-#include <dirent.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
@@ -290,24 +288,6 @@ static void step(uid_t actor) {
     }
 }
 
-// Removes what is in a directory.
-static void clear(int directory) {
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY);
-    DIR *listing = fdopendir(fd);
-    CHECK(listing);
-    for (struct dirent *entry; (entry = readdir(listing));) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-        if (!unlinkat(fd, entry->d_name, 0)) continue;
-        fchmodat(fd, entry->d_name, 0700, 0);
-        int inner = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-        CHECK(inner >= 0);
-        clear(inner);
-        close(inner);
-        CHECK(!unlinkat(fd, entry->d_name, AT_REMOVEDIR));
-    }
-    closedir(listing);
-}
-
 static void play(void) {
     own = geteuid();
     for (int i = 0; i < ABOVE; i++) {
@@ -348,6 +328,6 @@ static void run_series(const char *folder) {
     int status;
     CHECK(waitpid(child, &status, 0) == child);
     say("end %d", status);
-    clear(above);
+    clear_directory(above);
     CHECK(!close(above) && !rmdir(folder));
 }

@@ -5,7 +5,9 @@
 // addresses, or on numbers that the system chooses.
 #pragma once
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -58,6 +61,24 @@ static inline uint64_t digest(uint64_t before, const void *bytes, size_t length)
     uint64_t hash = before ? before : 0xcbf29ce484222325;
     while (length--) hash = (hash ^ *byte++) * 0x100000001b3;
     return hash;
+}
+
+// Removes what is in a directory.
+static inline void clear_directory(int directory) {
+    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY);
+    DIR *listing = fdopendir(fd);
+    CHECK(listing);
+    for (struct dirent *entry; (entry = readdir(listing));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        if (!unlinkat(fd, entry->d_name, 0)) continue;
+        fchmodat(fd, entry->d_name, 0700, 0);
+        int inner = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        CHECK(inner >= 0);
+        clear_directory(inner);
+        close(inner);
+        CHECK(!unlinkat(fd, entry->d_name, AT_REMOVEDIR));
+    }
+    closedir(listing);
 }
 
 // One series of the program: `folder` is empty at its start, and it is the current directory.

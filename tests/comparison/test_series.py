@@ -17,6 +17,8 @@ from tests.support.built import product
 SERIES: dict[str, int] = {
     "contents": 300,
     "descriptors": 1500,
+    "events": 600,
+    "locks": 60,
     "names": 400,
     "signals": 150,
 }

@@ -209,6 +209,8 @@ static void attributes(void) {
     umask(022);
     CHECK(chmod("f", 02711) == 0 && chown("f", 7, -1) == 0);
     CHECK(stat("f", &status) == 0 && status.st_uid == 7 && (status.st_mode & 07777) == 0711);
+    CHECK(chmod("f", 06711) == 0 && chown("f", -1, -1) == 0);
+    CHECK(stat("f", &status) == 0 && (status.st_mode & 07777) == 0711);
     struct timespec times[2] = {{1, 2}, {3, 4}};
     CHECK(utimensat(AT_FDCWD, "f", times, 0) == 0);
     CHECK(stat("f", &status) == 0 && status.st_atim.tv_nsec == 2 && status.st_mtim.tv_sec == 3);

@@ -100,8 +100,12 @@ static void parts(void) {
     CHECK(pwrite(fd, pages + 4090, 20, 0) == 6);
     FAILS(pread(fd, pages, 10, INT64_MAX), EINVAL);
     CHECK(close(fd) == 0 && unlink("parts") == 0);
+    CHECK((fd = open("parts", O_CREAT | O_RDWR, 0600)) >= 0 && fcntl(fd, F_GET_SEALS) == F_SEAL_SEAL);
+    FAILS(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+    CHECK(close(fd) == 0 && unlink("parts") == 0);
     int directory = open(".", O_RDONLY);
-    CHECK(lseek(directory, 0, SEEK_END) > 0 && close(directory) == 0);
+    FAILS(lseek(directory, 0, SEEK_END), EINVAL);
+    CHECK(close(directory) == 0);
     FAILS(open(".", O_RDONLY | O_DIRECT), EINVAL);
     CHECK((fd = open("parts", O_CREAT | O_RDWR, 0600)) >= 0 && close(fd) == 0);
     CHECK((fd = open("parts", O_ACCMODE)) >= 0);

@@ -311,6 +311,11 @@ impl Inode for Node {
         self.kind
     }
 
+    /// As on Linux, the entries of a directory have no last position.
+    fn has_end(&self) -> bool {
+        self.kind != FileType::Directory
+    }
+
     fn metadata(&self) -> Result<Metadata> {
         let state = self.state();
         let (lower_names, is_removed) = (state.lower_names, state.is_removed);

@@ -1,7 +1,7 @@
 //! The bytes of a regular file.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -19,6 +19,8 @@ pub(crate) struct Content {
     size_bytes: u64,
     /// By index. Bytes beyond the size of the file are zero.
     pages: BTreeMap<u64, Arc<Page>>,
+    /// Which of them were only reserved: they take memory, and count as holes.
+    reserved: BTreeSet<u64>,
 }
 
 /// The bytes of one page. A reader may keep it for a moment: then who writes makes it another one.
@@ -109,6 +111,7 @@ impl Content {
             let position = offset + written as u64;
             let (index, within) = split(position);
             let length = (PAGE_SIZE_BYTES - within).min(data.len() - written);
+            self.reserved.remove(&index);
             let page = match self.page_mut(index, budget) {
                 Ok(page) => page,
                 Err(_) if written > 0 => break,
@@ -126,15 +129,18 @@ impl Content {
         if size_bytes > SIZE_MAX_BYTES {
             return Err(Errno::EFBIG);
         }
-        if size_bytes < self.size_bytes {
+        // What was reserved behind the end goes with the same size, too.
+        if size_bytes <= self.size_bytes {
             let (index, within) = split(size_bytes);
             if within != 0
+                && size_bytes < self.size_bytes
                 && let Some(page) = self.pages.get_mut(&index)
             {
                 own(page)?[within..].fill(0);
             }
             let first_gone = if within == 0 { index } else { index + 1 };
             let gone = self.pages.split_off(&first_gone);
+            self.reserved.split_off(&first_gone);
             budget.release((gone.len() * PAGE_SIZE_BYTES) as u64);
         }
         self.size_bytes = size_bytes;
@@ -166,10 +172,12 @@ impl Content {
                 // All or nothing, as Linux's tmpfs does.
                 for index in &made {
                     self.pages.remove(index);
+                    self.reserved.remove(index);
                 }
                 budget.release((made.len() * PAGE_SIZE_BYTES) as u64);
                 return Err(error);
             }
+            self.reserved.insert(index);
             made.push(index);
         }
         if what == Allocation::Extend {
@@ -189,6 +197,7 @@ impl Content {
             let to = (end - start).min(page) as usize;
             if from == 0 && to == PAGE_SIZE_BYTES {
                 self.pages.remove(&index);
+                self.reserved.remove(&index);
                 budget.release(page);
             } else if let Some(bytes) = self.pages.get_mut(&index) {
                 own(bytes)?[from..to].fill(0);
@@ -197,20 +206,21 @@ impl Content {
         Ok(())
     }
 
-    /// The first byte at or after `offset` that has a page; `None` if none has.
+    /// The first byte at or after `offset` that has a page which was written to; `None` if none has.
     pub(crate) fn next_data(&self, offset: u64) -> Option<u64> {
         let page = PAGE_SIZE_BYTES as u64;
-        let (index, _) = self.pages.range(offset / page..).next()?;
+        let mut pages = self.pages.range(offset / page..);
+        let (index, _) = pages.find(|(index, _)| !self.reserved.contains(index))?;
         let start = offset.max(index * page);
         (start < self.size_bytes).then_some(start)
     }
 
-    /// The first byte at or after `offset` that has no page.
+    /// The first byte at or after `offset` that has no such page.
     pub(crate) fn next_hole(&self, offset: u64) -> u64 {
         let page = PAGE_SIZE_BYTES as u64;
         let mut next = offset / page;
         for (index, _) in self.pages.range(next..) {
-            if *index != next {
+            if *index != next || self.reserved.contains(index) {
                 break;
             }
             next += 1;

@@ -368,8 +368,8 @@ impl Inode for Node {
         let budget = &self.shared.budget;
         let mut state = self.state();
         match (state.attributes.contains_key(name), set) {
-            (true, AttributeSet::Create) => return Err(Errno::EEXIST),
-            (false, AttributeSet::Replace) => return Err(Errno::ENODATA),
+            (true, AttributeSet::Create | AttributeSet::Never) => return Err(Errno::EEXIST),
+            (false, AttributeSet::Replace | AttributeSet::Never) => return Err(Errno::ENODATA),
             // What could not be listed is not kept.
             (false, _) => {
                 let names = state.attributes.keys().map(|other| other.len() + 1);

@@ -109,6 +109,9 @@ impl Location {
 
     /// Attributes of the file were changed.
     pub(crate) fn tell_change(&self, change: &AttributeChange) {
+        if *change == AttributeChange::default() {
+            return;
+        }
         let is_attribute = change.mode.is_some() || change.user.is_some() || change.group.is_some();
         let event = match (change.accessed, change.modified) {
             (Some(_), None) if !is_attribute => Event::ACCESS,

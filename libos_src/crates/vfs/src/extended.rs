@@ -41,6 +41,8 @@ enum Space {
     User,
     Trusted,
     Security,
+    /// None that there is.
+    Strange,
 }
 
 impl Viewpoint {
@@ -49,7 +51,8 @@ impl Viewpoint {
     /// # Errors
     /// As `getxattr(2)`.
     pub fn extended_attribute(&self, location: &Location, name: &[u8]) -> Result<Vec<u8>> {
-        match space_of(name)? {
+        let space = space_of(name)?;
+        match space {
             Space::User => {
                 let metadata = location.metadata()?;
                 if !can_have(&metadata) {
@@ -60,8 +63,12 @@ impl Viewpoint {
             Space::Trusted if !self.credentials.can(Capabilities::ADMINISTER) => {
                 return Err(Errno::ENODATA);
             }
+            Space::Strange => self
+                .credentials
+                .check(&location.metadata()?, Access::READ)?,
             Space::Trusted | Space::Security => {}
         }
+        check_served(space, name)?;
         location.inode().extended_attribute(name)
     }
 
@@ -78,8 +85,8 @@ impl Viewpoint {
         let sees_all = self.credentials.can(Capabilities::ADMINISTER);
         let is_seen = |name: &&Vec<u8>| match space_of(name) {
             Ok(Space::Trusted) => sees_all,
-            Ok(Space::User | Space::Security) => true,
-            Err(_) => false,
+            Ok(Space::User | Space::Security) => check_served(Space::User, name).is_ok(),
+            Ok(Space::Strange) | Err(_) => false,
         };
         for name in names.iter().filter(is_seen) {
             list.extend_from_slice(name);
@@ -135,23 +142,29 @@ impl Viewpoint {
             return Err(Errno::EPERM);
         }
         match space {
-            Space::User => {}
+            Space::User | Space::Strange => {}
             Space::Security if name == CAPABILITY_ATTRIBUTE => {
                 return self.credentials.require(Capabilities::GIVE_TO_FILES);
             }
             Space::Trusted | Space::Security => {
-                return self.credentials.require(Capabilities::ADMINISTER);
+                self.credentials.require(Capabilities::ADMINISTER)?;
+                return check_served(space, name);
             }
         }
-        if !can_have(&metadata) {
+        if space == Space::User {
+            self.check_user_attribute_change(&metadata)?;
+        }
+        self.credentials.check(&metadata, Access::WRITE)?;
+        check_served(space, name)
+    }
+
+    fn check_user_attribute_change(&self, metadata: &Metadata) -> Result<()> {
+        let is_sticky =
+            metadata.kind == FileType::Directory && metadata.mode.contains(Mode::STICKY);
+        if !can_have(metadata) || (is_sticky && !self.credentials.owns(metadata)) {
             return Err(Errno::EPERM);
         }
-        let is_owner = self.credentials.owns(&metadata);
-        if metadata.kind == FileType::Directory && metadata.mode.contains(Mode::STICKY) && !is_owner
-        {
-            return Err(Errno::EPERM);
-        }
-        self.credentials.check(&metadata, Access::WRITE)
+        Ok(())
     }
 }
 
@@ -159,17 +172,24 @@ const fn can_have(metadata: &Metadata) -> bool {
     matches!(metadata.kind, FileType::Regular | FileType::Directory)
 }
 
-/// Whose a name is, if it can be one.
+/// Whose a name is.
 fn space_of(name: &[u8]) -> Result<Space> {
     if name.is_empty() || name.len() > NAME_MAX_BYTES {
         return Err(Errno::ERANGE);
     }
     let known = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
-    match known {
-        Some((prefix, _)) if name.len() == prefix.len() => Err(Errno::EINVAL),
-        Some(_) if name.starts_with(OF_UNIONS) => Err(Errno::EOPNOTSUPP),
-        Some((_, space)) => Ok(*space),
-        None => Err(Errno::EOPNOTSUPP),
+    Ok(known.map_or(Space::Strange, |(_, space)| *space))
+}
+
+/// Checks that a name is one that attributes may have, which comes after the caller's rights.
+fn check_served(space: Space, name: &[u8]) -> Result<()> {
+    let is_prefix = PREFIXES.iter().any(|(prefix, _)| name == *prefix);
+    if is_prefix {
+        Err(Errno::EINVAL)
+    } else if space == Space::Strange || name.starts_with(OF_UNIONS) {
+        Err(Errno::EOPNOTSUPP)
+    } else {
+        Ok(())
     }
 }
 

@@ -321,6 +321,20 @@ pub struct NewNode<'a> {
     pub link_target: &'a [u8],
 }
 
+impl RenameFlags {
+    /// Checks that they do not exclude each other.
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub fn check(self) -> Result<()> {
+        if self.contains(Self::EXCHANGE) && self.intersects(Self::NO_REPLACE | Self::WHITEOUT) {
+            Err(Errno::EINVAL)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 impl NewNode<'_> {
     /// What stands for a removed name in the upper part of a union: nothing that could be opened, so
     /// everybody may make it.
@@ -360,6 +374,8 @@ pub enum AttributeSet {
     Create,
     /// Only if there is one (`XATTR_REPLACE`): `ENODATA` otherwise.
     Replace,
+    /// Only if there is none and one: `EEXIST` or `ENODATA`.
+    Never,
 }
 
 /// One entry as `getdents64` reports it.

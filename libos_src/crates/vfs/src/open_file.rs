@@ -203,10 +203,8 @@ impl OpenFile {
             return Ok(self.told(Event::ACCESS, length));
         }
         let mut offset = self.offset.lock();
-        let length = self.read_clamped(*offset, sink)?;
-        *offset += length as u64;
-        self.note_access();
-        Ok(self.told(Event::ACCESS, length))
+        let read = self.read_clamped(*offset, sink);
+        self.after_read(read, |length| *offset += length as u64)
     }
 
     /// Reads at `offset` and leaves the file's own offset alone.
@@ -225,8 +223,17 @@ impl OpenFile {
         self.check_seekable()?;
         self.check_readable()?;
         check_offset(offset)?;
-        let length = self.read_clamped(offset, sink)?;
-        self.note_access();
+        let read = self.read_clamped(offset, sink);
+        self.after_read(read, |_| {})
+    }
+
+    /// Notes what a read came to, of which also one counts that found no buffer for its bytes.
+    fn after_read(&self, read: Result<usize>, moves: impl FnOnce(usize)) -> Result<usize> {
+        if matches!(read, Ok(_) | Err(Errno::EFAULT)) {
+            self.note_access();
+        }
+        let length = read?;
+        moves(length);
         Ok(self.told(Event::ACCESS, length))
     }
 
@@ -256,6 +263,9 @@ impl OpenFile {
             let length = self.object.write_from(0, source)?;
             return Ok(self.told(Event::MODIFY, length));
         }
+        if self.is_no_write(source) {
+            return Ok(0);
+        }
         let mut offset = self.offset.lock();
         let _writing = self.object.writing().map(Mutex::lock);
         if self.flags().contains(OpenFlags::APPEND) {
@@ -282,6 +292,9 @@ impl OpenFile {
         self.check_seekable()?;
         self.check_writable()?;
         check_offset(offset)?;
+        if self.is_no_write(source) {
+            return Ok(0);
+        }
         let _writing = self.object.writing().map(Mutex::lock);
         if self.flags().contains(OpenFlags::APPEND) {
             return self.append_and_move(source, None);
@@ -298,9 +311,18 @@ impl OpenFile {
             return self.write_from(source);
         }
         self.check_writable()?;
+        if self.is_no_write(source) {
+            return Ok(0);
+        }
         let mut offset = moves.then(|| self.offset.lock());
         let _writing = self.object.writing().map(Mutex::lock);
         self.append_and_move(source, offset.as_deref_mut())
+    }
+
+    /// Whether a write would leave a file as it is, its dates and the offset too: there is nothing to
+    /// write.
+    fn is_no_write(&self, source: &dyn Source) -> bool {
+        source.left_bytes() == 0 && self.object.kind() == FileType::Regular
     }
 
     /// Reads what lies before the largest offset.
@@ -484,8 +506,8 @@ impl OpenFile {
     /// Gives storage to a stretch of the file, or takes it away.
     ///
     /// # Errors
-    /// As `fallocate(2)`.
-    pub fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<()> {
+    /// As `fallocate(2)`; `None` stands for what no file system here has.
+    pub fn allocate(&self, what: Option<Allocation>, offset: u64, length: u64) -> Result<()> {
         self.check_writable()?;
         match self.location.kind() {
             FileType::Regular => {}
@@ -497,7 +519,7 @@ impl OpenFile {
             return Err(Errno::EINVAL);
         }
         let metadata = self.metadata()?;
-        let is_hole = what == Allocation::PunchHole;
+        let is_hole = what == Some(Allocation::PunchHole);
         if metadata.has(InodeFlags::IMMUTABLE) || (is_hole && metadata.has(InodeFlags::APPEND_ONLY))
         {
             return Err(Errno::EPERM);
@@ -506,6 +528,7 @@ impl OpenFile {
         if end.is_none_or(|end| end > OFFSET_MAX) {
             return Err(Errno::EFBIG);
         }
+        let what = what.ok_or(Errno::EOPNOTSUPP)?;
         if is_hole {
             let part = offset..offset + length;
             (self.location).watched_write(Some(part.clone()), || {

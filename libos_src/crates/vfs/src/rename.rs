@@ -22,19 +22,24 @@ impl Viewpoint {
         to_path: &[u8],
         flags: RenameFlags,
     ) -> Result<()> {
-        let others = RenameFlags::NO_REPLACE | RenameFlags::WHITEOUT;
-        if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(others) {
-            return Err(Errno::EINVAL);
-        }
+        flags.check()?;
         let from = self.resolve_parent(from_base, from_path)?;
         let to = self.resolve_parent(to_base, to_path)?;
+        self.rename_resolved(&from, &to, flags)
+    }
+
+    /// Moves the name at the end of one path to that of another.
+    ///
+    /// # Errors
+    /// As `renameat2(2)` once the paths are resolved.
+    pub fn rename_resolved(&self, from: &Parent, to: &Parent, flags: RenameFlags) -> Result<()> {
         if from.directory.mount.id() != to.directory.mount.id() {
             return Err(Errno::EXDEV);
         }
         let no_replace = flags.contains(RenameFlags::NO_REPLACE);
-        let from_name = last_of(&from, Errno::EBUSY)?;
+        let from_name = last_of(from, Errno::EBUSY)?;
         let to_name = last_of(
-            &to,
+            to,
             if no_replace {
                 Errno::EEXIST
             } else {
@@ -49,15 +54,18 @@ impl Viewpoint {
         let to_name = Name::new(to_name)?;
         let request = Request {
             view: self,
-            from: &from,
-            to: &to,
+            from,
+            to,
             flags,
         };
         loop {
             let source = directory.child(from_name)?;
             let replaced = target.child(to_name).ok();
             if directory.rename(from_name, target, to_name, flags, &request)? {
-                if !(replaced.as_ref()).is_some_and(|replaced| Arc::ptr_eq(replaced, &source)) {
+                // Two names of one file stay what they are.
+                let number = |dentry: &Dentry| dentry.inode.metadata().map(|found| found.inode);
+                let is_same = |replaced| number(replaced) == number(&source);
+                if !replaced.as_deref().is_some_and(is_same) {
                     request.tell(&source, replaced);
                 }
                 return Ok(());
@@ -88,21 +96,20 @@ impl Request<'_> {
         ) else {
             return;
         };
-        let moved =
-            |here: &Location, old: &[u8], there: &Location, new: &[u8], what: &Arc<Dentry>| {
-                let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
-                let kind = what.inode.kind();
-                here.tell_name(old, kind, Event::MOVED_FROM, cookie);
-                there.tell_name(new, kind, Event::MOVED_TO, cookie);
-                here.at(what.clone()).tell_alone(Event::MOVE_SELF);
-            };
-        moved(from, old, to, new, source);
-        match replaced {
-            Some(replaced) if self.flags.contains(RenameFlags::EXCHANGE) => {
-                moved(to, new, from, old, &replaced);
-            }
-            Some(replaced) => to.at(replaced).tell_alone(Event::ATTRIBUTES),
-            None => {}
+        let named = |here: &Location, old: &[u8], there: &Location, new: &[u8], kind| {
+            let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
+            here.tell_name(old, kind, Event::MOVED_FROM, cookie);
+            there.tell_name(new, kind, Event::MOVED_TO, cookie);
+        };
+        named(from, old, to, new, source.inode.kind());
+        let exchanged = self.flags.contains(RenameFlags::EXCHANGE);
+        if let Some(replaced) = replaced.clone().filter(|_| !exchanged) {
+            to.at(replaced).tell_alone(Event::ATTRIBUTES);
+        }
+        from.at(source.clone()).tell_alone(Event::MOVE_SELF);
+        if let Some(replaced) = replaced.filter(|_| exchanged) {
+            named(to, new, from, old, replaced.inode.kind());
+            to.at(replaced).tell_alone(Event::MOVE_SELF);
         }
     }
 

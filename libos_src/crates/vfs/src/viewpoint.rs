@@ -157,8 +157,6 @@ impl Viewpoint {
         let mount_flags = location.mount().flags();
         match kind {
             FileType::Symlink => return Err(Errno::ELOOP),
-            FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
-            FileType::Socket => return Err(Errno::ENXIO),
             FileType::Directory
                 if flags.access().contains(Access::WRITE) || flags.contains(OpenFlags::CREATE) =>
             {
@@ -183,6 +181,11 @@ impl Viewpoint {
         }
         if kind == FileType::Regular && flags.access().contains(Access::WRITE) {
             location.mount().check_writable()?;
+        }
+        match kind {
+            FileType::Socket => return Err(Errno::ENXIO),
+            FileType::Directory if flags.contains(OpenFlags::DIRECT) => return Err(Errno::EINVAL),
+            _ => {}
         }
         let file = self.namespace.open(location.clone(), flags)?;
         if kind == FileType::Regular && flags.contains(OpenFlags::TRUNCATE) {

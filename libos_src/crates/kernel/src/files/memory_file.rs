@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bitflags::bitflags;
 use hal::Errno;
 use locks::{Mutex, MutexGuard};
-use vfs::{Allocation, AttributeChange, AttributeSet, FileType, Inode, Metadata, Mode};
+use vfs::{Allocation, AttributeChange, AttributeSet, FileType, Inode, Metadata, Mode, Sink};
 
 /// A regular file that no directory has, with what may not be done to it any more.
 pub(crate) struct MemoryFile {
@@ -121,6 +121,14 @@ impl Inode for MemoryFile {
         self.content.read_at(offset, buffer)
     }
 
+    fn read_to(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        self.content.read_to(offset, sink)
+    }
+
+    fn note_access(&self) {
+        self.content.note_access();
+    }
+
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
         // To write nothing is no writing.
         if data.is_empty() {
@@ -154,7 +162,9 @@ impl Inode for MemoryFile {
         let seals = self.seals.lock();
         match what {
             Allocation::PunchHole => check(*seals, Seals::WRITE | Seals::FUTURE_WRITE)?,
-            Allocation::Extend if offset + length > self.content.metadata()?.size_bytes => {
+            Allocation::Extend | Allocation::Reserve
+                if offset + length > self.content.metadata()?.size_bytes =>
+            {
                 check(*seals, Seals::GROW)?;
             }
             _ => {}

@@ -100,12 +100,14 @@ impl Sink for Buffers<'_> {
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
-        for (address, len) in self.pieces(bytes.len()) {
+        let count = bytes.len();
+        // All of them count as put, or none.
+        for (address, len) in self.pieces(count) {
             let (piece, rest) = bytes.split_at(len);
             self.memory.copy_out(address, piece)?;
-            self.use_up(len);
             bytes = rest;
         }
+        self.use_up(count.min(self.left as usize));
         Ok(())
     }
 

@@ -180,8 +180,18 @@ impl Call<'_> {
         &self.task.memory
     }
 
-    /// Reads a path argument.
+    /// Reads a path argument, which is not empty.
     pub(super) fn path(&self, address: Address) -> Result<Vec<u8>, Errno> {
+        let path = self.path_or_nothing(address)?;
+        if path.is_empty() {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(path)
+        }
+    }
+
+    /// Reads a path argument that may be empty.
+    pub(super) fn path_or_nothing(&self, address: Address) -> Result<Vec<u8>, Errno> {
         self.memory()
             .read_string(address.0, PATH_MAX_BYTES, Errno::ENAMETOOLONG)
     }

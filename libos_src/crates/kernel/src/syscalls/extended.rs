@@ -41,6 +41,7 @@ pub(super) fn set(
         0 => AttributeSet::Always,
         1 => AttributeSet::Create,
         2 => AttributeSet::Replace,
+        3 => AttributeSet::Never,
         _ => return Err(Errno::EINVAL.into()),
     };
     let name = name_at(call, name)?;

@@ -76,7 +76,8 @@ pub(super) fn record_lock(
 ) -> Outcome {
     let file = call.file(fd)?;
     let mut flock: Flock = call.memory().read(argument.0)?;
-    if command.is_of_description && flock.pid != 0 {
+    let is_lock = [F_RDLCK, F_WRLCK].contains(&flock.kind);
+    if command.request == RecordRequest::Get && !is_lock {
         return Err(Errno::EINVAL.into());
     }
     let (first, last) = range_of(&file, &flock)?;
@@ -91,12 +92,21 @@ pub(super) fn record_lock(
         F_UNLCK => None,
         _ => return Err(Errno::EINVAL.into()),
     };
+    let is_allowed = match kind {
+        _ if command.request == RecordRequest::Get => true,
+        Some(LockKind::Shared) => file.flags().is_readable(),
+        Some(LockKind::Exclusive) => file.flags().is_writable(),
+        None => true,
+    };
+    if !is_allowed {
+        return Err(Errno::EBADF.into());
+    }
+    if command.is_of_description && flock.pid != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let id = file.location().file_id()?;
     let locks = call.libos.file_locks.clone();
     let Some(kind) = kind else {
-        if command.request == RecordRequest::Get {
-            return Err(Errno::EINVAL.into());
-        }
         let given_up = Record {
             owner,
             kind: LockKind::Shared,
@@ -128,13 +138,6 @@ pub(super) fn record_lock(
         };
         call.memory().write(argument.0, &flock)?;
         return Ok(0);
-    }
-    let is_allowed = match kind {
-        LockKind::Shared => file.flags().is_readable(),
-        LockKind::Exclusive => file.flags().is_writable(),
-    };
-    if !is_allowed {
-        return Err(Errno::EBADF.into());
     }
     if command.is_of_description {
         release_with(&file, &locks);

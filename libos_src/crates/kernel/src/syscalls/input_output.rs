@@ -142,12 +142,16 @@ impl Call<'_> {
                 None => file.read_to(&mut buffers),
             });
             let count = match count {
-                Err(_) if done > 0 => return Ok(done),
                 Err(Stop::Errno(Errno::EFAULT)) if buffers.cut(Prot::WRITE) => continue,
+                Err(_) if done > 0 => return Ok(done),
                 count => count? as u64,
             };
             done += count;
-            if count < wanted || is_stream || buffers.left() == 0 {
+            if is_stream || buffers.left() == 0 || count == 0 {
+                return Ok(done);
+            }
+            // It ended there, or else the next buffer is good only in part.
+            if count < wanted && !buffers.cut(Prot::WRITE) {
                 return Ok(done);
             }
         }

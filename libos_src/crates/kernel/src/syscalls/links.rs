@@ -39,11 +39,17 @@ pub(super) fn renameat2(
     flags: u32,
 ) -> Outcome {
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-    let (from, to) = (call.path(from)?, call.path(to)?);
-    let from_base = call.base(from_directory, &from)?;
-    let to_base = call.base(to_directory, &to)?;
+    flags.check()?;
     let viewpoint = call.viewpoint();
-    viewpoint.rename(from_base.as_ref(), &from, to_base.as_ref(), &to, flags)?;
+    // Each is looked up before the other is looked at.
+    let resolve = |directory, path| {
+        let path = call.path(path)?;
+        let base = call.base(directory, &path)?;
+        viewpoint.resolve_parent(base.as_ref(), &path)
+    };
+    let from = resolve(from_directory, from)?;
+    let to = resolve(to_directory, to)?;
+    viewpoint.rename_resolved(&from, &to, flags)?;
     Ok(0)
 }
 
@@ -82,25 +88,28 @@ pub(super) fn linkat(
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let (from, to) = (call.path(from)?, call.path(to)?);
-    let from_base = call.base(from_directory, &from)?;
-    let to_base = call.base(to_directory, &to)?;
+    let may_be_empty = flags & AT_EMPTY_PATH != 0;
+    let from = match call.path_or_nothing(from)? {
+        from if from.is_empty() && !may_be_empty => return Err(Errno::ENOENT.into()),
+        from => from,
+    };
     let viewpoint = call.viewpoint();
     let follow = if flags & AT_SYMLINK_FOLLOW != 0 {
         Follow::Yes
     } else {
         Follow::No
     };
-    let source = match from_base {
-        Some(base) if from.is_empty() && flags & AT_EMPTY_PATH != 0 => {
-            // Who was given a descriptor was not given the right to names for it.
-            if !viewpoint.credentials.can(Capabilities::READ_AND_SEARCH) {
-                return Err(Errno::ENOENT.into());
-            }
-            base
-        }
+    // Who was given a descriptor was not given the right to names for it.
+    if from.is_empty() && !viewpoint.credentials.can(Capabilities::READ_AND_SEARCH) {
+        return Err(Errno::ENOENT.into());
+    }
+    let source = match call.base(from_directory, &from)? {
+        Some(base) if from.is_empty() => base,
+        None if from.is_empty() => viewpoint.working_directory.clone(),
         base => viewpoint.resolve(base.as_ref(), &from, follow)?,
     };
+    let to = call.path(to)?;
+    let to_base = call.base(to_directory, &to)?;
     viewpoint.link(&source, to_base.as_ref(), &to)?;
     Ok(0)
 }
@@ -148,10 +157,12 @@ pub(super) fn readlinkat(
         .ok()
         .filter(|&len| len != 0)
         .ok_or(Errno::EINVAL)?;
-    let path = call.path(path)?;
+    let path = call.path_or_nothing(path)?;
     let base = call.base(directory, &path)?;
     let location = match base {
-        Some(base) if path.is_empty() => base,
+        // A descriptor of a link, or of nothing that could be read so.
+        Some(base) if path.is_empty() && base.kind() == FileType::Symlink => base,
+        _ if path.is_empty() => return Err(Errno::ENOENT.into()),
         base => call.viewpoint().resolve(base.as_ref(), &path, Follow::No)?,
     };
     let target = location.inode().read_link()?;
@@ -175,12 +186,17 @@ pub(super) fn mknodat(
     device: u64,
 ) -> Outcome {
     const S_IFMT: u32 = 0o170_000;
-    let path = call.path(path)?;
-    let base = call.base(directory, &path)?;
     let kind = match mode & S_IFMT {
         0 => FileType::Regular,
         _ => FileType::from_mode_bits(mode).ok_or(Errno::EINVAL)?,
     };
+    match kind {
+        FileType::Directory => return Err(Errno::EPERM.into()),
+        FileType::Symlink => return Err(Errno::EINVAL.into()),
+        _ => {}
+    }
+    let path = call.path(path)?;
+    let base = call.base(directory, &path)?;
     call.viewpoint().make_node(
         base.as_ref(),
         &path,

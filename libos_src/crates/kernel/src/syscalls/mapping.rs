@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use hal::{Errno, PAGE_SIZE, Prot};
-use vfs::{DeviceNumber, FileType, InodeFlags, MountFlags, OpenFile, OpenFlags};
+use vfs::{DeviceNumber, FileType, InodeFlags, MountFlags, OpenFile};
 
 use super::call::{Call, Outcome};
 use super::locked_memory;

@@ -62,10 +62,11 @@ pub(super) fn add_seals(call: &Call<'_>, fd: i32, seals: u32) -> Outcome {
         return Err(Errno::EPERM.into());
     }
     let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
-    let sealed = file
-        .object()
-        .downcast::<MemoryFile>()
-        .ok_or(Errno::EINVAL)?;
+    let sealed = match file.object().downcast::<MemoryFile>() {
+        Some(sealed) => sealed,
+        None if is_in_memory(&file) => return Err(Errno::EPERM.into()),
+        None => return Err(Errno::EINVAL.into()),
+    };
     sealed.add_seals(seals, || {
         let id = file.location().file_id()?;
         Ok(call.memory().shared_memory().is_written(id))
@@ -76,9 +77,16 @@ pub(super) fn add_seals(call: &Call<'_>, fd: i32, seals: u32) -> Outcome {
 /// `F_GET_SEALS` of `fcntl(2)`.
 pub(super) fn get_seals(call: &Call<'_>, fd: i32) -> Outcome {
     let file = call.file(fd)?;
-    let sealed = file
-        .object()
-        .downcast::<MemoryFile>()
-        .ok_or(Errno::EINVAL)?;
-    Ok(sealed.seals().bits().into())
+    let seals = match file.object().downcast::<MemoryFile>() {
+        Some(sealed) => sealed.seals(),
+        None if is_in_memory(&file) => Seals::SEAL,
+        None => return Err(Errno::EINVAL.into()),
+    };
+    Ok(seals.bits().into())
+}
+
+/// Whether it is a file of a tmpfs, to which no seal can be added.
+fn is_in_memory(file: &OpenFile) -> bool {
+    file.location().kind() == FileType::Regular
+        && file.location().file_system().type_name() == "tmpfs"
 }

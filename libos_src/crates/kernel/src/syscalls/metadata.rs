@@ -186,7 +186,7 @@ pub(super) fn fchownat(
         return Err(Errno::EINVAL.into());
     }
     let location = call.locate(directory, path, flags)?;
-    change(call, &location, &owner_change(user, group))
+    change_owner(call, &location, user, group)
 }
 
 /// `chown(2)`.
@@ -209,7 +209,7 @@ pub(super) fn lchown(call: &mut Call<'_>, path: Address, user: u32, group: u32) 
 /// `fchown(2)`.
 pub(super) fn fchown(call: &mut Call<'_>, fd: i32, user: u32, group: u32) -> Outcome {
     let file = call.file(fd)?;
-    change(call, file.location(), &owner_change(user, group))
+    change_owner(call, file.location(), user, group)
 }
 
 /// `truncate(2)`.
@@ -357,12 +357,19 @@ fn mode_change(mode: u32) -> AttributeChange {
     }
 }
 
-fn owner_change(user: u32, group: u32) -> AttributeChange {
-    AttributeChange {
+fn change_owner(call: &Call<'_>, location: &Location, user: u32, group: u32) -> Outcome {
+    let mut owner = AttributeChange {
         user: (user != NOT_CHANGED).then_some(user),
         group: (group != NOT_CHANGED).then_some(group),
         ..AttributeChange::default()
+    };
+    if owner == AttributeChange::default() && location.kind() != FileType::Directory {
+        // Nobody new owns it, and set-id bits go all the same.
+        let mode = location.metadata()?.mode;
+        let kept = mode.without_set_id();
+        owner.mode = (kept != mode).then_some(kept);
     }
+    change(call, location, &owner)
 }
 
 fn change(call: &Call<'_>, location: &Location, change: &AttributeChange) -> Outcome {
@@ -389,7 +396,7 @@ impl Call<'_> {
         path: Address,
         flags: u32,
     ) -> Result<Location, Errno> {
-        let path = match self.path(path) {
+        let path = match self.path_or_nothing(path) {
             // `statx` and `newfstatat` take a null path for an empty one.
             Err(Errno::EFAULT) if path.is_null() && flags & AT_EMPTY_PATH != 0 => Vec::new(),
             path => path?,

@@ -128,31 +128,39 @@ pub(super) fn splice(
     len: u64,
     flags: u32,
 ) -> Outcome {
-    if flags & !SPLICE_FLAGS != 0 {
-        return Err(Errno::EINVAL.into());
-    }
     if len == 0 {
         return Ok(0);
     }
-    let from = Side::new(call, input, input_offset)?;
-    let to = Side::new(call, out, out_offset)?;
-    let (input, output) = (PipeEnd::behind(&from.file), PipeEnd::behind(&to.file));
-    if (input.is_some() && !from.place.is_null()) || (output.is_some() && !to.place.is_null()) {
+    if flags & !SPLICE_FLAGS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (input, output) = (call.file(input)?, call.file(out)?);
+    let is_placed_pipe =
+        |file: &OpenFile, place: Address| PipeEnd::behind(file).is_some() && !place.is_null();
+    if is_placed_pipe(&input, input_offset) || is_placed_pipe(&output, out_offset) {
         return Err(Errno::ESPIPE.into());
     }
-    match (input, output) {
+    let to = Side::of(call, output, out_offset)?;
+    let from = Side::of(call, input, input_offset)?;
+    if !from.file.flags().is_readable() || !to.file.flags().is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    match (PipeEnd::behind(&from.file), PipeEnd::behind(&to.file)) {
         (None, None) => return Err(Errno::EINVAL.into()),
         (Some(input), Some(output)) if input.shares_pipe_with(output) => {
             return Err(Errno::EINVAL.into());
         }
         _ => {}
     }
-    if !from.file.flags().is_readable() || !to.file.flags().is_writable() {
-        return Err(Errno::EBADF.into());
+    for side in [&from, &to] {
+        if PipeEnd::behind(&side.file).is_none() {
+            side.check_extent(len)?;
+        }
     }
-    from.check_extent(len)?;
-    to.check_extent(len)?;
-    if to.file.flags().contains(OpenFlags::APPEND) {
+    let is_directory = from.file.location().kind() == FileType::Directory;
+    let has_no_place = |side: &Side| side.at.is_some() && !side.file.object().is_seekable();
+    let is_addition = to.file.flags().contains(OpenFlags::APPEND);
+    if is_addition || is_directory || has_no_place(&from) || has_no_place(&to) {
         return Err(Errno::EINVAL.into());
     }
     let patience = Patience::of(flags);
@@ -167,18 +175,18 @@ pub(super) fn tee(call: &mut Call<'_>, input: i32, out: i32, len: u64, flags: u3
     if flags & !SPLICE_FLAGS != 0 {
         return Err(Errno::EINVAL.into());
     }
+    if len == 0 {
+        return Ok(0);
+    }
     let (from, to) = (call.file(input)?, call.file(out)?);
+    if !from.flags().is_readable() || !to.flags().is_writable() {
+        return Err(Errno::EBADF.into());
+    }
     let (Some(input), Some(output)) = (PipeEnd::behind(&from), PipeEnd::behind(&to)) else {
         return Err(Errno::EINVAL.into());
     };
     if input.shares_pipe_with(output) {
         return Err(Errno::EINVAL.into());
-    }
-    if !from.flags().is_readable() || !to.flags().is_writable() {
-        return Err(Errno::EBADF.into());
-    }
-    if len == 0 {
-        return Ok(0);
     }
     let patience = Patience::of(flags);
     let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
@@ -204,16 +212,19 @@ pub(super) fn vmsplice(
         return Err(Errno::EINVAL.into());
     }
     let file = call.file(fd)?;
-    if PipeEnd::behind(&file).is_none() {
+    if !file.flags().is_writable() && !file.flags().is_readable() {
         return Err(Errno::EBADF.into());
     }
     let vectors = call.vectors(vectors, count)?;
+    if vectors.iter().all(|vector| vector.len == 0) {
+        return Ok(0);
+    }
+    if PipeEnd::behind(&file).is_none() {
+        return Err(Errno::EBADF.into());
+    }
     if file.flags().is_writable() {
         // As much as there is room for.
         let mut buffers = Buffers::new(call.memory(), &vectors);
-        if buffers.left() == 0 {
-            return Ok(0);
-        }
         let given = Patience::of(flags).wait(call, &file, Readiness::WRITABLE, || {
             file.write_from(&mut buffers)
         });
@@ -248,6 +259,17 @@ impl Side {
             (None, Some(pipe)) => pipe.push_some(bytes),
             (None, None) => self.file.write(bytes),
         }
+    }
+
+    /// Writes some of `bytes`, as far as the file may grow.
+    fn write_limited(&self, call: &Call<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+        let room = match bytes {
+            [] => None,
+            _ => call.room_in_file(&self.file, self.at, false)?,
+        };
+        let room = room.and_then(|room| usize::try_from(room).ok());
+        let room = room.unwrap_or(usize::MAX).min(bytes.len());
+        self.write_some(&bytes[..room])
     }
 
     /// Where the transfer begins.
@@ -320,15 +342,21 @@ fn drain(
         Output,
     }
     call.check_room_of(&to.file)?;
-    let room = call
-        .room_in_file(&to.file, to.at, false)?
-        .unwrap_or(u64::MAX);
-    let len = len.min(MOVED_MAX_BYTES).min(room);
+    let len = len.min(MOVED_MAX_BYTES);
     if len > 0 {
         call.before_change(&to.file)?;
     }
     let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
-    let mut attempt = || match pipe.offer(&mut buffer, |bytes| to.write_some(bytes)) {
+    let write = |bytes: &[u8]| {
+        let written = to.write_limited(call, bytes)?;
+        if written < bytes.len() {
+            // Who is stopped by a limit is told, as by a write of the rest.
+            let at = to.at.map(|at| at + written as u64);
+            let _ = call.room_in_file(&to.file, at, false);
+        }
+        Ok(written)
+    };
+    let mut attempt = || match pipe.offer(&mut buffer, write) {
         Ok(Some(count)) => Ok(Ok(count)),
         Ok(None) => Ok(Err(Held::Input)),
         Err(Errno::EAGAIN) => Ok(Err(Held::Output)),
@@ -379,10 +407,7 @@ fn transfer(
     patience: Patience,
 ) -> Outcome {
     call.check_room_of(&to.file)?;
-    let room = call
-        .room_in_file(&to.file, to.at, false)?
-        .unwrap_or(u64::MAX);
-    let len = len.min(MOVED_MAX_BYTES).min(room);
+    let len = len.min(MOVED_MAX_BYTES);
     if len > 0 {
         call.before_change(&to.file)?;
     }
@@ -440,13 +465,15 @@ fn move_part(
     })?;
     let bytes = &buffer[..count];
     let written = match to.at {
-        Some(at) => to.file.write_at(at, bytes)?,
+        Some(_) => to.write_limited(call, bytes)?,
         None if is_stream => {
             call.write_all(&to.file, bytes)?;
             count
         }
         None if count == 0 => 0,
-        None => patience.wait(call, &to.file, Readiness::WRITABLE, || to.write_some(bytes))?,
+        None => patience.wait(call, &to.file, Readiness::WRITABLE, || {
+            to.write_limited(call, bytes)
+        })?,
     };
     to.advance(written);
     if from.at.is_some() {

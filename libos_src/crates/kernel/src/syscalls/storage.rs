@@ -9,21 +9,28 @@ use super::call::{Call, Outcome};
 pub(super) fn fallocate(call: &mut Call<'_>, fd: i32, mode: u32, offset: i64, len: i64) -> Outcome {
     const KEEP_SIZE: u32 = 1;
     const PUNCH_HOLE: u32 = 2;
+    const COLLAPSE_RANGE: u32 = 8;
+    const ZERO_RANGE: u32 = 16;
+    const INSERT_RANGE: u32 = 32;
+    const UNSHARE_RANGE: u32 = 64;
     let file = call.file(fd)?;
     if offset < 0 || len <= 0 {
         return Err(Errno::EINVAL.into());
     }
     let what = match mode {
-        0 => Allocation::Extend,
-        KEEP_SIZE => Allocation::Reserve,
-        mode if mode == KEEP_SIZE | PUNCH_HOLE => Allocation::PunchHole,
+        0 => Some(Allocation::Extend),
+        KEEP_SIZE => Some(Allocation::Reserve),
+        mode if mode == KEEP_SIZE | PUNCH_HOLE => Some(Allocation::PunchHole),
+        // What the descriptor is comes before that there is no such thing.
+        COLLAPSE_RANGE | INSERT_RANGE => None,
+        mode if [ZERO_RANGE, UNSHARE_RANGE].contains(&(mode & !KEEP_SIZE)) => None,
         _ => return Err(Errno::EOPNOTSUPP.into()),
     };
-    if what == Allocation::Extend && file.location().kind() == FileType::Regular {
-        let end = offset.cast_unsigned().saturating_add(len.cast_unsigned());
-        call.check_file_size(end, file.metadata()?.size_bytes)?;
-    }
-    if file.flags().is_writable() {
+    if file.flags().is_writable() && file.location().kind() == FileType::Regular && what.is_some() {
+        let end = offset.checked_add(len);
+        if let Some(end) = end.filter(|_| what != Some(Allocation::PunchHole)) {
+            call.check_file_size(end.cast_unsigned(), file.metadata()?.size_bytes)?;
+        }
         call.before_change(&file)?;
     }
     file.allocate(what, offset.cast_unsigned(), len.cast_unsigned())?;

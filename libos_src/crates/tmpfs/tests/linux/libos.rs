@@ -177,7 +177,7 @@ impl LibOs {
             1 => Allocation::Reserve,
             _ => Allocation::PunchHole,
         };
-        file.allocate(what, offset, length)?;
+        file.allocate(Some(what), offset, length)?;
         let mut content = vec![0; 20_000];
         let count = file.read(&mut content)?;
         let sum: u64 = content.iter().map(|byte| u64::from(*byte)).sum();
