@@ -212,7 +212,7 @@ static void step(void) {
         say("map %d %ld %d %d: %d", index_of(file), offset, shared, access, map == MAP_FAILED ? -errno : 0);
         if (map == MAP_FAILED) break;
         // Behind the end nothing is changed, and yet its date.
-        if (access & PROT_WRITE && stat.st_size > offset + 7) map[7] = 'Z';
+        if (access & PROT_WRITE && stat.st_size > offset + 7) map[7] ^= 1;
         CHECK(!msync(map, 4096, MS_SYNC));
         say("mapped %016lx", digest(0, map, 4096));
         CHECK(!munmap(map, 4096));

@@ -84,9 +84,9 @@ impl Viewpoint {
         let mut list = Vec::new();
         let sees_all = self.credentials.can(Capabilities::ADMINISTER);
         let is_seen = |name: &&Vec<u8>| match space_of(name) {
-            Ok(Space::Trusted) => sees_all,
-            Ok(Space::User | Space::Security) => check_served(Space::User, name).is_ok(),
-            Ok(Space::Strange) | Err(_) => false,
+            Ok(Space::Trusted) if !sees_all => false,
+            Ok(space) => check_served(space, name).is_ok(),
+            Err(_) => false,
         };
         for name in names.iter().filter(is_seen) {
             list.extend_from_slice(name);
