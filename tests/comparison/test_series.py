@@ -21,6 +21,7 @@ SERIES: dict[str, int] = {
     "locks": 60,
     "names": 400,
     "signals": 150,
+    "sockets": 150,
 }
 OF_FILES = ("contents", "descriptors", "events", "locks", "names")
 # In memory, and those of files also in a root that is an image with changes in memory.

@@ -417,6 +417,8 @@ bitflags! {
         const ERROR = 0x8;
         /// The other side is gone (`POLLHUP`).
         const HANG_UP = 0x10;
+        /// A write takes data of any priority, which only sockets say (`POLLWRBAND`).
+        const WRITABLE_BAND = 0x200;
         /// The other side writes no more (`POLLRDHUP`).
         const READ_HANG_UP = 0x2000;
     }

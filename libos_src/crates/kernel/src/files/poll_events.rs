@@ -19,7 +19,7 @@ pub(crate) fn wanted(events: u32) -> Readiness {
     );
     wanted.set(
         Readiness::WRITABLE,
-        events & (Readiness::WRITABLE.bits() | POLLWRNORM) != 0,
+        events & ((Readiness::WRITABLE | Readiness::WRITABLE_BAND).bits() | POLLWRNORM) != 0,
     );
     wanted
 }

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hal::{Errno, Machine};
 use locks::{Mutex, MutexGuard};
@@ -21,7 +22,17 @@ const PACKET_BYTES: usize = 768;
 pub(crate) struct Inbox {
     /// Who waits for the socket: for something to read, or for room in the inbox of its peer.
     pub(super) watchers: Watchers,
+    /// What others know of the socket as a sender.
+    pub(super) origin: Arc<Origin>,
     state: Mutex<State>,
+}
+
+/// A socket as those know it that it has sent something, even when it is gone.
+#[derive(Default)]
+pub(super) struct Origin {
+    name: Mutex<Address>,
+    /// How many of its packets nobody has read.
+    unread: AtomicUsize,
 }
 
 pub(super) struct State {
@@ -30,6 +41,8 @@ pub(super) struct State {
     pub(super) is_ended: bool,
     /// Nothing more is read here: to send to it fails.
     pub(super) is_shut: bool,
+    /// Whose inbox this is sends no more: it was shut so, or its peer reads no more.
+    pub(super) sends_no_more: bool,
     /// The peer is gone and has not read what it was sent.
     pub(super) is_reset: bool,
     /// Who would read here is gone.
@@ -75,8 +88,11 @@ struct Packets {
 struct Packet {
     bytes: Vec<u8>,
     ancillary: Ancillary,
-    from: Address,
+    from: Sender,
 }
+
+/// Who sent a packet that is unread.
+struct Sender(Arc<Origin>);
 
 /// What an inbox held that is closed; the files are closed when it is dropped.
 pub(super) struct Unread {
@@ -89,6 +105,10 @@ pub(super) struct Unread {
 pub(crate) struct Receiving {
     /// What is read stays.
     pub(crate) peeks: bool,
+    /// Of an end only those are told that wait for datagrams.
+    pub(crate) is_at_once: bool,
+    /// What others have sent is not read with the rest.
+    pub(crate) tells_senders: bool,
 }
 
 /// What was read besides the bytes.
@@ -102,8 +122,12 @@ pub(crate) struct Received {
     pub(crate) files: Vec<Arc<OpenFile>>,
     /// Who sent them, if that is known.
     pub(crate) sender: Option<Identity>,
-    /// From where a packet came.
+    /// From where they came.
     pub(crate) from: Option<Address>,
+    /// Nothing was there, and nothing comes.
+    pub(crate) is_end: bool,
+    /// What follows is read by itself.
+    pub(crate) is_apart: bool,
 }
 
 impl Inbox {
@@ -130,10 +154,12 @@ impl Inbox {
         };
         Arc::new(Self {
             watchers: Watchers::new(),
+            origin: Arc::default(),
             state: Mutex::new(State {
                 content,
                 is_ended: false,
                 is_shut: false,
+                sends_no_more: false,
                 is_reset: false,
                 is_gone: false,
                 names_senders: false,
@@ -200,7 +226,6 @@ impl Inbox {
         &self,
         source: &mut dyn Source,
         ancillary: &mut Option<Ancillary>,
-        from: &Address,
         sender: &Arc<Self>,
     ) -> Result<usize, Errno> {
         let mut state = self.state();
@@ -215,13 +240,13 @@ impl Inbox {
         else {
             return Err(Errno::EOPNOTSUPP);
         };
-        if *is_shut || *is_ended {
-            return Err(Errno::EPIPE);
-        }
         if let Some(only) = only_from
             && !only.ptr_eq(&Arc::downgrade(sender))
         {
             return Err(Errno::EPERM);
+        }
+        if *is_shut || *is_ended {
+            return Err(Errno::EPIPE);
         }
         let len = source.left_bytes();
         if len > packets.capacity {
@@ -244,7 +269,7 @@ impl Inbox {
         packets.queue.push_back(Packet {
             bytes,
             ancillary,
-            from: from.clone(),
+            from: Sender::new(&sender.origin),
         });
         drop(state);
         self.watchers.notify(Readiness::READABLE);
@@ -261,12 +286,17 @@ impl Inbox {
         how: Receiving,
     ) -> Result<(Received, Vec<Arc<Self>>), Errno> {
         let mut state = self.state();
+        let is_first = matches!(state.content, Content::Packets(_)) || state.content.is_empty();
+        if is_first && core::mem::take(&mut state.is_reset) {
+            return Err(Errno::ECONNRESET);
+        }
         if state.content.is_empty() {
-            if core::mem::take(&mut state.is_reset) {
-                return Err(Errno::ECONNRESET);
-            }
-            if state.is_ended || state.is_shut {
-                return Ok((Received::default(), Vec::new()));
+            if (state.is_ended || state.is_shut) && !how.is_at_once {
+                let received = Received {
+                    is_end: true,
+                    ..Received::default()
+                };
+                return Ok((received, Vec::new()));
             }
             return Err(Errno::EAGAIN);
         }
@@ -283,11 +313,18 @@ impl Inbox {
         Ok((received, blocked.iter().filter_map(Weak::upgrade).collect()))
     }
 
+    /// Forgets what there is, which is returned for the caller to drop.
+    pub(super) fn clear(&self) -> (bool, Unread) {
+        let mut state = self.state();
+        (!state.content.is_empty(), state.content.clear())
+    }
+
     /// Nothing more is read here. What was there is returned, for the caller to drop.
     pub(super) fn close(&self) -> (bool, Unread, Vec<Arc<Self>>) {
         let mut state = self.state();
         state.is_shut = true;
         state.is_gone = true;
+        state.only_from = None;
         let had_any = !state.content.is_empty();
         let ancillary = state.content.clear();
         let blocked = core::mem::take(&mut state.blocked);
@@ -323,11 +360,14 @@ impl Inbox {
         }
     }
 
-    /// How many bytes the next read gives at most.
-    pub(super) fn readable_bytes(&self) -> usize {
+    /// How many bytes there are in the first `packets`, or in a stream.
+    pub(super) fn readable_bytes(&self, packets: usize) -> usize {
         match &self.state().content {
             Content::Stream(stream) => stream.ring.len(),
-            Content::Packets(packets) => packets.queue.front().map_or(0, |it| it.bytes.len()),
+            Content::Packets(all) => {
+                let all = all.queue.iter().take(packets);
+                all.map(|packet| packet.bytes.len()).sum()
+            }
         }
     }
 
@@ -341,6 +381,14 @@ impl Inbox {
             remember(&mut state.blocked, sender);
         }
         false
+    }
+
+    /// Tells those that found no room that there is some.
+    pub(super) fn notify_blocked(&self) {
+        let blocked = core::mem::take(&mut self.state().blocked);
+        for waiter in blocked.iter().filter_map(Weak::upgrade) {
+            waiter.watchers.notify(Readiness::WRITABLE);
+        }
     }
 
     /// Changes how much it takes.
@@ -358,6 +406,38 @@ pub(super) fn remember(blocked: &mut Vec<Weak<Inbox>>, sender: &Arc<Inbox>) {
     blocked.retain(|other| other.strong_count() > 0);
     if !blocked.iter().any(|other| other.ptr_eq(&sender)) {
         blocked.push(sender);
+    }
+}
+
+impl Origin {
+    /// What it is called now.
+    pub(super) fn name(&self) -> Address {
+        self.name.lock().clone()
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        *self.name.lock() != Address::Unnamed
+    }
+
+    pub(super) fn set_name(&self, name: Address) {
+        *self.name.lock() = name;
+    }
+
+    pub(super) fn unread_packets(&self) -> usize {
+        self.unread.load(Ordering::Relaxed)
+    }
+}
+
+impl Sender {
+    fn new(origin: &Arc<Origin>) -> Self {
+        origin.unread.fetch_add(1, Ordering::Relaxed);
+        Self(origin.clone())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.unread.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -426,33 +506,61 @@ impl Stream {
         }
     }
 
+    /// Reads up to the end of what files came with, or of what one has sent if senders are told. Who only
+    /// looks sees the next files, as on Linux, even if they came with bytes that there is no room for.
     fn pull(&mut self, sink: &mut dyn Sink, how: Receiving) -> Result<Received, Errno> {
-        let wants_nothing = sink.room_bytes() == 0;
-        let position = self.position;
-        let mark = self.marks.front_mut();
-        let (limit, mark) = match mark {
-            Some(mark) if mark.start > position => (mark.start - position, None),
-            Some(mark) => (mark.end - position, Some(mark)),
-            None => (u64::MAX, None),
-        };
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let count = self.ring.peek(0, limit, sink)?;
-        let mut received = Received {
-            count,
-            whole: count,
-            sender: mark.as_ref().and_then(|mark| mark.ancillary.sender),
-            ..Received::default()
-        };
-        if let Some(mark) = mark.filter(|_| count > 0 || wants_nothing) {
-            received.files = if how.peeks {
-                mark.ancillary.files().to_vec()
-            } else {
-                mark.ancillary.take_files()
+        let mut received = Received::default();
+        let (mut is_first, mut index) = (true, 0);
+        let mut position = self.position;
+        let last = self.position + self.ring.len() as u64;
+        while is_first || position < last {
+            while self.marks.get(index).is_some_and(|it| it.end <= position) {
+                index += 1;
+            }
+            let (end, mark) = match self.marks.get_mut(index) {
+                Some(mark) if mark.start > position => (mark.start, None),
+                Some(mark) => (mark.end, Some(mark)),
+                None => (last, None),
             };
+            let sender = mark.as_ref().and_then(|mark| mark.ancillary.sender);
+            if is_first {
+                received.sender = sender;
+            } else if how.tells_senders && sender != received.sender {
+                received.is_apart = true;
+                break;
+            }
+            let limit = usize::try_from(end - position).unwrap_or(usize::MAX);
+            let count = match self.ring.peek(received.count, limit, sink) {
+                Err(_) if !is_first => break,
+                count => count?,
+            };
+            received.count += count;
+            if let Some(mark) = mark
+                && !mark.ancillary.files().is_empty()
+            {
+                received.is_apart = true;
+                received.files = if how.peeks {
+                    mark.ancillary.files().to_vec()
+                } else {
+                    mark.ancillary.take_files()
+                };
+                break;
+            }
+            let is_full = sink.room_bytes() == 0;
+            if is_full && !how.peeks {
+                break;
+            }
+            position = if is_full {
+                end
+            } else {
+                position + count as u64
+            };
+            is_first = false;
         }
+        received.whole = received.count;
         if !how.peeks {
-            self.ring.skip(count);
-            self.position += count as u64;
+            self.ring.skip(received.count);
+            self.position += received.count as u64;
             while let Some(mark) = self.marks.front()
                 && mark.end <= self.position
             {
@@ -485,7 +593,9 @@ impl Packets {
             whole,
             files,
             sender: packet.ancillary.sender,
-            from: Some(packet.from.clone()),
+            from: Some(packet.from.0.name()),
+            is_apart: true,
+            is_end: false,
         };
         if !how.peeks {
             self.used -= whole + PACKET_BYTES;

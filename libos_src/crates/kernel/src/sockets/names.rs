@@ -10,7 +10,7 @@ use hal::{Errno, Machine};
 use locks::Mutex;
 use vfs::{DeviceNumber, OpenFile};
 
-use super::{Address, Socket};
+use super::{Kind, Socket};
 
 /// The sockets of the enclave.
 pub(crate) struct Sockets {
@@ -46,8 +46,8 @@ struct Closing {
 pub(crate) enum Place {
     /// A name in a file system.
     Inode(DeviceNumber, u64),
-    /// A name of its own name space.
-    Abstract(Vec<u8>),
+    /// A name of its own name space, of which each kind of sockets has one.
+    Abstract(Kind, Vec<u8>),
 }
 
 /// Names that are given automatically have five hexadecimal digits.
@@ -85,12 +85,17 @@ impl Sockets {
     }
 
     /// Lets it be found under some name; returns that.
-    pub(super) fn bind_automatically(&self, socket: &Weak<Socket>) -> Result<Address, Errno> {
+    pub(super) fn bind_automatically(
+        &self,
+        kind: Kind,
+        socket: &Weak<Socket>,
+    ) -> Result<Vec<u8>, Errno> {
         for _ in 0..AUTOMATIC_END {
             let number = self.next_automatic.fetch_add(1, Ordering::Relaxed) % AUTOMATIC_END;
             let name = format!("{number:05x}").into_bytes();
-            if self.bind(Place::Abstract(name.clone()), socket).is_ok() {
-                return Ok(Address::Abstract(name));
+            let place = Place::Abstract(kind, name.clone());
+            if self.bind(place, socket).is_ok() {
+                return Ok(name);
             }
         }
         Err(Errno::ENOSPC)

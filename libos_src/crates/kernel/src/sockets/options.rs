@@ -40,6 +40,7 @@ pub(crate) enum OptionValue {
 /// What a socket may have on its way, unless it is told otherwise: as Linux.
 pub(super) const DEFAULT_BYTES: u32 = 212_992;
 const SMALLEST_BYTES: u32 = 4608;
+const SMALLEST_RECEIVE_BYTES: u32 = 2304;
 /// Linux's `wmem_max` is the default; a little more does no harm.
 const LARGEST_BYTES: u32 = 1 << 20;
 
@@ -87,8 +88,12 @@ impl Options {
             .first_chunk()
             .map_or(0, |bytes| u32::from_le_bytes(*bytes));
         match option {
-            SO_SNDBUF | SO_SNDBUFFORCE => self.send_bytes = Some(buffer_bytes(number)),
-            SO_RCVBUF | SO_RCVBUFFORCE => self.receive_bytes = Some(buffer_bytes(number)),
+            SO_SNDBUF | SO_SNDBUFFORCE => {
+                self.send_bytes = Some(buffer_bytes(number, SMALLEST_BYTES));
+            }
+            SO_RCVBUF | SO_RCVBUFFORCE => {
+                self.receive_bytes = Some(buffer_bytes(number, SMALLEST_RECEIVE_BYTES));
+            }
             SO_PASSCRED => self.passes_credentials = number != 0,
             SO_PRIORITY => self.priority = number,
             SO_RCVLOWAT => self.low_water = Some(number.max(1)),
@@ -131,8 +136,8 @@ impl Options {
 }
 
 /// Linux doubles what is asked for, for its own books; programs know that.
-fn buffer_bytes(asked: u32) -> u32 {
-    asked.saturating_mul(2).clamp(SMALLEST_BYTES, LARGEST_BYTES)
+fn buffer_bytes(asked: u32, smallest: u32) -> u32 {
+    asked.saturating_mul(2).clamp(smallest, LARGEST_BYTES)
 }
 
 /// Zero means for ever.

@@ -1,5 +1,7 @@
 //! A socket.
 
+mod connecting;
+
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -9,10 +11,13 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hal::Errno;
 use locks::Mutex;
-use vfs::{FileType, Inode, Location, Metadata, Mode, OpenFile, Readiness, Sink, Source, Watchers};
+use vfs::{
+    FileType, Inode, Location, Metadata, Mode, OpenFile, OpenFlags, Readiness, Sink, Source,
+    Watchers,
+};
 
 use super::garbage::UNMARKED;
-use super::inbox::{Inbox, remember};
+use super::inbox::Inbox;
 use super::options::{DEFAULT_BYTES, Options};
 use super::{
     Address, Ancillary, FAMILY_NETLINK, FAMILY_UNIX, Identity, Place, Received, Receiving, Sockets,
@@ -20,7 +25,7 @@ use super::{
 use crate::threads::Deadline;
 
 /// What a socket carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// Bytes of a connection.
     Stream,
@@ -53,11 +58,9 @@ pub(crate) struct Socket {
 
 #[derive(Default)]
 struct State {
-    name: Address,
     /// Where it can be found; the location keeps the inode whose number that is.
     place: Option<(Place, Option<Location>)>,
     role: Role,
-    sends_no_more: bool,
 }
 
 #[derive(Default)]
@@ -80,7 +83,6 @@ struct Backlog {
 #[derive(Clone)]
 struct Peer {
     inbox: Arc<Inbox>,
-    name: Address,
     /// Who made it, where that is told: not for datagrams that were connected one way.
     identity: Option<Identity>,
 }
@@ -105,6 +107,9 @@ pub(crate) struct Outgoing {
     /// Open files.
     pub(crate) files: Vec<Arc<OpenFile>>,
 }
+
+/// How a socket says that it can be written to.
+const WRITABLE: Readiness = Readiness::WRITABLE.union(Readiness::WRITABLE_BAND);
 
 /// The most that a listener keeps waiting (`somaxconn`).
 pub(crate) const BACKLOG_MAX: usize = 4096;
@@ -184,9 +189,8 @@ impl Socket {
     /// Sends it a record, unless it has too many.
     pub(crate) fn tell(&self, mut record: &[u8]) {
         let mut ancillary = Some(Ancillary::new(None, 0, Vec::new(), &self.sockets));
-        let from = Address::Unnamed;
         let inbox = &self.inbox;
-        let _ = inbox.push_packet(&mut record, &mut ancillary, &from, inbox);
+        let _ = inbox.push_packet(&mut record, &mut ancillary, inbox);
     }
 
     /// What it carries.
@@ -202,15 +206,14 @@ impl Socket {
     /// Joins two sockets that are neither named nor connected.
     pub(crate) fn join(&self, other: &Self) {
         for (one, another) in [(self, other), (other, self)] {
-            one.state.lock().role = Role::Connected(another.as_peer(Address::Unnamed));
+            one.state.lock().role = Role::Connected(another.as_peer());
             one.inbox.state().only_from = Some(Arc::downgrade(&another.inbox));
         }
     }
 
-    fn as_peer(&self, name: Address) -> Peer {
+    fn as_peer(&self) -> Peer {
         Peer {
             inbox: self.inbox.clone(),
-            name,
             identity: Some(self.owner),
         }
     }
@@ -226,11 +229,11 @@ impl Socket {
         location: Option<Location>,
     ) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        if state.name != Address::Unnamed {
+        if self.is_bound() {
             return Err(Errno::EINVAL);
         }
         self.sockets.bind(place.clone(), &self.this)?;
-        state.name = name;
+        self.inbox.origin.set_name(name);
         state.place = Some((place, location));
         Ok(())
     }
@@ -238,23 +241,22 @@ impl Socket {
     /// Gives it some name, if it has none.
     pub(crate) fn bind_automatically(&self) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        if state.name == Address::Unnamed {
-            state.name = self.sockets.bind_automatically(&self.this)?;
-            if let Address::Abstract(name) = &state.name {
-                state.place = Some((Place::Abstract(name.clone()), None));
-            }
+        if !self.is_bound() {
+            let name = self.sockets.bind_automatically(self.kind, &self.this)?;
+            state.place = Some((Place::Abstract(self.kind, name.clone()), None));
+            self.inbox.origin.set_name(Address::Abstract(name));
         }
         Ok(())
     }
 
     /// Whether it has a name.
     pub(crate) fn is_bound(&self) -> bool {
-        self.state.lock().name != Address::Unnamed
+        self.inbox.origin.is_named()
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> Address {
-        self.state.lock().name.clone()
+        self.inbox.origin.name()
     }
 
     /// The name of whom it is connected to.
@@ -263,7 +265,7 @@ impl Socket {
     /// `ENOTCONN`.
     pub(crate) fn peer_name(&self) -> Result<Address, Errno> {
         match &self.state.lock().role {
-            Role::Connected(peer) => Ok(peer.name.clone()),
+            Role::Connected(peer) => Ok(peer.inbox.origin.name()),
             _ => Err(Errno::ENOTCONN),
         }
     }
@@ -288,7 +290,7 @@ impl Socket {
         let limit = usize::try_from(limit).unwrap_or(BACKLOG_MAX);
         let limit = limit.min(BACKLOG_MAX);
         let mut state = self.state.lock();
-        if state.name == Address::Unnamed {
+        if !self.is_bound() {
             return Err(Errno::EINVAL);
         }
         match &mut state.role {
@@ -333,9 +335,8 @@ impl Socket {
             return Err(Errno::EINVAL);
         };
         let Some(accepted) = backlog.waiting.pop_front() else {
-            // What was shut gives nothing more.
-            let is_shut = self.inbox.state().is_shut;
-            return Err(if is_shut {
+            // For what was shut nobody waits.
+            return Err(if self.inbox.state().is_shut && !self.is_non_blocking() {
                 Errno::EINVAL
             } else {
                 Errno::EAGAIN
@@ -350,102 +351,6 @@ impl Socket {
         Ok(accepted)
     }
 
-    /// Connects to `target`, as `caller`. `number` is for the socket at the other end.
-    ///
-    /// # Errors
-    /// `EPROTOTYPE`, `ECONNREFUSED`, `EISCONN`, `EINVAL`, `EPERM`; `EAGAIN` when too many wait.
-    pub(crate) fn connect(
-        &self,
-        target: &Arc<Self>,
-        caller: Identity,
-        number: u64,
-    ) -> Result<(), Errno> {
-        if target.kind != self.kind {
-            return Err(Errno::EPROTOTYPE);
-        }
-        if self.kind == Kind::Datagram {
-            return self.connect_datagram(target);
-        }
-        let (mut own, mut listener);
-        match self.number.cmp(&target.number) {
-            // One that listens cannot connect, and one that does not refuses.
-            core::cmp::Ordering::Equal => {
-                let is_listening = self.is_listening();
-                return Err(if is_listening {
-                    Errno::EINVAL
-                } else {
-                    Errno::ECONNREFUSED
-                });
-            }
-            // Both at once, lest it be connected twice; in one order, lest two wait for each other.
-            core::cmp::Ordering::Less => {
-                own = self.state.lock();
-                listener = target.state.lock();
-            }
-            core::cmp::Ordering::Greater => {
-                listener = target.state.lock();
-                own = self.state.lock();
-            }
-        }
-        let name = match own.role {
-            Role::Alone => own.name.clone(),
-            Role::Connected(_) => return Err(Errno::EISCONN),
-            Role::Listening(_) => return Err(Errno::EINVAL),
-        };
-        let listener_name = listener.name.clone();
-        let Role::Listening(backlog) = &mut listener.role else {
-            return Err(Errno::ECONNREFUSED);
-        };
-        if target.inbox.state().is_shut {
-            return Err(Errno::ECONNREFUSED);
-        }
-        if backlog.waiting.len() > backlog.limit {
-            remember(&mut backlog.blocked, &self.inbox);
-            return Err(Errno::EAGAIN);
-        }
-        let accepted = Self::new(&self.sockets, number, self.kind, backlog.owner);
-        *accepted.options.lock() = *target.options.lock();
-        accepted.inbox.state().names_senders = true;
-        let mut peer = self.as_peer(name);
-        peer.identity = Some(caller);
-        *accepted.state.lock() = State {
-            name: listener_name.clone(),
-            role: Role::Connected(peer),
-            ..State::default()
-        };
-        own.role = Role::Connected(accepted.as_peer(listener_name));
-        backlog.waiting.push_back(accepted);
-        drop(listener);
-        drop(own);
-        target.inbox.watchers.notify(Readiness::READABLE);
-        self.inbox.watchers.notify(Readiness::WRITABLE);
-        Ok(())
-    }
-
-    fn connect_datagram(&self, target: &Arc<Self>) -> Result<(), Errno> {
-        let only_from = target.inbox.state().only_from.clone();
-        if only_from.is_some_and(|only| !only.ptr_eq(&Arc::downgrade(&self.inbox))) {
-            return Err(Errno::EPERM);
-        }
-        let peer = Peer {
-            identity: None,
-            ..target.as_peer(target.name())
-        };
-        self.state.lock().role = Role::Connected(peer);
-        self.inbox.state().only_from = Some(Arc::downgrade(&target.inbox));
-        Ok(())
-    }
-
-    /// Forgets whom datagrams go to.
-    pub(crate) fn disconnect(&self) -> Result<(), Errno> {
-        if self.kind != Kind::Datagram {
-            return Err(Errno::EINVAL);
-        }
-        self.state.lock().role = Role::Alone;
-        self.inbox.state().only_from = None;
-        Ok(())
-    }
-
     /// It, for datagrams that are sent to it without a connection.
     ///
     /// # Errors
@@ -455,6 +360,11 @@ impl Socket {
             Kind::Datagram => Ok(Target::Inbox(self.inbox.clone())),
             _ => Err(Errno::EPROTOTYPE),
         }
+    }
+
+    fn is_non_blocking(&self) -> bool {
+        let file = self.file.lock().upgrade();
+        file.is_some_and(|file| file.flags().contains(OpenFlags::NON_BLOCKING))
     }
 
     /// Whether it has a peer that it sends to.
@@ -478,19 +388,22 @@ impl Socket {
             (Role::Connected(peer), _) => peer.inbox.clone(),
             _ => return Err(Errno::ENOTCONN),
         };
-        let (name, sends_no_more) = (state.name.clone(), state.sends_no_more);
         drop(state);
-        if sends_no_more {
-            return Err(Errno::EPIPE);
+        if self.kind != Kind::Stream && self.options(|own| own.passes_credentials) {
+            self.bind_automatically()?;
         }
+        self.check_sending()?;
         let mut ancillary = self.ancillary(outgoing, &peer);
         let sent = if self.kind == Kind::Stream {
             peer.push(source, &mut ancillary)
         } else {
-            let sent = peer.push_packet(source, &mut ancillary, &name, &self.inbox);
+            let sent = peer.push_packet(source, &mut ancillary, &self.inbox);
             match sent {
                 // A datagram's receiver is gone rather than its connection.
                 Err(Errno::EPIPE) if self.kind == Kind::Datagram && peer.state().is_gone => {
+                    if matches!(target, Target::Peer) {
+                        self.replace_peer(Role::Alone, None);
+                    }
                     Err(Errno::ECONNREFUSED)
                 }
                 sent => sent,
@@ -503,6 +416,35 @@ impl Socket {
             }
         }
         sent
+    }
+
+    /// Whether it may send anything.
+    ///
+    /// # Errors
+    /// `ECONNRESET`, once, for packets; `EPIPE`.
+    pub(crate) fn check_sending(&self) -> Result<(), Errno> {
+        if self.kind != Kind::Stream {
+            self.check_error()?;
+        }
+        if self.inbox.state().sends_no_more {
+            return Err(Errno::EPIPE);
+        }
+        Ok(())
+    }
+
+    /// Tells an error that is pending, once.
+    ///
+    /// # Errors
+    /// `ECONNRESET`.
+    pub(crate) fn check_error(&self) -> Result<(), Errno> {
+        self.take_error().map_or(Ok(()), Err)
+    }
+
+    /// Whether who sends something is told.
+    pub(crate) fn names_senders(&self) -> bool {
+        let is_asked = |peer: &Peer| peer.inbox.state().names_senders;
+        self.options(|own| own.passes_credentials)
+            || matches!(&self.state.lock().role, Role::Connected(peer) if is_asked(peer))
     }
 
     /// What goes with the bytes. Who sends them is told if either side asked for that before, or if the
@@ -526,7 +468,11 @@ impl Socket {
     ///
     /// # Errors
     /// As `recv(2)`.
-    pub(crate) fn receive(&self, sink: &mut dyn Sink, how: Receiving) -> Result<Received, Errno> {
+    pub(crate) fn receive(
+        &self,
+        sink: &mut dyn Sink,
+        mut how: Receiving,
+    ) -> Result<Received, Errno> {
         let state = self.state.lock();
         let peer = match &state.role {
             Role::Connected(peer) => Some(peer.clone()),
@@ -535,45 +481,46 @@ impl Socket {
             _ => return Err(Errno::ENOTCONN),
         };
         drop(state);
-        let (received, blocked) = self.inbox.pull(sink, how)?;
+        how.tells_senders = self.options(|options| options.passes_credentials);
+        if self.kind == Kind::Datagram && !how.is_at_once {
+            how.is_at_once = self.is_non_blocking();
+        }
+        let (mut received, blocked) = self.inbox.pull(sink, how)?;
         for waiter in blocked {
             waiter.watchers.notify(Readiness::WRITABLE);
         }
         if let Some(peer) = peer
             && self.kind == Kind::Stream
-            && peer.inbox_has_room(&self.inbox)
         {
-            peer.inbox.watchers.notify(Readiness::WRITABLE);
+            if !received.is_end {
+                received.from = Some(peer.inbox.origin.name());
+            }
+            if peer.inbox_has_room(&self.inbox) {
+                peer.inbox.watchers.notify(Readiness::WRITABLE);
+            }
         }
         Ok(received)
     }
 
     /// Ends reading, writing, or both.
-    ///
-    /// # Errors
-    /// `ENOTCONN`.
-    pub(crate) fn shut_down(&self, reading: bool, writing: bool) -> Result<(), Errno> {
-        let mut state = self.state.lock();
-        let peer = match &state.role {
+    pub(crate) fn shut_down(&self, reading: bool, writing: bool) {
+        let peer = match &self.state.lock().role {
             Role::Connected(peer) => Some(peer.inbox.clone()),
-            Role::Listening(_) => None,
-            Role::Alone if self.kind == Kind::Datagram => None,
-            Role::Alone => return Err(Errno::ENOTCONN),
+            _ => None,
         };
-        state.sends_no_more |= writing;
-        drop(state);
-        if reading {
-            self.inbox.state().is_shut = true;
-        }
+        let mut own = self.inbox.state();
+        own.is_shut |= reading;
+        own.sends_no_more |= writing;
+        drop(own);
         self.inbox.watchers.notify(Readiness::all());
         let is_connection = self.kind != Kind::Datagram;
         if let Some(peer) = peer.filter(|_| is_connection) {
-            if writing {
-                peer.state().is_ended = true;
-            }
+            let mut state = peer.state();
+            state.is_ended |= writing;
+            state.sends_no_more |= reading;
+            drop(state);
             peer.watchers.notify(Readiness::all());
         }
-        Ok(())
     }
 
     /// The error that is pending; it is told once.
@@ -582,16 +529,20 @@ impl Socket {
         is_reset.then_some(Errno::ECONNRESET)
     }
 
-    /// How many bytes can be read.
+    /// How many bytes can be read: of the next datagram, or of all there are in a connection.
     pub(crate) fn readable_bytes(&self) -> usize {
-        self.inbox.readable_bytes()
+        let packets = match self.kind {
+            Kind::Datagram => 1,
+            _ => usize::MAX,
+        };
+        self.inbox.readable_bytes(packets)
     }
 
-    /// How many bytes of a stream the peer has not read.
-    pub(crate) fn unread_bytes(&self) -> usize {
+    /// How many bytes of a stream, or packets, those have not read to whom it sent them.
+    pub(crate) fn unread(&self) -> usize {
         match &self.state.lock().role {
-            Role::Connected(peer) => peer.inbox.readable_bytes(),
-            _ => 0,
+            Role::Connected(peer) if self.kind == Kind::Stream => peer.inbox.readable_bytes(0),
+            _ => self.inbox.origin.unread_packets(),
         }
     }
 
@@ -649,6 +600,12 @@ impl Socket {
     }
 }
 
+impl Backlog {
+    fn is_full(&self) -> bool {
+        self.waiting.len() > self.limit
+    }
+}
+
 impl Peer {
     /// Whether there is enough room again for the peer in `own`, the inbox that it writes to.
     fn inbox_has_room(&self, own: &Arc<Inbox>) -> bool {
@@ -690,33 +647,33 @@ impl Inode for Socket {
     }
 
     fn readiness(&self) -> Readiness {
-        let state = self.state.lock();
-        let mut readiness = Readiness::empty();
-        let is_connection = self.kind != Kind::Datagram;
-        let peer = match &state.role {
+        let (mut has_some, mut is_writable, mut is_over) = (false, true, false);
+        let peer = match &self.state.lock().role {
             Role::Listening(backlog) => {
-                readiness.set(Readiness::READABLE, !backlog.waiting.is_empty());
-                return readiness;
+                (has_some, is_writable) = (!backlog.waiting.is_empty(), false);
+                None
             }
-            Role::Alone if is_connection => return Readiness::WRITABLE | Readiness::HANG_UP,
-            Role::Alone => None,
+            Role::Alone => {
+                is_over = self.kind != Kind::Datagram;
+                None
+            }
             Role::Connected(peer) => Some(peer.inbox.clone()),
         };
-        let sends_no_more = state.sends_no_more;
-        drop(state);
         let inbox = self.inbox.state();
         let is_ended = inbox.is_ended || inbox.is_shut;
-        readiness.set(Readiness::READABLE, inbox.has_content() || is_ended);
-        readiness.set(Readiness::READ_HANG_UP, is_ended);
-        readiness.set(Readiness::ERROR, inbox.is_reset);
+        is_over |= is_ended && inbox.sends_no_more;
+        has_some |= inbox.has_content();
+        let is_reset = inbox.is_reset;
         drop(inbox);
-        let Some(peer) = peer else {
-            return readiness | Readiness::WRITABLE;
-        };
-        let is_peer_shut = is_connection && peer.state().is_shut;
-        let is_over = is_ended && (sends_no_more || is_peer_shut);
-        readiness.set(Readiness::HANG_UP, is_connection && is_over);
-        readiness.set(Readiness::WRITABLE, peer.is_writable(&self.inbox));
+        if let Some(peer) = peer {
+            is_writable = peer.is_writable(&self.inbox);
+        }
+        let mut readiness = Readiness::empty();
+        readiness.set(Readiness::READABLE, has_some || is_ended);
+        readiness.set(Readiness::READ_HANG_UP, is_ended);
+        readiness.set(Readiness::ERROR, is_reset);
+        readiness.set(Readiness::HANG_UP, is_over);
+        readiness.set(WRITABLE, is_writable);
         readiness
     }
 
@@ -740,6 +697,7 @@ impl Drop for Socket {
             Role::Connected(peer) if self.kind != Kind::Datagram => {
                 let mut state = peer.inbox.state();
                 state.is_ended = true;
+                state.sends_no_more = true;
                 state.is_reset |= had_any;
                 drop(state);
                 peer.inbox.watchers.notify(Readiness::all());

@@ -11,7 +11,7 @@ use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
 use super::file_size::Limited;
 use super::records::Vector;
-use super::room;
+use super::{room, socket_messages};
 use crate::files::{HostStream, poll_events};
 use crate::signals::Signal;
 use crate::sockets::{Kind, Socket};
@@ -198,6 +198,9 @@ impl Call<'_> {
         offset: Option<u64>,
         appends: bool,
     ) -> Outcome {
+        if offset.is_none() && Socket::behind(file).is_some_and(Socket::names_senders) {
+            return socket_messages::write(self, file, vectors);
+        }
         self.check_room_of(file)?;
         let mut buffers = Buffers::new(self.memory(), vectors);
         check_extent(offset, buffers.left())?;

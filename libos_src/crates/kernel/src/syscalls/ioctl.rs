@@ -81,13 +81,16 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
             call.memory().write(argument, &len)?;
             return Ok(0);
         }
+        FIONREAD if Socket::behind(&file).is_some_and(Socket::is_listening) => {
+            return Err(Errno::EINVAL.into());
+        }
         FIONREAD if let Some(socket) = Socket::behind(&file) => {
             let len = i32::try_from(socket.readable_bytes()).unwrap_or(i32::MAX);
             call.memory().write(argument, &len)?;
             return Ok(0);
         }
         SIOCOUTQ if let Some(socket) = Socket::behind(&file) => {
-            let len = i32::try_from(socket.unread_bytes()).unwrap_or(i32::MAX);
+            let len = i32::try_from(socket.unread()).unwrap_or(i32::MAX);
             call.memory().write(argument, &len)?;
             return Ok(0);
         }

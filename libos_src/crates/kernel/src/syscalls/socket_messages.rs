@@ -11,6 +11,7 @@ use super::argument::Address;
 use super::buffers::Buffers;
 use super::call::{Call, Outcome, Stop};
 use super::records::{Time, Vector};
+use super::sockets::ADDRESS_MAX_BYTES;
 use crate::files::Descriptor;
 use crate::processes::{Ids, Limits};
 use crate::sockets::{self, Identity, Kind, Outgoing, Received, Receiving, Socket, Target};
@@ -70,9 +71,17 @@ pub(super) fn sendto(
 ) -> Outcome {
     let file = call.file(fd)?;
     let vectors = [Vector::new(buffer, len)];
-    let target = call.target(&file, name, name_len)?;
+    if !name.is_null() && name_len > ADDRESS_MAX_BYTES {
+        return Err(Errno::EINVAL.into());
+    }
     let outgoing = outgoing(call, &file, Vec::new(), None)?;
-    send(call, &file, &vectors, &target, outgoing, flags)
+    send(call, &file, &vectors, (name, name_len), outgoing, flags)
+}
+
+/// `write(2)` of a socket where it is told who sends.
+pub(super) fn write(call: &Call<'_>, file: &OpenFile, vectors: &[Vector]) -> Outcome {
+    let outgoing = outgoing(call, file, Vec::new(), None)?;
+    send(call, file, vectors, (Address(0), 0), outgoing, 0)
 }
 
 /// `sendmsg(2)`.
@@ -148,6 +157,9 @@ pub(super) fn recvmmsg(
         }
         None => Deadline::NEVER,
     };
+    Socket::behind(&file)
+        .ok_or(Errno::ENOTSOCK)?
+        .check_error()?;
     let mut flags = flags;
     let mut done = 0;
     for index in 0..u64::from(count.min(MESSAGES_MAX)) {
@@ -178,7 +190,9 @@ fn tell_len(call: &Call<'_>, place: u64, len: u64) -> Result<(), Stop> {
 fn send_message(call: &Call<'_>, file: &OpenFile, message: Address, flags: u32) -> Outcome {
     let message: MessageRecord = call.memory().read(message.0)?;
     let vectors = call.vectors(Address(message.vectors), message.vector_count)?;
-    let target = call.target(file, Address(message.name), message.name_len)?;
+    if message.name != 0 && message.name_len.cast_signed() < 0 {
+        return Err(Errno::EINVAL.into());
+    }
     if message.control_len > CONTROL_MAX_BYTES {
         return Err(Errno::ENOBUFS.into());
     }
@@ -188,9 +202,21 @@ fn send_message(call: &Call<'_>, file: &OpenFile, message: Address, flags: u32) 
         call.memory()
             .read_bytes(message.control, message.control_len as usize)?
     };
+    check_connection(file)?;
     let (files, claimed) = read_control(call, &control)?;
     let outgoing = outgoing(call, file, files, claimed)?;
-    send(call, file, &vectors, &target, outgoing, flags)
+    let name = (Address(message.name), message.name_len);
+    send(call, file, &vectors, name, outgoing, flags)
+}
+
+/// Of a connection of packets it is asked first whether there is one.
+fn check_connection(file: &OpenFile) -> Result<(), Errno> {
+    let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
+    if socket.carries() != Kind::SequencedPacket {
+        return Ok(());
+    }
+    socket.check_error()?;
+    socket.peer_name().map(drop)
 }
 
 /// What is sent besides bytes: files, and who sends them.
@@ -200,16 +226,10 @@ fn outgoing(
     files: Vec<Arc<OpenFile>>,
     claimed: Option<Identity>,
 ) -> Result<Outgoing, Errno> {
-    if let Some(claimed) = claimed {
-        check_claim(call, claimed)?;
-    }
     let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
     if !files.is_empty() {
         call.libos.sockets.collect_before_sending();
         call.check_files_in_flight()?;
-    }
-    if socket.carries() == Kind::Datagram && socket.options(|it| it.passes_credentials) {
-        socket.bind_automatically()?;
     }
     Ok(Outgoing {
         sender: claimed.unwrap_or_else(|| call.identity()),
@@ -261,7 +281,7 @@ fn send(
     call: &Call<'_>,
     file: &OpenFile,
     vectors: &[Vector],
-    target: &Target,
+    (name, name_len): (Address, u32),
     outgoing: Outgoing,
     flags: u32,
 ) -> Outcome {
@@ -269,12 +289,13 @@ fn send(
         return Err(Errno::EOPNOTSUPP.into());
     }
     let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
+    let target = call.target(socket, name, name_len)?;
     let mut buffers = Buffers::new(call.memory(), vectors);
     let mut outgoing = Some(outgoing);
     let mut done = 0;
     loop {
         let sent = call.until_able(file, Readiness::WRITABLE, flags & MSG_DONTWAIT != 0, || {
-            socket.send(target, &mut buffers, &mut outgoing)
+            socket.send(&target, &mut buffers, &mut outgoing)
         });
         match sent {
             Ok(count) => done += count as u64,
@@ -305,13 +326,24 @@ fn receive(
     flags: u32,
 ) -> Result<(Received, u64), Stop> {
     let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
+    let is_stream = socket.carries() == Kind::Stream;
+    if socket.carries() == Kind::SequencedPacket {
+        socket.peer_name()?;
+    }
     if flags & MSG_OOB != 0 {
-        return Err(Errno::EINVAL.into());
+        // A stream could have some, and has none.
+        return Err(if is_stream {
+            Errno::EINVAL
+        } else {
+            Errno::EOPNOTSUPP
+        }
+        .into());
     }
     let how = Receiving {
         peeks: flags & MSG_PEEK != 0,
+        is_at_once: flags & MSG_DONTWAIT != 0 && socket.carries() == Kind::Datagram,
+        ..Receiving::default()
     };
-    let is_stream = socket.carries() == Kind::Stream;
     let mut buffers = Buffers::new(call.memory(), vectors);
     let mut total = Received::default();
     loop {
@@ -328,13 +360,16 @@ fn receive(
             received => received?,
         };
         let count = received.count;
+        if count == 0 && total.count > 0 {
+            break;
+        }
         total = Received {
             count: total.count + count,
             whole: total.whole + received.whole,
             ..received
         };
         let wants_more = is_stream && flags & MSG_WAITALL != 0 && !how.peeks;
-        if !wants_more || count == 0 || !total.files.is_empty() {
+        if !wants_more || count == 0 || total.is_apart {
             break;
         }
     }
@@ -371,8 +406,15 @@ fn receive_message(call: &Call<'_>, file: &OpenFile, place: Address, flags: u32)
         bytes: Vec::new(),
         is_cut: false,
     };
-    if socket.options(|options| options.passes_credentials) {
-        let sender = received.sender.unwrap_or(NOBODY);
+    // Of the end of packets nothing is told, of that of a stream that nobody sent it.
+    let is_told = !received.is_end || socket.carries() == Kind::Stream;
+    if is_told && socket.options(|options| options.passes_credentials) {
+        let nobody = if received.is_end {
+            Identity::default()
+        } else {
+            NOBODY
+        };
+        let sender = received.sender.unwrap_or(nobody);
         control.put(SCM_CREDENTIALS, sender.as_bytes());
     }
     let opened = put_rights(call, &mut control, &received.files, flags);
@@ -498,7 +540,9 @@ fn read_control(
                     return Err(Errno::EINVAL);
                 }
             } else if kind == SCM_CREDENTIALS.to_le_bytes() {
-                claimed = Some(Identity::read_from_bytes(data).map_err(|_| Errno::EINVAL)?);
+                let claim = Identity::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
+                check_claim(call, claim)?;
+                claimed = Some(claim);
             } else {
                 return Err(Errno::EINVAL);
             }
@@ -556,19 +600,32 @@ impl Call<'_> {
     }
 
     /// To whom a message goes.
-    fn target(&self, file: &OpenFile, name: Address, len: u32) -> Result<Target, Errno> {
-        let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
+    fn target(&self, socket: &Socket, name: Address, len: u32) -> Result<Target, Errno> {
         if socket.takes_records() {
             return Err(Errno::EOPNOTSUPP);
         }
-        if name.is_null() || len == 0 {
+        let kind = socket.carries();
+        let is_named = !name.is_null() && len != 0;
+        if is_named && kind == Kind::Stream {
+            return Err(if socket.is_connected() {
+                Errno::EISCONN
+            } else {
+                Errno::EOPNOTSUPP
+            });
+        }
+        let is_named = is_named && kind == Kind::Datagram;
+        if is_named {
+            self.other_name(name, len)?;
+        } else if !socket.is_connected() {
+            return Err(Errno::ENOTCONN);
+        }
+        if kind != Kind::Stream && socket.options(|it| it.passes_credentials) {
+            socket.bind_automatically()?;
+        }
+        if !is_named {
             return Ok(Target::Peer);
         }
-        match socket.carries() {
-            Kind::Stream if socket.is_connected() => Err(Errno::EISCONN),
-            Kind::Stream => Err(Errno::EOPNOTSUPP),
-            Kind::SequencedPacket => Ok(Target::Peer),
-            Kind::Datagram => self.find_socket(name, len)?.as_target(),
-        }
+        socket.check_sending()?;
+        self.find_socket(name, len, kind)?.as_target()
     }
 }

@@ -18,7 +18,7 @@ use crate::sockets::{
 const SOL_SOCKET: i32 = 1;
 const SOCK_TYPE_MASK: u32 = 0xf;
 /// No record of an address is longer (`struct sockaddr_storage`).
-const ADDRESS_MAX_BYTES: u32 = 128;
+pub(super) const ADDRESS_MAX_BYTES: u32 = 128;
 
 /// `socket(2)`.
 pub(super) fn socket(call: &mut Call<'_>, family: i32, kind: u32, protocol: i32) -> Outcome {
@@ -64,13 +64,10 @@ pub(super) fn bind(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> Out
     match name {
         sockets::Address::Unnamed => socket.bind_automatically()?,
         sockets::Address::Abstract(ref bytes) => {
-            let place = Place::Abstract(bytes.clone());
+            let place = Place::Abstract(socket.carries(), bytes.clone());
             socket.bind(name, place, None)?;
         }
         sockets::Address::Path(ref path) => {
-            if socket.is_bound() {
-                return Err(Errno::EINVAL.into());
-            }
             let viewpoint = call.viewpoint().clone();
             let mode = Mode::from_low_bits(0o777);
             let device = DeviceNumber::default();
@@ -80,7 +77,10 @@ pub(super) fn bind(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> Out
                 errno => errno,
             })?;
             let place = Place::Inode(location.device(), location.metadata()?.inode);
-            socket.bind(name, place, Some(location))?;
+            if let Err(errno) = socket.bind(name.clone(), place, Some(location)) {
+                viewpoint.unlink(None, path)?;
+                return Err(errno.into());
+            }
         }
     }
     Ok(0)
@@ -100,10 +100,10 @@ pub(super) fn accept4(
     name_len: Address,
     flags: u32,
 ) -> Outcome {
+    let file = call.file(fd)?;
     let flags = OpenFlags::from_bits(flags)
         .filter(|&flags| OPEN_FLAGS.contains(flags))
         .ok_or(Errno::EINVAL)?;
-    let file = call.file(fd)?;
     let listener = socket_of(&file)?;
     // Before a connection is taken, which would be lost then.
     call.task.places.files.read().check_free()?;
@@ -128,13 +128,13 @@ pub(super) fn connect(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> 
         socket.disconnect()?;
         return Ok(0);
     }
-    call.find_socket(name, len)?;
-    if socket.carries() == Kind::Datagram && socket.options(|it| it.passes_credentials) {
+    call.other_name(name, len)?;
+    if socket.options(|it| it.passes_credentials) {
         socket.bind_automatically()?;
     }
     // Whom nobody accepts does not keep the listener: if that goes, the name leads elsewhere.
     call.until_ready(&file, Readiness::WRITABLE, || {
-        let target = call.find_socket(name, len)?;
+        let target = call.find_socket(name, len, socket.carries())?;
         socket.connect(&target, call.identity(), call.libos.next_inode())
     })?;
     socket.apply_options();
@@ -143,13 +143,15 @@ pub(super) fn connect(call: &mut Call<'_>, fd: i32, name: Address, len: u32) -> 
 
 /// `shutdown(2)`.
 pub(super) fn shutdown(call: &mut Call<'_>, fd: i32, how: u32) -> Outcome {
+    let file = call.file(fd)?;
+    let socket = socket_of(&file)?;
     let (reading, writing) = match how {
         0 => (true, false),
         1 => (false, true),
         2 => (true, true),
         _ => return Err(Errno::EINVAL.into()),
     };
-    socket_of(&*call.file(fd)?)?.shut_down(reading, writing)?;
+    socket.shut_down(reading, writing);
     Ok(0)
 }
 
@@ -178,11 +180,17 @@ pub(super) fn setsockopt(
 ) -> Outcome {
     let file = call.file(fd)?;
     let socket = socket_of(&file)?;
+    if len.cast_signed() < 0 {
+        return Err(Errno::EINVAL.into());
+    }
     if level != SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP.into());
     }
+    if len.cast_signed() < size_of::<i32>() as i32 {
+        return Err(Errno::EINVAL.into());
+    }
     let wanted = sockets::Options::size_bytes(option).ok_or(Errno::ENOPROTOOPT)?;
-    if (len as usize) < wanted || len.cast_signed() < 0 {
+    if (len as usize) < wanted {
         return Err(Errno::EINVAL.into());
     }
     let value = call.memory().read_bytes(value.0, wanted)?;
@@ -203,6 +211,7 @@ pub(super) fn getsockopt(
     const SO_TYPE: u32 = 3;
     const SO_ERROR: u32 = 4;
     const SO_PEERCRED: u32 = 17;
+    const SO_SNDLOWAT: u32 = 19;
     const SO_PEERNAME: u32 = 28;
     const SO_ACCEPTCONN: u32 = 30;
     const SO_PROTOCOL: u32 = 38;
@@ -224,6 +233,7 @@ pub(super) fn getsockopt(
         SO_ERROR => number(socket.take_error().map_or(0, |it| it.code().unsigned_abs())),
         SO_ACCEPTCONN => number(socket.is_listening().into()),
         SO_PROTOCOL => number(0),
+        SO_SNDLOWAT => number(1),
         SO_DOMAIN => number(socket.family().into()),
         SO_PEERCRED => {
             // Of whom it is not connected to, Linux says this.
@@ -240,7 +250,7 @@ pub(super) fn getsockopt(
         }
         SO_PEERNAME => {
             let record = socket.peer_name()?.to_record();
-            if room < record.len() {
+            if record.len() < room {
                 return Err(Errno::EINVAL.into());
             }
             record
@@ -321,11 +331,19 @@ impl Call<'_> {
         }
     }
 
-    /// The socket with a name.
-    pub(super) fn find_socket(&self, name: Address, len: u32) -> Result<Arc<Socket>, Errno> {
-        let place = match self.socket_name(name, len)? {
+    /// The socket with a name, for one of some kind.
+    ///
+    /// # Errors
+    /// `EPROTOTYPE` if it is of another.
+    pub(super) fn find_socket(
+        &self,
+        name: Address,
+        len: u32,
+        kind: Kind,
+    ) -> Result<Arc<Socket>, Errno> {
+        let place = match self.other_name(name, len)? {
             sockets::Address::Unnamed => return Err(Errno::EINVAL),
-            sockets::Address::Abstract(name) => Place::Abstract(name),
+            sockets::Address::Abstract(name) => Place::Abstract(kind, name),
             sockets::Address::Path(path) => {
                 let viewpoint = self.viewpoint().clone();
                 let location = viewpoint.resolve(None, &path, Follow::Yes)?;
@@ -337,7 +355,20 @@ impl Call<'_> {
                 Place::Inode(location.device(), metadata.inode)
             }
         };
-        self.libos.sockets.find(&place)
+        let found = self.libos.sockets.find(&place)?;
+        if found.carries() == kind {
+            Ok(found)
+        } else {
+            Err(Errno::EPROTOTYPE)
+        }
+    }
+
+    /// A name that another socket can have.
+    pub(super) fn other_name(&self, name: Address, len: u32) -> Result<sockets::Address, Errno> {
+        match self.socket_name(name, len)? {
+            sockets::Address::Unnamed => Err(Errno::EINVAL),
+            name => Ok(name),
+        }
     }
 
     fn socket_name(&self, name: Address, len: u32) -> Result<sockets::Address, Errno> {
