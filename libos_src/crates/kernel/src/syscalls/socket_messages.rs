@@ -226,7 +226,7 @@ fn outgoing(
     files: Vec<Arc<OpenFile>>,
     claimed: Option<Identity>,
 ) -> Result<Outgoing, Errno> {
-    let socket = Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
+    Socket::behind(file).ok_or(Errno::ENOTSOCK)?;
     if !files.is_empty() {
         call.libos.sockets.collect_before_sending();
         call.check_files_in_flight()?;
