@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -270,6 +271,75 @@ static void in_another_order(void) {
     FAILS(madvise(unread, PAGE, 22), ENOMEM);
 }
 
+// Shared memory where another process of the same fork has something else.
+static void in_turns(void) {
+    int here[2], there[2];
+    char go, *at = mmap(0, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED && pipe(here) == 0 && pipe(there) == 0);
+    strcpy(at, "parent");
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
+        CHECK(mmap(at, 3 * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) == at && *at == 0);
+        strcpy(at, "shared");
+        // One more, that has its own again.
+        pid_t last = fork();
+        if (last == 0) {
+            CHECK(strcmp(at, "shared") == 0);
+            strcpy(at + PAGE, "from below");
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+            CHECK(mmap(at, 2 * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) == at);
+            CHECK(at[PAGE] == 0);
+            strcpy(at, "own");
+            CHECK(write(here[1], "x", 1) == 1 && read(there[0], &go, 1) == 1);
+            CHECK(strcmp(at, "own") == 0);
+            strcpy(at + 2 * PAGE, "the end");
+            _exit(0);
+        }
+        wait_for(last);
+        CHECK(strcmp(at, "shared") == 0 && strcmp(at + PAGE, "from below") == 0);
+        CHECK(strcmp(at + 2 * PAGE, "the end") == 0);
+        // What waits elsewhere is found by others, too.
+        char *other = mremap(at, 0, PAGE, MREMAP_MAYMOVE);
+        CHECK(other != MAP_FAILED && strcmp(other, "shared") == 0);
+        _exit(0);
+    }
+    CHECK(read(here[0], &go, 1) == 1 && strcmp(at, "parent") == 0 && at[PAGE] == 0);
+    strcpy(at + PAGE, "changed");
+    // A page that the child alone has, and one that it has not touched.
+    struct iovec ours = {"written", 8}, theirs = {at + 2 * PAGE, 8};
+    CHECK(process_vm_writev(child, &ours, 1, &theirs, 1, 0) == 8);
+    CHECK(process_vm_readv(child, &(struct iovec){at + 100, 8}, 1, &theirs, 1, 0) == 8);
+    CHECK(strcmp(at + 100, "written") == 0 && at[2 * PAGE] == 0);
+    CHECK(write(there[1], "x", 1) == 1);
+    wait_for(child);
+    CHECK(strcmp(at, "parent") == 0 && strcmp(at + PAGE, "changed") == 0);
+
+    // The other way round; and a process that has nothing there is over first.
+    int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
+    CHECK(mmap(at, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) == at);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        strcpy(at, "child");
+        CHECK(munmap(at, PAGE) == 0);
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+        CHECK(mmap(at, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) == at && *at == 0);
+        CHECK(read(there[0], &go, 1) == 1 && *at == 0);
+        // Private memory that was never touched is written to from outside.
+        _exit(strcmp(at + 50, "fresh") != 0);
+    }
+    while (strcmp(at, "child")) usleep(1000);
+    usleep(10000);
+    theirs = (struct iovec){at + 50, 6};
+    CHECK(process_vm_writev(child, &(struct iovec){"fresh", 6}, 1, &theirs, 1, 0) == 6);
+    CHECK(at[50] == 0 && write(there[1], "x", 1) == 1);
+    wait_for(child);
+    CHECK(strcmp(at, "child") == 0 && munmap(at, 3 * PAGE) == 0);
+    for (int i = 0; i < 2; i++) CHECK(close(here[i]) == 0 && close(there[i]) == 0);
+}
+
 int main(int argc, char **argv) {
     char *everywhere[] = {argv[0], "/sharing-file", "/tmp/sharing-file"};
     if (argc == 1) argc = 3, argv = everywhere;
@@ -278,6 +348,7 @@ int main(int argc, char **argv) {
     without_a_name();
     at_two_addresses();
     in_another_order();
+    in_turns();
     puts("shared is shared");
     return 0;
 }

@@ -46,6 +46,15 @@ int main(void) {
     CHECK(shmctl(memory, IPC_STAT, &segment) == 0);
     CHECK(segment.shm_segsz == 5000 && segment.shm_nattch == 1);
 
+    // Right behind the heap; and off with what is left of it, by where its first page was.
+    char *top = sbrk(0);
+    top += -(unsigned long)top % 4096;
+    CHECK(shmat(memory, top, 0) == top && !munmap(top, 4096) && !shmdt(top));
+    FAILS(shmdt(top), EINVAL);
+    char *nameless = mmap(0, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(nameless != MAP_FAILED);
+    FAILS(shmdt(nameless), EINVAL);
+
     // What there is, as ipcs asks for it.
     struct shm_info segments;
     int last = shmctl(0, SHM_INFO, (struct shmid_ds *)&segments);

@@ -211,7 +211,7 @@ impl SharedPages {
     }
 
     /// Writes to pages whatever the program may do with them.
-    fn put(&self, spot: &Spot, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    pub(super) fn put(&self, spot: &Spot, address: u64, bytes: &[u8]) -> Result<(), Errno> {
         if self.machine.copy_out(address, bytes).is_ok() {
             return Ok(());
         }

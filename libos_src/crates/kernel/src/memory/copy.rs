@@ -222,7 +222,6 @@ impl AddressSpace {
         let range = address..end;
         for _ in 0..PATIENCE {
             self.bring_in(&range, prot)?;
-            // A thread that ends because its pages could not be put back may still come here.
             if !self.is_resident() {
                 return Err(Errno::EFAULT);
             }
@@ -259,6 +258,10 @@ impl AddressSpace {
     fn bring_in(&self, range: &Range<u64>, prot: Prot) -> Result<(), Errno> {
         let end = super::page_ceiling(range.end).ok_or(Errno::EFAULT)?;
         let pages = super::page_floor(range.start)..end;
+        // A thread that ends because its pages could not be put back may still come here.
+        if !self.is_resident() {
+            return Err(Errno::EFAULT);
+        }
         let books = self.books.read();
         if !books.areas.allows(range, prot) {
             return Err(Errno::EFAULT);

@@ -1,16 +1,32 @@
 //! The memory of a process as others reach it, who do not hold it.
 
-use hal::{Errno, PAGE_SIZE, Prot};
+use alloc::sync::Arc;
 
-use super::area::Backing;
+use hal::{Errno, NoMemory, PAGE_SIZE, Prot};
+
+use super::area::{Backing, Counted};
+use super::content::{chunk_of, read_whole};
+use super::place::Place;
 use super::space::AddressSpace;
+
+/// How a page is reached of an address space that others take turns with, or may.
+enum Whereabouts {
+    /// As by the program.
+    Here,
+    /// Wherever its gang has it.
+    InGang,
+    /// Wherever the shared page is.
+    Shared(Arc<Place>),
+}
 
 impl AddressSpace {
     /// Copies bytes of one page, whoever of its gang is resident. `EFAULT` when its own program may
     /// not read them.
     pub(crate) fn look_in(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
-        if !self.is_in_gang(address, bytes.len(), Prot::READ)? {
-            return self.copy_in(address, bytes);
+        match self.whereabouts(address, bytes.len(), Prot::READ)? {
+            Whereabouts::Here => return self.copy_in(address, bytes),
+            Whereabouts::Shared(place) => return place.pages().look_in(&place, address, bytes),
+            Whereabouts::InGang => {}
         }
         let page = super::page_floor(address);
         let read = self.gang().with_page(self.id(), page, false, |at| {
@@ -27,28 +43,60 @@ impl AddressSpace {
         }
     }
 
-    /// Changes bytes of one page that its program has touched, whoever of its gang is resident. `EFAULT`
-    /// when its own program may not.
+    /// Changes bytes of one page, whoever of its gang is resident. `EFAULT` when its own program may not.
     pub(crate) fn put_in(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        if !self.is_in_gang(address, bytes.len(), Prot::WRITE)? {
-            return self.copy_out(address, bytes);
+        match self.whereabouts(address, bytes.len(), Prot::WRITE)? {
+            Whereabouts::Here => return self.copy_out(address, bytes),
+            Whereabouts::Shared(place) => return place.pages().put_in(&place, address, bytes),
+            Whereabouts::InGang => {}
         }
         let page = super::page_floor(address);
-        let written = self.gang().with_page(self.id(), page, true, |at| {
-            self.machine.copy_out(at + (address - page), bytes)
-        });
+        let write = || {
+            self.gang().with_page(self.id(), page, true, |at| {
+                self.machine.copy_out(at + (address - page), bytes)
+            })
+        };
+        let written = match write() {
+            None if self.touch(page).is_ok() => write(),
+            written => written,
+        };
         match written {
             Some(Ok(())) => Ok(()),
             _ => Err(Errno::EFAULT),
         }
     }
 
-    /// Checks an access within a page; whether the page is exchanged with those of others.
-    fn is_in_gang(&self, address: u64, len: usize, access: Prot) -> Result<bool, Errno> {
+    /// Gives the program a private page that it has not touched yet.
+    fn touch(&self, page: u64) -> Result<(), NoMemory> {
+        let mut books = self.books.write();
+        let range = page..page + PAGE_SIZE;
+        let (start, area) = books.areas.find(page).ok_or(NoMemory)?;
+        if books.committed.contains(&range) || page >= area.content_end(start) {
+            return Err(NoMemory);
+        }
+        let mut content = chunk_of(&range)?;
+        if let Backing::File(file) = &area.backing {
+            read_whole(&*file.inode, file.offset + (page - start), &mut content)?;
+        }
+        if area.counted == Counted::Touched && !self.region.charge(&range) {
+            return Err(NoMemory);
+        }
+        self.gang()
+            .give_page(self.id(), page, &content, area.prot)?;
+        books.committed.insert(&range);
+        Ok(())
+    }
+
+    /// Checks an access within a page, and says where that is to be found.
+    fn whereabouts(&self, address: u64, len: usize, access: Prot) -> Result<Whereabouts, Errno> {
         debug_assert!(address % PAGE_SIZE + len as u64 <= PAGE_SIZE);
         self.check_access(address, len as u64, access)?;
-        let is_shared = self.with_area(address, |_, area| area.shared().is_some());
-        Ok(self.gang().is_shared() && is_shared == Some(false))
+        let shared = self.with_area(address, |_, area| area.shared().cloned());
+        Ok(match shared.flatten() {
+            _ if !self.gang().is_shared() => Whereabouts::Here,
+            Some(place) => Whereabouts::Shared(place),
+            None => Whereabouts::InGang,
+        })
     }
 
     fn is_of_zeros(&self, address: u64) -> bool {

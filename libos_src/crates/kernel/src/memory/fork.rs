@@ -74,6 +74,8 @@ impl AddressSpace {
             return Err(no_memory(error));
         }
         let mut books = child.books.write();
+        // It has what its parent has, so nothing moves.
+        let _ = child.take_turn(&books);
         child.leave_out(&mut books);
         books.unlock_all();
         drop(books);

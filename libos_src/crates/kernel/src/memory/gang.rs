@@ -11,6 +11,8 @@
 //!
 //! Nothing here depends on page faults: the host, which makes them, may not.
 
+mod reach;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -18,10 +20,11 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-use hal::{Machine, NoMemory, PAGE_SIZE, Prot};
+use hal::{Machine, NoMemory, Prot};
 use locks::{Mutex, MutexGuard};
 
 use super::pages::PageSet;
+use super::place::Place;
 use super::region::GangId;
 use super::saved::{Saved, SavedPages};
 use super::space::{AddressSpace, Books, Paging};
@@ -47,6 +50,8 @@ pub(crate) struct Gang {
     must_yield: AtomicBool,
     /// What its programs unmapped last, where a touch should fault.
     unmapped: Mutex<PageSet>,
+    /// Where some of its members have shared memory, and others something else.
+    turns: Mutex<Vec<Weak<Place>>>,
 }
 
 #[derive(Default)]
@@ -107,6 +112,7 @@ impl Gang {
             is_shared: AtomicBool::new(false),
             must_yield: AtomicBool::new(false),
             unmapped: Mutex::default(),
+            turns: Mutex::default(),
         })
     }
 
@@ -149,6 +155,18 @@ impl Gang {
     /// What its programs unmapped last.
     pub(super) fn add_unmapped(&self, all: &mut PageSet) {
         self.unmapped.lock().iter().for_each(|run| all.insert(&run));
+    }
+
+    /// A place is the gang's from now on.
+    pub(super) fn add_turn(&self, place: &Arc<Place>) {
+        self.turns.lock().push(Arc::downgrade(place));
+    }
+
+    /// The places that are the gang's.
+    pub(super) fn turns(&self) -> Vec<Arc<Place>> {
+        let mut turns = self.turns.lock();
+        turns.retain(|place| place.strong_count() > 0);
+        turns.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Takes in an address space that has nothing yet. Whether the gang still exists.
@@ -357,62 +375,6 @@ impl Gang {
         unheld
     }
 
-    /// Runs `act` on the address where a page of member `id` is now, whoever is resident; `None` if
-    /// it has no memory. What `act` writes is that member's alone.
-    pub(super) fn with_page<T>(
-        &self,
-        id: u64,
-        page: u64,
-        writes: bool,
-        act: impl FnOnce(u64) -> T,
-    ) -> Option<T> {
-        let mut state = self.state.lock();
-        let range = page..page + PAGE_SIZE;
-        self.keep_zeros(&mut state, id, &range).ok()?;
-        let holding = state.members.get(&id)?;
-        if let Some(kept) = holding.saved.find(page) {
-            return Some(act(kept));
-        }
-        if !holding.in_place.contains(&range) {
-            return None;
-        }
-        let mut others = state.members.iter().filter(|(member, _)| **member != id);
-        let is_shared = others.any(|(_, other)| other.in_place.contains(&range));
-        if writes && is_shared {
-            if state.resident == Some(id) {
-                self.evict(&mut state, id, &range).ok()?;
-            } else {
-                self.save(&mut state, id, &range).ok()?;
-                self.keep_zeros(&mut state, id, &range).ok()?;
-                return state.members.get(&id)?.saved.find(page).map(act);
-            }
-        }
-        Some(act(page))
-    }
-
-    /// Keeps a page of member `id` in the store of which it is only noted that it holds zeros.
-    fn keep_zeros(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        id: u64,
-        page: &Range<u64>,
-    ) -> Result<(), NoMemory> {
-        let Some(holding) = state.members.get_mut(&id) else {
-            return Ok(());
-        };
-        if !holding.zeros.contains(page) {
-            return Ok(());
-        }
-        let kept = self.store.take(page.end - page.start)?;
-        for run in &kept {
-            let zeroed = self.machine.fill(run.start, run.end - run.start, 0);
-            zeroed.map_err(|_| NoMemory)?;
-        }
-        holding.zeros.remove(page);
-        holding.saved.insert(page, &kept);
-        Ok(())
-    }
-
     /// Member `id` is gone; it has no pages any more. Returns who is to look again.
     pub(super) fn part(&self, id: u64) -> Option<Arc<Thread>> {
         let mut state = self.state.lock();
@@ -437,7 +399,9 @@ impl Gang {
             return;
         }
         let is_whole = (state.members.values()).all(Holding::is_whole);
-        if is_whole {
+        // Who is alone has still to take its turn.
+        let waits = state.resident.is_none() && !self.turns().is_empty();
+        if is_whole && !waits {
             self.is_shared.store(false, Ordering::SeqCst);
             if let Some(holding) = state.members.values_mut().next() {
                 holding.in_place = PageSet::default();
@@ -458,6 +422,7 @@ impl Gang {
             return Err(NoMemory);
         }
         let books = space.books.read();
+        self.take_turn(state, space, &books)?;
         self.clear_unbacked(state, space, &books)?;
         let (saved, zeros) = match state.members.get_mut(&id) {
             Some(holding) => (
@@ -498,6 +463,22 @@ impl Gang {
         }
         state.resident = Some(id);
         self.settle(state);
+        Ok(())
+    }
+
+    /// What the gang shares is as `space` has it, and nothing of others is where it is.
+    fn take_turn(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        space: &AddressSpace,
+        books: &Books,
+    ) -> Result<(), NoMemory> {
+        space.take_turn(books)?;
+        for place in self.turns() {
+            for run in books.shown_of(&place).iter() {
+                self.evict(state, space.id(), &run)?;
+            }
+        }
         Ok(())
     }
 

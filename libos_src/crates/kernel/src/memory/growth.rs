@@ -68,7 +68,7 @@ impl AddressSpace {
                 file: None,
             },
         );
-        if !self.claim_more(&range, need) {
+        if !self.claim_more(books, &range, need) {
             return false;
         }
         books.put(page, grown);

@@ -88,7 +88,7 @@ impl AddressSpace {
         if !books.areas.is_free(&range) {
             return false;
         }
-        if !(self.region).claim_fixed(self.gang.id(), &range, Use::Memory) {
+        if !self.claim(books, &range, Use::Memory) {
             self.report_shortage(books, Knob::UserSpace, new - old);
             return false;
         }

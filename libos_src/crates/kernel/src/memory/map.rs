@@ -216,8 +216,8 @@ impl AddressSpace {
     }
 
     /// Claims addresses beside a mapping for it.
-    pub(super) fn claim_more(&self, range: &Range<u64>, need: Need) -> bool {
-        let is_ours = (self.region).claim_fixed(self.gang.id(), range, need.purpose());
+    pub(super) fn claim_more(&self, books: &Books, range: &Range<u64>, need: Need) -> bool {
+        let is_ours = self.claim(books, range, need.purpose());
         if is_ours && self.clear_way(range).is_err() {
             self.region.release(range);
             return false;
@@ -241,11 +241,10 @@ impl AddressSpace {
         need: Need,
     ) -> Result<Range<u64>, Errno> {
         let (len, purpose) = (need.len, need.purpose());
-        let claim = |range: &Range<u64>| self.region.claim_fixed(self.gang.id(), range, purpose);
         match placement {
             Placement::Fixed(address) => {
                 let range = self.fixed(address, len)?;
-                if claim(&range) {
+                if self.claim(books, &range, purpose) {
                     Ok(range)
                 } else {
                     self.report_shortage(books, Knob::UserSpace, len);
@@ -254,7 +253,7 @@ impl AddressSpace {
             }
             Placement::FixedFree(address) => {
                 let range = self.fixed(address, len)?;
-                if books.areas.is_free(&range) && claim(&range) {
+                if books.areas.is_free(&range) && self.claim(books, &range, purpose) {
                     Ok(range)
                 } else {
                     Err(Errno::EEXIST)
@@ -318,8 +317,7 @@ impl AddressSpace {
         let place = self.fixed(super::page_floor(wish), need.len).ok();
         let is_possible =
             |range: &Range<u64>| wish != 0 && range.end <= end && books.areas.is_free(range);
-        let claim =
-            |range: &Range<u64>| (self.region).claim_fixed(self.gang.id(), range, need.purpose());
+        let claim = |range: &Range<u64>| self.claim(books, range, need.purpose());
         match place.filter(is_possible).filter(claim) {
             Some(range) => Ok(range),
             None => self.claim_mmap(books, need, PAGE_SIZE, end),

@@ -36,6 +36,7 @@ mod space;
 mod spots;
 mod store;
 mod transfer;
+mod turns;
 mod unpatch;
 
 pub(crate) use advice::Advice;

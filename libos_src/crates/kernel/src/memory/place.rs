@@ -14,6 +14,7 @@ use hal::Prot;
 use super::pages::PageSet;
 use super::share::Rights;
 use super::shared::{SharedPages, Wanted};
+use super::turns::Turn;
 
 /// Addresses at which shared pages are mapped: the same for all who map them there.
 pub(crate) struct Place {
@@ -40,6 +41,8 @@ pub(super) struct Spot {
     pub(super) is_apart: bool,
     /// The pages that are here.
     pub(super) held: PageSet,
+    /// Whose turn it is, if it is a gang's.
+    pub(super) turn: Option<Turn>,
     /// What each address space may do, by the addresses where it has it mapped.
     users: BTreeMap<u64, BTreeMap<u64, Right>>,
 }
@@ -83,7 +86,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.pages.leave(self.number);
+        self.pages.leave(self);
     }
 }
 
@@ -101,6 +104,7 @@ impl Spot {
             is_kept,
             is_apart: false,
             held: PageSet::default(),
+            turn: None,
             users: BTreeMap::new(),
         }
     }
@@ -119,6 +123,7 @@ impl Spot {
             is_kept: true,
             is_apart: true,
             held,
+            turn: None,
             users: BTreeMap::new(),
         }
     }
@@ -127,12 +132,18 @@ impl Spot {
         self.number
     }
 
+    /// Whether it is kept while nobody has it mapped, too.
+    pub(super) const fn is_home(&self) -> bool {
+        self.is_kept && !self.is_apart
+    }
+
     /// Whether it could show what is wanted, if nothing else is at those addresses.
     pub(super) fn can_show(&self, wanted: &Wanted<'_>) -> bool {
         let shown = self.shown();
         let start = wanted.offset.checked_sub(self.offset);
         let start = start.and_then(|distance| self.start.checked_add(distance));
-        (shown.start..=shown.end).contains(&wanted.offset)
+        self.turn.is_none_or(|turn| turn.gang == wanted.turn.gang)
+            && (shown.start..=shown.end).contains(&wanted.offset)
             && (wanted.fixed.is_none() || wanted.fixed == start)
     }
 
@@ -169,9 +180,11 @@ impl Spot {
         start..end.max(start)
     }
 
-    /// What anybody may do with the page at `address`.
+    /// What anybody may do with the page at `address` who can be there now.
     pub(super) fn prot_at(&self, address: u64) -> Prot {
-        let rights = self.users.values().filter_map(|all| right_at(all, address));
+        let is_there = |user: &u64| self.turn.is_none_or(|turn| turn.resident == *user);
+        let users = self.users.iter().filter(|(user, _)| is_there(user));
+        let rights = users.filter_map(|(_, all)| right_at(all, address));
         rights.fold(Prot::empty(), |prot, rights| prot | rights.prot)
     }
 
@@ -296,6 +309,7 @@ mod tests {
             is_kept: false,
             is_apart: false,
             held: PageSet::default(),
+            turn: None,
             users: BTreeMap::new(),
         }
     }

@@ -290,6 +290,24 @@ impl Region {
         claims.join(range);
     }
 
+    /// Whether nobody but these uses a part of a range.
+    pub(super) fn belongs_to(&self, range: &Range<u64>, gangs: [GangId; 2]) -> bool {
+        let claims = self.claims.lock();
+        claims
+            .overlapping(range)
+            .all(|(_, claim)| gangs.contains(&claim.gang))
+    }
+
+    /// The claims to a range are another gang's from now on.
+    pub(super) fn hand_over(&self, range: &Range<u64>, gang: GangId) {
+        let mut claims = self.claims.lock();
+        claims.cut(range);
+        for (_, claim) in claims.runs.range_mut(range.clone()) {
+            claim.gang = gang;
+        }
+        claims.join(range);
+    }
+
     /// Gives up one claim to each address of `range`.
     pub(crate) fn release(&self, range: &Range<u64>) {
         self.claims.lock().subtract(range);

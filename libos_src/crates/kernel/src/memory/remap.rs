@@ -99,7 +99,7 @@ impl AddressSpace {
         let fits = growth.end <= self.layout.user.end
             && ends_here
             && books.areas.is_free(&growth)
-            && (self.region).claim_fixed(self.gang.id(), &growth, need.purpose());
+            && self.claim(&books, &growth, need.purpose());
         if fits {
             return self.grow(&mut books, &old, growth.end).map(|()| address);
         }
@@ -153,10 +153,14 @@ impl AddressSpace {
     ) -> Result<u64, Errno> {
         let target = target..target + need.len;
         self.discard_shared(books, &target);
-        if !(self.region).claim_fixed(self.gang.id(), &target, need.purpose()) {
+        if !self.claim(books, &target, need.purpose()) {
             return Err(Errno::ENOMEM);
         }
         self.discard(books, &target);
+        if self.clear_way(&target).is_err() {
+            self.region.release(&target);
+            return Err(Errno::ENOMEM);
+        }
         self.transfer(books, old, &target, keeps_old)
     }
 
@@ -235,7 +239,12 @@ impl AddressSpace {
             .try_reserve_exact(chunk_len)
             .map_err(|_| hal::NoMemory)?;
         chunk.resize(chunk_len, 0u8);
+        let is_readable = books.areas.allows(old, Prot::READ);
         for run in books.committed.present(&(old.start..old.start + len)) {
+            if !is_readable {
+                // The program has nothing there any more when this is done.
+                self.set_prot(&run, Prot::READ)?;
+            }
             let to = target.start + (run.start - old.start);
             let bytes = run.end - run.start;
             // Pages that count when they are touched.

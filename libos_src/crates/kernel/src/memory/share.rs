@@ -57,12 +57,15 @@ impl AddressSpace {
         }
         let mapped = match mapping {
             SharedMapping::Anonymous => {
-                let place = self.shared.anonymous(len, fixed);
+                let place = self.find_place(&books, (0, len), fixed, |wanted| {
+                    let turn = wanted.is_in_turn.then_some(wanted.turn);
+                    self.shared.anonymous(len, fixed, turn)
+                });
                 place.and_then(|place| self.show(&mut books, &place, 0, len, rights))
             }
             SharedMapping::File(FilePart { file, offset }) => {
-                let place = wanted(&books, offset, len, fixed, |wanted| {
-                    self.shared.of_file(file, wanted)
+                let place = self.find_place(&books, (offset, len), fixed, |wanted| {
+                    self.shared.of_file(file.clone(), wanted)
                 });
                 place.and_then(|place| self.show(&mut books, &place, offset, len, rights))
             }
@@ -94,8 +97,40 @@ impl AddressSpace {
         rights: Rights,
         fixed: Option<u64>,
     ) -> Result<u64, Errno> {
-        let place = wanted(books, offset, len, fixed, |wanted| pages.place(wanted))?;
+        let place = self.find_place(books, (offset, len), fixed, |wanted| pages.place(wanted))?;
         self.show(books, &place, offset, len, rights)
+    }
+
+    /// Has a place found for what `books` has nothing of yet at its addresses; or one that is the
+    /// gang's, where others of it have something.
+    fn find_place(
+        &self,
+        books: &Books,
+        (offset, len): (u64, u64),
+        fixed: Option<u64>,
+        find: impl Fn(&Wanted<'_>) -> Result<Arc<Place>, Errno>,
+    ) -> Result<Arc<Place>, Errno> {
+        let is_free = |range: &Range<u64>| books.areas.is_free(range);
+        let mut wanted = Wanted {
+            offset,
+            len,
+            fixed,
+            is_free: &is_free,
+            turn: self.turn(),
+            is_in_turn: false,
+        };
+        let found = find(&wanted);
+        let (Err(Errno::ENOMEM), Some(start)) = (&found, fixed) else {
+            return found;
+        };
+        let range = start..start + len;
+        if !self.contend(books, &range) || self.gang().evict_others(self.id(), &range).is_err() {
+            return found;
+        }
+        wanted.is_in_turn = true;
+        let place = find(&wanted)?;
+        self.gang().add_turn(&place);
+        Ok(place)
     }
 
     /// Puts an area over a part of a place, where nothing is mapped.
@@ -122,8 +157,16 @@ impl AddressSpace {
             grows_down: false,
         };
         books.put(range.start, area);
-        let allowed = place.pages().allow(place, self.id(), &range, Some(rights));
-        if allowed.and_then(|()| self.settle(books, &range)).is_err() {
+        let pages = place.pages();
+        let cleared = if pages.is_in_turn(place) {
+            self.gang().evict_others(self.id(), &range)
+        } else {
+            Ok(())
+        };
+        let allowed = cleared.and_then(|()| pages.allow(place, self.id(), &range, Some(rights)));
+        let shown = allowed.and_then(|()| self.settle(books, &range));
+        // It may have become another gang's since it was found.
+        if shown.is_err() || !pages.is_open_to(place, self.gang().id()) {
             self.discard(books, &range);
             return Err(Errno::ENOMEM);
         }
@@ -157,36 +200,26 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// The pages of no file that are mapped from `address` on.
-    pub(crate) fn shared_at(&self, address: u64) -> Option<Arc<SharedPages>> {
-        let books = self.books.read();
-        let (start, area) = books.areas.find(address)?;
-        let place = area.shared()?;
-        let is_first = start == address && place.start() == address;
-        let pages = place.pages();
-        (is_first && pages.file().is_none()).then(|| pages.clone())
-    }
-
-    /// Unmaps what is mapped of a place that starts at `address`.
-    pub(crate) fn detach(&self, address: u64) {
+    /// Unmaps the segment whose first page is at `address`, or was: what there is of it behind, with that
+    /// distance. Returns its pages.
+    pub(crate) fn detach(&self, address: u64) -> Option<Arc<SharedPages>> {
         let mut books = self.books.write();
-        let Some(place) = books
-            .areas
-            .find(address)
-            .and_then(|(_, area)| area.shared())
-        else {
-            return;
-        };
-        let place = place.clone();
-        let areas = books.areas.iter();
-        let parts = areas.filter(|(_, area)| {
-            area.shared()
-                .is_some_and(|other| Arc::ptr_eq(other, &place))
+        let all = address..u64::MAX;
+        let behind = books.areas.overlapping(&all);
+        let segments = behind.filter_map(|(start, area)| {
+            let place = area.shared()?;
+            let distance = start.checked_sub(address)?;
+            (distance == place.offset_of(start)).then(|| (start..area.end, place.pages()))
         });
-        let parts: Vec<Range<u64>> = parts.map(|(start, area)| start..area.end).collect();
+        let mut segments = segments.filter(|(_, pages)| pages.is_segment());
+        let (first, pages) = segments.next()?;
+        let pages = pages.clone();
+        let rest = segments.filter(|(_, others)| Arc::ptr_eq(others, &pages));
+        let parts: Vec<Range<u64>> = [first].into_iter().chain(rest.map(|it| it.0)).collect();
         for part in parts {
             self.discard(&mut books, &part);
         }
+        Some(pages)
     }
 
     /// Writes what was changed in shared mappings of a range to their files.
@@ -259,21 +292,4 @@ impl AddressSpace {
         }
         Ok(moved)
     }
-}
-
-/// Has a place found for what `books` has nothing of yet at its addresses.
-fn wanted(
-    books: &Books,
-    offset: u64,
-    len: u64,
-    fixed: Option<u64>,
-    find: impl FnOnce(&Wanted<'_>) -> Result<Arc<Place>, Errno>,
-) -> Result<Arc<Place>, Errno> {
-    let is_free = |range: &Range<u64>| books.areas.is_free(range);
-    find(&Wanted {
-        offset,
-        len,
-        fixed,
-        is_free: &is_free,
-    })
 }

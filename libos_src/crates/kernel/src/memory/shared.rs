@@ -6,6 +6,8 @@
 //! process maps them twice or wants them elsewhere, there are several places, and a page moves
 //! between them as it is touched.
 
+mod apart;
+
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -23,7 +25,7 @@ use super::region::{GangId, Region, Use};
 use super::share::Rights;
 use super::space::Paging;
 use super::spots::State;
-use super::transfer::copy;
+use super::turns::Turn;
 use crate::syscalls::room;
 
 /// Addresses kept free behind pages of a file, so that they can grow where they are.
@@ -41,6 +43,8 @@ pub(crate) struct SharedMemory {
     owner: GangId,
     /// Pages by the file that they show.
     files: Mutex<BTreeMap<FileId, Weak<SharedPages>>>,
+    /// All places, by their start, the number of their pages and theirs.
+    pub(super) places: Mutex<BTreeMap<(u64, u64, u64), Weak<Place>>>,
     /// How many of these there are, so that other files cost one load.
     count: AtomicUsize,
     next_id: AtomicU64,
@@ -64,6 +68,7 @@ pub(crate) struct SharedPages {
 }
 
 /// A file that is mapped.
+#[derive(Clone)]
 pub(crate) struct SharedFile {
     /// Which.
     pub(crate) id: FileId,
@@ -100,6 +105,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) fixed: Option<u64>,
     /// Whether whoever asks has nothing at some addresses.
     pub(crate) is_free: &'a dyn Fn(&Range<u64>) -> bool,
+    /// Who asks.
+    pub(crate) turn: Turn,
+    /// Whether the addresses are its gang's.
+    pub(crate) is_in_turn: bool,
 }
 
 impl SharedMemory {
@@ -115,6 +124,7 @@ impl SharedMemory {
             owner: region.new_gang(),
             region,
             files: Mutex::default(),
+            places: Mutex::default(),
             count: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             has_warned: AtomicBool::new(false),
@@ -142,8 +152,15 @@ impl SharedMemory {
         self: &Arc<Self>,
         len: u64,
         fixed: Option<u64>,
+        turn: Option<Turn>,
     ) -> Result<Arc<Place>, Errno> {
-        self.pages(None, len).add_place(0, len, fixed, false)
+        self.pages(None, len)
+            .add_place(0, (len, false), fixed, turn)
+    }
+
+    /// Whom the addresses belong to that are no gang's.
+    pub(super) const fn owner(&self) -> GangId {
+        self.owner
     }
 
     /// Pages of zeros that keep their content while nobody has them mapped, as long as the place is
@@ -152,7 +169,7 @@ impl SharedMemory {
     /// # Errors
     /// `ENOMEM` when there are no such addresses.
     pub(crate) fn segment(self: &Arc<Self>, len: u64) -> Result<Arc<Place>, Errno> {
-        self.pages(None, len).add_place(0, len, None, true)
+        self.pages(None, len).add_place(0, (len, true), None, None)
     }
 
     /// The place that shows a part of a file.
@@ -215,7 +232,7 @@ impl SharedMemory {
         &self,
         len: u64,
         room: u64,
-        fixed: Option<u64>,
+        (fixed, turn): (Option<u64>, Option<Turn>),
         purpose: Use,
     ) -> Result<Range<u64>, Errno> {
         let high = |len| {
@@ -229,8 +246,11 @@ impl SharedMemory {
                 let region = self.region.range();
                 let is_inside = region.start <= range.start && range.end <= region.end;
                 // Of its own addresses none is free: each has its pages.
-                let is_free =
-                    is_inside && self.region.claim_unused_for(self.owner, &range, purpose);
+                let is_free = is_inside
+                    && match turn {
+                        Some(turn) => self.region.claim_fixed(turn.gang, &range, purpose),
+                        None => self.region.claim_unused_for(self.owner, &range, purpose),
+                    };
                 is_free.then_some(range)
             }
             None => len.checked_add(room).and_then(high).or_else(|| high(len)),
@@ -288,9 +308,22 @@ impl SharedPages {
         self.file.as_ref()
     }
 
+    /// Whether they are there while nobody has them mapped, too.
+    pub(super) fn is_segment(&self) -> bool {
+        self.state.lock().spots().any(Spot::is_home)
+    }
+
     /// How many bytes there are, if no file says it.
     pub(super) const fn len(&self) -> u64 {
         self.len
+    }
+
+    pub(super) fn region(&self) -> &Region {
+        &self.memory.region
+    }
+
+    const fn key_of(&self, place: &Place) -> (u64, u64, u64) {
+        (place.start(), self.id, place.number())
     }
 
     /// A number that no other pages ever have.
@@ -325,23 +358,26 @@ impl SharedPages {
         });
         match found {
             Some(place) => Ok(place.clone()),
-            None => self.add_place(wanted.offset, wanted.len, wanted.fixed, false),
+            None => {
+                let turn = wanted.is_in_turn.then_some(wanted.turn);
+                self.add_place(wanted.offset, (wanted.len, false), wanted.fixed, turn)
+            }
         }
     }
 
     fn add_place(
         self: &Arc<Self>,
         offset: u64,
-        len: u64,
+        (len, is_kept): (u64, bool),
         fixed: Option<u64>,
-        is_kept: bool,
+        turn: Option<Turn>,
     ) -> Result<Arc<Place>, Errno> {
         offset.checked_add(len).ok_or(Errno::ENOMEM)?;
         let room = match &self.file {
             Some(_) if fixed.is_none() => len.min(GROWTH_MAX_BYTES),
             _ => 0,
         };
-        let claim = |purpose| self.memory.claim(len, room, fixed, purpose);
+        let claim = |purpose| self.memory.claim(len, room, (fixed, turn), purpose);
         // Of a file that is larger than memory a program may touch a part.
         let waits = self.file.is_some() && self.memory.paging == Paging::OnDemand;
         let range = match claim(Use::Memory) {
@@ -353,7 +389,12 @@ impl SharedPages {
         let mut state = self.state.lock();
         let number = state.new_number();
         let place = Place::new(self, number, range.start, offset);
-        state.add(Spot::new(&place, len, &range, is_kept));
+        let mut spot = Spot::new(&place, len, &range, is_kept);
+        spot.turn = turn;
+        state.add(spot);
+        let mut places = self.memory.places.lock();
+        places.insert(self.key_of(&place), Arc::downgrade(&place));
+        drop(places);
         if state.is_elsewhere(number) {
             self.memory.warn_of_places();
         }
@@ -373,7 +414,12 @@ impl SharedPages {
         let (memory, missing) = (&self.memory, spot.claimed.missing(range));
         for (index, part) in missing.iter().enumerate() {
             let is_inside = part.end <= memory.region.range().end;
-            if is_inside && memory.region.claim_unused(memory.owner, part) {
+            let is_claimed = is_inside
+                && match spot.turn {
+                    Some(turn) => memory.region.claim_fixed(turn.gang, part, Use::Memory),
+                    None => memory.region.claim_unused(memory.owner, part),
+                };
+            if is_claimed {
                 continue;
             }
             for part in &missing[..index] {
@@ -501,12 +547,30 @@ impl SharedPages {
         for part in &unused {
             self.vacate(&mut state, number, part);
         }
+        if rights.is_none()
+            && state.is_turn_of(number, space)
+            && self.put_aside(&mut state, number, range).is_err()
+        {
+            self.report_lost(Err(NoMemory));
+            let bytes = state.spot(number).map(|spot| spot.bytes_of(range));
+            state.give_back(self.machine, number, &bytes.unwrap_or_default());
+        }
         state.may_differ |= rights.is_some_and(|rights| rights.prot.contains(Prot::WRITE));
         if before == after {
             return Ok(());
         }
+        self.enforce(&mut state, number, after)
+    }
+
+    /// Has the pages of a place be used as is allowed now.
+    pub(super) fn enforce(
+        &self,
+        state: &mut State,
+        number: u64,
+        prots: Vec<(Range<u64>, Prot)>,
+    ) -> Result<(), NoMemory> {
         let moves = state.is_elsewhere(number);
-        for (part, prot) in after {
+        for (part, prot) in prots {
             let held = state.spot(number).map(|spot| spot.held.present(&part));
             for run in held.unwrap_or_default() {
                 if moves && prot.contains(Prot::WRITE) {
@@ -607,7 +671,9 @@ impl SharedPages {
     }
 
     /// A place is nobody's any more. What is only there goes to another one, or to the file.
-    pub(super) fn leave(&self, number: u64) {
+    pub(super) fn leave(&self, place: &Place) {
+        self.memory.places.lock().remove(&self.key_of(place));
+        let number = place.number();
         let mut state = self.state.lock();
         self.vacate(&mut state, number, &(0..u64::MAX));
         state.remove(number);
@@ -619,7 +685,13 @@ impl SharedPages {
             return;
         };
         if self.file.is_some() {
-            self.write_back_of(state, spot, &spot.bytes_of(range));
+            let bytes = spot.bytes_of(range);
+            self.write_back_of(state, spot, &bytes);
+            let apart = state
+                .showing(&bytes)
+                .into_iter()
+                .filter(|spot| spot.is_apart);
+            apart.for_each(|spot| self.write_back_of(state, spot, &bytes));
         } else {
             self.rescue(state, number, range);
         }
@@ -659,7 +731,8 @@ impl SharedPages {
             });
             let Some((other, to)) = other else { continue };
             // Who may use it there may not see it before its content is there.
-            let is_watched = self.memory.paging == Paging::Eager && !other.prot_at(to).is_empty();
+            let is_watched = other.turn.is_some()
+                || self.memory.paging == Paging::Eager && !other.prot_at(to).is_empty();
             let other = other.number();
             match apart.last_mut() {
                 Some(last) if is_watched && last.end == page => last.end = page + PAGE_SIZE,
@@ -678,59 +751,6 @@ impl SharedPages {
                 LogLevel::Error,
                 "shared memory is lost: there was no memory to move it",
             );
-        }
-    }
-}
-
-impl SharedPages {
-    /// Has the pages of a range of a place, which is to end, wait if they are nowhere else and no file
-    /// keeps them.
-    pub(super) fn keep(&self, place: &Place, range: &Range<u64>) -> Result<(), NoMemory> {
-        let mut state = self.state.lock();
-        let number = place.number();
-        let Some(spot) = state.spot(number).filter(|_| self.file.is_none()) else {
-            return Ok(());
-        };
-        for run in spot.held.present(range) {
-            self.set_apart(&mut state, number, &run)?;
-        }
-        Ok(())
-    }
-
-    /// Copies pages of a place to where they wait.
-    fn set_apart(&self, state: &mut State, from: u64, run: &Range<u64>) -> Result<(), NoMemory> {
-        let shown = state.spot(from).ok_or(NoMemory)?;
-        let offset = shown.offset_of(run.start);
-        let len = run.end - run.start;
-        let place = self.memory.claim(len, 0, None, Use::Memory);
-        let place = place.map_err(|_| NoMemory)?;
-        self.memory.region.leftovers.forget(&place);
-        let committed = self.machine.commit_to_fill(place.start, len);
-        let copied = committed.and_then(|()| copy(self.machine, place.start, run.start, len));
-        let closed = copied.and_then(|()| self.machine.protect(place.start, len, Prot::empty()));
-        if closed.is_err() {
-            self.machine.decommit(place.start, len);
-            self.memory.region.release(&place);
-            return Err(NoMemory);
-        }
-        let number = state.new_number();
-        state.add(Spot::apart(number, &place, offset));
-        Ok(())
-    }
-
-    /// Gives back where pages waited that do so no more.
-    fn close_apart(&self, state: &mut State) {
-        let is_over = |spot: &&Spot| spot.is_apart && spot.held.is_empty();
-        let over: Vec<u64> = state.spots().filter(is_over).map(Spot::number).collect();
-        for number in over {
-            for part in state
-                .spot(number)
-                .into_iter()
-                .flat_map(|it| it.claimed.iter())
-            {
-                self.memory.region.release(&part);
-            }
-            state.remove(number);
         }
     }
 }

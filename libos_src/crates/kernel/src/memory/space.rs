@@ -342,11 +342,16 @@ impl AddressSpace {
         if self.machine.keeps_retired() && !self.gang.is_shared() {
             self.leave_behind(&books);
         }
+        // While it has its turn.
+        for (start, area) in books.areas.iter() {
+            if let Some(place) = area.shared() {
+                self.give_up(place, &(start..area.end));
+            }
+        }
         let next = self.gang.part(self.id);
         for (start, area) in books.areas.take_all() {
-            match area.shared() {
-                Some(place) => self.give_up(place, &(start..area.end)),
-                None => self.region.release(&(start..area.end)),
+            if area.shared().is_none() {
+                self.region.release(&(start..area.end));
             }
         }
         self.region.release(books.heap.room());

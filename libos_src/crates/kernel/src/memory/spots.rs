@@ -77,6 +77,12 @@ impl State {
         self.spots.get_mut(&number)
     }
 
+    /// Whether a place is a gang's and it is the turn of this member.
+    pub(super) fn is_turn_of(&self, number: u64, member: u64) -> bool {
+        let turn = self.spot(number).and_then(|spot| spot.turn);
+        turn.is_some_and(|turn| turn.resident == member)
+    }
+
     /// All places, by their numbers.
     pub(super) fn spots(&self) -> impl Iterator<Item = &Spot> {
         self.spots.values()
@@ -135,13 +141,23 @@ impl State {
         access: Prot,
         machine: &dyn Machine,
     ) -> Option<u64> {
+        self.holder(offset, access, machine).map(|(_, page)| page)
+    }
+
+    /// The same, and the number of the place.
+    pub(super) fn holder(
+        &mut self,
+        offset: u64,
+        access: Prot,
+        machine: &dyn Machine,
+    ) -> Option<(u64, u64)> {
         let holders = self.holders(NO_PLACE, offset);
         let &(number, page) = holders.first()?;
         if holders.len() > 1 && access.contains(Prot::WRITE) {
             self.take_from_others(machine, number, &(page..page + PAGE_SIZE));
             machine.settle();
         }
-        Some(page)
+        Some((number, page))
     }
 
     /// The places but `number` where a page is, and its addresses there.

@@ -217,8 +217,10 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
 /// `shmdt(2)`.
 pub(crate) fn shmdt(call: &mut Call<'_>, address: u64) -> Outcome {
     let memory = call.memory();
-    let pages = memory.shared_at(address).ok_or(Errno::EINVAL)?;
-    memory.detach(address);
+    if !address.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL.into());
+    }
+    let pages = memory.detach(address).ok_or(Errno::EINVAL)?;
     for (_, segment) in call.libos.system_v.segments.all() {
         let mut state = segment.state.lock();
         if Arc::ptr_eq(state.home.pages(), &pages) {
