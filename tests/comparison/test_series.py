@@ -19,6 +19,7 @@ SERIES: dict[str, int] = {
     "descriptors": 600,
     "events": 400,
     "locks": 150,
+    "mappings": 180,
     "names": 200,
     "signals": 150,
     "sockets": 150,
@@ -31,7 +32,11 @@ CASES = [
     *((program, "edmm", "/") for program in OF_FILES),
 ]
 PATIENCE_SECONDS = 300
-LOGGED = ("occlum: error: the program was killed by SIG", "occlum: note: ")
+LOGGED = (
+    "occlum: error: the program was killed by SIG",
+    "occlum: note: ",
+    "occlum: warning: a program has shared memory at two addresses",
+)
 SHOWN = 10
 
 
