@@ -191,7 +191,8 @@ static void move(int first, int count) {
     if (!kind) return;
     int flags = ANY(FLAGS), keeps = flags & MREMAP_DONTUNMAP;
     // What was not touched is not to appear.
-    if (kind == COPY && wanted > count) wanted = count;
+    // And a segment that is longer than it is is detached by its parts.
+    if ((kind == COPY || kind == SEGMENT) && wanted > count) wanted = count;
     if (keeps) wanted = count, flags |= below(2) ? MREMAP_FIXED : 0;
     if (keeps && kind != ANONYMOUS) return;
     if (target + wanted > PAGES) target = PAGES - wanted;
@@ -263,7 +264,8 @@ static void change(void) {
         break;
     }
     default: {
-        int length = below(3) ? (int)below(FILE_PAGES) * PAGE : offset;
+        // Bytes behind the end of the last page are nobody's.
+        int length = below(FILE_PAGES) * PAGE;
         say("%d cut %d: %ld", own, length, outcome(ftruncate(fd, length)));
     }
     }

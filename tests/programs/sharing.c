@@ -331,6 +331,26 @@ static void in_turns(void) {
         _exit(strcmp(at + 50, "fresh") != 0);
     }
     while (strcmp(at, "child")) usleep(1000);
+    // Each may do what it may, and what it said of children does not go with a move.
+    pid_t reader = fork();
+    if (reader == 0) {
+        CHECK(mprotect(at, PAGE, PROT_READ) == 0 && strcmp(at, "child") == 0);
+        FAILS(read(here[0], at, 1), EFAULT);
+        _exit(0);
+    }
+    CHECK(write(here[1], "x", 1) == 1);
+    wait_for(reader);
+    CHECK(read(here[0], at + 200, 1) == 1 && at[200] == 'x');
+    char *left = mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(left != MAP_FAILED && madvise(left, PAGE, MADV_DONTFORK) == 0);
+    left = mremap(left, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + PAGE);
+    CHECK(left == at + PAGE && madvise(left, PAGE, 19 /* MADV_KEEPONFORK */) == 0);
+    reader = fork();
+    if (reader == 0) {
+        FAILS(msync(left, PAGE, MS_ASYNC), ENOMEM);
+        _exit(0);
+    }
+    wait_for(reader);
     usleep(10000);
     theirs = (struct iovec){at + 50, 6};
     CHECK(process_vm_writev(child, &(struct iovec){"fresh", 6}, 1, &theirs, 1, 0) == 6);

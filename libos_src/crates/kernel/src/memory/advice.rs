@@ -23,8 +23,10 @@ pub(crate) enum Advice {
     Remove,
     /// Back the pages now.
     Populate(Prot),
-    /// What children have of it.
-    OnFork(OnFork),
+    /// Whether children have nothing there.
+    Leave(bool),
+    /// Whether they have zeros there.
+    Wipe(bool),
     /// Nothing that we act on.
     Ignored,
 }
@@ -49,9 +51,8 @@ impl Advice {
             8 => Some(Self::Free),
             20 | 21 => Some(Self::Cold),
             9 => Some(Self::Remove),
-            10 => Some(Self::OnFork(OnFork::Leave)),
-            18 => Some(Self::OnFork(OnFork::Wipe)),
-            11 | 19 => Some(Self::OnFork(OnFork::Copy)),
+            10 | 11 => Some(Self::Leave(argument == 10)),
+            18 | 19 => Some(Self::Wipe(argument == 18)),
             22 => Some(Self::Populate(Prot::READ)),
             23 => Some(Self::Populate(Prot::WRITE)),
             // NORMAL RANDOM SEQUENTIAL WILLNEED HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
@@ -76,7 +77,10 @@ impl AddressSpace {
             .map_err(|_| Errno::ENOMEM)?;
         let mut books = self.books.write();
         let is_stub = |(_, area): (u64, &Area)| matches!(area.purpose, Purpose::Stubs(_));
-        let changes = matches!(advice, Advice::DontNeed { .. } | Advice::OnFork(_));
+        let changes = matches!(
+            advice,
+            Advice::DontNeed { .. } | Advice::Leave(_) | Advice::Wipe(_)
+        );
         if changes && books.areas.overlapping(&range).any(is_stub) {
             // Jumps lead there from all the text that was patched.
             return Err(Errno::EINVAL);
@@ -103,9 +107,23 @@ impl AddressSpace {
                 self.populate(&mut books, &range)
                     .map_err(|_| Errno::ENOMEM)?;
             }
-            Advice::OnFork(on_fork) => {
+            Advice::Leave(leaves) => {
                 self.check_areas(&books, books.areas.cuts(&range))?;
-                set_on_fork(&mut books, &range, on_fork)?;
+                set_on_fork(&mut books, &range, |on_fork| on_fork.leaves = leaves);
+            }
+            Advice::Wipe(wipes) => {
+                self.check_areas(&books, books.areas.cuts(&range))?;
+                // Only private memory without a file can be wiped.
+                let is_refused = |area: &Area| wipes && !matches!(area.backing, Backing::Zero);
+                let refused = (books.areas.overlapping(&range))
+                    .find(|(_, area)| is_refused(area))
+                    .map(|(start, _)| start.max(range.start));
+                // What is before that is changed.
+                let changed = range.start..refused.unwrap_or(range.end);
+                set_on_fork(&mut books, &changed, |on_fork| on_fork.wipes = wipes);
+                if refused.is_some() {
+                    return Err(Errno::EINVAL);
+                }
             }
             Advice::Free | Advice::Cold | Advice::Ignored => {}
         }
@@ -129,17 +147,12 @@ impl AddressSpace {
     }
 }
 
-/// Notes what children will have. Only private memory without a file can be wiped.
-fn set_on_fork(books: &mut Books, range: &Range<u64>, on_fork: OnFork) -> Result<(), Errno> {
-    let can_be = |area: &Area| on_fork != OnFork::Wipe || matches!(area.backing, Backing::Zero);
-    if !books.areas.overlapping(range).all(|(_, area)| can_be(area)) {
-        return Err(Errno::EINVAL);
-    }
+/// Notes what children will have.
+fn set_on_fork(books: &mut Books, range: &Range<u64>, set: impl Fn(&mut OnFork)) {
     for (_, area) in books.areas.isolate(range) {
-        area.on_fork = on_fork;
+        set(&mut area.on_fork);
     }
     books.areas.join(range);
-    Ok(())
 }
 
 /// Makes holes in shared memory, which must be all that is mapped of `range`.

@@ -36,15 +36,20 @@ pub(crate) struct Area {
 }
 
 /// What `fork` does with an area.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum OnFork {
-    /// The child has it, too.
-    #[default]
-    Copy,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OnFork {
     /// The child has nothing there (`MADV_DONTFORK`).
-    Leave,
-    /// The child has zeros there (`MADV_WIPEONFORK`).
-    Wipe,
+    pub(crate) leaves: bool,
+    /// The child has zeros there, if it has something (`MADV_WIPEONFORK`).
+    pub(crate) wipes: bool,
+}
+
+impl OnFork {
+    /// The child has it, too.
+    pub(crate) const COPY: Self = Self {
+        leaves: false,
+        wipes: false,
+    };
 }
 
 /// What of an area counts as memory in use.
@@ -350,7 +355,7 @@ mod tests {
             backing: Backing::Zero,
             purpose: Purpose::Program,
             counted: Counted::Whole,
-            on_fork: OnFork::Copy,
+            on_fork: OnFork::COPY,
             most: Prot::all(),
             is_locked: false,
             grows_down: false,

@@ -85,20 +85,18 @@ impl AddressSpace {
     /// Takes away what the parent said that its children are not to have.
     fn leave_out(&self, books: &mut Books) {
         let areas = books.areas.iter();
-        let special = areas.filter(|(_, area)| area.on_fork != OnFork::Copy);
+        let special = areas.filter(|(_, area)| area.on_fork != OnFork::COPY);
         let special: Vec<(Range<u64>, OnFork)> = special
             .map(|(start, area)| (start..area.end, area.on_fork))
             .collect();
         for (range, on_fork) in special {
-            match on_fork {
-                OnFork::Copy => {}
-                OnFork::Leave => self.discard(books, &range),
-                OnFork::Wipe => {
-                    self.release_pages(books, &range);
-                    // The child gets the pages that the parent's copy just gave room for; if even
-                    // so there is none, a touch says it.
-                    let _ = self.settle(books, &range);
-                }
+            if on_fork.leaves {
+                self.discard(books, &range);
+            } else {
+                self.release_pages(books, &range);
+                // The child gets the pages that the parent's copy just gave room for; if even
+                // so there is none, a touch says it.
+                let _ = self.settle(books, &range);
             }
         }
     }

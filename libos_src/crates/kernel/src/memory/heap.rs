@@ -98,7 +98,7 @@ impl AddressSpace {
             backing: Backing::Zero,
             purpose: Purpose::Heap,
             counted: Counted::Whole,
-            on_fork: OnFork::Copy,
+            on_fork: OnFork::COPY,
             most: Prot::all(),
             is_locked: books.locks_all,
             grows_down: false,

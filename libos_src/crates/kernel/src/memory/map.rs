@@ -113,7 +113,7 @@ impl AddressSpace {
             backing: mapping.backing,
             purpose: mapping.purpose,
             counted,
-            on_fork: OnFork::Copy,
+            on_fork: OnFork::COPY,
             most: mapping.most,
             is_locked: books.locks_all,
             grows_down: mapping.grows_down,

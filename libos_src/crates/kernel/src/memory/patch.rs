@@ -437,7 +437,7 @@ impl Books {
             backing: Backing::Zero,
             purpose: Purpose::Stubs(start),
             counted: Counted::Whole,
-            on_fork: OnFork::Copy,
+            on_fork: OnFork::COPY,
             most: Prot::all(),
             is_locked: false,
             grows_down: false,

@@ -188,6 +188,15 @@ impl Spot {
         rights.fold(Prot::empty(), |prot, rights| prot | rights.prot)
     }
 
+    /// What an address space may do with the page at `address`.
+    pub(super) fn prot_of(&self, space: u64, address: u64) -> Prot {
+        let right = self
+            .users
+            .get(&space)
+            .and_then(|all| right_at(all, address));
+        right.map_or(Prot::empty(), |rights| rights.prot)
+    }
+
     /// The parts of a range with what anybody may do there.
     pub(super) fn prots(&self, range: &Range<u64>) -> Vec<(Range<u64>, Prot)> {
         let parts = self.parts(range).into_iter();

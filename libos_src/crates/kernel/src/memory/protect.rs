@@ -124,6 +124,7 @@ impl AddressSpace {
         range: &Range<u64>,
         prot: Prot,
     ) -> Result<(), hal::NoMemory> {
+        let mut shared = Vec::new();
         for (start, area) in books.areas.isolate(range) {
             area.allow(prot);
             if let Some(place) = area.shared() {
@@ -131,7 +132,11 @@ impl AddressSpace {
                 let most = area.most;
                 let rights = Some(Rights { prot, most });
                 place.pages().allow(place, self.id(), &part, rights)?;
+                shared.push((place.clone(), part));
             }
+        }
+        for (place, part) in shared {
+            self.divide_rights(books, &place, &part);
         }
         for run in books.committed.present(range) {
             self.set_prot(&run, prot)?;

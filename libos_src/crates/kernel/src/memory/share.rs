@@ -151,7 +151,7 @@ impl AddressSpace {
             backing: Backing::Shared(place.clone()),
             purpose: Purpose::Program,
             counted: Counted::Whole,
-            on_fork: OnFork::Copy,
+            on_fork: OnFork::COPY,
             most,
             is_locked: books.locks_all,
             grows_down: false,
@@ -164,6 +164,9 @@ impl AddressSpace {
             Ok(())
         };
         let allowed = cleared.and_then(|()| pages.allow(place, self.id(), &range, Some(rights)));
+        if allowed.is_ok() {
+            self.divide_rights(books, place, &range);
+        }
         let shown = allowed.and_then(|()| self.settle(books, &range));
         // It may have become another gang's since it was found.
         if shown.is_err() || !pages.is_open_to(place, self.gang().id()) {
@@ -216,8 +219,9 @@ impl AddressSpace {
         let pages = pages.clone();
         let rest = segments.filter(|(_, others)| Arc::ptr_eq(others, &pages));
         let parts: Vec<Range<u64>> = [first].into_iter().chain(rest.map(|it| it.0)).collect();
-        for part in parts {
-            self.discard(&mut books, &part);
+        let end = address.saturating_add(pages.len());
+        for part in parts.iter().filter(|part| part.start < end) {
+            self.discard(&mut books, &(part.start..part.end.min(end)));
         }
         Some(pages)
     }
@@ -258,24 +262,28 @@ impl AddressSpace {
         keeps_old: bool,
     ) -> Result<u64, Errno> {
         let (_, area) = books.areas.find(old.start).ok_or(Errno::EFAULT)?;
-        let (place, rights) = match area.shared() {
-            Some(place) if area.end >= old.end => (
-                place.clone(),
-                Rights {
-                    prot: area.prot,
-                    most: area.most,
-                },
-            ),
-            _ => return Err(Errno::EFAULT),
+        let (prot, most) = (area.prot, area.most);
+        let (on_fork, is_locked) = (area.on_fork, area.is_locked);
+        let place = area.shared().filter(|_| area.end >= old.end).cloned();
+        let place = place.ok_or(Errno::EFAULT)?;
+        let rights = Rights { prot, most };
+        let keep = |books: &mut Books, range: &Range<u64>| {
+            for (_, area) in books.areas.isolate(range) {
+                (area.on_fork, area.is_locked) = (on_fork, is_locked);
+            }
+            books.areas.join(range);
         };
         let ends_here = area.end == old.end && !old.is_empty();
         let grown = old.start..old.start.checked_add(new_len).ok_or(Errno::ENOMEM)?;
         let can_stay = matches!(remapping, Remapping::InPlace | Remapping::MayMove) && ends_here;
         let more = old.end..grown.end;
-        if can_stay && books.areas.is_free(&more) && place.pages().reach(&place, &grown).is_ok() {
+        let reach = || place.pages().reach(&place, &grown).is_ok();
+        let reaches = || reach() || self.contend(books, &grown) && reach();
+        if can_stay && books.areas.is_free(&more) && reaches() {
             let offset = place.offset_of(more.start);
-            let shown = self.show(books, &place, offset, more.end - more.start, rights);
-            return shown.map(|_| old.start);
+            self.show(books, &place, offset, more.end - more.start, rights)?;
+            keep(books, &more);
+            return Ok(old.start);
         }
         let fixed = match remapping {
             Remapping::InPlace => return Err(Errno::ENOMEM),
@@ -287,6 +295,7 @@ impl AddressSpace {
         };
         let offset = place.offset_of(old.start);
         let moved = self.again(books, place.pages(), offset, new_len, rights, fixed)?;
+        keep(books, &(moved..moved + new_len));
         if !keeps_old {
             self.discard(books, old);
         }

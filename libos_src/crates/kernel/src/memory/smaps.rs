@@ -7,7 +7,7 @@ use core::fmt::Write as _;
 
 use hal::{Errno, PAGE_SIZE, Prot};
 
-use super::area::{Area, Backing, Counted, OnFork};
+use super::area::{Area, Backing, Counted};
 use super::listing::{line, name};
 use super::space::{AddressSpace, Books};
 
@@ -189,8 +189,8 @@ fn flags(area: &Area) -> String {
         (is_shared, "ms"),
         (area.grows_down, "gd"),
         (area.is_locked, "lo"),
-        (area.on_fork == OnFork::Leave, "dc"),
-        (area.on_fork == OnFork::Wipe, "wf"),
+        (area.on_fork.leaves, "dc"),
+        (area.on_fork.wipes, "wf"),
         (!is_shared && prot.contains(Prot::WRITE), "ac"),
         (area.counted == Counted::Touched, "nr"),
     ];

@@ -63,6 +63,15 @@ impl AddressSpace {
         })
     }
 
+    /// Has each member of its gang do what it may do with a part of a place, if nobody else shows it, and
+    /// they may not all do the same.
+    pub(super) fn divide_rights(&self, books: &Books, place: &Place, range: &Range<u64>) {
+        if self.gang.is_shared() && place.pages().others_may_more(place, self.id(), range) {
+            // If it cannot be, they all may do what any of them may.
+            self.contend(books, range);
+        }
+    }
+
     /// What its gang shares is as this member has it.
     pub(super) fn take_turn(&self, books: &Books) -> Result<(), NoMemory> {
         let places = self.gang.turns();
@@ -210,6 +219,16 @@ impl SharedPages {
         let mut after = prots(spot);
         after.retain(|part| !before.contains(part));
         self.enforce(state, number, after)
+    }
+
+    /// Whether others may do something with a part of a place that this address space may not.
+    fn others_may_more(&self, place: &Place, space: u64, range: &Range<u64>) -> bool {
+        let state = self.state.lock();
+        let spot = state.spot(place.number());
+        spot.is_some_and(|spot| {
+            let mut prots = spot.prots(range).into_iter();
+            prots.any(|(part, prot)| prot != spot.prot_of(space, part.start))
+        })
     }
 
     /// Whether a place is that of a gang.
