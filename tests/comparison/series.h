@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -84,7 +85,17 @@ static inline void clear_directory(int directory) {
 // One series of the program: `folder` is empty at its start, and it is the current directory.
 static void run_series(const char *folder);
 
+// Forgets what this program inherits: glibc's `posix_spawn` lets who it starts ignore the signals that
+// it keeps for itself.
+static inline void forget_actions(void) {
+    static const uint64_t by_default[4];
+    for (int signal = 1; signal <= 64; signal++)
+        if (signal != SIGKILL && signal != SIGSTOP)
+            CHECK(!syscall(SYS_rt_sigaction, signal, by_default, NULL, 8));
+}
+
 int main(int argc, char **argv) {
+    forget_actions();
     CHECK((argc == 4 || argc == 5) && signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     unsigned long first = strtoul(argv[2], NULL, 10), count = strtoul(argv[3], NULL, 10);
     series_is_root = argc == 5 && !strcmp(argv[4], "root");

@@ -64,15 +64,26 @@ def lines_of(*words: str | Path) -> list[str]:
 
 def differences(host: list[str], inside: list[str]) -> list[str]:
     """Of each series the first step of which not the same was said, and the line before it."""
-    found: dict[str, str] = {}
-    before = ""
-    for expected, said in zip_longest(host, inside, fillvalue="nothing"):
-        if expected != said:
-            series = max(expected, said).partition(".")[0]
-            line = f"after  {before}\nhost   {expected}\ninside {said}\n"
-            found.setdefault(series, line)
-        before = expected
-    return list(found.values())
+    expected, said = by_series(host), by_series(inside)
+    found = []
+    for series in [*expected, *(one for one in said if one not in expected)]:
+        before = ""
+        for ours, theirs in zip_longest(
+            expected.get(series, []), said.get(series, []), fillvalue="nothing"
+        ):
+            if ours != theirs:
+                found.append(f"after  {before}\nhost   {ours}\ninside {theirs}\n")
+                break
+            before = ours
+    return found
+
+
+def by_series(lines: list[str]) -> dict[str, list[str]]:
+    """The lines of each series, which each of them names."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.partition(".")[0], []).append(line)
+    return found
 
 
 @pytest.fixture(scope="module")
