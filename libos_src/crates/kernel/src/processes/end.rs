@@ -201,6 +201,8 @@ impl Libos {
         if let Some(parent) = process.return_memory() {
             self.wake(&parent);
         }
+        // Who finds that it has ended finds what tells of it, too.
+        let telling = self.processes.telling.lock();
         let ended = self
             .processes
             .end(process, status, usage_of_process(self.machine, process));
@@ -208,22 +210,23 @@ impl Libos {
         self.machine.forget_answers();
         process.has_ended.store(true, Ordering::Release);
         process.end_watchers.notify(Readiness::READABLE);
+        let heir = ended.heir.filter(|_| !ended.inherited.is_empty());
+        if let Some(heir) = &heir {
+            for (child, status) in &ended.inherited {
+                self.tell_end(heir, Signal::CHLD, child, *status);
+            }
+        }
+        if let (Some(parent), Some(signal)) = (&ended.parent, ended.exit_signal) {
+            self.tell_end(parent, signal, process, status);
+        }
+        drop(telling);
         for (orphan, signal) in ended.death_signals {
             let info = SignalInfo::from_kill(signal, process.pid, 0);
             // A queue that is full loses real-time signals, as on Linux.
             let _ = self.send_to_process(&orphan, signal, info);
         }
-        if let Some(heir) = ended.heir.filter(|_| !ended.inherited.is_empty()) {
-            for (child, status) in &ended.inherited {
-                self.tell_end(&heir, Signal::CHLD, child, *status);
-            }
-            self.wake_waiting(&heir);
-        }
-        if let Some(parent) = ended.parent {
-            if let Some(signal) = ended.exit_signal {
-                self.tell_end(&parent, signal, process, status);
-            }
-            self.wake_waiting(&parent);
+        for waiting in heir.iter().chain(&ended.parent) {
+            self.wake_waiting(waiting);
         }
         for group in ended.orphaned_groups {
             for signal in [Signal::HUP, Signal::CONT] {

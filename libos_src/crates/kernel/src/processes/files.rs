@@ -142,9 +142,9 @@ impl ProcessFiles {
             Some(thread) if thread.is_asleep() && !process.has_signal_for(&thread) => {
                 "S (sleeping)"
             }
-            Some(_) => "R (running)",
             // The first thread has ended before the others.
-            None => "Z (zombie)",
+            None if process.thread_count() != 0 => "Z (zombie)",
+            _ => "R (running)",
         }
     }
 

@@ -16,7 +16,11 @@ use crate::threads::Usage;
 pub(crate) const FIRST_PID: u32 = 1;
 
 /// The processes of an enclave. Processes and threads share one range of ids.
-pub(crate) struct ProcessTable(pub(super) Mutex<Members>);
+pub(crate) struct ProcessTable {
+    pub(super) members: Mutex<Members>,
+    /// Held while a process ends and its parent is told: who sees that it has ended sees that, too.
+    pub(super) telling: Mutex<()>,
+}
 
 #[derive(Default)]
 pub(super) struct Members {
@@ -146,24 +150,27 @@ impl Member {
 impl ProcessTable {
     /// No processes, whose ids will be at most `id_max`.
     pub(crate) fn new(id_max: u64) -> Arc<Self> {
-        let table = Self(Mutex::default());
+        let table = Self {
+            members: Mutex::default(),
+            telling: Mutex::new(()),
+        };
         table.set_id_max(id_max);
         Arc::new(table)
     }
 
     /// No new id is higher from now on.
     pub(crate) fn set_id_max(&self, id_max: u64) {
-        self.0.lock().id_max = u32::try_from(id_max).unwrap_or(u32::MAX - 1);
+        self.members.lock().id_max = u32::try_from(id_max).unwrap_or(u32::MAX - 1);
     }
 
     /// The id that was given last.
     pub(crate) fn last_id(&self) -> u32 {
-        self.0.lock().last_id
+        self.members.lock().last_id
     }
 
     /// Goes on behind an id, up to the highest.
     pub(crate) fn set_last_id(&self, last: u64) {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         members.last_id =
             u32::try_from(last).map_or(members.id_max, |last| last.min(members.id_max));
     }
@@ -178,7 +185,7 @@ impl ProcessTable {
     ) -> Result<Arc<Process>, Errno> {
         let pid = self.reserve_id()?;
         let process = make(pid).inspect_err(|_| self.remove_thread(pid))?;
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let (group, session) = match members.by_pid.get_mut(&parent) {
             Some(parent) => {
                 parent.children.insert(pid);
@@ -205,7 +212,7 @@ impl ProcessTable {
 
     /// An id that nobody has, for the first thread of a process of the same id.
     fn reserve_id(&self) -> Result<u32, Errno> {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let pid = members.new_id()?;
         members.by_tid.insert(pid, pid);
         Ok(pid)
@@ -213,14 +220,14 @@ impl ProcessTable {
 
     /// Takes a process out that never ran.
     pub(crate) fn remove_process(&self, pid: u32) {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         members.by_tid.remove(&pid);
         members.forget(pid);
     }
 
     /// An id for another thread of a process.
     pub(crate) fn add_thread(&self, pid: u32) -> Result<u32, Errno> {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let tid = members.new_id()?;
         members.by_tid.insert(tid, pid);
         Ok(tid)
@@ -228,19 +235,19 @@ impl ProcessTable {
 
     /// A thread has ended.
     pub(crate) fn remove_thread(&self, tid: u32) {
-        self.0.lock().by_tid.remove(&tid);
+        self.members.lock().by_tid.remove(&tid);
     }
 
     /// The thread `tid` goes by the id of its process from now on.
     pub(crate) fn promote_thread(&self, tid: u32, pid: u32) {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         members.by_tid.remove(&tid);
         members.by_tid.insert(pid, pid);
     }
 
     /// A process, also one that has ended and was not waited for.
     pub(crate) fn get(&self, pid: u32) -> Option<Arc<Process>> {
-        let members = self.0.lock();
+        let members = self.members.lock();
         members
             .by_pid
             .get(&pid)
@@ -249,35 +256,37 @@ impl ProcessTable {
 
     /// The process of a live thread.
     pub(crate) fn of_thread(&self, tid: u32) -> Option<Arc<Process>> {
-        let members = self.0.lock();
+        let members = self.members.lock();
         let pid = members.by_tid.get(&tid)?;
         members.by_pid.get(pid).map(|member| member.process.clone())
     }
 
     /// Whether a process has ended and was not waited for.
     pub(crate) fn is_zombie(&self, pid: u32) -> bool {
-        (self.0.lock().by_pid.get(&pid)).is_some_and(|member| !member.is_alive())
+        let _told = self.telling.lock();
+        let members = self.members.lock();
+        (members.by_pid.get(&pid)).is_some_and(|member| !member.is_alive())
     }
 
     /// How many processes and threads there have ever been.
     pub(crate) fn started(&self) -> u64 {
-        self.0.lock().started
+        self.members.lock().started
     }
 
     /// All ids of processes, in order.
     pub(crate) fn pids(&self) -> Vec<u32> {
-        self.0.lock().by_pid.keys().copied().collect()
+        self.members.lock().by_pid.keys().copied().collect()
     }
 
     /// How many processes and threads there are.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let members = self.0.lock();
+        let members = self.members.lock();
         (members.by_pid.len(), members.by_tid.len())
     }
 
     /// How many threads the processes of a user have.
     pub(crate) fn threads_of(&self, user: u32) -> u64 {
-        let members = self.0.lock();
+        let members = self.members.lock();
         let live: Vec<_> = (members.live())
             .map(|member| member.process.clone())
             .collect();
@@ -290,26 +299,26 @@ impl ProcessTable {
 
     /// The parent's id; 0 for the first process.
     pub(crate) fn parent(&self, pid: u32) -> u32 {
-        (self.0.lock().by_pid.get(&pid)).map_or(0, |member| member.parent)
+        (self.members.lock().by_pid.get(&pid)).map_or(0, |member| member.parent)
     }
 
     /// The children of a process, in order.
     pub(crate) fn children(&self, pid: u32) -> Vec<u32> {
-        let members = self.0.lock();
+        let members = self.members.lock();
         let member = members.by_pid.get(&pid);
         member.map_or_else(Vec::new, |member| member.children.iter().copied().collect())
     }
 
     /// The process group and session of a process.
     pub(crate) fn group_and_session(&self, pid: u32) -> Result<(u32, u32), Errno> {
-        let members = self.0.lock();
+        let members = self.members.lock();
         let member = members.by_pid.get(&pid).ok_or(Errno::ESRCH)?;
         Ok((member.group, member.session))
     }
 
     /// Puts the process `pid` into a group: `setpgid(2)`, called by `caller`.
     pub(crate) fn set_group(&self, caller: u32, pid: u32, group: u32) -> Result<(), Errno> {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let session = members.by_pid.get(&caller).ok_or(Errno::ESRCH)?.session;
         let member = members.by_pid.get(&pid).filter(|member| member.is_alive());
         let member = member.ok_or(Errno::ESRCH)?;
@@ -337,7 +346,7 @@ impl ProcessTable {
 
     /// Makes `pid` the leader of a session and group of its own: `setsid(2)`.
     pub(crate) fn new_session(&self, pid: u32) -> Result<(), Errno> {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         if members.by_pid.values().any(|member| member.group == pid) {
             return Err(Errno::EPERM);
         }
@@ -348,7 +357,7 @@ impl ProcessTable {
 
     /// The live processes that a signal of `caller` goes to. `ESRCH` when there is none.
     pub(crate) fn targets(&self, caller: u32, target: Target) -> Result<Vec<Arc<Process>>, Errno> {
-        let members = self.0.lock();
+        let members = self.members.lock();
         // A thread stands for its process.
         let target = match target {
             Target::Process(id) => Target::Process(*members.by_tid.get(&id).unwrap_or(&id)),
@@ -379,48 +388,49 @@ impl ProcessTable {
     /// Whether nobody outside the group of a process, but in its session, is a parent of one in it:
     /// then there is no shell that could continue the group (POSIX "orphaned process group").
     pub(crate) fn is_orphaned(&self, pid: u32) -> bool {
-        let members = self.0.lock();
+        let members = self.members.lock();
         let own = members.by_pid.get(&pid);
         own.is_none_or(|own| members.is_orphaned(own.group))
     }
 
     /// Whether a session has a live process.
     pub(crate) fn has_session(&self, session: u32) -> bool {
-        (self.0.lock().live()).any(|member| member.session == session)
+        (self.members.lock().live()).any(|member| member.session == session)
     }
 
     /// Whether a group has a live process, in this session.
     pub(crate) fn is_group_of(&self, group: u32, session: u32) -> bool {
-        (self.0.lock().live()).any(|member| member.group == group && member.session == session)
+        (self.members.lock().live())
+            .any(|member| member.group == group && member.session == session)
     }
 
     /// Sets what a process gets when its parent ends.
     pub(crate) fn set_death_signal(&self, pid: u32, signal: Option<Signal>) {
-        if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
+        if let Some(member) = self.members.lock().by_pid.get_mut(&pid) {
             member.death_signal = signal;
         }
     }
 
     /// What a process gets when its parent ends.
     pub(crate) fn death_signal(&self, pid: u32) -> Option<Signal> {
-        (self.0.lock().by_pid.get(&pid)).and_then(|member| member.death_signal)
+        (self.members.lock().by_pid.get(&pid)).and_then(|member| member.death_signal)
     }
 
     /// Says whether orphans below a process become its children.
     pub(crate) fn set_adopts(&self, pid: u32, adopts: bool) {
-        if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
+        if let Some(member) = self.members.lock().by_pid.get_mut(&pid) {
             member.adopts = adopts;
         }
     }
 
     /// Whether orphans below a process become its children.
     pub(crate) fn adopts(&self, pid: u32) -> bool {
-        (self.0.lock().by_pid.get(&pid)).is_some_and(|member| member.adopts)
+        (self.members.lock().by_pid.get(&pid)).is_some_and(|member| member.adopts)
     }
 
     /// A process runs a program of its own now.
     pub(crate) fn note_program(&self, pid: u32) {
-        if let Some(member) = self.0.lock().by_pid.get_mut(&pid) {
+        if let Some(member) = self.members.lock().by_pid.get_mut(&pid) {
             member.has_program = true;
             // What a parent asked for besides SIGCHLD is not for another program (execve(2)).
             member.exit_signal = Some(Signal::CHLD);
@@ -429,7 +439,7 @@ impl ProcessTable {
 
     /// A process has stopped or goes on. Returns its parent, to be told.
     pub(crate) fn note_change(&self, pid: u32, change: Change) -> Option<Arc<Process>> {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let member = members.by_pid.get_mut(&pid)?;
         if !member.is_alive() {
             return None;
@@ -444,7 +454,7 @@ impl ProcessTable {
 
     /// A process has ended, having used `used`: its parent may wait for it, its children get another parent.
     pub(crate) fn end(&self, process: &Process, status: EndStatus, used: Usage) -> Ended {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let mut ended = Ended {
             parent: None,
             exit_signal: None,

@@ -110,7 +110,8 @@ impl ProcessTable {
         parent: &Process,
         wait: &WaitFor,
     ) -> Result<Option<Waited>, Errno> {
-        let mut members = self.0.lock();
+        let _told = self.telling.lock();
+        let mut members = self.members.lock();
         let children = members.by_pid.get(&parent.pid).ok_or(Errno::ECHILD)?;
         let mut exists = false;
         let mut found = None;

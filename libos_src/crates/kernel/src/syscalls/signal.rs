@@ -148,8 +148,8 @@ pub(super) fn kill(call: &mut Call<'_>, pid: i32, number: i32) -> Outcome {
         -1 => Target::Others,
         _ => Target::Group(pid.unsigned_abs()),
     };
-    let signal = signal_to_send(number)?;
     let targets = libos.processes.targets(own, target)?;
+    let signal = signal_to_send(number)?;
     let info = signal.map(|signal| SignalInfo::from_kill(signal, own, call.standing().user.real));
     let mut refused = !targets.is_empty();
     for process in targets {
