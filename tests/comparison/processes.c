@@ -250,9 +250,12 @@ static void say_family(struct facts *before) {
     char text[600] = "";
     size_t length = 0;
     int changed = 0;
+    bool inherited = false;
     settle(family);
     for (int i = 1; i < MEMBERS; i++) {
         changed += family[i].state != before[i].state;
+        // Who inherits one that has ended, from its child that ends now, may be told of both at once.
+        inherited |= before[i].state == 'Z' && (family[i].state == '-' || family[i].parent != before[i].parent);
         // Ids come again: who is gone has none.
         if (family[i].state == '-') { table[i].pid = 0; table[i].done = 0; continue; }
         length += snprintf(text + length, sizeof text - length, " %d%c%d,%d,%d", i, family[i].state, family[i].parent,
@@ -261,7 +264,7 @@ static void say_family(struct facts *before) {
     say("family%s", text);
     for (int i = 0; i < MEMBERS; i++) {
         struct member *member = &table[i];
-        bool one = changed <= 1 && member->child_signals == 1;
+        bool one = changed <= 1 && !inherited && member->child_signals == 1;
         if (member->child_signals || member->other_signals)
             say("%d told: %d %d, %d code %d status %d", i, one ? 1 : member->child_signals != 0, member->other_signals != 0,
                 one ? member->child : 0, one ? member->code : 0, one ? member->status : 0);
@@ -295,7 +298,6 @@ static void step(struct facts *family) {
     case SESSION: if (!place) return; break;
     case GROUP:
         if (!place || member->first == 0) return;
-        if (member->first > 0 && family[member->first].state == 'Z') return;
         break;
     case KILL: case KILL_GROUP: case PIDFD:
         member->second = ANY(KILLER);

@@ -13,7 +13,7 @@ use crate::files::{DESCRIPTORS_MAX, DESCRIPTORS_USUAL, Descriptor, Descriptors, 
 use crate::libos::Task;
 use crate::memory::{AddressSpace, Foundation, Layout, Paging};
 use crate::processes::{
-    FIRST_PID, Limits, NewProcess, Places, Process, ProcessFiles, ProgramRecord, Standing,
+    FIRST_PID, Kinship, Limits, NewProcess, Places, Process, ProcessFiles, ProgramRecord, Standing,
 };
 use crate::program::{Executable, Invocation};
 use crate::signals::{ProcessSignals, SignalSet};
@@ -70,7 +70,7 @@ impl Libos {
             arguments: invocation.argv,
             environment: invocation.env,
         };
-        let process = self.processes.add_process(0, None, |pid| {
+        let process = self.processes.add_process(0, Kinship::Child(None), |pid| {
             Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: memory.clone(),

@@ -25,5 +25,5 @@ pub(crate) use standing::{
     CapabilitySets, Ids, Principal, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE, Standing,
 };
 pub(crate) use stop::Stop;
-pub(crate) use table::{FIRST_PID, ProcessTable, Target};
+pub(crate) use table::{FIRST_PID, Kinship, ProcessTable, Target};
 pub(crate) use wait::{Change, Children, Sorts, WaitFor, Waited};

@@ -38,7 +38,8 @@ pub(super) struct Members {
 pub(super) struct Member {
     pub(super) process: Arc<Process>,
     pub(super) parent: u32,
-    pub(super) children: BTreeSet<u32>,
+    /// In the order in which they came to it.
+    pub(super) children: Vec<u32>,
     pub(super) group: u32,
     pub(super) session: u32,
     /// What its parent has not been told yet.
@@ -53,6 +54,15 @@ pub(super) struct Member {
     adopts: bool,
     /// Whether it has called `execve` since its parent made it.
     has_program: bool,
+}
+
+/// How a new process is related to who makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kinship {
+    /// Its child, at whose end it gets this signal.
+    Child(Option<Signal>),
+    /// Another child of its parent, to whom both are the same (`CLONE_PARENT`).
+    Sibling,
 }
 
 /// Whom a signal goes to (kill(2)).
@@ -135,7 +145,7 @@ impl Members {
     pub(super) fn forget(&mut self, pid: u32) -> Option<Member> {
         let member = self.by_pid.remove(&pid)?;
         if let Some(parent) = self.by_pid.get_mut(&member.parent) {
-            parent.children.remove(&pid);
+            parent.children.retain(|&child| child != pid);
         }
         Some(member)
     }
@@ -175,28 +185,31 @@ impl ProcessTable {
             u32::try_from(last).map_or(members.id_max, |last| last.min(members.id_max));
     }
 
-    /// Adds a process that `make` builds for a free id: a child of `parent`, or the first process.
-    /// Its first thread has the same id.
+    /// Adds a process that `make` builds for a free id. It comes from the process `maker`, in whose
+    /// group it is, or is the first. Its first thread has the same id.
     pub(crate) fn add_process(
         &self,
-        parent: u32,
-        exit_signal: Option<Signal>,
+        maker: u32,
+        kinship: Kinship,
         make: impl FnOnce(u32) -> Result<Arc<Process>, Errno>,
     ) -> Result<Arc<Process>, Errno> {
         let pid = self.reserve_id()?;
         let process = make(pid).inspect_err(|_| self.remove_thread(pid))?;
         let mut members = self.members.lock();
-        let (group, session) = match members.by_pid.get_mut(&parent) {
-            Some(parent) => {
-                parent.children.insert(pid);
-                (parent.group, parent.session)
-            }
-            None => (pid, pid),
+        let from = members.by_pid.get(&maker);
+        let (group, session) = from.map_or((pid, pid), |maker| (maker.group, maker.session));
+        let (parent, exit_signal) = match (kinship, from) {
+            (Kinship::Sibling, Some(maker)) => (maker.parent, maker.exit_signal),
+            (Kinship::Sibling, None) => (maker, None),
+            (Kinship::Child(signal), _) => (maker, signal),
         };
+        if let Some(parent) = members.by_pid.get_mut(&parent) {
+            parent.children.push(pid);
+        }
         let member = Member {
             process: process.clone(),
             parent,
-            children: BTreeSet::new(),
+            children: Vec::new(),
             group,
             session,
             change: None,
@@ -302,11 +315,11 @@ impl ProcessTable {
         (self.members.lock().by_pid.get(&pid)).map_or(0, |member| member.parent)
     }
 
-    /// The children of a process, in order.
+    /// The children of a process, in the order in which they came to it.
     pub(crate) fn children(&self, pid: u32) -> Vec<u32> {
         let members = self.members.lock();
         let member = members.by_pid.get(&pid);
-        member.map_or_else(Vec::new, |member| member.children.iter().copied().collect())
+        member.map_or_else(Vec::new, |member| member.children.clone())
     }
 
     /// The process group and session of a process.
@@ -320,21 +333,32 @@ impl ProcessTable {
     pub(crate) fn set_group(&self, caller: u32, pid: u32, group: u32) -> Result<(), Errno> {
         let mut members = self.members.lock();
         let session = members.by_pid.get(&caller).ok_or(Errno::ESRCH)?.session;
-        let member = members.by_pid.get(&pid).filter(|member| member.is_alive());
-        let member = member.ok_or(Errno::ESRCH)?;
+        // One that has ended is in a group as long as nobody has waited for it.
+        let Some(member) = members.by_pid.get(&pid) else {
+            // Only whole processes are in groups.
+            let is_thread = members.by_tid.contains_key(&pid);
+            return Err(if is_thread {
+                Errno::EINVAL
+            } else {
+                Errno::ESRCH
+            });
+        };
         if pid != caller {
             if member.parent != caller {
                 return Err(Errno::ESRCH);
+            }
+            if member.session != session {
+                return Err(Errno::EPERM);
             }
             if member.has_program {
                 return Err(Errno::EACCES);
             }
         }
-        if member.session != session || member.session == pid {
+        if member.session == pid {
             return Err(Errno::EPERM);
         }
-        let exists =
-            (members.live()).any(|member| member.group == group && member.session == session);
+        let exists = (members.by_pid.values())
+            .any(|member| member.group == group && member.session == session);
         if group != pid && !exists {
             return Err(Errno::EPERM);
         }

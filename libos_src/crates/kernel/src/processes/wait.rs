@@ -122,7 +122,8 @@ impl ProcessTable {
             if !wait.is_about(pid, child) {
                 continue;
             }
-            exists = true;
+            // Of one that has ended there is only the end to wait for.
+            exists |= wait.ended || child.is_alive();
             if let Some(change) = child.change.filter(|&change| wait.wants(change)) {
                 found = Some((child.process.clone(), change, usage_of(child)));
                 break;

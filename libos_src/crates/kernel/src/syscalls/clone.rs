@@ -15,7 +15,7 @@ use super::thread::is_thread_pointer;
 use crate::files::ProcessFile;
 use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
-use crate::processes::{Limits, NewProcess, Places, Principal, Process, Vfork};
+use crate::processes::{FIRST_PID, Kinship, Limits, NewProcess, Places, Principal, Process, Vfork};
 use crate::signals::Signal;
 use crate::threads::{Resume, Thread};
 
@@ -258,26 +258,28 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
         call.libos.report_once(call.regs.rax, reason);
         return Err(Errno::EINVAL.into());
     }
-    let exit_signal = match new.exit_signal {
-        0 => None,
-        number => Some(Signal::new(number as i32)?),
+    let kinship = match new.exit_signal {
+        // What the first process left behind, nobody would wait for.
+        _ if new.has(CLONE_PARENT) && call.process.pid == FIRST_PID => {
+            return Err(Errno::EINVAL.into());
+        }
+        _ if new.has(CLONE_PARENT) => Kinship::Sibling,
+        0 => Kinship::Child(None),
+        number => Kinship::Child(Some(Signal::new(number as i32)?)),
     };
     let start = first_registers(call.regs, new)?;
     let libos = call.libos;
     admit(call)?;
-    let parent = if new.has(CLONE_PARENT) {
-        libos.processes.parent(call.process.pid)
-    } else {
-        call.process.pid
-    };
     if !new.has(CLONE_VM) {
-        return fork_process(call, new, parent, exit_signal, start);
+        return fork_process(call, new, kinship, start);
     }
     let memory = call.task.memory.clone();
-    let child = libos.processes.add_process(parent, exit_signal, |pid| {
-        memory.join();
-        Ok(Arc::new(copy_of_process(call, new, pid, memory)))
-    });
+    let child = libos
+        .processes
+        .add_process(call.process.pid, kinship, |pid| {
+            memory.join();
+            Ok(Arc::new(copy_of_process(call, new, pid, memory)))
+        });
     let child = child.inspect_err(|_| libos.scheduler.dismiss())?;
     let thread = copy_of_thread(call, new, child.pid, start);
     thread.set_principal(own_principal(call, new));
@@ -306,13 +308,7 @@ fn new_process(call: &mut Call<'_>, new: &NewTask) -> Outcome {
 }
 
 /// Makes a process with a copy of the memory. It runs first, in the place of its parent.
-fn fork_process(
-    call: &mut Call<'_>,
-    new: &NewTask,
-    parent: u32,
-    exit_signal: Option<Signal>,
-    start: UserRegs,
-) -> Outcome {
+fn fork_process(call: &mut Call<'_>, new: &NewTask, kinship: Kinship, start: UserRegs) -> Outcome {
     let libos = call.libos;
     if new.has(CLONE_VFORK) {
         // The memory is a copy, so there is nothing that the parent would have to wait for but
@@ -328,18 +324,20 @@ fn fork_process(
         libos.let_others_run(call.task);
     })?;
     let thread = copy_of_thread(call, new, 0, start);
-    let child = libos.processes.add_process(parent, exit_signal, |pid| {
-        thread.set_tid(pid);
-        if new.has(CLONE_PARENT_SETTID) {
-            // As on Linux, a word that cannot be written is no reason to have no child.
-            let _ = call.memory().write(new.parent_tid.0, &pid);
-        }
-        if let Some((fd, _)) = &opened {
-            let _ = call.memory().write(new.pidfd.0, fd);
-        }
-        let memory = call.memory().fork(&thread)?;
-        Ok(Arc::new(copy_of_process(call, new, pid, memory)))
-    });
+    let child = libos
+        .processes
+        .add_process(call.process.pid, kinship, |pid| {
+            thread.set_tid(pid);
+            if new.has(CLONE_PARENT_SETTID) {
+                // As on Linux, a word that cannot be written is no reason to have no child.
+                let _ = call.memory().write(new.parent_tid.0, &pid);
+            }
+            if let Some((fd, _)) = &opened {
+                let _ = call.memory().write(new.pidfd.0, fd);
+            }
+            let memory = call.memory().fork(&thread)?;
+            Ok(Arc::new(copy_of_process(call, new, pid, memory)))
+        });
     let child = child.inspect_err(|_| {
         if let Some((fd, _)) = &opened {
             let closed = call.task.places.files.write().remove(*fd);

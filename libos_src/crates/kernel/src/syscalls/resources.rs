@@ -26,7 +26,10 @@ pub(super) fn prlimit64(
         0 => call.process.clone(),
         pid => {
             let pid = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
-            call.libos.processes.of_thread(pid).ok_or(Errno::ESRCH)?
+            let processes = &call.libos.processes;
+            // Also one that has ended has them.
+            let process = processes.of_thread(pid).or_else(|| processes.get(pid));
+            process.ok_or(Errno::ESRCH)?
         }
     };
     let new = match new.non_null() {
@@ -42,6 +45,7 @@ pub(super) fn prlimit64(
         (process.limits.lock()).set(resource, new, may_raise, descriptors_max)?;
         match resource {
             Limits::DESCRIPTORS => process.places().files.write().set_limit(soft),
+            Limits::CPU if process.thread_count() == 0 => {}
             Limits::CPU => process.processor_limit.start(call.libos, &process),
             _ if !Limits::HELD.contains(&resource) && before != new => {
                 let reason = "the new limit is kept and inherited, and has no effect";

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::processes::Process;
+use crate::processes::{Kinship, Process};
 use crate::signals::{Signal, SignalInfo};
 
 const RT_SIGACTION: u64 = 13;
@@ -21,7 +21,7 @@ fn child(world: &World) -> Arc<Process> {
     let process = world
         .libos
         .processes
-        .add_process(parent.pid, Some(Signal::CHLD), |pid| {
+        .add_process(parent.pid, Kinship::Child(Some(Signal::CHLD)), |pid| {
             Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: parent.memory(),

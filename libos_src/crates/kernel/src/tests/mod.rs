@@ -35,7 +35,7 @@ use crate::libos::Task;
 use crate::memory::{
     AddressSpace, Backing, Foundation, Layout, Mapping, Paging, Placement, Purpose,
 };
-use crate::processes::{Limits, NewProcess, Places, Process, ProgramRecord, Standing};
+use crate::processes::{Kinship, Limits, NewProcess, Places, Process, ProgramRecord, Standing};
 use crate::signals::{ProcessSignals, SignalSet};
 use crate::threads::{Scheduler, Thread};
 
@@ -97,7 +97,7 @@ impl World {
         let namespace = empty_root();
         namespace.serve_special_files(Arc::new(Fifos::new(machine, None)));
         let viewpoint = Viewpoint::new(namespace);
-        let process = libos.processes.add_process(0, None, |pid| {
+        let process = libos.processes.add_process(0, Kinship::Child(None), |pid| {
             Ok(Arc::new(Process::new(NewProcess {
                 pid,
                 memory: memory.clone(),
