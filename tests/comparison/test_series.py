@@ -21,6 +21,7 @@ SERIES: dict[str, int] = {
     "locks": 150,
     "mappings": 180,
     "names": 200,
+    "processes": 100,
     "signals": 150,
     "sockets": 150,
 }

@@ -135,10 +135,9 @@ impl ProcessFiles {
         if self.processes.is_zombie(process.pid) {
             return "Z (zombie)";
         }
-        if process.stop.is_set() {
-            return "T (stopped)";
-        }
         match process.thread(thread) {
+            Some(thread) if process.is_killed(&thread) => "R (running)",
+            Some(_) if process.stop.is_set() => "T (stopped)",
             Some(thread) if thread.is_asleep() && !process.has_signal_for(&thread) => {
                 "S (sleeping)"
             }
