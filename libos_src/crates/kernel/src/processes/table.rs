@@ -48,6 +48,8 @@ pub(super) struct Member {
     pub(super) used: Usage,
     /// What its parent gets when it ends.
     pub(super) exit_signal: Option<Signal>,
+    /// Whether its parent runs another program since, which is told by `SIGCHLD` whatever was asked for.
+    has_new_parent_program: bool,
     /// What it gets when its parent ends (`PR_SET_PDEATHSIG`).
     death_signal: Option<Signal>,
     /// Whether orphans below it become its children (`PR_SET_CHILD_SUBREAPER`).
@@ -198,10 +200,14 @@ impl ProcessTable {
         let mut members = self.members.lock();
         let from = members.by_pid.get(&maker);
         let (group, session) = from.map_or((pid, pid), |maker| (maker.group, maker.session));
-        let (parent, exit_signal) = match (kinship, from) {
-            (Kinship::Sibling, Some(maker)) => (maker.parent, maker.exit_signal),
-            (Kinship::Sibling, None) => (maker, None),
-            (Kinship::Child(signal), _) => (maker, signal),
+        let (parent, exit_signal, has_new_parent_program) = match (kinship, from) {
+            (Kinship::Sibling, Some(maker)) => (
+                maker.parent,
+                maker.exit_signal,
+                maker.has_new_parent_program,
+            ),
+            (Kinship::Sibling, None) => (maker, None, false),
+            (Kinship::Child(signal), _) => (maker, signal, false),
         };
         if let Some(parent) = members.by_pid.get_mut(&parent) {
             parent.children.push(pid);
@@ -215,6 +221,7 @@ impl ProcessTable {
             change: None,
             used: Usage::default(),
             exit_signal,
+            has_new_parent_program,
             death_signal: None,
             adopts: false,
             has_program: false,
@@ -454,10 +461,17 @@ impl ProcessTable {
 
     /// A process runs a program of its own now.
     pub(crate) fn note_program(&self, pid: u32) {
-        if let Some(member) = self.members.lock().by_pid.get_mut(&pid) {
-            member.has_program = true;
-            // What a parent asked for besides SIGCHLD is not for another program (execve(2)).
-            member.exit_signal = Some(Signal::CHLD);
+        let mut members = self.members.lock();
+        let Some(member) = members.by_pid.get_mut(&pid) else {
+            return;
+        };
+        member.has_program = true;
+        // What a parent asked for besides SIGCHLD is not for another program (execve(2)).
+        member.exit_signal = Some(Signal::CHLD);
+        for child in member.children.clone() {
+            if let Some(child) = members.by_pid.get_mut(&child) {
+                child.has_new_parent_program = true;
+            }
         }
     }
 
@@ -493,7 +507,12 @@ impl ProcessTable {
         };
         member.change = Some(Change::Ended(status));
         member.used = used;
-        let (parent, exit_signal) = (member.parent, member.exit_signal);
+        let parent = member.parent;
+        let exit_signal = if member.has_new_parent_program {
+            Some(Signal::CHLD)
+        } else {
+            member.exit_signal
+        };
         let (group, session) = (member.group, member.session);
         let orphans = core::mem::take(&mut member.children);
         // The groups that this process connected with another one of its session.
