@@ -39,6 +39,12 @@ pub fn yield_by(yield_now: fn()) {
     YIELD.call_once(|| yield_now);
 }
 
+/// Waits a moment, as a lock does: for who asks again whether a lock is free, lest two threads wait for
+/// each other.
+pub fn wait_a_moment() {
+    Courteous::relax();
+}
+
 /// How these locks wait.
 pub struct Courteous;
 

@@ -169,8 +169,19 @@ impl Area {
 }
 
 impl Backing {
+    /// Whether two begin as private copies of the same.
+    pub(super) fn is_private_copy_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Zero, Self::Zero) => true,
+            (Self::File(one), Self::File(other)) => {
+                Arc::ptr_eq(&one.inode, &other.inode) && one.offset == other.offset
+            }
+            _ => false,
+        }
+    }
+
     /// The backing of a part that starts `bytes` later.
-    fn advanced(&self, bytes: u64) -> Self {
+    pub(super) fn advanced(&self, bytes: u64) -> Self {
         match self {
             Self::Zero => Self::Zero,
             Self::Shared(place) => Self::Shared(place.clone()),

@@ -7,7 +7,7 @@ use hal::{Errno, NoMemory, PAGE_SIZE, Prot};
 use super::area::{Backing, Counted};
 use super::content::{chunk_of, read_whole};
 use super::place::Place;
-use super::space::AddressSpace;
+use super::space::{AddressSpace, Books};
 
 /// How a page is reached of an address space that others take turns with, or may.
 enum Whereabouts {
@@ -68,23 +68,32 @@ impl AddressSpace {
 
     /// Gives the program a private page that it has not touched yet.
     fn touch(&self, page: u64) -> Result<(), NoMemory> {
-        let mut books = self.books.write();
         let range = page..page + PAGE_SIZE;
-        let (start, area) = books.areas.find(page).ok_or(NoMemory)?;
-        if books.committed.contains(&range) || page >= area.content_end(start) {
-            return Err(NoMemory);
-        }
+        let origin = {
+            let books = self.books.read();
+            let (start, area) = books.areas.find(page).ok_or(NoMemory)?;
+            if page >= area.content_end(start) {
+                return Err(NoMemory);
+            }
+            area.backing.advanced(page - start)
+        };
         let mut content = chunk_of(&range)?;
-        if let Backing::File(file) = &area.backing {
-            read_whole(&*file.inode, file.offset + (page - start), &mut content)?;
+        if let Backing::File(file) = &origin {
+            read_whole(&*file.inode, file.offset, &mut content)?;
         }
-        if area.counted == Counted::Touched && !self.region.charge(&range) {
-            return Err(NoMemory);
-        }
+        // Meanwhile the program may have touched it, or mapped something else there.
+        let prot_if_untouched = |books: &Books| {
+            let (start, area) = books.areas.find(page)?;
+            let is_same = area
+                .backing
+                .advanced(page - start)
+                .is_private_copy_of(&origin);
+            let is_untouched = is_same && !books.committed.contains(&range);
+            let counts = area.counted == Counted::Touched;
+            (is_untouched && (!counts || self.region.charge(&range))).then_some(area.prot)
+        };
         self.gang()
-            .give_page(self.id(), page, &content, area.prot)?;
-        books.committed.insert(&range);
-        Ok(())
+            .give_page(self, page, &content, prot_if_untouched)
     }
 
     /// Checks an access within a page, and says where that is to be found.

@@ -3,9 +3,10 @@
 use core::ops::Range;
 
 use hal::{NoMemory, PAGE_SIZE, Prot};
-use locks::MutexGuard;
+use locks::{MutexGuard, RwLockWriteGuard};
 
 use super::{Gang, State};
+use crate::memory::space::{AddressSpace, Books};
 
 impl Gang {
     /// Runs `act` on the address where a page of member `id` is now, whoever is resident; `None` if
@@ -64,32 +65,52 @@ impl Gang {
         Ok(())
     }
 
-    /// Gives member `id` a page that it has not touched yet: in its place, if it is resident.
+    /// Gives a member a page that it has not touched yet: in its place, if it is resident.
+    /// `prot_if_untouched` tells what its program may do with that, if so it is still.
     pub(in crate::memory) fn give_page(
         &self,
-        id: u64,
+        space: &AddressSpace,
         page: u64,
         content: &[u8],
-        prot: Prot,
+        prot_if_untouched: impl FnOnce(&Books) -> Option<Prot>,
     ) -> Result<(), NoMemory> {
-        let mut state = self.state.lock();
-        let range = page..page + PAGE_SIZE;
+        let (mut state, mut books) = self.hold_with_books_of(space);
+        let prot = prot_if_untouched(&books).ok_or(NoMemory)?;
+        let (id, range) = (space.id(), page..page + PAGE_SIZE);
         if state.resident == Some(id) {
             self.evict(&mut state, id, &range)?;
             self.store.forget(&range);
             self.machine.commit_with(page, content, prot)?;
             let holding = state.members.entry(id).or_default();
             holding.in_place.insert(&range);
-            return Ok(());
+        } else {
+            let kept = self.store.take(PAGE_SIZE)?;
+            for run in &kept {
+                self.machine
+                    .copy_out(run.start, content)
+                    .map_err(|_| NoMemory)?;
+            }
+            let holding = state.members.entry(id).or_default();
+            holding.saved.insert(&range, &kept);
         }
-        let kept = self.store.take(PAGE_SIZE)?;
-        for run in &kept {
-            self.machine
-                .copy_out(run.start, content)
-                .map_err(|_| NoMemory)?;
-        }
-        let holding = state.members.entry(id).or_default();
-        holding.saved.insert(&range, &kept);
+        books.committed.insert(&range);
         Ok(())
+    }
+
+    /// Holds the gang, and the books of a member that may not be resident. Who makes that one resident has
+    /// the gang and waits for its books; who runs there has its books and waits for the gang. So nobody
+    /// waits here who has one of them.
+    fn hold_with_books_of<'a>(
+        &'a self,
+        space: &'a AddressSpace,
+    ) -> (MutexGuard<'a, State>, RwLockWriteGuard<'a, Books>) {
+        loop {
+            let state = self.state.lock();
+            if let Some(books) = space.books.try_write() {
+                return (state, books);
+            }
+            drop(state);
+            locks::wait_a_moment();
+        }
     }
 }
