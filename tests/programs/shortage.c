@@ -57,14 +57,14 @@ static void nest_directories(void) {
 
 // Mounts on each other until there is no room for another. The list of them may be too long to be told.
 static void stack_mounts(void) {
-    long count = 0, told = 0, length;
+    long count = 0, told = 0, length = 0;
     CHECK(mkdir("/tmp/point", 0755) == 0);
     while (mount("/tmp", "/tmp/point", 0, MS_BIND, 0) == 0) count++;
     CHECK((errno == ENOSPC || errno == ENOMEM) && count > 1000);
     int fd = open("/proc/self/mounts", O_RDONLY);
     CHECK(fd >= 0 || errno == ENOMEM);
     while (fd >= 0 && (length = read(fd, block, sizeof block)) > 0) told += length;
-    CHECK(fd < 0 || told > 10 * count);
+    CHECK(fd < 0 || told > 10 * count || (length < 0 && errno == ENOMEM));
     if (fd >= 0) CHECK(close(fd) == 0);
     for (; count > 0; count--) CHECK(umount("/tmp/point") == 0);
     CHECK(rmdir("/tmp/point") == 0);

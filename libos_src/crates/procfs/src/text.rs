@@ -29,7 +29,7 @@ pub(crate) enum Subject {
 struct Opened {
     metadata: Metadata,
     /// What there is to read behind the beginning.
-    text: Mutex<Option<Arc<[u8]>>>,
+    text: Mutex<Option<Arc<Vec<u8>>>>,
     source: Arc<dyn Source>,
     subject: Subject,
 }
@@ -81,7 +81,7 @@ impl Inode for Text {
                 self.source.check_look_into(process)?;
             }
             // Who gets the open file from somebody who may see this sees it, too.
-            text = Some(self.subject.text(&*self.source)?.into());
+            text = Some(Arc::new(self.subject.text(&*self.source)?));
         }
         Ok(Some(Arc::new(Opened {
             metadata: self.metadata()?,
@@ -99,7 +99,7 @@ impl Inode for Text {
 
 impl Opened {
     /// The text to read at `offset`.
-    fn text(&self, offset: u64) -> Result<Arc<[u8]>> {
+    fn text(&self, offset: u64) -> Result<Arc<Vec<u8>>> {
         let kept = self.text.lock().clone();
         if let Some(kept) = kept
             && (offset > 0 || !self.may_make())
@@ -107,7 +107,7 @@ impl Opened {
             return Ok(kept);
         }
         // Not locked meanwhile: what makes it may wait, for memory or for a lock.
-        let text: Arc<[u8]> = self.subject.text(&*self.source)?.into();
+        let text = Arc::new(self.subject.text(&*self.source)?);
         *self.text.lock() = Some(text.clone());
         Ok(text)
     }
