@@ -1,5 +1,7 @@
 //! Reading and writing with several buffers.
 
+use alloc::sync::Arc;
+
 use hal::Errno;
 use vfs::{OpenFile, OpenFlags};
 
@@ -16,14 +18,12 @@ const RWF_KNOWN: u32 = RWF_NOWAIT | RWF_APPEND | 0x1 | 0x2 | 0x4;
 
 /// `readv(2)`.
 pub(super) fn readv(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
-    let file = call.file(fd)?;
-    read_into(call, &file, vectors, count, None, 0)
+    read_into(call, fd, vectors, count, None, 0)
 }
 
 /// `writev(2)`.
 pub(super) fn writev(call: &mut Call<'_>, fd: i32, vectors: Address, count: u64) -> Outcome {
-    let file = call.file(fd)?;
-    write_out_of(call, &file, vectors, count, None, 0)
+    write_out_of(call, fd, vectors, count, None, 0)
 }
 
 /// `preadv(2)`.
@@ -35,8 +35,7 @@ pub(super) fn preadv(
     offset: i64,
 ) -> Outcome {
     let offset = start(offset)?;
-    let file = call.positioned_file(fd)?;
-    read_into(call, &file, vectors, count, Some(offset), 0)
+    read_into(call, fd, vectors, count, Some(offset), 0)
 }
 
 /// `pwritev(2)`.
@@ -48,8 +47,7 @@ pub(super) fn pwritev(
     offset: i64,
 ) -> Outcome {
     let offset = start(offset)?;
-    let file = call.positioned_file(fd)?;
-    write_out_of(call, &file, vectors, count, Some(offset), 0)
+    write_out_of(call, fd, vectors, count, Some(offset), 0)
 }
 
 /// `preadv2(2)`: an offset of -1 is the file's own.
@@ -63,11 +61,7 @@ pub(super) fn preadv2(
     flags: u32,
 ) -> Outcome {
     let offset = unless_own(offset)?;
-    let file = match offset {
-        Some(_) => call.positioned_file(fd)?,
-        None => call.file(fd)?,
-    };
-    read_into(call, &file, vectors, count, offset, flags)
+    read_into(call, fd, vectors, count, offset, flags)
 }
 
 /// `pwritev2(2)`: an offset of -1 is the file's own.
@@ -81,22 +75,27 @@ pub(super) fn pwritev2(
     flags: u32,
 ) -> Outcome {
     let offset = unless_own(offset)?;
-    let file = match offset {
-        Some(_) => call.positioned_file(fd)?,
-        None => call.file(fd)?,
-    };
-    write_out_of(call, &file, vectors, count, offset, flags)
+    write_out_of(call, fd, vectors, count, offset, flags)
+}
+
+/// The file behind a descriptor, which has places if one is given.
+fn file_for(call: &Call<'_>, fd: i32, offset: Option<u64>) -> Result<Arc<OpenFile>, Errno> {
+    match offset {
+        Some(_) => call.positioned_file(fd),
+        None => call.file(fd),
+    }
 }
 
 /// Reads into buffers. Nothing at all can be read from everything that is open for it.
 fn read_into(
     call: &Call<'_>,
-    file: &OpenFile,
+    fd: i32,
     vectors: Address,
     count: u64,
     offset: Option<u64>,
     flags: u32,
 ) -> Outcome {
+    let file = file_for(call, fd, offset)?;
     let vectors = call.vectors(vectors, count)?;
     if !file.flags().is_readable() {
         return Err(Errno::EBADF.into());
@@ -104,19 +103,20 @@ fn read_into(
     if vectors.iter().all(|vector| vector.len == 0) {
         return Ok(0);
     }
-    check_flags(file, flags)?;
-    call.read_file(file, &vectors, offset)
+    check_flags(&file, flags)?;
+    call.read_file(&file, &vectors, offset)
 }
 
 /// Writes what is in buffers. Nothing at all can be written to everything that is open for it.
 fn write_out_of(
     call: &Call<'_>,
-    file: &OpenFile,
+    fd: i32,
     vectors: Address,
     count: u64,
     offset: Option<u64>,
     flags: u32,
 ) -> Outcome {
+    let file = file_for(call, fd, offset)?;
     let vectors = call.vectors(vectors, count)?;
     if !file.flags().is_writable() {
         return Err(Errno::EBADF.into());
@@ -124,11 +124,11 @@ fn write_out_of(
     if vectors.iter().all(|vector| vector.len == 0) {
         return Ok(0);
     }
-    check_flags(file, flags)?;
+    check_flags(&file, flags)?;
     if flags & RWF_APPEND != 0 {
-        call.append_to_file(file, &vectors, offset)
+        call.append_to_file(&file, &vectors, offset)
     } else {
-        call.write_file(file, &vectors, offset)
+        call.write_file(&file, &vectors, offset)
     }
 }
 
