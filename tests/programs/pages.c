@@ -130,6 +130,21 @@ static void reserved(void) {
     CHECK(munmap(start, 1 << 20) == 0);
 }
 
+// A small reservation can be used, whatever address was wished for it: Go's heap begins at one that it
+// draws at random.
+static void wished(void) {
+    for (unsigned long wish = 1UL << 30; wish < 1UL << 46; wish += wish / 4) {
+        unsigned long address = wish & -65536UL;
+        char *start = mmap((void *)address, 1 << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(start != MAP_FAILED);
+        char *part = mmap(start + PAGE, PAGE, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        CHECK(part == start + PAGE);
+        *part = 1;
+        CHECK(munmap(start, 1 << 16) == 0);
+    }
+}
+
 static void limited(void) {
     struct rlimit limit;
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
@@ -150,6 +165,7 @@ int main(void) {
     zeros(MAP_SHARED);
     zeros(MAP_PRIVATE);
     reserved();
+    wished();
     limited();
     puts("pages are as on Linux");
     return 0;

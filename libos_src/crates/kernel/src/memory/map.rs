@@ -315,8 +315,12 @@ impl AddressSpace {
         end: u64,
     ) -> Result<Range<u64>, Errno> {
         let place = self.fixed(super::page_floor(wish), need.len).ok();
-        let is_possible =
-            |range: &Range<u64>| wish != 0 && range.end <= end && books.areas.is_free(range);
+        let is_possible = |range: &Range<u64>| {
+            wish != 0
+                && range.end <= end
+                && books.areas.is_free(range)
+                && self.is_worth_having(range, need.purpose())
+        };
         let claim = |range: &Range<u64>| self.claim(books, range, need.purpose());
         match place.filter(is_possible).filter(claim) {
             Some(range) => Ok(range),
@@ -376,6 +380,15 @@ impl AddressSpace {
     pub(super) fn may_map(&self, books: &Books, len: u64) -> bool {
         let sum = books.mmapped_bytes.checked_add(len);
         sum.is_some_and(|sum| sum <= self.layout.mmap_limit_bytes)
+    }
+
+    /// Whether a wish for these addresses is better granted than not. What is reserved is to be used
+    /// one day: where there is memory, if it can be had there at all.
+    fn is_worth_having(&self, range: &Range<u64>, purpose: Use) -> bool {
+        let backed = self.region.backed();
+        purpose == Use::Memory
+            || (backed.start <= range.start && range.end <= backed.end)
+            || !self.may_lie_idle(range.end - range.start)
     }
 
     /// Whether a reservation of so much may have addresses that have memory, where not all have
