@@ -145,6 +145,22 @@ static void wished(void) {
     }
 }
 
+// What must lie behind 8 GiB gets there by asking for less and less, as Haskell's heap does.
+static void vast(void) {
+    char *starts[3];
+    size_t lens[3];
+    for (int i = 0; i < 3; i++) {
+        size_t len = 1UL << 40;
+        while ((starts[i] = mmap((void *)0x4200000000, len, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) == MAP_FAILED)
+            len -= len / 8;
+        CHECK((unsigned long)starts[i] >= 1UL << 33 && len > 1UL << 30);
+        lens[i] = len;
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(munmap(starts[i], lens[i]) == 0);
+}
+
 static void limited(void) {
     struct rlimit limit;
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
@@ -166,6 +182,7 @@ int main(void) {
     zeros(MAP_PRIVATE);
     reserved();
     wished();
+    vast();
     limited();
     puts("pages are as on Linux");
     return 0;

@@ -63,6 +63,13 @@ pub(crate) enum Placement {
 /// Where addresses of 31 bits end.
 const LOW_END: u64 = 1 << 31;
 
+/// Reservations of more than this go where there are addresses in plenty, or nowhere.
+const LARGE_BYTES: u64 = 1 << 30;
+/// Larger ones may be had by halves only.
+const VAST_BYTES: u64 = 8 << 30;
+/// Where Haskell's must begin: it asks for less if it is refused, but for the same, for ever, if it gets others.
+const PLENTY_START: u64 = 8 << 30;
+
 impl Need {
     pub(super) const fn purpose(self) -> Use {
         match self.counted {
@@ -352,10 +359,10 @@ impl AddressSpace {
             None
         } else if let Some(left) = self.claim_left(need, align) {
             Some(left)
-        } else if purpose == Use::Memory || self.may_lie_idle(len) {
+        } else if purpose == Use::Memory || !self.is_idle(len) {
             claim(backed).or_else(|| claim(all))
         } else {
-            claim(&(backed.end..all.end))
+            claim(&self.idle_range(len))
         };
         place.ok_or_else(|| {
             // A reservation is a question: allocators ask for a large one and do with less.
@@ -388,13 +395,30 @@ impl AddressSpace {
         let backed = self.region.backed();
         purpose == Use::Memory
             || (backed.start <= range.start && range.end <= backed.end)
-            || !self.may_lie_idle(range.end - range.start)
+            || self.is_idle(range.end - range.start)
     }
 
-    /// Whether a reservation of so much may have addresses that have memory, where not all have
-    /// some: it would be usable, and until then nobody else could use that.
-    fn may_lie_idle(&self, len: u64) -> bool {
-        self.region.backed() == self.region.range() || len <= self.region.free_bytes() / 2
+    /// Whether a reservation of so much is to stay away from where memory is: where not all addresses
+    /// have some, nobody else could use it; where all have, there is no hurry to use the low ones.
+    fn is_idle(&self, len: u64) -> bool {
+        if self.region.backed() == self.region.range() {
+            len > LARGE_BYTES
+        } else {
+            len > self.region.free_bytes() / 2
+        }
+    }
+
+    /// Where such a reservation may go. It is empty if so much cannot be had.
+    fn idle_range(&self, len: u64) -> Range<u64> {
+        let (all, backed) = (self.region.range(), self.region.backed());
+        let start = if backed == all { all.start } else { backed.end };
+        if len <= LARGE_BYTES {
+            return start..all.end;
+        }
+        let plenty = start.max(PLENTY_START)..all.end;
+        // Others may want to reserve as much as they can, too.
+        let is_fair = len <= VAST_BYTES || len <= self.region.longest_free(&plenty) / 2;
+        if is_fair { plenty } else { 0..0 }
     }
 
     fn fixed(&self, address: u64, len: u64) -> Result<Range<u64>, Errno> {

@@ -20,9 +20,9 @@ use super::gang::Gang;
 use super::leftovers::{FilePlace, Leftovers};
 use super::pages::PageSet;
 
-/// How much of the memory is kept for programs that cannot lie elsewhere, which begin at 4 MiB by custom,
-/// if it is no more than this part of all: the largest free run of a small memory would suffer.
-const FIXED_BYTES: u64 = 64 << 20;
+/// How much is kept for programs that cannot lie elsewhere, which begin at 4 MiB by custom: the first of these
+/// that is no more than this part of all, as the largest free run of a small memory would suffer.
+const FIXED_BYTES: [u64; 2] = [1 << 30, 64 << 20];
 const FIXED_SHARE: u64 = 8;
 
 /// The identity of a gang of address spaces.
@@ -160,6 +160,13 @@ impl Region {
             .then(|| start..start + len)
     }
 
+    /// The bytes of the longest free run in a range.
+    pub(super) fn longest_free(&self, within: &Range<u64>) -> u64 {
+        let claims = self.claims.lock();
+        let gaps = claims.gaps_high(within);
+        gaps.map(|gap| gap.end - gap.start).max().unwrap_or(0)
+    }
+
     /// Claims free addresses for memory, if there are some that no living program has unmapped: there
     /// it may know that it has no access. They are at an end of a free run, as none is cut in two.
     pub(super) fn claim_unknown(&self, gang: GangId, len: u64) -> Option<Range<u64>> {
@@ -189,13 +196,9 @@ impl Region {
     /// The end of the addresses that programs are kept for that cannot lie elsewhere: whoever has a
     /// choice goes behind, so that such a program need not take turns with them.
     pub(super) fn fixed_end(&self) -> u64 {
-        let len = self.backed.end - self.backed.start;
-        let kept = if len / FIXED_SHARE < FIXED_BYTES {
-            0
-        } else {
-            FIXED_BYTES
-        };
-        self.backed.start + kept
+        let most = (self.backed.end - self.backed.start) / FIXED_SHARE;
+        let kept = FIXED_BYTES.into_iter().find(|kept| *kept <= most);
+        self.backed.start + kept.unwrap_or(0)
     }
 
     /// Claims the lowest free run of `len` addresses from `floor` on that can have memory, aligned to
@@ -563,7 +566,12 @@ mod tests {
 
     #[test]
     fn the_first_addresses_of_a_large_memory_alone_are_left_to_fixed_programs() {
-        for (len, kept) in [(512 << 20, FIXED_BYTES), ((512 << 20) - PAGE_SIZE, 0)] {
+        for (len, kept) in [
+            (8 << 30, 1 << 30),
+            ((8 << 30) - PAGE_SIZE, 64 << 20),
+            (512 << 20, 64 << 20),
+            ((512 << 20) - PAGE_SIZE, 0),
+        ] {
             let all = 0x1_0000..0x1_0000 + len;
             let region = Region::new(all.clone(), all.clone(), len);
             let gang = region.new_gang();
