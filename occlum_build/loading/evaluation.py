@@ -15,7 +15,7 @@ from occlum_build.label import BadLabelError, Label
 from occlum_build.loading.glob import BadGlobError, PackageFiles
 from occlum_build.loading.package import Package, RuleClass, TargetCall
 from occlum_build.loading.rule_file import RuleFiles
-from occlum_build.loading.select import select
+from occlum_build.loading.select import SELECT_FILE, SELECT_TEXT, select
 from occlum_build.loading.source_map import SourceMap
 from occlum_build.loading.sources import Sources
 from occlum_build.loading.starlark_text import explained, frames, place
@@ -92,7 +92,7 @@ class Evaluator:
         module = starlark.Module()
         for name, function in (
             ("glob", self._glob),
-            ("select", select),
+            ("_select", select),
             ("package_name", self._package_name),
             ("package", self._package),
             ("exports_files", self._exports_files),
@@ -109,6 +109,8 @@ class Evaluator:
             known += (name for one in tree.loads() for name in one.symbols)
             known += _exports(source)
             loader = starlark.FileLoader(lambda name: modules[name])
+        tree = starlark.parse(SELECT_FILE, SELECT_TEXT, _dialect(is_build=False))
+        starlark.eval(module, tree, self._globals)
             starlark.eval_with(options, module, tree, self._globals, loader)
         except starlark.StarlarkError as problem:
             raise self._translated(str(problem), source, tuple(known)) from None

@@ -4,13 +4,23 @@ In Starlark it is a list of one marker, so that it can be added to lists; the ma
 replaced when a target is configured. In an attribute that is no list it stands alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from occlum_build.configuration import Configuration
 
 _MARKER: Final = "@select"
 DEFAULT_CONDITIONS: Final = ("default", "//conditions:default")
+SELECT_FILE: Final = "@select"
+SELECT_TEXT: Final = """\
+def select(choices):
+    unsaid = [one for one in choices if choices[one] == None] if type(choices) == "dict" else []
+    return _select(choices, unsaid)
+"""
+"""What a BUILD file calls: only Starlark knows which choices are `None`.
+
+A number that JSON cannot hold becomes `None` on its way to Python.
+"""
 
 
 class NoMatchError(ValueError):
@@ -22,10 +32,13 @@ class NoMatchError(ValueError):
         self.conditions = conditions
 
 
-def select(choices: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a BUILD file's `select({…})` returns."""
+def select(choices: dict[str, Any], unsaid: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What a BUILD file's `select({…})` returns; `unsaid` are the choices that are `None`."""
     if not _are_choices(choices):
         raise TypeError("`select` takes a dictionary whose keys are conditions")
+    for condition, value in choices.items():
+        if value is None and condition not in unsaid:
+            raise TypeError(f"the choice `{condition}` of a `select` is no finite number")
     return [{_MARKER: choices}]
 
 

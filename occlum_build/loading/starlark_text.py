@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from occlum_build.diagnostic import Diagnostic, Span, error, near
+from occlum_build.loading.select import SELECT_FILE
 from occlum_build.loading.source_map import SourceMap
 
 _ARROW: Final = re.compile(r"^\s*--> (?P<file>.+):(?P<line>\d+):(?P<column>\d+)$", re.MULTILINE)
@@ -51,8 +52,9 @@ def explained(
     span = place(text) or Span(source.file)
     calls = [one for one in reversed(frames(text)) if one != (span.file, span.line)]
     if span.file.startswith(("//", "@")) and calls:  # in the text that stands for a rule file
+        function = "select" if span.file == SELECT_FILE else ""
         file, line = calls.pop(0)
-        span = source.call(line, "").span if file == source.file else Span(file, line, 1)
+        span = files[file].call(line, function).span if file in files else Span(file, line, 1)
     notes = (*more, *(f"called at {file}:{line}" for file, line in calls))
     missing = _NOT_FOUND.search(message)
     if missing:
@@ -85,9 +87,10 @@ def _unfit_call(
         return None
     macro, file = found["macro"], found["file"]
     parameters = files[file].parameters(macro) if file in files else []
+    kind = "function" if file == SELECT_FILE else "macro"
     site = files[span.file].call(span.line, macro)
     if found.re is _MISSING:
-        text = f"macro `{macro}` needs the argument `{found['name']}`"
+        text = f"{kind} `{macro}` needs the argument `{found['name']}`"
         return error("OB0111", text, site.span, notes=notes)
     names = [one.strip(" `") for one in found["names"].split(",")]
     wrong = names[0]
@@ -95,7 +98,7 @@ def _unfit_call(
     listed = ", ".join(f"`{one}`" for one in parameters)
     return error(
         "OB0110",
-        f"macro `{macro}` has no argument `{wrong}`",
+        f"{kind} `{macro}` has no argument `{wrong}`",
         site.keyword(wrong) or site.span,
         notes=notes,
         helps=(f"an argument `{guess}` exists" if guess else f"it has {listed}",),

@@ -82,6 +82,16 @@ CASES: dict[str, dict[str, str]] = {
     "select_with_a_condition_that_is_no_string": {
         "app/BUILD": 'write(name = "a", text = select({1: "f", "default": ""}))\n'
     },
+    "select_with_a_choice_that_is_no_number": {
+        "app/BUILD": 'write(\n    name = "a",\n'
+        '    text = select({"debug": None, "default": float("nan")}),\n)\n'
+    },
+    "select_in_a_macro_with_a_choice_that_is_no_number": {
+        "app/BUILD": 'load(":m.bzl", "m")\nm(name = "a")\n',
+        "app/m.bzl": f"{LOAD}def m(name):\n"
+        '    write(name = name, text = "x".join(select({"default": float("inf")})))\n',
+    },
+    "select_without_choices": {"app/BUILD": 'write(name = "a", text = select())\n'},
     "dictionary_that_looks_like_a_select": {
         "app/BUILD": 'shell(name = "a", cmd = "", srcs = [{"@select": 5}, {"@select": {1: 2}}])\n'
     },
