@@ -16,31 +16,52 @@ from occlum_build.analysis.query_expression import (
 from occlum_build.analysis.target_graph import TargetGraph
 from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.label import Label
+from occlum_build.loading.workspace import BUILD_FILE
+from occlum_build.provider import SuiteInfo, TestInfo
 
 SOURCE_FILE: Final = "source file"
+_UNIVERSE: Final = ("//...:*",)
 _NOTHING: Final[Mapping[str, tuple[Label, ...]]] = MappingProxyType({})
 
 
 class Query:
-    """Evaluates expressions; `load` gives the labels of patterns and adds them to the graph."""
+    """Evaluates expressions about a workspace, whose universe is all of it."""
 
     def __init__(
-        self, graph: TargetGraph, load: Callable[[Iterable[str]], tuple[Label, ...]]
+        self,
+        graph: TargetGraph,
+        load: Callable[[Iterable[str]], tuple[Label, ...]],
+        texts: Callable[[Label], Iterable[Label]],
     ) -> None:
-        """Ask about `graph`, which grows by what is named."""
+        """Ask about `graph`, which grows by what is named.
+
+        `load` gives the labels of patterns and adds them to it; `texts` are the BUILD file of
+        a label's package and all that this loads.
+        """
         self._graph = graph
         self._load = load
+        self._texts = texts
         self._functions: dict[str, Callable[..., Iterable[Label]]] = {
             "allpaths": self._all_paths,
+            "allrdeps": lambda labels, depth=None: self._dependents(
+                self._load(_UNIVERSE), labels, depth
+            ),
             "attr": self._attribute,
+            "buildfiles": self._build_files,
             "deps": self._graph.dependencies,
             "filter": lambda pattern, labels: self._matching(pattern, labels, str),
             "kind": lambda pattern, labels: self._matching(pattern, labels, self.kind),
             "labels": self._labels,
+            "loadfiles": lambda labels: [
+                one for one in self._build_files(labels) if one.name != BUILD_FILE
+            ],
             "path": self._path,
+            "rbuildfiles": self._loading,
             "rdeps": self._dependents,
+            "siblings": self._siblings,
             "some": self._some,
             "somepath": self._path,
+            "tests": self._tests,
         }
 
     def answer(
@@ -108,6 +129,38 @@ class Query:
             if one in inside
         ]
 
+    def _build_files(self, labels: Iterable[Label]) -> list[Label]:
+        """What the packages of these labels are written in."""
+        packages = {one.sibling(BUILD_FILE) for one in labels}
+        return sorted({text for one in packages for text in self._texts(one)})
+
+    def _loading(self, *paths: str) -> list[Label]:
+        """The BUILD files that one of these files of the workspace has to do with."""
+        wanted = set(paths)
+        files = [one for one in self._load(_UNIVERSE) if one.name == BUILD_FILE]
+        return [one for one in files if any(_path(text) in wanted for text in self._texts(one))]
+
+    def _siblings(self, labels: Iterable[Label]) -> tuple[Label, ...]:
+        packages = sorted({one.sibling("*") for one in labels})
+        return self._load(map(str, packages))
+
+    def _tests(self, labels: Iterable[Label]) -> list[Label]:
+        """The tests among these labels, and those that suites among them stand for."""
+        found: set[Label] = set()
+        waiting, seen = list(labels), set[Label]()
+        while waiting:
+            label = waiting.pop()
+            target = self._graph.targets.get(label)
+            if target is None or label in seen:
+                continue
+            seen.add(label)
+            provides = target.rule_class.rule.provides
+            if TestInfo in provides:
+                found.add(label)
+            if SuiteInfo in provides:
+                waiting += (use.label for use in target.uses)
+        return sorted(found)
+
     def _all_paths(self, starts: Iterable[Label], ends: Iterable[Label]) -> list[Label]:
         below = set(self._graph.dependencies(starts))
         above = self._graph.dependents(one for one in ends if one in below)
@@ -127,6 +180,11 @@ class Query:
         if not labels:
             raise _refused("`some` is asked of nothing")
         return labels[:count]
+
+
+def _path(label: Label) -> str:
+    """Where a file of the workspace lies in it; nothing for one of another repository."""
+    return "" if label.repository else f"{label.package}/{label.name}".removeprefix("/")
 
 
 def _joined(operator: str, left: tuple[Label, ...], right: tuple[Label, ...]) -> tuple[Label, ...]:

@@ -20,18 +20,25 @@ _OPERATORS: Final = {
 }
 _MAX_DEPTH: Final = 100
 
-# What each function takes: the labels of an expression, a word, a number; `?` may be left out.
+# What each function takes: the labels of an expression, a word, a number; `?` may be left out,
+# `+` may come several times.
 FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
     "allpaths": ("set", "set"),
+    "allrdeps": ("set", "number?"),
     "attr": ("word", "word", "set"),
+    "buildfiles": ("set",),
     "deps": ("set", "number?"),
     "filter": ("word", "set"),
     "kind": ("word", "set"),
     "labels": ("word", "set"),
+    "loadfiles": ("set",),
     "path": ("set", "set"),
+    "rbuildfiles": ("word+",),
     "rdeps": ("set", "set", "number?"),
+    "siblings": ("set",),
     "some": ("set", "number?"),
     "somepath": ("set", "set"),
+    "tests": ("set",),
 }
 
 
@@ -184,6 +191,9 @@ class _Parser:
             if index:
                 self._expect(",", name)
             arguments.append(self._argument(name, kind))
+            while kind.endswith("+") and self._is_next(","):
+                self._next += 1
+                arguments.append(self._argument(name, kind))
         self._expect(")", name)
         return Call(name, tuple(arguments))
 
@@ -193,7 +203,7 @@ class _Parser:
                 self._refuse(_signature(function))
             return self._expression()
         word = self._word(f"`{function}`")
-        if kind == "word":
+        if kind.startswith("word"):
             return word
         if not word.isascii() or not word.isdigit():
             self._refuse(f"`{word}` is no number; {_signature(function)}")
@@ -235,6 +245,6 @@ class _Parser:
 
 
 def _signature(function: str) -> str:
-    names = {"set": "SET", "word": "WORD", "number?": "[NUMBER]"}
+    names = {"set": "SET", "word": "WORD", "word+": "WORD, …", "number?": "[NUMBER]"}
     listed = ", ".join(names[one] for one in FUNCTIONS[function])
     return f"it is `{function}({listed})`"

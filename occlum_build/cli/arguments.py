@@ -50,6 +50,7 @@ target patterns:
   //pkg:name  one target         //pkg       the same as //pkg:pkg
   :name       in this directory  //pkg:all   every target of a package
   //pkg/...   every target of a package and those below it
+  //pkg:*     the same as //pkg:all, and in a query its source files as well
   -PATTERN    leaves targets out again (after `--`)
 
 exit codes: 0 done, 1 the build or a test failed, 2 wrong input, 70 a bug, 130 interrupted

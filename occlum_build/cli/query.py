@@ -17,12 +17,12 @@ def query(command: Command) -> ExitCode:
     graph = TargetGraph(session.loader)
 
     def load(patterns: Iterable[str]) -> tuple[Label, ...]:
-        labels = session.select(patterns, command.directory).labels
+        labels = session.select(patterns, command.directory, is_query=True).labels
         graph.add(labels)
         session.check()
         return labels
 
-    asked = Query(graph, load)
+    asked = Query(graph, load, session.loader.texts)
     found: dict[Label, None] = {}
     for text in command.arguments.patterns:
         found.update(dict.fromkeys(asked.answer(parse(text))))

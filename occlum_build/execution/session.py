@@ -58,14 +58,16 @@ class Session:
         self._keys = keys
         self._options = options
 
-    def select(self, patterns: Iterable[str], directory: Path) -> Selection:
-        """The targets that a user in `directory` means.
+    def select(
+        self, patterns: Iterable[str], directory: Path, *, is_query: bool = False
+    ) -> Selection:
+        """The targets that a user in `directory` means, to build them or to ask about them.
 
         Raises:
             DiagnosticError: with all problems, if a pattern means nothing.
         """
         self.progress.phase("loading")
-        selection = expand(patterns, self.loader, directory)
+        selection = expand(patterns, self.loader, directory, is_query=is_query)
         self.check()
         return selection
 

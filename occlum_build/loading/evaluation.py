@@ -55,6 +55,7 @@ class Evaluator:
         self._rule_files = RuleFiles(sources)
         self._modules: dict[Label, _Module] = {}
         self._loading: list[Label] = []
+        self._loaded_by: dict[Label, dict[Label, None]] = {}
         self._rules: dict[tuple[str, str], RuleClass] = {}
         self._maps: dict[str, SourceMap] = {}
         self._scope: _Scope | None = None
@@ -84,6 +85,16 @@ class Evaluator:
             self._scope = outer
         return scope.package, scope.problems
 
+    def texts(self, label: Label) -> list[Label]:
+        """The file `label`, which was evaluated, and all that it loads, by way of others too."""
+        found = {label: None}
+        waiting = [label]
+        while waiting:
+            new = [one for one in self._loaded_by.get(waiting.pop(), ()) if one not in found]
+            found.update(dict.fromkeys(new))
+            waiting += new
+        return sorted(found)
+
     def _run(self, label: Label, file: str, text: str) -> starlark.Module:
         """Evaluate one file."""
         source = self._maps[file] = SourceMap(file, text)
@@ -98,6 +109,8 @@ class Evaluator:
             ("exports_files", self._exports_files),
         ):
             module.add_callable(name, self._guarded(function))
+        tree = starlark.parse(SELECT_FILE, SELECT_TEXT, _dialect(is_build=False))
+        starlark.eval(module, tree, self._globals)
         known: list[str] = [*_BUILTINS]
         ticks = iter(range(_MAX_TICKS))
         options = starlark.EvalOptions(
@@ -109,8 +122,6 @@ class Evaluator:
             known += (name for one in tree.loads() for name in one.symbols)
             known += _exports(source)
             loader = starlark.FileLoader(lambda name: modules[name])
-        tree = starlark.parse(SELECT_FILE, SELECT_TEXT, _dialect(is_build=False))
-        starlark.eval(module, tree, self._globals)
             starlark.eval_with(options, module, tree, self._globals, loader)
         except starlark.StarlarkError as problem:
             raise self._translated(str(problem), source, tuple(known)) from None
@@ -167,6 +178,7 @@ class Evaluator:
         except BadLabelError as problem:
             raise DiagnosticError(error("OB0113", str(problem), span)) from None
         label = self._sources.workspace.canonical(label)
+        self._loaded_by.setdefault(importer, {})[label] = None
         if label in self._modules:
             return self._modules[label]
         if label in self._loading:

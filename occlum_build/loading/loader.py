@@ -60,6 +60,22 @@ class Loader:
                 self.report(self._no_package(label, span))
         return self._packages[build_file]
 
+    def files(self, package: Package) -> list[Label]:
+        """The source files that a package speaks of: its own text is one of them."""
+        targets = (self.target(package.label.sibling(name)) for name in package.calls)
+        used = [use.label for one in targets if one is not None for use in one.uses]
+        named = {package.label, *map(package.label.sibling, package.exported), *used}
+        return sorted(
+            one
+            for one in named
+            if one.sibling(BUILD_FILE) == package.label and one.name not in package.calls
+        )
+
+    def texts(self, label: Label) -> list[Label]:
+        """The BUILD file that `label` lies in, and all that it loads."""
+        self.package(label)
+        return self._evaluator.texts(label.sibling(BUILD_FILE))
+
     def target(self, label: Label) -> Target | None:
         """The target `label`, with its attributes checked."""
         if label not in self._targets:

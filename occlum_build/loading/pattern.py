@@ -17,6 +17,7 @@ from occlum_build.loading.workspace import (
 )
 
 _ALL: Final = "all"
+_ALL_TARGETS: Final = frozenset({"*", "all-targets"})
 MANUAL_TAG: Final = "manual"
 
 
@@ -27,20 +28,24 @@ class Selection:
     labels: tuple[Label, ...]
 
 
-def expand(patterns: Iterable[str], loader: Loader, directory: Path) -> Selection:
+def expand(
+    patterns: Iterable[str], loader: Loader, directory: Path, *, is_query: bool = False
+) -> Selection:
     """The targets that `patterns` mean, as a user in `directory` writes them.
 
     `//...` and `pkg/...` are every package below (`:all` behind it changes nothing),
     `//pkg:all` every target of one, `//pkg`, `:name` and `pkg:name` one target;
     `-pattern` takes targets away again. A word is the package of that name, if there is
     one, else a target of this package.
-    Wildcards leave out targets tagged `manual`. Problems go to the loader.
+    Wildcards leave out targets tagged `manual`. `:*` and `:all-targets` are `:all`, and in a
+    query, which leaves nothing out, the source files that the package speaks of as well:
+    there is nothing to build of those. Problems go to the loader.
     """
     chosen: set[Label] = set()
     for pattern in patterns:
         text, is_negative = pattern.removeprefix("-"), pattern.startswith("-")
         try:
-            found = list(_labels(text, loader, directory))
+            found = list(_labels(text, loader, directory, is_query=is_query))
         except DiagnosticError as problem:
             loader.report(problem)
             continue
@@ -70,17 +75,20 @@ def packages_below(root: Path, start: Path, note: Callable[[Path], None]) -> Ite
     yield from sorted(found)
 
 
-def _labels(text: str, loader: Loader, directory: Path) -> Iterator[Label]:
+def _labels(text: str, loader: Loader, directory: Path, *, is_query: bool) -> Iterator[Label]:
     """Each label that one pattern means."""
     root = loader.workspace.root
     here = PurePosixPath(directory.relative_to(root)).as_posix() if directory != root else ""
+    text, are_files_meant = _without_files(text)
+    are_files_meant &= is_query
     text = text.removesuffix(f":{_ALL}") if text.endswith(f"...:{_ALL}") else text
     if not text.startswith(("//", "@", ":")):
         text = _absolute(text, here, root)
     if text == "//..." or text.endswith("/..."):
         if text.startswith("@"):
             raise DiagnosticError(error("OB0121", "`...` works in the workspace only"))
-        yield from _below(text, loader)
+        for package in _below(text, loader):
+            yield from _all_of(package, loader, is_query=is_query, are_files_meant=are_files_meant)
         return
     try:
         label = loader.workspace.canonical(Label.parse(text, package=here))
@@ -88,12 +96,18 @@ def _labels(text: str, loader: Loader, directory: Path) -> Iterator[Label]:
         helps = ("patterns look like `//pkg:name`, `//pkg:all`, `//pkg/...` or `:name`",)
         raise DiagnosticError(error("OB0121", str(problem), helps=helps)) from None
     if label.name == _ALL and ":" in text:
-        yield from _all_of(label, loader)
+        yield from _all_of(label, loader, is_query=is_query, are_files_meant=are_files_meant)
     elif ":" not in text and _has_no_namesake(label, loader):
         helps = (f"`{text}:{_ALL}` takes every target of the package",)
         raise DiagnosticError(error("OB0103", f"no target `{label}`", helps=helps))
     elif loader.find(label) is not None:
         yield label
+
+
+def _without_files(text: str) -> tuple[str, bool]:
+    """The pattern with `:all` for what means files as well, and whether it did."""
+    before, colon, name = text.rpartition(":")
+    return (f"{before}:{_ALL}", True) if colon and name in _ALL_TARGETS else (text, False)
 
 
 def _has_no_namesake(label: Label, loader: Loader) -> bool:
@@ -118,19 +132,25 @@ def _is_package(directory: Path) -> bool:
 
 
 def _below(text: str, loader: Loader) -> Iterator[Label]:
+    """The BUILD file of each package at and below one."""
     root = loader.workspace.root
     start = text.removeprefix("//").removesuffix("...").rstrip("/")
     packages = list(packages_below(root, root / start, loader.sources.note_directory))
     if not packages:
         raise DiagnosticError(error("OB0121", f"no package at or below `//{start}`"))
     for package in packages:
-        yield from _all_of(Label("", package, BUILD_FILE), loader)
+        yield Label("", package, BUILD_FILE)
 
 
-def _all_of(label: Label, loader: Loader) -> Iterator[Label]:
+def _all_of(
+    label: Label, loader: Loader, *, is_query: bool, are_files_meant: bool
+) -> Iterator[Label]:
+    """What a wildcard means in the package of `label`."""
     package = loader.package(label)
     for name in sorted(package.calls) if package is not None else ():
         one = label.sibling(name)
         target = loader.target(one)
-        if target is not None and MANUAL_TAG not in target.attrs.tags:
+        if target is not None and (is_query or MANUAL_TAG not in target.attrs.tags):
             yield one
+    if package is not None and are_files_meant:
+        yield from loader.files(package)

@@ -358,7 +358,7 @@ CASES: dict[str, dict[str, str]] = {
         "app/BUILD": 'load(":m.bzl", "m")\n\nm(\n    name = "a",\n    made = ["a", 7],\n)\n',
     },
     "query_that_is_none": {"arguments": "query deps(//app:a"},
-    "query_with_an_unknown_function": {"arguments": "query buildfiles(//app:a)"},
+    "query_with_an_unknown_function": {"arguments": "query visible(//app:a)"},
     "value_that_no_memory_holds": {"app/BUILD": "x = [0] * 1000000000\n"},
     "build_file_that_is_a_directory": {"app/BUILD/x": "", "arguments": "build //app:all"},
     "nothing_to_accept": {
