@@ -19,7 +19,7 @@ MAX_TEXT_CHARACTERS: Final = 1 << 18
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000
 _BAD_ESCAPE: Final = re.compile(r"\\U(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8}")
-_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,3999})")  # Python reads 4,300 digits at most
 _WORDS: Final[dict[str, bool | None]] = {
     "true": True,
     "false": False,

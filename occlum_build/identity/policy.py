@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from occlum_build.config import strict_yaml
 from occlum_build.config.explain import explain
@@ -36,8 +36,13 @@ def _hexadecimal(digits: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-Hash = Annotated[str, _hexadecimal(64)]
-Id = Annotated[str, _hexadecimal(32)]
+def _digits(value: object) -> object:
+    """The text of a number: one hash in some trillions has no letter."""
+    return str(value) if type(value) is int else value
+
+
+Hash = Annotated[str, BeforeValidator(_digits), _hexadecimal(64)]
+Id = Annotated[str, BeforeValidator(_digits), _hexadecimal(32)]
 
 
 class Attributes(BaseModel):
