@@ -6,9 +6,10 @@ from typing import Any, Final, Self
 
 _REPOSITORY: Final = re.compile(r"[a-z][a-z0-9_]*")
 _PACKAGE_PART: Final = re.compile(
-    r"[A-Za-z0-9_.+=,@~!#$%^&()\[\]{}'-][A-Za-z0-9_ .+=,@~!#$%^&()\[\]{}'-]*"
+    r"[A-Za-z0-9_.+=,@~!#$%^&()\[\]{}'\u0080-\U0010ffff-]"
+    r"[A-Za-z0-9_ .+=,@~!#$%^&()\[\]{}'\u0080-\U0010ffff-]*"
 )
-_NAME: Final = re.compile(r"[A-Za-z0-9_./+=,@~!#$%^&()\[\]{}' -]+")
+_NAME: Final = re.compile(r"[A-Za-z0-9_./+=,@~!#$%^&()\[\]{}' \u0080-\U0010ffff-]+")
 
 
 _MAX_PART_BYTES: Final = 255
@@ -114,13 +115,14 @@ def _check_package(text: str, package: str) -> None:
     if not package:
         return
     for part in package.split("/"):
-        if not part or set(part) == {"."} or not _PACKAGE_PART.fullmatch(part):
+        is_clean = part.isprintable() and _PACKAGE_PART.fullmatch(part)
+        if set(part) <= {"."} or not is_clean:
             raise BadLabelError(f"`{text}` has a bad package name `{package}`")
 
 
 def _check_name(text: str, name: str) -> None:
-    if not name or not _NAME.fullmatch(name) or "%{" in name:
-        odd = next((one for one in name if not _NAME.fullmatch(one)), "")
+    odd = next((one for one in name if not _NAME.fullmatch(one) or not one.isprintable()), "")
+    if not name or odd or "%{" in name:
         why = f": `{odd}` cannot be in a name" if odd else ""
         raise BadLabelError(f"`{text}` has a bad target name `{name}`{why}")
     if any(part in {"", ".", ".."} for part in name.split("/")):

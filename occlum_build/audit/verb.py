@@ -188,7 +188,7 @@ def _bundle_lines(
     width = max(len(one.name) for one in parts)
     for one in parts:
         note = f"  {one.note}" if one.note else ""
-        yield f"{one.outcome.value:<10}  {one.name:<{width}}{note}"
+        yield f"{one.outcome.value:<10}  {one.name:<{width}}{note}".rstrip()
         if one.outcome is bundles.Outcome.DIFFERENT:
             yield f"{'':<12}published {one.published}"
             yield f"{'':<12}rebuilt   {one.rebuilt}"

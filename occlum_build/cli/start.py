@@ -49,7 +49,8 @@ def become_engine(python: str, parent: str, words: Sequence[str]) -> NoReturn:
     aside = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
     env = {name: value for name, value in os.environ.items() if name not in aside}
     env |= {"PYTHONHASHSEED": "0", _KEPT_VARIABLES: json.dumps(aside)}
-    flags = ["-P", "-s", *(["-B"] if sys.dont_write_bytecode else [])]
+    # Names of files are UTF-8, whatever the locale thinks of them.
+    flags = ["-P", "-s", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else [])]
     os.execve(python, [python, *flags, "-c", _ENGINE, parent, *words], env)  # no shell
 
 

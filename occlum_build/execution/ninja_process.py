@@ -17,6 +17,8 @@ from typing import Any, Final
 from occlum_build.execution.progress import Progress
 from occlum_build.execution.spec import EVENTS_VARIABLE
 
+_LOCALE: Final = "C"
+"""In which Python takes the names of files for UTF-8; actions have a locale of their own."""
 _STATUS: Final = "%s %f %t@"
 _STATUS_LINE: Final = re.compile(r"^(?P<started>\d+) (?P<finished>\d+) (?P<total>\d+)@")
 _TICK_SECONDS: Final = 0.25
@@ -77,12 +79,12 @@ class _Listener:
     def run(self) -> NinjaResult:
         self._forget_future()
         events_read, events_write = os.pipe()
-        environment = {**os.environ, EVENTS_VARIABLE: str(events_write), "NINJA_STATUS": _STATUS}
+        own = {EVENTS_VARIABLE: str(events_write), "NINJA_STATUS": _STATUS, "LC_ALL": _LOCALE}
         guard = self._guard()
         with subprocess.Popen(
             self._argv(),
             cwd=self.command.root,
-            env=environment,
+            env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

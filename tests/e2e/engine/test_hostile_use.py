@@ -168,7 +168,9 @@ def test_an_action_that_writes_into_a_directory_of_another_is_found_out(
     assert workspace.output("app/o").read_text() == "good\n"
 
 
-@pytest.mark.parametrize("name", ["o^", "a b", "#x", "-rf", "a$b", "a{b}[c]", "it's", "~"])
+@pytest.mark.parametrize(
+    "name", ["o^", "a b", "#x", "-rf", "a$b", "a{b}[c]", "it's", "~", "größe", "日本"]
+)
 def test_any_name_of_a_target_can_be_built(workspace: Workspace, name: str) -> None:
     workspace.build_file(f'write(name = "{name}", text = "x")')
 

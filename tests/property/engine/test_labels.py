@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from occlum_build.label import BadLabelError, Label
 
-WORD = st.text(string.ascii_letters + string.digits + "_-+.", min_size=1, max_size=8).filter(
+WORD = st.text(string.ascii_letters + string.digits + "_-+.äß日", min_size=1, max_size=8).filter(
     lambda text: set(text) != {"."}
 )
 PATH = st.lists(WORD, min_size=1, max_size=3).map("/".join)
