@@ -6,7 +6,7 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,9 @@ from typing import Final
 from occlum_build.diagnostic import DiagnosticError, error
 
 MARKER: Final = "WORKSPACE.occlum"
-_MADE: Final = frozenset({".git", ".occlum-build", "out", "__pycache__"})
+_MADE: Final = frozenset({".occlum-build", "out"})
+"""What a build makes at the top of a workspace: with it there, an audit would build nothing."""
+_NO_SOURCE: Final = frozenset({".git", "__pycache__"})
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Source:
         """
         target.mkdir(parents=True)
         if self.directory is not None:
-            for name in _ordered(_files(self.directory), backwards=backwards):
+            names = filter(_is_source, _files(self.directory))
+            for name in _ordered(names, backwards=backwards):
                 _copy(self.directory / name, target / name)
         else:
             self._extract(target, here, backwards=backwards)
@@ -91,7 +94,7 @@ class Source:
             spool.seek(0)
             with tarfile.open(fileobj=spool) as archive:
                 members = {one.name: one for one in archive if one.isfile() or one.issym()}
-                for name in _ordered(members, backwards=backwards):
+                for name in _ordered(filter(_is_source, members), backwards=backwards):
                     _unpack(archive, members[name], target)
 
 
@@ -104,12 +107,17 @@ def _files(folder: Path) -> list[str]:
         return [one for one in names if one and os.path.lexists(folder / one)]
     found = []
     for top, folders, names in os.walk(folder):
-        folders[:] = [one for one in folders if one not in _MADE]
+        made = _MADE if top == os.fspath(folder) else frozenset[str]()
+        folders[:] = [one for one in folders if one not in _NO_SOURCE | made]
         found += [os.path.relpath(Path(top, name), folder) for name in names]
     return found
 
 
-def _ordered(names: Sequence[str] | dict[str, tarfile.TarInfo], *, backwards: bool) -> list[str]:
+def _is_source(name: str) -> bool:
+    return name.partition("/")[0] not in _MADE
+
+
+def _ordered(names: Iterable[str], *, backwards: bool) -> list[str]:
     return sorted(names, reverse=backwards)
 
 

@@ -86,6 +86,45 @@ def test_a_workspace_that_version_control_ignores_is_copied_all_the_same(
     assert found.keys() == {"WORKSPACE.occlum", "app/BUILD"}
 
 
+@pytest.mark.parametrize("is_committed", [False, True])
+@pytest.mark.parametrize("text", [".", "HEAD"])
+def test_nothing_that_was_made_is_a_source_though_version_control_takes_it_for_one(
+    tree: Path, tmp_path: Path, text: str, *, is_committed: bool
+) -> None:
+    git(tree, "init", "-q", "-b", "main")
+    (tree / "app/out").mkdir()
+    (tree / "app/out/source.c").touch()
+    git(tree, "add", *(["."] if is_committed else ["app", "WORKSPACE.occlum"]))
+    git(tree, "commit", "-q", "-m", "first")
+
+    found = copied(text, tree, tmp_path / "copy")
+
+    named = {"WORKSPACE.occlum", "app/BUILD", "app/link", "app/run.sh", "app/out/source.c"}
+    assert found.keys() == named
+
+
+def test_a_link_at_the_place_of_outputs_is_no_source(tree: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    (tree / "out").rename(made)
+    (tree / "out").symlink_to(made)
+    git(tree, "init", "-q", "-b", "main")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "first")
+
+    for number, text in enumerate((".", "HEAD")):
+        copied(text, tree, tmp_path / f"copy{number}")
+        assert not (tmp_path / f"copy{number}/out").exists()
+
+
+def test_a_directory_of_sources_may_have_the_name_of_that_of_outputs(
+    tree: Path, tmp_path: Path
+) -> None:
+    (tree / "app/out").mkdir()
+    (tree / "app/out/source.c").touch()
+
+    assert "app/out/source.c" in copied(str(tree), tmp_path, tmp_path / "copy")
+
+
 def test_a_commit_is_what_was_committed(repository: Path, tmp_path: Path) -> None:
     (repository / "app/BUILD").write_text("edited")
 
