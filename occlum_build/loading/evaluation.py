@@ -1,6 +1,7 @@
 """Evaluates BUILD and .bzl files: Starlark runs, and calls of rules are recorded."""
 
 import inspect
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -320,6 +321,10 @@ class Evaluator:
             empty = [one for one in include if not scope.files.glob([one])]
         except BadGlobError as problem:
             raise DiagnosticError(error("OB0117", f"bad glob: {problem}")) from None
+        except OSError as problem:
+            name = os.path.relpath(str(problem.filename), self._sources.workspace.root)
+            message = f"a directory cannot be listed: {problem.strerror}"
+            raise DiagnosticError(error("OB0117", message, notes=(name,))) from None
         for one in found:
             if not _is_text(one):
                 raise DiagnosticError(

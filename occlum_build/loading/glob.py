@@ -87,7 +87,9 @@ class PackageFiles:
                     if entry.is_dir(follow_symlinks=False):
                         if not _is_boundary(directory / entry.name):
                             folders.append(entry.name)
-                    elif not (entry.is_symlink() and entry.is_dir()):
+                    elif not (
+                        entry.is_symlink() and Path(entry).is_dir()
+                    ):  # a link in a loop is none
                         files.append(entry.name)
             self._listings[prefix] = (sorted(files), sorted(folders))
         return self._listings[prefix]

@@ -166,8 +166,11 @@ class Loader:
         return error("OB0104", f"no package `{at}//{label.package}`", span, helps=helps)
 
     def _no_target(self, label: Label, package: Package, span: Span | None) -> Diagnostic:
+        missing = self.sources.missing(label, span)
+        if missing.notes:
+            return missing
         guess = near(label.name, package.calls)
-        helps = self.sources.missing(label, span).helps
+        helps = missing.helps
         if guess:
             helps = (f"a target `{label.sibling(guess)}` exists",)
         if "." in label.name.rpartition("/")[2]:

@@ -1,6 +1,7 @@
 """The files that loading reads: each once, and remembered, as they are inputs of the build."""
 
 import os
+import stat
 from pathlib import Path
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
@@ -119,7 +120,14 @@ class Sources:
 
     def missing(self, label: Label, span: Span | None) -> Diagnostic:
         """The diagnostic for a file that is not there, with a near name."""
-        directory = self.workspace.path(label).parent
+        path = self.workspace.path(label)
+        directory = path.parent
+        what = _instead_of_a_file(path)
+        if what:
+            message = f"`{label}` is no file"
+            return error(
+                "OB0120", message, span, notes=(f"`{self.workspace.shown(path)}` {what}",)
+            )
         try:
             names = sorted(one.name for one in directory.iterdir() if one.is_file())
         except OSError:
@@ -127,9 +135,24 @@ class Sources:
         guess = near(label.name.rpartition("/")[2], names)
         folder = label.name.rpartition("/")[0]
         helps: tuple[str, ...] = ()
-        if guess:
+        if path.is_dir():
+            helps = (f'it is a directory: `glob(["{label.name}/**"])` is the files in it',)
+        elif guess:
             helps = (f"a file `{label.sibling(f'{folder}/{guess}' if folder else guess)}` exists",)
         return error("OB0120", f"no file `{label}`", span, helps=helps)
+
+
+def _instead_of_a_file(path: Path) -> str:
+    """What there is at a path that should be a file's; nothing if there is nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    if stat.S_ISLNK(mode) and not path.exists():
+        return f"is a symbolic link that leads nowhere: to `{path.readlink()}`"
+    if stat.S_ISLNK(mode) or stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+        return ""
+    return "is a pipe, a socket or a device"
 
 
 def _stat(path: Path) -> os.stat_result | None:

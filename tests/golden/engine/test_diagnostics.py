@@ -1,5 +1,8 @@
 """Every diagnostic of loading and analysis, word for word."""
 
+import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -449,6 +452,40 @@ def test_a_file_whose_name_is_no_text_is_refused(workspace: Workspace, golden: G
     golden(TEXTS / "file_name_that_is_no_text.txt", f"{outcome.err}exit code {outcome.status}\n")
 
 
+def test_what_is_no_file_is_said(workspace: Workspace, golden: Golden) -> None:
+    workspace.build_file(
+        'shell(name = "a", cmd = "", outs = ["o"], srcs = glob(["*"]) + ["folder"])\n'
+    )
+    (workspace.root / "app/gone").symlink_to("nowhere")
+    (workspace.root / "app/loop").symlink_to("pool")
+    (workspace.root / "app/pool").symlink_to("loop")
+    (workspace.root / "app/up").symlink_to("..")
+    (workspace.root / "app/folder").mkdir()
+    os.mkfifo(workspace.root / "app/pipe")
+
+    outcome = workspace.run("build", "//...")
+
+    golden(TEXTS / "what_is_no_file.txt", f"{outcome.err}exit code {outcome.status}\n")
+
+
+def test_a_directory_that_cannot_be_listed_is_named(workspace: Workspace, golden: Golden) -> None:
+    workspace.build_file('shell(name = "a", cmd = "", outs = ["o"], srcs = glob(["**"]))\n')
+    here = os.open(workspace.root / "app", os.O_DIRECTORY)
+    for _ in range(20):  # longer than a path can be
+        os.mkdir("d" * 250, dir_fd=here)  # pathlib knows paths only
+        below = os.open("d" * 250, os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+    outcome = workspace.run("build", "//...")
+    shutil.rmtree(workspace.root / "app")
+
+    said = outcome.err.replace(f"/{'d' * 250}", "/D")
+    said = re.sub("(/D)+", "/DIRECTORIES", said)
+    golden(TEXTS / "directory_that_cannot_be_listed.txt", f"{said}exit code {outcome.status}\n")
+
+
 def test_an_empty_word_is_a_diagnostic(workspace: Workspace, golden: Golden) -> None:
     outcome = workspace.run("clean", "")
 
@@ -465,6 +502,13 @@ def test_no_workspace_is_a_diagnostic(workspace: Workspace, golden: Golden) -> N
 
 
 def test_no_case_has_lost_its_text() -> None:
-    others = {"empty_word", "file_name_that_is_no_text", "link_out_of_workspace", "no_workspace"}
+    others = {
+        "directory_that_cannot_be_listed",
+        "empty_word",
+        "file_name_that_is_no_text",
+        "link_out_of_workspace",
+        "no_workspace",
+        "what_is_no_file",
+    }
 
     assert {path.stem for path in TEXTS.iterdir()} == {*CASES, *others}
