@@ -40,6 +40,16 @@ _OF_THE_MACHINE: Final = frozenset(
 )
 """Errors of the file system that no code of ours can cause."""
 
+_FULL: Final = "make room and do it again; `occlum-build clean` deletes all outputs"
+_OURS: Final = "delete it, if it is in `out/` or `.occlum-build/`: a build makes it again"
+_WHAT_NEXT: Final = {
+    errno.EACCES: "`out/` and `.occlum-build/` of a workspace must be yours: a build writes there",
+    errno.EDQUOT: _FULL,
+    errno.EISDIR: _OURS,
+    errno.ENOSPC: _FULL,
+    errno.ENOTDIR: _OURS,
+    errno.EROFS: "copy the workspace to where a build can write `out/` and `.occlum-build/`",
+}
 
 _MAX_EXCERPT_CHARACTERS: Final = 1 << 18
 """What programs say that know no codes of the engine, and that is no fault of the input."""
@@ -122,9 +132,9 @@ def _outcome(given: tuple[str, ...]) -> int:
             return _bug(problem)
         code = "OB0403" if problem.errno in {errno.ENOSPC, errno.EDQUOT} else "OB0412"
         why = f"{problem.strerror}: {problem.filename or ''}".removesuffix(": ")
-        console.diagnostics(
-            [error(code, "a file cannot be read or written", notes=(why,))], text_of
-        )
+        helps = [_WHAT_NEXT[problem.errno]] if problem.errno in _WHAT_NEXT else []
+        message = "a file cannot be read or written"
+        console.diagnostics([error(code, message, notes=(why,), helps=helps)], text_of)
         return ExitCode.FAILED
     except Exception as problem:  # noqa: BLE001  # the last resort
         return _bug(problem)

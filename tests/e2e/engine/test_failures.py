@@ -147,6 +147,34 @@ def test_a_full_disk_is_one_diagnostic(workspace: Workspace) -> None:
     assert "error[OB0403]: no space is left on the device" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("size=4k", "help: make room"),
+        ("ro", "help: copy the workspace to where a build can write"),
+    ],
+)
+def test_a_state_that_cannot_be_written_says_what_to_do(
+    workspace: Workspace, options: str, said: str
+) -> None:
+    workspace.build_file('write(name = "t", text = "x")')
+    state = workspace.root / ".occlum-build"
+    state.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(state)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        if options != "ro":
+            (state / "fill").write_bytes(bytes(4096))
+        outcome = workspace.run("build", "//app:t")
+        queried = workspace.run("query", "//app:t")
+    finally:
+        subprocess.run(["umount", state], check=True)
+
+    assert (outcome.status, queried.status) == (FAILED, 0)
+    assert said in outcome.err
+
+
 def test_a_key_of_the_wrong_size_is_refused(workspace: Workspace) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
