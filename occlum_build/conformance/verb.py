@@ -258,9 +258,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _cache() -> Path:
-    """Where downloads and the enclaves of suites are kept: with the checkout's own."""
+    """Where downloads and the enclaves of suites are kept.
+
+    That is with the checkout's own, or among the user's caches if the tool is installed:
+    what was installed is not to grow, and may be somebody else's.
+    """
     chosen = os.environ.get("OCCLUM_BUILD_CACHE")
-    return Path(chosen).absolute() if chosen else Path(__file__).parents[2] / ".occlum-build"
+    if chosen:
+        return Path(chosen).absolute()
+    tool = Path(__file__).parents[2]
+    if (tool / "occlum-build").is_file():
+        return tool / ".occlum-build"
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (caches if caches.is_absolute() else Path.home() / ".cache") / "occlum-build"
 
 
 def _amount(text: str) -> float:
