@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -53,6 +53,8 @@ target patterns:
   //pkg:*     the same as //pkg:all, and in a query its source files as well
   -PATTERN    leaves targets out again (after `--`)
 
+options may be written as Bazel's are: `--keep_going` is `--keep-going`
+
 exit codes: 0 done, 1 the build or a test failed, 2 wrong input, 70 a bug, 130 interrupted
 """
 
@@ -74,6 +76,8 @@ class Arguments:
     """What `run` passes on to a program that can be debugged."""
     tags: tuple[str, ...] = ()
     accept: bool = False
+    test_output: str = "errors"
+    """Of which tests the log is shown: of none (`summary`), of those that fail, or of `all`."""
     is_one_configuration: bool = False
     """Whether `clean` is to delete the outputs of one configuration only."""
     expunge: bool = False
@@ -117,6 +121,8 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     # The value of this option stands behind `=` or nowhere: the next word is a target.
     before = ["--trace=" if word == "--trace" else word for word in before]
     parser = make_parser()
+    known = _verb_parser(parser, before[0] if before else None)._option_string_actions  # noqa: SLF001
+    before = [_dashed(word, known) for word in before]
     parsed, unknown = parser.parse_known_args(before)
     if parsed.verb is None and rest:
         parser.error("there is no verb before `--`")
@@ -140,14 +146,23 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         debugging=tuple(getattr(parsed, "debugging", None) or ()),
         tags=tuple(getattr(parsed, "tag", ())),
         accept=getattr(parsed, "accept", False),
+        test_output=getattr(parsed, "test_output", "errors"),
         output=getattr(parsed, "output", "label"),
         help_of=getattr(parsed, "help_of", "") or "",
     )
 
 
+def _dashed(word: str, known: Container[str]) -> str:
+    """The option that Bazel's users mean: theirs have `_` where ours have `-`."""
+    name, equals, value = word.partition("=")
+    dashed = name.replace("_", "-")
+    return f"{dashed}{equals}{value}" if word.startswith("--") and dashed in known else word
+
+
 def wants_json(words: Sequence[str]) -> bool:
     """Whether diagnostics are wanted as JSON, asked before it is known what else is right."""
     options = " ".join(words[: words.index("--")] if "--" in words else words)
+    options = options.replace("--message_format", "--message-format")
     return "--message-format=json" in options or "--message-format json" in options
 
 
@@ -272,6 +287,12 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
         "--accept",
         action="store_true",
         help="first write what is so over the files that say what these tests expect",
+    )
+    parser.add_argument(
+        "--test-output",
+        choices=("summary", "errors", "all"),
+        default="errors",
+        help="whose logs are shown: nobody's, the last lines of those that fail, or all of all",
     )
 
 

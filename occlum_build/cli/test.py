@@ -119,13 +119,15 @@ def _show(command: Command, one: TestResult) -> None:
     how = "remembered" if one.is_remembered else seconds
     total = one.cases.passed + one.cases.failed + one.cases.skipped
     cases = f", {one.cases}" if total > 1 else ""
-    if one.has_passed:
-        command.console.result(f"PASS {one.label} ({how}{cases})")
-        return
-    command.console.result(f"FAIL {one.label} ({one.why}, {how}{cases})")
+    outcome = f"PASS {one.label} (" if one.has_passed else f"FAIL {one.label} ({one.why}, "
+    command.console.result(f"{outcome}{how}{cases})")
+    wanted = command.arguments.test_output
     log = command.session.workspace.root / one.log
-    if log.is_file():
-        said = log.read_text(encoding="utf-8", errors="replace").rstrip()
-        for line in said.split("\n")[-_LAST_LINES:] if said else ():
-            command.console.result(f"    {line}".rstrip())
-        command.console.result(f"    (log: {one.log})")
+    if not log.is_file() or (one.has_passed and wanted != "all"):
+        return
+    said = log.read_text(encoding="utf-8", errors="replace").rstrip()
+    lines = said.split("\n") if said else []
+    first = {"summary": len(lines), "errors": -_LAST_LINES, "all": 0}[wanted]
+    for line in lines[first:]:
+        command.console.result(f"    {line}".rstrip())
+    command.console.result(f"    (log: {one.log})")

@@ -43,6 +43,29 @@ def test_the_last_line_of_test_counts(tests: Workspace) -> None:
     assert "it is bad" in outcome.out
 
 
+@pytest.mark.parametrize(
+    ("words", "good", "bad"),
+    [
+        ([], False, True),
+        (["--test-output=errors"], False, True),
+        (["--test_output=summary"], False, False),
+        (["--test_output", "all", "--keep_going"], True, True),
+    ],
+)
+def test_logs_are_shown_of_those_tests_that_are_asked_for(
+    tests: Workspace, words: list[str], *, good: bool, bad: bool
+) -> None:
+    tests.write("app/d", "what good says\n")
+
+    for _ in range(2):
+        outcome = tests.run("test", *words, "//...", "//app:bad")
+
+        assert outcome.status == FAILED
+        assert ("    what good says\n" in outcome.out) == good
+        assert ("    it is bad\n" in outcome.out) == bad
+        assert "(log: out/default/testlogs/app/bad/test.log)" in outcome.out
+
+
 def test_what_failed_comes_last(tests: Workspace) -> None:
     outcome = tests.run("test", "//...", "//app:bad")
 
