@@ -330,7 +330,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 def _query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "patterns",
-        nargs="+",
+        nargs="*",
         metavar="QUERY",
         help="a pattern, or an expression in Bazel's language: `+`, `-`, `^`, `let`, `set(…)`, "
         + ", ".join(f"`{name}(…)`" for name in FUNCTIONS),

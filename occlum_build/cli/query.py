@@ -13,6 +13,7 @@ from occlum_build.label import Label
 
 def query(command: Command) -> ExitCode:
     """Run the verb."""
+    command.need_patterns()
     session = command.session
     graph = TargetGraph(session.loader)
 

@@ -106,8 +106,9 @@ def _labels(text: str, loader: Loader, directory: Path, *, is_query: bool) -> It
 
 def _without_files(text: str) -> tuple[str, bool]:
     """The pattern with `:all` for what means files as well, and whether it did."""
-    before, colon, name = text.rpartition(":")
-    return (f"{before}:{_ALL}", True) if colon and name in _ALL_TARGETS else (text, False)
+    before, _, name = text.rpartition(":")
+    is_wildcard = name in _ALL_TARGETS
+    return (f"{before}:{_ALL}", True) if is_wildcard else (text, False)
 
 
 def _has_no_namesake(label: Label, loader: Loader) -> bool:

@@ -107,6 +107,18 @@ def test_a_query_is_answered_as_bazel_answers_it(
     assert (status, " ".join(names)) == (0, ANSWERS[text])
 
 
+def test_a_query_may_stand_behind_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "--output", "kind", "--", "//p:a"]) == 0
+
+    assert capsys.readouterr().out == "filegroup //p:a\n"
+
+
+def test_no_query_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query"]) == WRONG_INPUT
+
+    assert "`query` needs a target" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", REFUSALS)
 def test_what_is_no_query_is_refused_and_said_why(
     text: str, capsys: pytest.CaptureFixture[str]

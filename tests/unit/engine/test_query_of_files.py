@@ -56,6 +56,7 @@ ANSWERS = {
     "//lib:*": LIB_FILES,
     "//...:*": everything(TARGETS, APP_FILES, LIB_FILES),
     "//lib/...:all-targets": LIB_FILES,
+    "lib:*": LIB_FILES,
     "siblings(//app:a)": everything(TARGETS, APP_FILES),
     "siblings(//lib:notes.txt)": LIB_FILES,
     "siblings(set())": "",
@@ -89,6 +90,16 @@ def test_a_query_about_files_is_answered_as_bazel_answers_it(
     status = main(["query", text])
 
     assert (status, " ".join(capsys.readouterr().out.split())) == (0, ANSWERS[text])
+
+
+def test_a_wildcard_alone_is_that_of_the_package_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir("lib")
+
+    for text in ("*", ":*", "all-targets", "...:*"):
+        assert main(["query", text]) == 0
+        assert " ".join(capsys.readouterr().out.split()) == LIB_FILES
 
 
 def test_a_list_of_words_has_one_at_least(capsys: pytest.CaptureFixture[str]) -> None:
