@@ -192,7 +192,7 @@ impl Gang {
     }
 
     /// Whether there are several members.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.is_shared.load(Ordering::Relaxed)
     }
 
@@ -204,6 +204,16 @@ impl Gang {
     /// Whether threads that hold the memory are to give it up as soon as they can.
     pub(crate) fn must_yield(&self) -> bool {
         self.must_yield.load(Ordering::Relaxed)
+    }
+
+    /// A thread that holds the memory would rather let others run: those of other members, if some wait,
+    /// are to have it before it comes back.
+    pub(crate) fn prefer_others(&self) {
+        let state = self.state.lock();
+        let mut waiting = state.waiting.iter();
+        if waiting.any(|(member, _)| Some(*member) != state.resident) {
+            self.must_yield.store(true, Ordering::SeqCst);
+        }
     }
 
     /// A thread of `space` wants the memory.

@@ -51,7 +51,7 @@ pub use patch::patched_sites;
 pub(crate) use place::Place;
 pub(crate) use remap::Remapping;
 pub(crate) use share::{Rights, SharedMapping};
-pub(crate) use shared::{FilePart, SharedFile};
+pub(crate) use shared::{FilePart, SharedFile, SharedPages};
 pub(crate) use space::{AREAS_MAX, AddressSpace, Foundation, Paging};
 
 use hal::PAGE_SIZE;

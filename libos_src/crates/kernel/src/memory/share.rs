@@ -226,6 +226,17 @@ impl AddressSpace {
         Some(pages)
     }
 
+    /// The segments of System V of which there is something in a range.
+    pub(crate) fn segments_in(&self, range: &Range<u64>) -> Vec<Arc<SharedPages>> {
+        let books = self.books.read();
+        if !books.has_shared {
+            return Vec::new();
+        }
+        let shared = (books.areas.overlapping(range)).filter_map(|(_, area)| area.shared());
+        let pages = shared.map(|place| place.pages());
+        pages.filter(|pages| pages.is_segment()).cloned().collect()
+    }
+
     /// Writes what was changed in shared mappings of a range to their files.
     ///
     /// # Errors

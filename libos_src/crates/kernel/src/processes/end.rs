@@ -1,6 +1,7 @@
 //! The end of threads and processes.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use locks::Mutex;
@@ -193,11 +194,18 @@ impl Libos {
         self.end_session_of(process.pid);
         self.sockets.collect_after_close();
         self.file_locks.forget_process(process.pid);
-        self.system_v.forget_process(process.pid);
+        self.system_v.forget_process(self.machine, process.pid);
         let resident_bytes = process.memory().sizes_bytes().1;
         let at_end = &process.resident_at_end;
         at_end.store(resident_bytes, Ordering::Relaxed);
-        self.wake_next(process.memory().leave());
+        let memory = process.memory();
+        let segments = if memory.is_shared() {
+            Vec::new()
+        } else {
+            memory.segments_in(&(0..u64::MAX))
+        };
+        self.wake_next(memory.leave());
+        (self.system_v).note(self.machine, process.pid, &segments, true);
         if let Some(parent) = process.return_memory() {
             self.wake(&parent);
         }

@@ -346,6 +346,8 @@ fn fork_process(call: &mut Call<'_>, new: &NewTask, kinship: Kinship, start: Use
         libos.scheduler.dismiss();
         libos.let_others_run(call.task);
     })?;
+    let segments = call.memory().segments_in(&(0..u64::MAX));
+    (libos.system_v).note(libos.machine, call.process.pid, &segments, false);
     thread.set_principal(own_principal(call, new));
     if let Some((fd, file)) = opened {
         file.fill(&child);

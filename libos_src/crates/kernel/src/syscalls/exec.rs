@@ -241,7 +241,9 @@ fn load_in_place(
 ) -> Result<(Arc<AddressSpace>, UserRegs), Stop> {
     let (libos, task) = (call.libos, call.task);
     libos.release_locks(&task.thread, &task.memory);
+    let segments = task.memory.segments_in(&(0..u64::MAX));
     let next = task.memory.clear();
+    (libos.system_v).note(libos.machine, task.process.pid, &segments, true);
     task.thread.set_holds_memory(false);
     libos.wake_next(next);
     let loaded = memory_for(call, invocation).and_then(|memory| {

@@ -324,7 +324,9 @@ pub(super) fn mprotect(call: &mut Call<'_>, address: u64, len: u64, prot: u32) -
 
 /// `munmap(2)`.
 pub(super) fn munmap(call: &mut Call<'_>, address: u64, len: u64) -> Outcome {
+    let segments = (call.memory()).segments_in(&(address..address.saturating_add(len)));
     call.memory().unmap(address, len)?;
+    (call.libos.system_v).note(call.libos.machine, call.process.pid, &segments, true);
     Ok(0)
 }
 

@@ -82,6 +82,12 @@ pub(super) fn arch_prctl(call: &mut Call<'_>, code: u32, address: u64) -> Outcom
 
 /// `sched_yield(2)`.
 pub(super) fn sched_yield(call: &mut Call<'_>) -> Outcome {
+    // Who waits for memory that this process has cannot run otherwise.
+    let gang = call.memory().gang();
+    if gang.is_shared() {
+        gang.prefer_others();
+        call.libos.make_way(call.task);
+    }
     call.libos.machine.yield_now();
     Ok(0)
 }

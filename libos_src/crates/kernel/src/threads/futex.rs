@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hal::{Errno, Machine};
 use locks::Mutex;
 
-use super::{Deadline, Thread, Wake};
+use super::{Deadline, Sleeper, Thread, Wake};
 use crate::Libos;
 use crate::libos::Task;
 use crate::memory::AddressSpace;
@@ -34,8 +34,7 @@ pub(crate) enum FutexKey {
 }
 
 struct Waiter {
-    /// The enclave thread that sleeps.
-    number: u32,
+    sleeper: Sleeper,
     /// Who has a lower one is woken first; of the same, who has waited longer.
     rank: u32,
     /// Which wakes it takes.
@@ -101,7 +100,7 @@ impl Futexes {
         [from, to]: [u64; 2],
         [wake, moved]: [u32; 2],
         expected: Option<u32>,
-    ) -> Result<(Vec<u32>, u32), Errno> {
+    ) -> Result<(Vec<Sleeper>, u32), Errno> {
         let mut queues = self.queues.lock();
         if let Some(expected) = expected
             && memory.load_u32(from)? != expected
@@ -143,7 +142,7 @@ impl Futexes {
             return Err(Errno::EAGAIN);
         }
         let waiter = Arc::new(Waiter {
-            number: thread.number(),
+            sleeper: Sleeper::of(thread),
             rank,
             bits: wait.bits,
             key: Mutex::new(key),
@@ -173,27 +172,24 @@ fn line_up(queue: &mut VecDeque<Arc<Waiter>>, waiter: Arc<Waiter>) {
     queue.insert(place, waiter);
 }
 
-/// Takes the first waiters out of a queue and marks them as woken; gives their enclave threads.
-fn take_first(queue: &mut VecDeque<Arc<Waiter>>, count: u32, bits: u32) -> Vec<u32> {
+/// Takes the first waiters out of a queue and marks them as woken; gives them.
+fn take_first(queue: &mut VecDeque<Arc<Waiter>>, count: u32, bits: u32) -> Vec<Sleeper> {
     let mut woken = Vec::new();
     queue.retain(|waiter| {
         if woken.len() == count as usize || waiter.bits & bits == 0 {
             return true;
         }
         waiter.is_woken.store(true, Ordering::Release);
-        woken.push(waiter.number);
+        woken.push(waiter.sleeper.clone());
         false
     });
     woken
 }
 
-/// Lets threads look again, and says how many.
-///
-/// To be called without the lock, as each may cost an OCALL. By then a thread may have looked by
-/// itself, and even ended: a new one with its number looks once for nothing.
-fn unpark(machine: &dyn Machine, threads: &[u32]) -> u32 {
-    for &thread in threads {
-        machine.unpark(thread);
+/// Lets threads look again, and says how many. To be called without the lock.
+fn unpark(machine: &dyn Machine, threads: &[Sleeper]) -> u32 {
+    for thread in threads {
+        thread.wake(machine);
     }
     threads.len() as u32
 }

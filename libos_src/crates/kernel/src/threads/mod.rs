@@ -21,4 +21,4 @@ pub(crate) use scheduler::Scheduler;
 pub(crate) use scheduling::{Attributes, DeadlineTerms, Scheduling};
 pub(crate) use thread::{AfterFault, Thread};
 pub(crate) use timer_slack::TimerSlack;
-pub(crate) use wait::{Deadline, Wake, duration_of};
+pub(crate) use wait::{Deadline, Sleeper, Wake, duration_of};

@@ -141,8 +141,7 @@ impl Libos {
     pub(crate) fn alarm(&self, thread: &Thread) -> Arc<dyn Watcher> {
         Arc::new(Alarm {
             machine: self.machine,
-            number: thread.number(),
-            is_asleep: thread.sleep_mark(),
+            sleeper: Sleeper::of(thread),
         })
     }
 
@@ -156,17 +155,42 @@ impl Libos {
     }
 }
 
-/// Wakes an enclave thread.
-struct Alarm {
-    machine: &'static dyn Machine,
+/// A thread that sleeps, as whoever will wake it knows it.
+#[derive(Clone)]
+pub(crate) struct Sleeper {
+    /// Its enclave thread.
     number: u32,
     is_asleep: Arc<AtomicBool>,
 }
 
+impl Sleeper {
+    /// The calling thread.
+    pub(crate) fn of(thread: &Thread) -> Self {
+        Self {
+            number: thread.number(),
+            is_asleep: thread.sleep_mark(),
+        }
+    }
+
+    /// Lets it look again. From now on nobody sees that it sleeps.
+    ///
+    /// To be called without a lock, as it may cost an OCALL. By then the thread may have looked by
+    /// itself, and even ended: a new one with its number looks once for nothing.
+    pub(crate) fn wake(&self, machine: &dyn Machine) {
+        self.is_asleep.store(false, Ordering::Relaxed);
+        machine.unpark(self.number);
+    }
+}
+
+/// Wakes a thread.
+struct Alarm {
+    machine: &'static dyn Machine,
+    sleeper: Sleeper,
+}
+
 impl Watcher for Alarm {
     fn notify(&self, _now: Readiness) -> bool {
-        self.is_asleep.store(false, Ordering::Relaxed);
-        self.machine.unpark(self.number);
+        self.sleeper.wake(self.machine);
         true
     }
 }

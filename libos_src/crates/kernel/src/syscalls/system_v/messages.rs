@@ -2,20 +2,22 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use hal::Errno;
 use locks::Mutex;
 use procfs::Number;
-use vfs::{Access, Capabilities, Readiness, Watchers};
+use vfs::{Access, Capabilities};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::registry::{IPC_INFO, Limits, PermissionRecord, Permissions, Registry, access_of, now};
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
-use crate::threads::Deadline;
+use crate::threads::{Deadline, Sleeper, Wake};
 
 /// All queues.
 pub(crate) type Queues = Registry<Queue>;
@@ -23,12 +25,14 @@ pub(crate) type Queues = Registry<Queue>;
 /// A queue.
 pub(crate) struct Queue {
     state: Mutex<State>,
-    watchers: Watchers,
 }
 
 struct State {
     permissions: Permissions,
     messages: VecDeque<Message>,
+    /// Who waits for a message, or for room, by age.
+    receivers: VecDeque<Arc<Receiver>>,
+    senders: VecDeque<Arc<Sender>>,
     bytes: u64,
     bytes_max: u64,
     sent_at: u64,
@@ -43,6 +47,45 @@ struct State {
 struct Message {
     kind: i64,
     text: Vec<u8>,
+}
+
+/// Which message a thread wants.
+#[derive(Clone, Copy)]
+struct Wish {
+    kind: i64,
+    flags: u32,
+    /// How many bytes it has room for.
+    room: u64,
+}
+
+/// A thread that waits for a message. Who sends one that it wants gives it to it.
+struct Receiver {
+    wish: Wish,
+    pid: u32,
+    sleeper: Sleeper,
+    /// What it is given; without an error or a message it looks again.
+    outcome: Mutex<Option<Result<Option<Message>, Errno>>>,
+}
+
+impl Receiver {
+    fn finish(&self, outcome: Result<Option<Message>, Errno>) -> Sleeper {
+        *self.outcome.lock() = Some(outcome);
+        self.sleeper.clone()
+    }
+}
+
+/// A thread that waits for room.
+struct Sender {
+    len: u64,
+    sleeper: Sleeper,
+    is_woken: AtomicBool,
+}
+
+impl Sender {
+    fn look(&self) -> Sleeper {
+        self.is_woken.store(true, Ordering::Release);
+        self.sleeper.clone()
+    }
 }
 
 /// `struct msqid64_ds` of x86-64.
@@ -118,6 +161,8 @@ pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
                 state: Mutex::new(State {
                     permissions,
                     messages: VecDeque::new(),
+                    receivers: VecDeque::new(),
+                    senders: VecDeque::new(),
                     bytes: 0,
                     bytes_max: settings.get(Number::QueueBytes),
                     sent_at: 0,
@@ -127,7 +172,6 @@ pub(crate) fn msgget(call: &mut Call<'_>, key: i32, flags: u32) -> Outcome {
                     last_receiver: 0,
                     is_removed: false,
                 }),
-                watchers: Watchers::new(),
             })
         },
     )?;
@@ -142,42 +186,48 @@ pub(crate) fn msgsnd(
     len: u64,
     flags: u32,
 ) -> Outcome {
-    if len > call.libos.settings.get(Number::MessageBytes) {
-        return Err(Errno::EINVAL.into());
-    }
     let kind: i64 = call.memory().read(message.0)?;
-    if kind < 1 {
+    if len > call.libos.settings.get(Number::MessageBytes) || kind < 1 {
         return Err(Errno::EINVAL.into());
     }
     let at = message.0.wrapping_add(8);
     let text = call.memory().read_bytes(at, len as usize)?;
     let queue = call.libos.system_v.queues.find(id)?;
-    queue.check(call, Access::WRITE)?;
-    let (pid, time) = (call.process.pid, now(call.libos.machine));
-    let mut text = Some(text);
-    let sent = call.until_changed(&queue.watchers, Deadline::NEVER, || {
+    let mut message = Some(Message { kind, text });
+    loop {
+        let mut woken = Vec::new();
+        let sender = {
+            let mut state = queue.state.lock();
+            state.check(call, Access::WRITE)?;
+            if state.has_room(len) {
+                state.sent_at = now(call.libos.machine);
+                state.last_sender = call.process.pid;
+                if let Some(message) = message.take() {
+                    state.hand_over(message, &mut woken);
+                }
+                None
+            } else if flags & IPC_NOWAIT != 0 {
+                return Err(Errno::EAGAIN.into());
+            } else {
+                let sender = Arc::new(Sender {
+                    len,
+                    sleeper: Sleeper::of(call.thread),
+                    is_woken: AtomicBool::new(false),
+                });
+                state.senders.push_back(sender.clone());
+                Some(sender)
+            }
+        };
+        wake(call, &woken);
+        let Some(sender) = sender else {
+            return Ok(0);
+        };
+        let slept = sleep_until(call, || sender.is_woken.load(Ordering::Acquire));
         let mut state = queue.state.lock();
-        if state.is_removed {
-            return Err(Errno::EIDRM.into());
-        }
-        let is_full =
-            state.bytes + len > state.bytes_max || state.messages.len() as u64 >= state.bytes_max;
-        if is_full && flags & IPC_NOWAIT != 0 {
-            return Err(Errno::EAGAIN.into());
-        }
-        if is_full {
-            return Ok(None);
-        }
-        state.bytes += len;
-        let text = text.take().unwrap_or_default();
-        state.messages.push_back(Message { kind, text });
-        state.sent_at = time;
-        state.last_sender = pid;
-        Ok(Some(()))
-    });
-    not_restarted(sent)?;
-    queue.watchers.notify(Readiness::READABLE);
-    Ok(0)
+        state.senders.retain(|other| !Arc::ptr_eq(other, &sender));
+        drop(state);
+        slept?;
+    }
 }
 
 /// `msgrcv(2)`.
@@ -198,41 +248,8 @@ pub(crate) fn msgrcv(
         return Err(Errno::EINVAL.into());
     }
     let queue = call.libos.system_v.queues.find(id)?;
-    queue.check(call, Access::READ)?;
-    let (pid, time) = (call.process.pid, now(call.libos.machine));
-    let received = call.until_changed(&queue.watchers, Deadline::NEVER, || {
-        let mut state = queue.state.lock();
-        if state.is_removed {
-            return Err(Errno::EIDRM.into());
-        }
-        let place = if copies {
-            let place = usize::try_from(kind).ok();
-            place.filter(|&place| place < state.messages.len())
-        } else {
-            state.find(kind, flags)
-        };
-        let Some(place) = place else {
-            if flags & IPC_NOWAIT != 0 {
-                return Err(Errno::ENOMSG.into());
-            }
-            return Ok(None);
-        };
-        let len = state.messages[place].text.len() as u64;
-        if len > room && flags & MSG_NOERROR == 0 {
-            return Err(Errno::E2BIG.into());
-        }
-        if copies {
-            return Ok(state.messages.get(place).cloned());
-        }
-        state.bytes -= len;
-        state.received_at = time;
-        state.last_receiver = pid;
-        Ok(state.messages.remove(place))
-    });
-    let Message { kind, mut text } = not_restarted(received)?;
-    if !copies {
-        queue.watchers.notify(Readiness::READABLE);
-    }
+    let received = queue.receive(call, Wish { kind, flags, room })?;
+    let Message { kind, mut text } = received;
     text.truncate(usize::try_from(room).unwrap_or(usize::MAX));
     call.memory().write(message.0, &kind)?;
     call.memory().copy_out(message.0.wrapping_add(8), &text)?;
@@ -240,37 +257,175 @@ pub(crate) fn msgrcv(
 }
 
 impl Queue {
-    fn check(&self, call: &Call<'_>, access: Access) -> Result<(), Errno> {
-        let credentials = call.viewpoint().credentials.clone();
-        self.state.lock().permissions.check(&credentials, access)
-    }
-}
-
-impl State {
-    /// The place of the message that a receiver wants.
-    fn find(&self, kind: i64, flags: u32) -> Option<usize> {
-        let place = |wanted: &dyn Fn(&Message) -> bool| self.messages.iter().position(wanted);
-        match kind {
-            0 => place(&|_| true),
-            1.. if flags & MSG_EXCEPT != 0 => place(&|one| one.kind != kind),
-            1.. => place(&|one| one.kind == kind),
-            // The lowest kind that is not above its absolute value, and of that the first.
-            _ => {
-                let numbered = self.messages.iter().enumerate();
-                numbered
-                    .filter(|(_, one)| one.kind.unsigned_abs() <= kind.unsigned_abs())
-                    .min_by_key(|(place, one)| (one.kind, *place))
-                    .map(|(place, _)| place)
+    /// Waits for a message that a thread wants.
+    fn receive(&self, call: &Call<'_>, wish: Wish) -> Result<Message, Stop> {
+        loop {
+            let receiver = {
+                let mut state = self.state.lock();
+                state.check(call, Access::READ)?;
+                if let Some(place) = state.find(wish) {
+                    let mut woken = Vec::new();
+                    let message = state.take(place, wish, call, &mut woken)?;
+                    drop(state);
+                    wake(call, &woken);
+                    return Ok(message);
+                }
+                if wish.flags & IPC_NOWAIT != 0 {
+                    return Err(Errno::ENOMSG.into());
+                }
+                let receiver = Arc::new(Receiver {
+                    wish,
+                    pid: call.process.pid,
+                    sleeper: Sleeper::of(call.thread),
+                    outcome: Mutex::new(None),
+                });
+                state.receivers.push_back(receiver.clone());
+                receiver
+            };
+            let slept = sleep_until(call, || receiver.outcome.lock().is_some());
+            let mut state = self.state.lock();
+            (state.receivers).retain(|other| !Arc::ptr_eq(other, &receiver));
+            drop(state);
+            // What it was given counts, even if a signal came, too.
+            match receiver.outcome.lock().take() {
+                Some(Ok(Some(message))) => return Ok(message),
+                Some(Err(errno)) => return Err(errno.into()),
+                Some(Ok(None)) => {}
+                None => slept?,
             }
         }
     }
 }
 
-/// Such a call is never started again by itself.
-fn not_restarted<T>(outcome: Result<T, Stop>) -> Result<T, Stop> {
-    match outcome {
-        Err(Stop::Restart) => Err(Errno::EINTR.into()),
-        outcome => outcome,
+/// Sleeps until `is_due`. Such a call starts again after a signal that no handler sees.
+fn sleep_until(call: &Call<'_>, is_due: impl Fn() -> bool) -> Result<(), Stop> {
+    while !is_due() {
+        if call.libos.sleep(call.process, call.thread, Deadline::NEVER) == Wake::Signal {
+            return Err(Stop::RestartUnhandled(Deadline::NEVER));
+        }
+    }
+    Ok(())
+}
+
+fn wake(call: &Call<'_>, woken: &[Sleeper]) {
+    for sleeper in woken {
+        sleeper.wake(call.libos.machine);
+    }
+}
+
+impl State {
+    fn check(&self, call: &Call<'_>, access: Access) -> Result<(), Errno> {
+        if self.is_removed {
+            return Err(Errno::EIDRM);
+        }
+        let credentials = call.viewpoint().credentials.clone();
+        self.permissions.check(&credentials, access)
+    }
+
+    fn has_room(&self, len: u64) -> bool {
+        self.bytes + len <= self.bytes_max && (self.messages.len() as u64) < self.bytes_max
+    }
+
+    /// The place of the message that a receiver wants.
+    fn find(&self, wish: Wish) -> Option<usize> {
+        let Wish { kind, flags, .. } = wish;
+        if flags & MSG_COPY != 0 {
+            let place = usize::try_from(kind).ok();
+            return place.filter(|&place| place < self.messages.len());
+        }
+        if kind < 0 {
+            // The lowest kind that is not above its absolute value, and of that the first.
+            let numbered = self.messages.iter().enumerate();
+            let wanted = numbered.filter(|(_, one)| wish.takes(one.kind));
+            let lowest = wanted.min_by_key(|(place, one)| (one.kind, *place));
+            return lowest.map(|(place, _)| place);
+        }
+        self.messages.iter().position(|one| wish.takes(one.kind))
+    }
+
+    /// Takes the message at a place out, or copies it; who has room now is put into `woken`.
+    fn take(
+        &mut self,
+        place: usize,
+        wish: Wish,
+        call: &Call<'_>,
+        woken: &mut Vec<Sleeper>,
+    ) -> Result<Message, Errno> {
+        let len = self.messages[place].text.len() as u64;
+        if len > wish.room && wish.flags & MSG_NOERROR == 0 {
+            return Err(Errno::E2BIG);
+        }
+        if wish.flags & MSG_COPY != 0 {
+            // A copy is never cut.
+            let copied = self.messages.get(place).filter(|_| len <= wish.room);
+            return copied.cloned().ok_or(Errno::EINVAL);
+        }
+        self.received_at = now(call.libos.machine);
+        self.last_receiver = call.process.pid;
+        self.bytes -= len;
+        let message = self.messages.remove(place).ok_or(Errno::ENOMSG)?;
+        self.tell_senders(woken);
+        Ok(message)
+    }
+
+    /// Gives a message to the first who waits for one such, or puts it into the queue.
+    fn hand_over(&mut self, message: Message, woken: &mut Vec<Sleeper>) {
+        let len = message.text.len() as u64;
+        while let Some(place) = (self.receivers.iter()).position(|one| one.wish.takes(message.kind))
+        {
+            let Some(receiver) = self.receivers.remove(place) else {
+                break;
+            };
+            if len > receiver.wish.room && receiver.wish.flags & MSG_NOERROR == 0 {
+                woken.push(receiver.finish(Err(Errno::E2BIG)));
+                continue;
+            }
+            self.received_at = self.sent_at;
+            self.last_receiver = receiver.pid;
+            woken.push(receiver.finish(Ok(Some(message))));
+            return;
+        }
+        self.bytes += len;
+        self.messages.push_back(message);
+    }
+
+    /// Lets those look for whose messages there is room; the others go to the end of their line.
+    fn tell_senders(&mut self, woken: &mut Vec<Sleeper>) {
+        let line = core::mem::take(&mut self.senders);
+        let (due, others): (Vec<_>, Vec<_>) = line
+            .into_iter()
+            .partition(|sender| self.has_room(sender.len));
+        woken.extend(due.iter().map(|sender| sender.look()));
+        self.senders.extend(others);
+    }
+
+    /// Lets everybody look again, or tells them that the queue is gone.
+    fn disturb(&mut self, woken: &mut Vec<Sleeper>) {
+        for receiver in self.receivers.drain(..) {
+            let outcome = if self.is_removed {
+                Err(Errno::EIDRM)
+            } else {
+                Ok(None)
+            };
+            woken.push(receiver.finish(outcome));
+        }
+        if self.is_removed {
+            woken.extend(self.senders.drain(..).map(|sender| sender.look()));
+        } else {
+            self.tell_senders(woken);
+        }
+    }
+}
+
+impl Wish {
+    /// Whether it is for a message of this kind.
+    const fn takes(self, kind: i64) -> bool {
+        match self.kind {
+            0 => true,
+            1.. if self.flags & MSG_EXCEPT != 0 => kind != self.kind,
+            1.. => kind == self.kind,
+            _ => kind.unsigned_abs() <= self.kind.unsigned_abs(),
+        }
     }
 }
 
@@ -333,6 +488,7 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
         IPC_SET => Some(call.memory().read::<QueueRecord>(buffer.0)?),
         _ => None,
     };
+    let mut woken = Vec::new();
     let mut state = queue.state.lock();
     match (command, new) {
         (IPC_STAT | MSG_STAT | MSG_STAT_ANY, _) => {
@@ -364,17 +520,17 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
             state.permissions.set(&new.permissions);
             state.bytes_max = new.bytes_max.min(usual.max(QUEUE_BYTES_MAX));
             state.changed_at = now(call.libos.machine);
-            drop(state);
-            queue.watchers.notify(Readiness::READABLE);
+            state.disturb(&mut woken);
         }
         (IPC_RMID, _) => {
             state.permissions.check_owner(&credentials)?;
             state.is_removed = true;
-            drop(state);
+            state.disturb(&mut woken);
             call.libos.system_v.queues.remove(id);
-            queue.watchers.notify(Readiness::READABLE);
         }
         _ => return Err(Errno::EINVAL.into()),
     }
+    drop(state);
+    wake(call, &woken);
     Ok(0)
 }

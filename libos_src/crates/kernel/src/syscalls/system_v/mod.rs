@@ -4,6 +4,13 @@ pub(crate) mod messages;
 pub(crate) mod registry;
 pub(crate) mod segments;
 pub(crate) mod semaphores;
+mod set;
+
+use alloc::sync::Arc;
+
+use hal::Machine;
+
+use crate::memory::SharedPages;
 
 /// All objects.
 #[derive(Default)]
@@ -15,7 +22,18 @@ pub(crate) struct SystemV {
 
 impl SystemV {
     /// A process ends: what it has taken from semaphores and meant to give back comes back.
-    pub(crate) fn forget_process(&self, pid: u32) {
-        semaphores::undo(&self.semaphores, pid);
+    pub(crate) fn forget_process(&self, machine: &dyn Machine, pid: u32) {
+        semaphores::undo(&self.semaphores, machine, pid);
+    }
+
+    /// A process has got parts of segments, or lost them, by other ways than calls for that.
+    pub(crate) fn note(
+        &self,
+        machine: &dyn Machine,
+        pid: u32,
+        all: &[Arc<SharedPages>],
+        is_loss: bool,
+    ) {
+        segments::note(&self.segments, machine, pid, all, is_loss);
     }
 }

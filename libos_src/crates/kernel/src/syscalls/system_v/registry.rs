@@ -279,6 +279,7 @@ pub(crate) fn access_of(flags: u32) -> Access {
     let mut access = Access::empty();
     access.set(Access::READ, flags & 0o444 != 0);
     access.set(Access::WRITE, flags & 0o222 != 0);
+    access.set(Access::EXECUTE, flags & 0o111 != 0);
     access
 }
 

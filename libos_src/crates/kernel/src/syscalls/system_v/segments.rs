@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::Write as _;
 
-use hal::{Errno, PAGE_SIZE, Prot};
+use hal::{Errno, Machine, PAGE_SIZE, Prot};
 use locks::Mutex;
 use procfs::Number;
 use vfs::Access;
@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::registry::{
     IPC_INFO, IPC_PRIVATE, Limits, PermissionRecord, Permissions, Registry, access_of, now,
 };
-use crate::memory::{Place, Rights, SharedMapping, page_range};
+use crate::memory::{Place, Rights, SharedMapping, SharedPages, page_range};
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome};
@@ -69,6 +69,34 @@ impl State {
         let removed = if self.is_removed { SHM_DEST } else { 0 };
         let locked = if self.is_locked { SHM_LOCKED } else { 0 };
         removed | locked
+    }
+}
+
+/// A process has got parts of segments by other ways than `shmat`, or lost them by others than `shmdt`.
+pub(crate) fn note(
+    segments: &Segments,
+    machine: &dyn Machine,
+    pid: u32,
+    all: &[Arc<SharedPages>],
+    is_loss: bool,
+) {
+    if all.is_empty() {
+        return;
+    }
+    for (_, segment) in segments.all() {
+        let mut state = segment.state.lock();
+        if all
+            .iter()
+            .any(|pages| Arc::ptr_eq(pages, state.home.pages()))
+        {
+            state.last = pid;
+            let time = if is_loss {
+                &mut state.detached_at
+            } else {
+                &mut state.attached_at
+            };
+            *time = now(machine);
+        }
     }
 }
 
@@ -173,12 +201,13 @@ pub(crate) fn shmat(call: &mut Call<'_>, id: i32, address: u64, flags: u32) -> O
     forget_unused(&call.libos.system_v.segments);
     let segment = call.libos.system_v.segments.find(id)?;
     let credentials = call.viewpoint().credentials.clone();
-    let (access, mut prot) = if flags & SHM_RDONLY != 0 {
+    let (mut access, mut prot) = if flags & SHM_RDONLY != 0 {
         (Access::READ, Prot::READ)
     } else {
         (Access::READ | Access::WRITE, Prot::READ | Prot::WRITE)
     };
     prot.set(Prot::EXEC, flags & SHM_EXEC != 0);
+    access.set(Access::EXECUTE, flags & SHM_EXEC != 0);
     let most = if flags & SHM_RDONLY != 0 {
         Prot::READ | Prot::EXEC
     } else {

@@ -1,22 +1,22 @@
 //! Semaphores of System V.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::vec;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use hal::Errno;
+use hal::{Errno, Machine};
 use locks::Mutex;
 use procfs::Number;
-use vfs::{Access, Readiness, Watchers};
+use vfs::Access;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use super::registry::{IPC_INFO, Limits, PermissionRecord, Permissions, Registry, access_of, now};
+use super::set::{Operation, Pending, VALUE_MAX, Values, Woken, changes_something};
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
-use crate::syscalls::call::{Call, Outcome, Stop};
-use crate::threads::{Deadline, duration_of};
+use crate::syscalls::call::{Call, Outcome};
+use crate::threads::{Deadline, Sleeper, Wake, duration_of};
 
 /// All sets.
 pub(crate) type Semaphores = Registry<Set>;
@@ -24,35 +24,13 @@ pub(crate) type Semaphores = Registry<Set>;
 /// A set of semaphores.
 pub(crate) struct Set {
     state: Mutex<State>,
-    watchers: Watchers,
 }
 
 struct State {
     permissions: Permissions,
-    values: Vec<Semaphore>,
-    /// What is to be added to each value when a process ends.
-    undo: BTreeMap<u32, Vec<i32>>,
-    /// The semaphore that each thread waits for, and whether it waits for zero.
-    waiting: BTreeMap<u32, (u16, bool)>,
-    operated_at: u64,
+    values: Values,
     changed_at: u64,
     is_removed: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Semaphore {
-    value: i32,
-    /// The process that changed it last.
-    last: u32,
-}
-
-/// `struct sembuf`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Operation {
-    number: u16,
-    change: i16,
-    flags: i16,
 }
 
 /// `struct semid64_ds` of x86-64.
@@ -67,10 +45,6 @@ struct SetRecord {
     count: u64,
     unused: [u64; 2],
 }
-
-const VALUE_MAX: i32 = 32767;
-const IPC_NOWAIT: i16 = 0o4000;
-const SEM_UNDO: i16 = 0o10000;
 
 /// The text of `/proc/sysvipc/sem`.
 pub(crate) fn listing(semaphores: &Semaphores) -> String {
@@ -87,8 +61,8 @@ pub(crate) fn listing(semaphores: &Semaphores) -> String {
         let _ = writeln!(
             text,
             "{begin} {:>10} {owners} {:>10} {:>10}",
-            state.values.len(),
-            state.operated_at,
+            state.values.semaphores.len(),
+            state.values.operated_at,
             state.changed_at
         );
     }
@@ -109,7 +83,7 @@ pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> O
         &credentials,
         |set| {
             let state = set.state.lock();
-            if count as usize > state.values.len() {
+            if count as usize > state.values.semaphores.len() {
                 return Err(Errno::EINVAL);
             }
             state.permissions.check(&credentials, access_of(flags))
@@ -125,21 +99,17 @@ pub(crate) fn semget(call: &mut Call<'_>, key: i32, count: i32, flags: u32) -> O
             }
             let others = others
                 .values()
-                .map(|set| set.state.lock().values.len() as u64);
+                .map(|set| set.state.lock().values.semaphores.len() as u64);
             if others.sum::<u64>() + count as u64 > settings.get(Number::Semaphores) {
                 return Err(Errno::ENOSPC);
             }
             Ok(Set {
                 state: Mutex::new(State {
                     permissions,
-                    values: vec![Semaphore::default(); count as usize],
-                    undo: BTreeMap::new(),
-                    waiting: BTreeMap::new(),
-                    operated_at: 0,
+                    values: Values::new(count as usize),
                     changed_at: now(machine),
                     is_removed: false,
                 }),
-                watchers: Watchers::new(),
             })
         },
     )?;
@@ -176,111 +146,62 @@ pub(crate) fn semtimedop(
     };
     let set = call.libos.system_v.semaphores.find(id)?;
     let credentials = call.viewpoint().credentials.clone();
-    let mut access = Access::READ;
-    if list.iter().any(|one| one.change != 0) {
-        access = Access::WRITE;
-    }
-    {
-        let state = set.state.lock();
-        state.permissions.check(&credentials, access)?;
-        let count = state.values.len();
+    let access = if changes_something(&list) {
+        Access::WRITE
+    } else {
+        Access::READ
+    };
+    let mut woken = Woken::default();
+    let outcome = {
+        let mut state = set.state.lock();
+        let count = state.values.semaphores.len();
+        state.values.expect(&list, call.process.pid);
         if list.iter().any(|one| usize::from(one.number) >= count) {
             return Err(Errno::EFBIG.into());
         }
-    }
-    let (pid, tid) = (call.process.pid, call.thread.tid());
-    let time = now(call.libos.machine);
-    let outcome = call.until_changed(&set.watchers, deadline, || {
-        let done = set.state.lock().operate(&list, pid, tid, time)?;
-        if done.is_some() {
-            set.watchers.notify(Readiness::READABLE);
+        state.permissions.check(&credentials, access)?;
+        if state.is_removed {
+            return Err(Errno::EIDRM.into());
         }
-        Ok(done)
-    });
-    set.state.lock().waiting.remove(&tid);
-    match outcome {
-        Ok(()) => Ok(0),
-        // It is never started again by itself.
-        Err(Stop::Restart) => Err(Errno::EINTR.into()),
-        Err(stop) => Err(stop),
+        let (pid, time) = (call.process.pid, now(call.libos.machine));
+        let sleeper = Sleeper::of(call.thread);
+        (state.values).operate(list, pid, sleeper, time, &mut woken)
+    };
+    woken.wake(call.libos.machine);
+    match outcome? {
+        Some(pending) => wait(call, &set, &pending, deadline),
+        None => Ok(0),
     }
 }
 
-impl State {
-    /// Does all operations or none; `None` if the caller has to wait for others.
-    fn operate(
-        &mut self,
-        list: &[Operation],
-        pid: u32,
-        tid: u32,
-        time: u64,
-    ) -> Result<Option<()>, Stop> {
-        if self.is_removed {
-            return Err(Errno::EIDRM.into());
+/// Waits until somebody has done what a thread wants. Such a call is never started again by itself.
+fn wait(call: &Call<'_>, set: &Set, pending: &Arc<Pending>, deadline: Deadline) -> Outcome {
+    loop {
+        if let Some(outcome) = pending.outcome() {
+            return Ok(outcome.map(|()| 0)?);
         }
-        let mut values: Vec<i32> = self.values.iter().map(|one| one.value).collect();
-        let count = values.len();
-        let undo = self.undo.get(&pid).cloned();
-        let mut undo = undo.unwrap_or_else(|| vec![0; count]);
-        for operation in list {
-            let value = &mut values[usize::from(operation.number)];
-            let change = i32::from(operation.change);
-            let must_wait = if change == 0 {
-                *value != 0
-            } else {
-                *value + change < 0
-            };
-            if must_wait && operation.flags & IPC_NOWAIT != 0 {
-                return Err(Errno::EAGAIN.into());
-            }
-            if must_wait {
-                self.waiting.insert(tid, (operation.number, change == 0));
-                return Ok(None);
-            }
-            if *value + change > VALUE_MAX {
-                return Err(Errno::ERANGE.into());
-            }
-            *value += change;
-            if operation.flags & SEM_UNDO != 0 {
-                let adjustment = &mut undo[usize::from(operation.number)];
-                *adjustment -= change;
-                if !(-VALUE_MAX - 1..=VALUE_MAX).contains(adjustment) {
-                    return Err(Errno::ERANGE.into());
-                }
-            }
+        let errno = match call.libos.sleep(call.process, call.thread, deadline) {
+            Wake::Look => continue,
+            Wake::TimedOut => Errno::EAGAIN,
+            Wake::Signal => Errno::EINTR,
+        };
+        if set.state.lock().values.forget(pending) {
+            return Err(errno.into());
         }
-        for (semaphore, value) in self.values.iter_mut().zip(values) {
-            semaphore.value = value;
-        }
-        for operation in list {
-            self.values[usize::from(operation.number)].last = pid;
-        }
-        if list.iter().any(|one| one.flags & SEM_UNDO != 0) {
-            self.undo.insert(pid, undo);
-        }
-        self.operated_at = time;
-        Ok(Some(()))
-    }
-
-    fn waiting_for(&self, number: u16, is_for_zero: bool) -> u64 {
-        let wanted = (number, is_for_zero);
-        self.waiting.values().filter(|one| **one == wanted).count() as u64
     }
 }
 
 /// Gives back what a process that ends has taken with `SEM_UNDO`.
-pub(crate) fn undo(semaphores: &Semaphores, pid: u32) {
+pub(crate) fn undo(semaphores: &Semaphores, machine: &dyn Machine, pid: u32) {
     for (_, set) in semaphores.all() {
+        let mut woken = Woken::default();
         let mut state = set.state.lock();
-        let Some(changes) = state.undo.remove(&pid) else {
-            continue;
-        };
-        for (semaphore, change) in state.values.iter_mut().zip(changes) {
-            semaphore.value = (semaphore.value + change).clamp(0, VALUE_MAX);
-            semaphore.last = pid;
+        if state.values.give_back(pid) {
+            state.values.update(None, now(machine), &mut woken);
+            state.values.operated_at = now(machine);
         }
         drop(state);
-        set.watchers.notify(Readiness::READABLE);
+        woken.wake(machine);
     }
 }
 
@@ -307,7 +228,9 @@ fn limits(settings: &Settings, semaphores: &Semaphores, command: u32) -> [i32; 1
     let operations = settings.get_i32(Number::SemaphoreOperations);
     let (sets, values) = if command == SEM_INFO {
         let all = semaphores.all();
-        let values = all.iter().map(|(_, set)| set.state.lock().values.len());
+        let values = all
+            .iter()
+            .map(|(_, set)| set.state.lock().values.semaphores.len());
         (all.len() as i32, values.sum::<usize>() as i32)
     } else {
         (UNDO_BYTES, VALUE_MAX)
@@ -334,29 +257,40 @@ pub(crate) fn semctl(
             return Ok(semaphores.last_place());
         }
         SEM_STAT | SEM_STAT_ANY => semaphores.at(id)?,
-        _ => (id, semaphores.find(id)?),
+        SETVAL if !(0..=VALUE_MAX).contains(&(argument as u32).cast_signed()) => {
+            return Err(Errno::ERANGE.into());
+        }
+        IPC_RMID | IPC_SET | IPC_STAT | GETPID..=SETALL => (id, semaphores.find(id)?),
+        _ => return Err(Errno::EINVAL.into()),
     };
     let credentials = call.viewpoint().credentials.clone();
-    let count = set.state.lock().values.len();
+    let count = set.state.lock().values.semaphores.len();
     let index = usize::try_from(number).ok().filter(|index| *index < count);
     // What a program passes is read before the lock is taken.
     let record = match command {
         IPC_SET => Some(call.memory().read::<SetRecord>(argument)?),
         _ => None,
     };
+    if command == SETALL {
+        let state = set.state.lock();
+        state.permissions.check(&credentials, Access::WRITE)?;
+    }
     let new_values = new_values(call, command, argument, count)?;
     let mut state = set.state.lock();
     match command {
         IPC_RMID | IPC_SET => state.permissions.check_owner(&credentials)?,
+        SETVAL if index.is_none() => return Err(Errno::EINVAL.into()),
         SETVAL | SETALL => state.permissions.check(&credentials, Access::WRITE)?,
         SEM_STAT_ANY => {}
         _ => state.permissions.check(&credentials, Access::READ)?,
     }
     let mut output = Vec::new();
+    let mut woken = Woken::default();
     let mut value = 0;
     match command {
         IPC_RMID => {
             state.is_removed = true;
+            state.values.dismiss(&mut woken);
             call.libos.system_v.semaphores.remove(id);
         }
         IPC_SET => {
@@ -371,33 +305,23 @@ pub(crate) fn semctl(
         }
         IPC_STAT => output.extend_from_slice(state.record(id).as_bytes()),
         GETALL => {
-            for semaphore in &state.values {
+            for semaphore in &state.values.semaphores {
                 output.extend_from_slice(&(semaphore.value as u16).to_le_bytes());
             }
         }
-        SETALL => {
-            for (semaphore, value) in state.values.iter_mut().zip(new_values) {
-                let last = call.process.pid;
-                *semaphore = Semaphore { value, last };
-            }
-            state.undo.clear();
+        SETALL | SETVAL => {
+            let first = if command == SETALL { Some(0) } else { index };
+            let first = first.ok_or(Errno::EINVAL)?;
+            state.values.set(first, &new_values, call.process.pid);
             state.changed_at = now(call.libos.machine);
-        }
-        SETVAL => {
-            let index = index.ok_or(Errno::EINVAL)?;
-            state.values[index] = Semaphore {
-                value: new_values.first().copied().unwrap_or(0),
-                last: call.process.pid,
-            };
-            for undo in state.undo.values_mut() {
-                undo[index] = 0;
-            }
-            state.changed_at = now(call.libos.machine);
+            state
+                .values
+                .update(None, now(call.libos.machine), &mut woken);
         }
         _ => value = state.look(index.ok_or(Errno::EINVAL)?, command)?,
     }
     drop(state);
-    set.watchers.notify(Readiness::READABLE);
+    woken.wake(call.libos.machine);
     if !output.is_empty() {
         call.memory().copy_out(argument, &output)?;
     }
@@ -433,21 +357,21 @@ impl State {
     fn record(&self, id: i32) -> SetRecord {
         SetRecord {
             permissions: self.permissions.record(id),
-            operated_at: self.operated_at,
+            operated_at: self.values.operated_at,
             changed_at: self.changed_at,
-            count: self.values.len() as u64,
+            count: self.values.semaphores.len() as u64,
             ..SetRecord::default()
         }
     }
 
     /// What a command asks of one semaphore.
     fn look(&self, index: usize, command: u32) -> Result<u64, Errno> {
-        let semaphore = self.values[index];
+        let semaphore = self.values.semaphores[index];
         match command {
             GETPID => Ok(semaphore.last.into()),
             GETVAL => Ok(semaphore.value as u64),
-            GETNCNT => Ok(self.waiting_for(index as u16, false)),
-            GETZCNT => Ok(self.waiting_for(index as u16, true)),
+            GETNCNT => Ok(self.values.waiting_for(index, false)),
+            GETZCNT => Ok(self.values.waiting_for(index, true)),
             _ => Err(Errno::EINVAL),
         }
     }
