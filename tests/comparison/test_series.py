@@ -18,6 +18,7 @@ SERIES: dict[str, int] = {
     "contents": 200,
     "descriptors": 600,
     "events": 400,
+    "futexes": 100,
     "ipc": 150,
     "locks": 150,
     "mappings": 180,

@@ -22,7 +22,10 @@ const FUTEX_WAKE_BITSET: u32 = 10;
 const FUTEX_LOCK_PI2: u32 = 13;
 const FUTEX_PRIVATE: u32 = 128;
 const FUTEX_CLOCK_REALTIME: u32 = 256;
+const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
 const ALL_BITS: u32 = u32::MAX;
+/// Where the addresses of programs end on Linux.
+const PROGRAM_END: u64 = (1 << 47) - 4096;
 
 /// `futex(2)`. The fourth argument is a timeout or a number, as the operation has it.
 pub(super) fn futex(
@@ -35,61 +38,78 @@ pub(super) fn futex(
     third_value: u32,
 ) -> Outcome {
     let command = operation & !(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
+    let has_time = matches!(
+        command,
+        FUTEX_WAIT | FUTEX_WAIT_BITSET | FUTEX_LOCK_PI | FUTEX_LOCK_PI2
+    );
+    let time = if has_time {
+        read_time(call, Address(fourth))?
+    } else {
+        None
+    };
     let takes_clock = matches!(command, FUTEX_WAIT_BITSET | FUTEX_LOCK_PI2);
     if operation & FUTEX_CLOCK_REALTIME != 0 && !takes_clock {
         return Err(Errno::ENOSYS.into());
     }
-    if !word.0.is_multiple_of(4) {
-        return Err(Errno::EINVAL.into());
-    }
     let is_shared = operation & FUTEX_PRIVATE == 0;
-    if is_shared && let FUTEX_WAKE | FUTEX_WAKE_BITSET | FUTEX_REQUEUE | FUTEX_CMP_REQUEUE = command
-    {
-        // To know which word it is, Linux looks for the page.
-        call.memory().load_u32(word.0)?;
-        if let FUTEX_REQUEUE | FUTEX_CMP_REQUEUE = command {
-            call.memory().load_u32(second_word.0)?;
-        }
-    }
+    let find = |word: Address| find(call, word, is_shared);
     match command {
         FUTEX_WAIT => {
-            let deadline = relative(call, Address(fourth))?;
-            wait(call, word, value, ALL_BITS, deadline)
+            find(word)?;
+            wait(call, word, value, ALL_BITS, relative(call, time))
         }
+        FUTEX_WAIT_BITSET | FUTEX_WAKE_BITSET if third_value == 0 => Err(Errno::EINVAL.into()),
         FUTEX_WAIT_BITSET => {
-            let deadline = absolute(call, Address(fourth), clock_of(operation))?;
+            find(word)?;
+            let deadline = absolute(call, time, clock_of(operation));
             wait(call, word, value, third_value, deadline)
         }
-        FUTEX_WAKE => wake(call, word, value, ALL_BITS),
-        FUTEX_WAKE_BITSET => wake(call, word, value, third_value),
-        FUTEX_REQUEUE => requeue(call, [word, second_word], [value, fourth as u32], None),
-        FUTEX_CMP_REQUEUE => requeue(
-            call,
-            [word, second_word],
-            [value, fourth as u32],
-            Some(third_value),
-        ),
-        FUTEX_WAKE_OP => wake_and_change(
-            call,
-            [word, second_word],
-            [value, fourth as u32],
-            third_value,
-        ),
+        FUTEX_WAKE => {
+            find(word)?;
+            wake(call, word, value, ALL_BITS)
+        }
+        FUTEX_WAKE_BITSET => {
+            find(word)?;
+            wake(call, word, value, third_value)
+        }
+        FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
+            let counts = [value, fourth as u32];
+            if counts.iter().any(|count| count.cast_signed() < 0) {
+                return Err(Errno::EINVAL.into());
+            }
+            find(word)?;
+            find(second_word)?;
+            let expected = (command == FUTEX_CMP_REQUEUE).then_some(third_value);
+            requeue(call, [word, second_word], counts, expected)
+        }
+        FUTEX_WAKE_OP => {
+            find(word)?;
+            find(second_word)?;
+            let counts = [value, fourth as u32];
+            wake_and_change(call, [word, second_word], counts, third_value)
+        }
         FUTEX_LOCK_PI => {
-            let deadline = absolute(call, Address(fourth), Clock::Realtime)?;
-            lock(call, word, deadline)
+            find(word)?;
+            lock(call, word, absolute(call, time, Clock::Realtime))
         }
         FUTEX_LOCK_PI2 => {
-            let deadline = absolute(call, Address(fourth), clock_of(operation))?;
-            lock(call, word, deadline)
+            find(word)?;
+            lock(call, word, absolute(call, time, clock_of(operation)))
         }
         FUTEX_TRYLOCK_PI => {
+            find(word)?;
             let (owned, tid) = (&call.libos.owned_futexes, call.thread.tid());
-            owned.try_lock(call.memory(), word.0, tid)?;
+            let exists = |tid| call.libos.processes.of_thread(tid).is_some();
+            owned.try_lock(call.memory(), word.0, tid, exists)?;
             Ok(0)
         }
         FUTEX_UNLOCK_PI => {
             let (owned, tid) = (&call.libos.owned_futexes, call.thread.tid());
+            // Whose it is counts before whether it is a futex.
+            if call.memory().read::<u32>(word.0)? & FUTEX_TID_MASK != tid {
+                return Err(Errno::EPERM.into());
+            }
+            find(word)?;
             owned.unlock(call.memory(), call.libos.machine, word.0, tid)?;
             Ok(0)
         }
@@ -99,6 +119,21 @@ pub(super) fn futex(
             Err(Errno::ENOSYS.into())
         }
     }
+}
+
+/// Whether there can be a futex at an address. Of memory that is shared, Linux looks for the page, to know
+/// which it is.
+fn find(call: &Call<'_>, word: Address, is_shared: bool) -> Result<(), Errno> {
+    if !word.0.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    if word.0 > PROGRAM_END - 4 {
+        return Err(Errno::EFAULT);
+    }
+    if is_shared {
+        call.memory().load_u32(word.0)?;
+    }
+    Ok(())
 }
 
 /// The clock of an absolute time.
@@ -116,9 +151,6 @@ fn lock(call: &Call<'_>, word: Address, deadline: Deadline) -> Outcome {
 }
 
 fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Deadline) -> Outcome {
-    if bits == 0 {
-        return Err(Errno::EINVAL.into());
-    }
     let wait = WaitOn {
         address: word.0,
         expected,
@@ -129,9 +161,6 @@ fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Dead
 }
 
 fn wake(call: &Call<'_>, word: Address, count: u32, bits: u32) -> Outcome {
-    if bits == 0 {
-        return Err(Errno::EINVAL.into());
-    }
     let woken = call.libos.futexes.wake(
         call.libos.machine,
         key(call, word),
@@ -156,10 +185,6 @@ fn requeue(
     [wake, moved]: [u32; 2],
     expected: Option<u32>,
 ) -> Outcome {
-    let is_negative = |count: u32| count.cast_signed() < 0;
-    if !to.0.is_multiple_of(4) || is_negative(wake) || is_negative(moved) {
-        return Err(Errno::EINVAL.into());
-    }
     let machine = call.libos.machine;
     let (woken, moved) = call.libos.futexes.requeue(
         call.memory(),
@@ -168,8 +193,8 @@ fn requeue(
         [wake, moved],
         expected,
     )?;
-    // FUTEX_REQUEUE counts the woken, FUTEX_CMP_REQUEUE both (futex(2)).
-    Ok(u64::from(woken) + if expected.is_some() { moved.into() } else { 0 })
+    // Linux counts both, whatever futex(2) says of FUTEX_REQUEUE.
+    Ok(u64::from(woken) + u64::from(moved))
 }
 
 /// `FUTEX_WAKE_OP`: changes the second word, wakes waiters of the first, and of the second if its
@@ -180,9 +205,6 @@ fn wake_and_change(
     [first_count, second_count]: [u32; 2],
     encoded: u32,
 ) -> Outcome {
-    if !second.0.is_multiple_of(4) {
-        return Err(Errno::EINVAL.into());
-    }
     let change = WordChange::decode(encoded)?;
     let mut old = call.memory().load_u32(second.0)?;
     loop {
@@ -193,6 +215,10 @@ fn wake_and_change(
             break;
         }
         old = found;
+    }
+    // Linux finds only now that it does not know a comparison.
+    if change.comparison > 5 {
+        return Err(Errno::ENOSYS.into());
     }
     let machine = call.libos.machine;
     let futexes = &call.libos.futexes;
@@ -226,7 +252,7 @@ impl WordChange {
         let signed_12_bits = |value: u32| (value << 20).cast_signed() >> 20;
         let operation = encoded >> 28 & 7;
         let comparison = encoded >> 24 & 15;
-        if operation > 4 || comparison > 5 {
+        if operation > 4 {
             return Err(Errno::ENOSYS);
         }
         let operand = signed_12_bits(encoded >> 12).cast_unsigned();
@@ -268,18 +294,16 @@ impl WordChange {
     }
 }
 
-fn relative(call: &Call<'_>, time: Address) -> Result<Deadline, Errno> {
-    let time = read_time(call, time)?;
-    Ok(time.map_or(Deadline::NEVER, |time| {
+fn relative(call: &Call<'_>, time: Option<Duration>) -> Deadline {
+    time.map_or(Deadline::NEVER, |time| {
         Deadline::after(call.libos.machine, time)
-    }))
+    })
 }
 
-fn absolute(call: &Call<'_>, time: Address, clock: Clock) -> Result<Deadline, Errno> {
-    let time = read_time(call, time)?;
-    Ok(time.map_or(Deadline::NEVER, |time| {
+fn absolute(call: &Call<'_>, time: Option<Duration>, clock: Clock) -> Deadline {
+    time.map_or(Deadline::NEVER, |time| {
         Deadline::at(call.libos.machine, clock, time)
-    }))
+    })
 }
 
 fn read_time(call: &Call<'_>, time: Address) -> Result<Option<Duration>, Errno> {
@@ -314,6 +338,5 @@ mod tests {
     #[test]
     fn an_unknown_word_change_is_refused() {
         assert!(WordChange::decode(5 << 28).is_err());
-        assert!(WordChange::decode(6 << 24).is_err());
     }
 }

@@ -13,7 +13,7 @@ use hal::{Errno, Machine};
 use locks::Mutex;
 
 use super::futex::FutexKey;
-use super::{Deadline, Thread, Wake};
+use super::{Deadline, Sleeper, Thread, Wake};
 use crate::Libos;
 use crate::libos::Task;
 use crate::memory::AddressSpace;
@@ -43,8 +43,7 @@ struct Claim {
     tid: u32,
     /// Who has a lower one comes first.
     rank: u32,
-    /// The enclave thread that sleeps.
-    number: u32,
+    sleeper: Sleeper,
     is_granted: AtomicBool,
 }
 
@@ -59,18 +58,20 @@ impl OwnedFutexes {
     /// Gives a word that has no owner to a thread.
     ///
     /// # Errors
-    /// `EAGAIN` if it has an owner, `EDEADLK` if that is the thread itself.
+    /// `EAGAIN` if it has an owner, `EDEADLK` if that is the thread itself, `ESRCH` if it does not exist.
     pub(crate) fn try_lock(
         &self,
         memory: &AddressSpace,
         address: u64,
         tid: u32,
+        exists: impl Fn(u32) -> bool,
     ) -> Result<(), Errno> {
         let queues = self.queues.lock();
         let has_waiters = queues.contains_key(&memory.futex_key(address));
         match take_free(memory, address, tid, has_waiters)? {
             None => Ok(()),
             Some(owner) if owner == tid => Err(Errno::EDEADLK),
+            Some(owner) if !has_waiters && !exists(owner) => Err(Errno::ESRCH),
             Some(_) => Err(Errno::EAGAIN),
         }
     }
@@ -99,7 +100,7 @@ impl OwnedFutexes {
             queues.remove(&key);
         }
         drop(queues);
-        machine.unpark(next);
+        next.wake(machine);
         Ok(())
     }
 
@@ -125,7 +126,7 @@ impl OwnedFutexes {
             !queue.claims.is_empty()
         });
         for thread in woken {
-            machine.unpark(thread);
+            thread.wake(machine);
         }
     }
 
@@ -157,7 +158,7 @@ impl OwnedFutexes {
         let claim = Arc::new(Claim {
             tid,
             rank,
-            number: thread.number(),
+            sleeper: Sleeper::of(thread),
             is_granted: AtomicBool::new(false),
         });
         let queue = queues.entry(key).or_insert_with(|| Queue {
@@ -210,23 +211,23 @@ impl Queue {
         (self.claims.front()).is_some_and(|first| first.is_granted.load(Ordering::Acquire))
     }
 
-    /// Makes the first in line the owner, who writes that itself; returns its enclave thread.
-    fn grant(&mut self) -> Option<u32> {
+    /// Makes the first in line the owner, who writes that itself; returns it.
+    fn grant(&mut self) -> Option<Sleeper> {
         let next = self.claims.front()?;
         self.owner = next.tid;
         next.is_granted.store(true, Ordering::Release);
-        Some(next.number)
+        Some(next.sleeper.clone())
     }
 
-    /// Makes the first in line the owner; returns its enclave thread. `marks` go into the word.
-    fn hand_over(&mut self, memory: &AddressSpace, marks: u32) -> Result<u32, Errno> {
+    /// Makes the first in line the owner; returns it. `marks` go into the word.
+    fn hand_over(&mut self, memory: &AddressSpace, marks: u32) -> Result<Sleeper, Errno> {
         let next = self.claims.pop_front().ok_or(Errno::ESRCH)?;
-        let waiters = if self.claims.is_empty() { 0 } else { WAITERS };
         self.owner = next.tid;
-        // Whether or not its memory is still there, its turn has come.
-        let _ = change(memory, self.address, |_| next.tid | waiters | marks);
+        // Whether or not its memory is still there, its turn has come. As on Linux, who was waited for
+        // unlocks by a call, also if nobody else waits.
+        let _ = change(memory, self.address, |_| next.tid | WAITERS | marks);
         next.is_granted.store(true, Ordering::Release);
-        Ok(next.number)
+        Ok(next.sleeper.clone())
     }
 }
 

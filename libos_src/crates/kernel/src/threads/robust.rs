@@ -35,24 +35,25 @@ pub(crate) fn release_robust_list(
         let Ok(next) = next else { break };
         entry = next;
     }
-    if pending != 0 {
+    if pending != 0 && !wake_after_unlock(space, futexes, machine, [pending, offset]) {
         release(space, futexes, machine, [pending, offset], tid);
-        wake_after_unlock(space, futexes, machine, [pending, offset]);
     }
 }
 
-/// A thread that ended between unlocking and waking who waits has left that undone.
+/// A thread that ended between unlocking and waking who waits has left that undone; whether it has.
 fn wake_after_unlock(
     space: &AddressSpace,
     futexes: &Futexes,
     machine: &dyn Machine,
     [entry, offset]: [u64; 2],
-) {
+) -> bool {
     let word = untagged(entry).wrapping_add(offset);
     let has_owner = entry & 1 != 0;
-    if !has_owner && space.load_u32(word).is_ok_and(|value| value & OWNER == 0) {
+    let is_undone = !has_owner && space.load_u32(word).is_ok_and(|value| value & OWNER == 0);
+    if is_undone {
         futexes.wake(machine, space.futex_key(word), 1, u32::MAX);
     }
+    is_undone
 }
 
 /// Bit 0 marks a futex with an owner, which [`OwnedFutexes`](super::OwnedFutexes) hands on.
