@@ -596,6 +596,24 @@ static void offsets(void) {
     FAILS(syscall(SYS_futex, &none, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 0, 0, 0, 0), ENOSYS);
 }
 
+// Both ends of a pipe are one file, each socket is one of its own.
+static void owners(void) {
+    int pair[2];
+    struct stat one, other;
+    for (int is_socket = 0; is_socket < 2; is_socket++) {
+        if (is_socket) CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+        else CHECK(pipe(pair) == 0);
+        CHECK(fstat(pair[1], &other) == 0);
+        CHECK(fchmod(pair[0], 0321) == 0 && fchown(pair[0], getuid(), getgid()) == 0);
+        CHECK(fstat(pair[0], &one) == 0 && (one.st_mode & 07777) == 0321);
+        CHECK(one.st_uid == getuid() && one.st_gid == getgid());
+        mode_t before = other.st_mode;
+        CHECK(fstat(pair[1], &other) == 0);
+        CHECK(other.st_mode == (is_socket ? before : one.st_mode));
+        CHECK(close(pair[0]) == 0 && close(pair[1]) == 0);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc > 2) return receive(atoi(argv[2]));
     signal(SIGPIPE, SIG_IGN);
@@ -615,6 +633,7 @@ int main(int argc, char **argv) {
     poll_records();
     no_number();
     offsets();
+    owners();
     puts("channels are as on Linux");
     return 0;
 }

@@ -12,6 +12,7 @@ mod leases;
 mod memory_file;
 mod message_queue;
 mod notice;
+mod ownership;
 mod pipe;
 pub(crate) mod poll_events;
 mod process_file;
@@ -36,7 +37,8 @@ pub(crate) use message_queue::{
     RECORD_BYTES as QUEUE_RECORD_BYTES, Registration as QueueRegistration, WOKEN as QUEUE_WOKEN,
 };
 pub(crate) use notice::Notice;
-pub(crate) use pipe::{End as PipeEnd, Fifos, Owner as PipeOwner, PIPE_BYTES_MAX, Pipe};
+pub(crate) use ownership::Ownership;
+pub(crate) use pipe::{End as PipeEnd, Fifos, PIPE_BYTES_MAX, Pipe};
 pub(crate) use process_file::ProcessFile;
 pub(crate) use ring::Ring;
 pub(crate) use signal_file::SignalFile;

@@ -10,10 +10,11 @@ use devfs::DevFs;
 use hal::{Errno, Machine};
 use locks::Mutex;
 use vfs::{
-    AttributeChange, DeviceNumber, FileType, Inode, Location, Metadata, Mode, OpenFile, OpenFlags,
+    AttributeChange, DeviceNumber, FileType, Inode, Location, Metadata, OpenFile, OpenFlags,
     Readiness, Sink, Source, Watchers,
 };
 
+use super::ownership::Ownership;
 use super::ring::Ring;
 
 /// Bytes that a pipe holds, as Linux's default.
@@ -30,7 +31,7 @@ pub(crate) struct Pipe {
     this: Weak<Self>,
     number: u64,
     is_named: bool,
-    owner: Mutex<Owner>,
+    owner: Mutex<Ownership>,
     watchers: Watchers,
     /// Held by whoever takes bytes out, while they are on their way.
     reading: Mutex<()>,
@@ -59,24 +60,6 @@ struct Side {
     ever: u64,
 }
 
-/// Whose a pipe is. Of a FIFO the file system knows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Owner {
-    pub(crate) user: u32,
-    pub(crate) group: u32,
-    pub(crate) mode: Mode,
-}
-
-impl Default for Owner {
-    fn default() -> Self {
-        Self {
-            user: 0,
-            group: 0,
-            mode: Mode::from_low_bits(0o600),
-        }
-    }
-}
-
 /// What an open file does with a pipe.
 pub(crate) struct End {
     pipe: Arc<Pipe>,
@@ -91,14 +74,14 @@ pub(crate) struct End {
 
 impl Pipe {
     /// An empty pipe without ends.
-    pub(crate) fn new(machine: &'static dyn Machine, number: u64, owner: Owner) -> Arc<Self> {
+    pub(crate) fn new(machine: &'static dyn Machine, number: u64, owner: Ownership) -> Arc<Self> {
         Self::with_name(machine, number, owner, false)
     }
 
     fn with_name(
         machine: &'static dyn Machine,
         number: u64,
-        owner: Owner,
+        owner: Ownership,
         is_named: bool,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -129,17 +112,11 @@ impl Inode for Pipe {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        let owner = *self.owner.lock();
-        let mut metadata = Metadata::fixed(self.number, FileType::Fifo, owner.mode);
-        (metadata.user, metadata.group) = (owner.user, owner.group);
-        Ok(metadata)
+        Ok(self.owner.lock().metadata(self.number, FileType::Fifo))
     }
 
     fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
-        let mut owner = self.owner.lock();
-        owner.mode = change.mode.unwrap_or(owner.mode);
-        owner.user = change.user.unwrap_or(owner.user);
-        owner.group = change.group.unwrap_or(owner.group);
+        self.owner.lock().change(change);
         Ok(())
     }
 
@@ -507,7 +484,8 @@ impl vfs::SpecialFiles for Fifos {
         let key = (location.device(), number);
         let open = by_inode.get(&key).and_then(Weak::upgrade);
         let pipe = open.unwrap_or_else(|| {
-            let pipe = Pipe::with_name(self.machine, number, Owner::default(), true);
+            let owner = Ownership::new(0, 0, 0o600);
+            let pipe = Pipe::with_name(self.machine, number, owner, true);
             by_inode.insert(key, Arc::downgrade(&pipe));
             pipe
         });

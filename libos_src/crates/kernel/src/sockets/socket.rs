@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hal::Errno;
 use locks::Mutex;
 use vfs::{
-    FileType, Inode, Location, Metadata, Mode, OpenFile, OpenFlags, Readiness, Sink, Source,
-    Watchers,
+    AttributeChange, FileType, Inode, Location, Metadata, OpenFile, OpenFlags, Readiness, Sink,
+    Source, Watchers,
 };
 
 use super::garbage::UNMARKED;
@@ -22,6 +22,7 @@ use super::options::{DEFAULT_BYTES, Options};
 use super::{
     Address, Ancillary, FAMILY_NETLINK, FAMILY_UNIX, Identity, Place, Received, Receiving, Sockets,
 };
+use crate::files::Ownership;
 use crate::threads::Deadline;
 
 /// What a socket carries.
@@ -43,6 +44,7 @@ pub(crate) struct Socket {
     kind: Kind,
     family: u16,
     owner: Identity,
+    ownership: Mutex<Ownership>,
     inbox: Arc<Inbox>,
     state: Mutex<State>,
     options: Mutex<Options>,
@@ -149,6 +151,7 @@ impl Socket {
             kind,
             family,
             owner,
+            ownership: Mutex::new(Ownership::new(owner.user, owner.group, 0o777)),
             inbox,
             state: Mutex::default(),
             options: Mutex::default(),
@@ -619,11 +622,13 @@ impl Inode for Socket {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(Metadata::fixed(
-            self.number,
-            FileType::Socket,
-            Mode::from_low_bits(0o777),
-        ))
+        let ownership = *self.ownership.lock();
+        Ok(ownership.metadata(self.number, FileType::Socket))
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        self.ownership.lock().change(change);
+        Ok(())
     }
 
     fn read_at(&self, _offset: u64, mut buffer: &mut [u8]) -> Result<usize, Errno> {

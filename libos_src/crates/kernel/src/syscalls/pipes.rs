@@ -7,7 +7,7 @@ use vfs::{Inode, OpenFile, OpenFlags};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
-use crate::files::{Descriptor, EventCounter, Pipe, PipeOwner};
+use crate::files::{Descriptor, EventCounter, Ownership, Pipe};
 
 /// `pipe2(2)`.
 pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
@@ -15,11 +15,7 @@ pub(super) fn pipe2(call: &mut Call<'_>, fds: Address, flags: u32) -> Outcome {
     let flags = OpenFlags::from_bits(flags).filter(|&flags| known.contains(flags));
     let flags = flags.ok_or(Errno::EINVAL)?;
     let view = call.viewpoint();
-    let owner = PipeOwner {
-        user: view.credentials.user,
-        group: view.credentials.group,
-        ..PipeOwner::default()
-    };
+    let owner = Ownership::new(view.credentials.user, view.credentials.group, 0o600);
     drop(view);
     let pipe = Pipe::new(call.libos.machine, call.libos.next_inode(), owner);
     let name = pipe.name();
