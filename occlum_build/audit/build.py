@@ -54,22 +54,16 @@ def build(
         os.umask(old)
     set_times(circumstances)
     _share(downloads, circumstances.cache)
-    done = subprocess.run(
+    status, output = _run(
         [
             *circumstances.wrapper,
             *_tool(circumstances, downloads),
             *_words(request, circumstances),
         ],
-        cwd=circumstances.source,
-        env=_environment(circumstances),
-        umask=circumstances.umask,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
+        circumstances,
     )
-    if done.returncode:
-        said = done.stdout.decode(errors="replace").rstrip().splitlines()
+    if status:
+        said = output.decode(errors="replace").rstrip().splitlines()
         raise DiagnosticError(
             error(
                 "OB0812",
@@ -78,6 +72,26 @@ def build(
             )
         )
     return circumstances.source / "out" / request.configuration / "bin"
+
+
+def _run(argv: Sequence[str], circumstances: Circumstances) -> tuple[int, bytes]:
+    """Run the tool; its status and what it said. Whoever stops the audit stops it, too."""
+    with subprocess.Popen(
+        argv,
+        cwd=circumstances.source,
+        env=_environment(circumstances),
+        umask=circumstances.umask,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            process.terminate()  # killed, it would leave its actions behind
+            process.communicate()
+            raise
+        return process.returncode, output
 
 
 def _tool(circumstances: Circumstances, downloads: Path) -> Sequence[str]:

@@ -1,12 +1,18 @@
 """`audit --twice`: an action that looks at the machine is caught, whatever it looks at."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.support.workspace import Workspace
 
+INTERRUPTED = 130
 LEAKS = {
     "path": "pwd > $OUT",
     "user": "id -u > $OUT",
@@ -88,6 +94,34 @@ def test_a_target_that_does_not_build_has_no_verdict(workspace: Workspace) -> No
     assert status == 2
     assert "error[OB0812]" in said
     assert "broken" in said
+
+
+def test_an_audit_that_is_stopped_leaves_nothing_behind(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    begun, place = tmp_path / "begun", tmp_path / "audits"
+    place.mkdir()
+    workspace.build_file(
+        f'shell(name = "t", outs = ["o"], network = True,'
+        f' cmd = "echo $$ > {begun}; exec sleep 300")'
+    )
+    process = subprocess.Popen(
+        workspace.command("audit", "//app:t", "--twice"),
+        cwd=workspace.root,
+        env=workspace.environment({"TMPDIR": str(place)}),
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (begun.is_file() and begun.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert process.returncode == INTERRUPTED
+    assert not list(place.iterdir())
+    assert not Path(f"/proc/{begun.read_text().strip()}").exists()
 
 
 def test_builds_can_be_kept_and_are_never_written_over(workspace: Workspace) -> None:
