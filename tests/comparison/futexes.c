@@ -214,7 +214,7 @@ static int choose(int number, long *a, bool *has_an_end) {
     case SET:
         a[1] = 0, a[2] = below(3) ? 0 : (long)below(4);
         if (!is_anybody_at_work() && below(2)) a[0] += 2, a[1] = 4 + below(PEERS), a[3] = below(8) ? OWNERS[below(3)] : 0x3ffffff0;
-        // That an owner with the flag must be of the same process is newer than 5.15.
+        // With the flag, kernels differ in what they say of an owner in another process.
         if (a[1] && a[5] & FUTEX_PRIVATE_FLAG) a[1] = 4 + (number < THREADS ? (long)below(THREADS) : number);
         if (!a[1] && !is_anybody_at_work() && below(2)) a[0] += 2, a[2] = below(2) ? 0 : FUTEX_OWNER_DIED;
         break;
