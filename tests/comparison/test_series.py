@@ -21,7 +21,7 @@ SERIES: dict[str, int] = {
     "futexes": 100,
     "ipc": 150,
     "locks": 150,
-    "mappings": 180,
+    "mappings": 200,
     "names": 200,
     "processes": 100,
     "signals": 150,

@@ -33,6 +33,8 @@ pub(crate) struct Area {
     pub(crate) is_locked: bool,
     /// Whether a touch below it makes it larger.
     pub(crate) grows_down: bool,
+    /// Which `shmat` it is a part of, if of any: `shmdt` takes no parts of others.
+    pub(super) attachment: Option<u64>,
 }
 
 /// What `fork` does with an area.
@@ -165,6 +167,7 @@ impl Area {
             && self.most == other.most
             && self.is_locked == other.is_locked
             && self.grows_down == other.grows_down
+            && self.attachment == other.attachment
     }
 }
 
@@ -370,6 +373,7 @@ mod tests {
             most: Prot::all(),
             is_locked: false,
             grows_down: false,
+            attachment: None,
         }
     }
 

@@ -102,6 +102,7 @@ impl AddressSpace {
             most: Prot::all(),
             is_locked: books.locks_all,
             grows_down: false,
+            attachment: None,
         };
         books.put(old, area);
         if self.clear_way(&range).is_err() || self.settle(books, &range).is_err() {

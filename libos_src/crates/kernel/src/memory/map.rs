@@ -124,6 +124,7 @@ impl AddressSpace {
             most: mapping.most,
             is_locked: books.locks_all,
             grows_down: mapping.grows_down,
+            attachment: None,
         };
         area.allow(mapping.prot);
         if area.prot.is_empty() {

@@ -441,6 +441,7 @@ impl Books {
             most: Prot::all(),
             is_locked: false,
             grows_down: false,
+            attachment: None,
         };
         self.put(stubs.start, area);
         self.patches.0.insert(start, patched);

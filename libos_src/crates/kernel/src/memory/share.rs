@@ -28,7 +28,7 @@ pub(crate) enum SharedMapping {
     Anonymous,
     /// Part of a file, with everybody.
     File(FilePart),
-    /// Pages that are there, from the first one on.
+    /// Pages that are there, from the first one on: a segment that is attached.
     Pages(Arc<SharedPages>),
 }
 
@@ -69,7 +69,11 @@ impl AddressSpace {
                 });
                 place.and_then(|place| self.show(&mut books, &place, offset, len, rights))
             }
-            SharedMapping::Pages(pages) => self.again(&mut books, &pages, 0, len, rights, fixed),
+            SharedMapping::Pages(pages) => {
+                let attachment = Some(self.shared.next_attachment());
+                let attached = self.again(&mut books, &pages, 0, len, rights, fixed);
+                attached.inspect(|start| books.attach(&(*start..start + len), attachment))
+            }
         };
         mapped.inspect_err(|errno| {
             if *errno == Errno::ENOMEM {
@@ -155,6 +159,7 @@ impl AddressSpace {
             most,
             is_locked: books.locks_all,
             grows_down: false,
+            attachment: None,
         };
         books.put(range.start, area);
         let pages = place.pages();
@@ -187,7 +192,12 @@ impl AddressSpace {
         let place = area.shared().filter(|_| range.end <= area.end);
         let place = place.ok_or(Errno::EINVAL)?;
         let pages = place.pages().clone();
-        let Area { prot, most, .. } = *area;
+        let Area {
+            prot,
+            most,
+            attachment,
+            ..
+        } = *area;
         // What no address shows any more can be shown again.
         pages.keep(place, range).map_err(|_| Errno::ENOMEM)?;
         self.discard(&mut books, range);
@@ -200,6 +210,7 @@ impl AddressSpace {
             Rights { prot, most },
             fixed,
         )?;
+        books.attach(range, attachment);
         Ok(())
     }
 
@@ -212,12 +223,13 @@ impl AddressSpace {
         let segments = behind.filter_map(|(start, area)| {
             let place = area.shared()?;
             let distance = start.checked_sub(address)?;
-            (distance == place.offset_of(start)).then(|| (start..area.end, place.pages()))
+            let is_part = area.attachment.is_some() && distance == place.offset_of(start);
+            is_part.then(|| (start..area.end, place.pages(), area.attachment))
         });
-        let mut segments = segments.filter(|(_, pages)| pages.is_segment());
-        let (first, pages) = segments.next()?;
+        let mut segments = segments.filter(|(_, pages, _)| pages.is_segment());
+        let (first, pages, attachment) = segments.next()?;
         let pages = pages.clone();
-        let rest = segments.filter(|(_, others)| Arc::ptr_eq(others, &pages));
+        let rest = segments.filter(|(_, _, other)| *other == attachment);
         let parts: Vec<Range<u64>> = [first].into_iter().chain(rest.map(|it| it.0)).collect();
         let end = address.saturating_add(pages.len());
         for part in parts.iter().filter(|part| part.start < end) {
@@ -274,13 +286,14 @@ impl AddressSpace {
     ) -> Result<u64, Errno> {
         let (_, area) = books.areas.find(old.start).ok_or(Errno::EFAULT)?;
         let (prot, most) = (area.prot, area.most);
-        let (on_fork, is_locked) = (area.on_fork, area.is_locked);
+        let (on_fork, is_locked, attachment) = (area.on_fork, area.is_locked, area.attachment);
         let place = area.shared().filter(|_| area.end >= old.end).cloned();
         let place = place.ok_or(Errno::EFAULT)?;
         let rights = Rights { prot, most };
         let keep = |books: &mut Books, range: &Range<u64>| {
             for (_, area) in books.areas.isolate(range) {
                 (area.on_fork, area.is_locked) = (on_fork, is_locked);
+                area.attachment = attachment;
             }
             books.areas.join(range);
         };
@@ -311,5 +324,15 @@ impl AddressSpace {
             self.discard(books, old);
         }
         Ok(moved)
+    }
+}
+
+impl Books {
+    /// Notes which attachment of a segment a range is a part of.
+    fn attach(&mut self, range: &Range<u64>, attachment: Option<u64>) {
+        for (_, area) in self.areas.isolate(range) {
+            area.attachment = attachment;
+        }
+        self.areas.join(range);
     }
 }

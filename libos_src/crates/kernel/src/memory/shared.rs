@@ -258,6 +258,11 @@ impl SharedMemory {
         claimed.ok_or(Errno::ENOMEM)
     }
 
+    /// A number that no other attachment of a segment has.
+    pub(super) fn next_attachment(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
     fn pages(self: &Arc<Self>, file: Option<SharedFile>, len: u64) -> Arc<SharedPages> {
         Arc::new(SharedPages {
             machine: self.machine,
