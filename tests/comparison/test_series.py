@@ -24,6 +24,7 @@ SERIES: dict[str, int] = {
     "mappings": 200,
     "names": 200,
     "processes": 100,
+    "readiness": 200,
     "signals": 150,
     "sockets": 150,
 }
@@ -39,6 +40,7 @@ LOGGED = (
     "occlum: error: the program was killed by SIG",
     "occlum: note: ",
     "occlum: warning: a program has shared memory at two addresses",
+    "occlum: warning: system call 202 (futex): this futex operation does not exist",
 )
 SHOWN = 10
 

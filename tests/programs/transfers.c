@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -262,6 +263,37 @@ static void counts(void) {
     CHECK(close(from) == 0 && close(to) == 0 && unlink("from") == 0 && unlink("to") == 0);
 }
 
+// Two threads move the same pages between two pipes, one here and one there, and one copies some of them.
+// Nothing is lost, and nobody waits for ever for a lock.
+static int circle[2][2], copies[2];
+
+static void *go_round(void *side) {
+    int from = side != 0;
+    for (int i = 0; i < 20000; i++)
+        if (splice(circle[from][0], 0, circle[!from][1], 0, 1 + i % 9000, SPLICE_F_NONBLOCK) < 0)
+            CHECK(errno == EAGAIN);
+    return 0;
+}
+
+static void both_ways(void) {
+    char page[4096] = "";
+    CHECK(pipe(circle[0]) == 0 && pipe(circle[1]) == 0 && pipe2(copies, O_NONBLOCK) == 0);
+    for (int i = 0; i < 10; i++) CHECK(write(circle[i % 2][1], page, sizeof page) == sizeof page);
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], 0, go_round, i ? circle : 0) == 0);
+    for (int i = 0; i < 2000; i++) {
+        CHECK(tee(circle[i % 2][0], copies[1], 5000, SPLICE_F_NONBLOCK) >= 0 || errno == EAGAIN);
+        while (read(copies[0], page, sizeof page) > 0) continue;
+    }
+    int left[2];
+    for (int i = 0; i < 2; i++) CHECK(pthread_join(threads[i], 0) == 0);
+    for (int i = 0; i < 2; i++) CHECK(ioctl(circle[i][0], FIONREAD, &left[i]) == 0);
+    CHECK(left[0] + left[1] == 10 * sizeof page);
+    for (int i = 0; i < 2; i++) CHECK(close(circle[i][0]) == 0 && close(circle[i][1]) == 0);
+    CHECK(close(copies[0]) == 0 && close(copies[1]) == 0);
+}
+
 int main(void) {
     CHECK(chdir("/tmp") == 0);
     wishes();
@@ -275,6 +307,7 @@ int main(void) {
     listings();
     kinds();
     meetings();
+    both_ways();
     puts("transfers are as on Linux");
     return 0;
 }

@@ -18,6 +18,15 @@ pub trait Watcher: Send + Sync {
     /// lock of the file held and must not wait.
     fn notify(&self, now: Readiness) -> bool;
 
+    /// Somebody reads or writes, for which a signal is sent, even if the file is ready for no more. For
+    /// those that send signals alone.
+    fn signal(&self, _now: Readiness) {}
+
+    /// Whether it sends signals.
+    fn sends_signals(&self) -> bool {
+        false
+    }
+
     /// Whether nobody else need be told who is as exclusive, once it has been.
     fn is_exclusive(&self) -> bool {
         false
@@ -111,16 +120,22 @@ impl Watchers {
 
     /// The file may have become ready for `now`.
     pub fn notify(&self, now: Readiness) {
+        self.tell_all(now, true);
+    }
+
+    fn tell_all(&self, now: Readiness, with_signals: bool) {
         // The change and the look of a watcher happen under the file's lock, one before the other:
         // either the watcher has been counted here, or it sees the change.
         match self.count.load(Ordering::SeqCst) {
             0 => return,
             1..=MANY => {}
-            _ => return self.notify_many(now),
+            _ => return self.notify_many(now, with_signals),
         }
         let watches = self.watches.lock();
         let watches_due = watches.by_number.values();
-        let mut due = watches_due.filter(|watch| watch.wanted.intersects(now));
+        let mut due = watches_due.filter(|watch| {
+            watch.wanted.intersects(now) && (with_signals || !watch.watcher.sends_signals())
+        });
         let Some(first) = due.next().map(|watch| watch.watcher.clone()) else {
             return;
         };
@@ -136,8 +151,29 @@ impl Watchers {
         }
     }
 
+    /// As [`notify`](Self::notify), but sends no signals.
+    pub fn wake(&self, now: Readiness) {
+        self.tell_all(now, false);
+    }
+
+    /// Sends the signals of those who want some, and wakes nobody.
+    pub fn signal(&self, now: Readiness) {
+        if !self.are_there() {
+            return;
+        }
+        let watches = self.watches.lock();
+        let due = watches.by_number.values();
+        let due = due.filter(|watch| watch.wanted.intersects(now) && watch.watcher.sends_signals());
+        // Who came last is told first.
+        let senders: Vec<_> = due.rev().map(|watch| watch.watcher.clone()).collect();
+        drop(watches);
+        for sender in senders {
+            sender.signal(now);
+        }
+    }
+
     /// The same one after the other. Who comes meanwhile is told, too.
-    fn notify_many(&self, now: Readiness) {
+    fn notify_many(&self, now: Readiness, with_signals: bool) {
         let mut chosen: Option<Arc<dyn Watcher>> = None;
         self.for_each_due(now, |watcher| {
             let is_exclusive = watcher.is_exclusive();
@@ -148,7 +184,9 @@ impl Watchers {
             !is_waiting
         });
         self.for_each_due(now, |watcher| {
-            self.tell(watcher, chosen.as_ref(), now);
+            if with_signals || !watcher.sends_signals() {
+                self.tell(watcher, chosen.as_ref(), now);
+            }
             true
         });
     }

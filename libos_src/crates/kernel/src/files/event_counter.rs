@@ -66,7 +66,7 @@ impl Inode for EventCounter {
     }
 
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<usize, Errno> {
-        let added = u64::from_le_bytes(*data.first_chunk::<8>().ok_or(Errno::EINVAL)?);
+        let added = u64::from_le_bytes(data.try_into().map_err(|_| Errno::EINVAL)?);
         if added == u64::MAX {
             return Err(Errno::EINVAL);
         }

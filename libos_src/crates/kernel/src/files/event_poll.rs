@@ -13,6 +13,7 @@ use hal::{Errno, HostPoll};
 use locks::Mutex;
 use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watcher, Watchers};
 
+use super::poll_events::Names;
 use super::{HostStream, poll_events};
 
 /// An `epoll` object (epoll(7)).
@@ -52,6 +53,9 @@ struct Interest {
     poll: Weak<EventPoll>,
     /// Closing the file ends the interest, so it does not keep it open.
     file: Weak<OpenFile>,
+    /// What the file can be ready for: who can only read a pipe hears nothing of its writers' room.
+    hears: Readiness,
+    names: Names,
     wish: Mutex<Wish>,
     /// Whether it must be looked at each time: its file is a stream of the host, or another `epoll`,
     /// which may hold one. The queue is for the others.
@@ -88,6 +92,8 @@ bitflags! {
     }
 }
 
+/// What may go with [`EventFlags::EXCLUSIVE`]: input, output, errors, hang-ups and some of the flags.
+const EXCLUSIVE_MAY: u32 = 0xb000_001d;
 /// As many `epoll`s may be in one another, the outermost counted.
 const DEPTH_MAX: usize = 5;
 /// As many events are given at a time: a list of more would take more than is kept in reserve.
@@ -134,7 +140,7 @@ impl EventPoll {
         }
         let inner = Self::behind(file);
         if wish.flags().contains(EventFlags::EXCLUSIVE)
-            && (wish.flags().contains(EventFlags::ONE_SHOT) || inner.is_some())
+            && (wish.events & !EXCLUSIVE_MAY != 0 || inner.is_some())
         {
             return Err(Errno::EINVAL);
         }
@@ -149,7 +155,9 @@ impl EventPoll {
             this: this.clone(),
             poll: self.this.clone(),
             file: Arc::downgrade(file),
-            wish: Mutex::new(wish),
+            hears: audible(file),
+            names: Names::of(file),
+            wish: Mutex::new(wish.with_ends()),
             is_pulled: inner.is_some() || HostStream::behind(file).is_some(),
             is_queued: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
@@ -185,16 +193,18 @@ impl EventPoll {
         file: &Arc<OpenFile>,
         wish: Wish,
     ) -> Result<(), Errno> {
+        if wish.flags().contains(EventFlags::EXCLUSIVE) {
+            return Err(Errno::EINVAL);
+        }
         let interests = self.interests.lock();
         let interest = interests.by_key.get(&key(number, file));
         let interest = interest.ok_or(Errno::ENOENT)?.clone();
         drop(interests);
         let mut present = interest.wish.lock();
-        let either = present.flags() | wish.flags();
-        if either.contains(EventFlags::EXCLUSIVE) {
+        if present.flags().contains(EventFlags::EXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
-        *present = wish;
+        *present = wish.with_ends();
         drop(present);
         interest.has_edge.store(true, Ordering::SeqCst);
         interest.look();
@@ -436,7 +446,7 @@ impl Interest {
         let Some(poll) = self.poll.upgrade() else {
             return;
         };
-        if wish.is_active() && poll_events::events(now, wish.events) != 0 {
+        if wish.is_active() && self.names.events(now, wish.events) != 0 {
             self.has_edge.store(true, Ordering::SeqCst);
             if !self.is_pulled {
                 poll.enqueue(self);
@@ -470,7 +480,7 @@ impl Interest {
             Some(stream) => stream.look(),
             None => file.readiness(),
         };
-        let events = poll_events::events(readiness, wish.events);
+        let events = self.names.events(readiness, wish.events);
         (events != 0).then_some(Wish { events, ..wish })
     }
 
@@ -504,7 +514,7 @@ impl Watcher for Interest {
     fn notify(&self, now: Readiness) -> bool {
         let stays = !self.is_gone.load(Ordering::SeqCst) && self.file.strong_count() > 0;
         if let Some(this) = self.this.upgrade().filter(|_| stays) {
-            this.tell(now);
+            this.tell(now.intersection(self.hears));
         }
         stays
     }
@@ -521,7 +531,24 @@ impl Watcher for Interest {
     }
 }
 
+/// What is told of a file that was opened so.
+fn audible(file: &OpenFile) -> Readiness {
+    let mut hears = Readiness::all();
+    hears.set(Readiness::READABLE, file.flags().is_readable());
+    hears.set(Readiness::WRITABLE, file.flags().is_writable());
+    hears
+}
+
 impl Wish {
+    /// The same, and the errors and hang-ups that are told unasked.
+    fn with_ends(self) -> Self {
+        let ends = (Readiness::ERROR | Readiness::HANG_UP).bits();
+        Self {
+            events: self.events | ends,
+            ..self
+        }
+    }
+
     fn flags(self) -> EventFlags {
         EventFlags::from_bits_truncate(self.events)
     }

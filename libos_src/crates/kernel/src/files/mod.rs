@@ -18,6 +18,7 @@ pub(crate) mod poll_events;
 mod process_file;
 mod ring;
 mod signal_file;
+mod slots;
 mod timer;
 
 pub(crate) use descriptors::{DESCRIPTORS_MAX, DESCRIPTORS_USUAL, Descriptor, Descriptors};
@@ -38,7 +39,7 @@ pub(crate) use message_queue::{
 };
 pub(crate) use notice::Notice;
 pub(crate) use ownership::Ownership;
-pub(crate) use pipe::{End as PipeEnd, Fifos, PIPE_BYTES_MAX, Pipe};
+pub(crate) use pipe::{End as PipeEnd, Fifos, Flow, PIPE_BYTES_MAX, Pipe};
 pub(crate) use process_file::ProcessFile;
 pub(crate) use ring::Ring;
 pub(crate) use signal_file::SignalFile;

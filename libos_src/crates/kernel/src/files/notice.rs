@@ -10,6 +10,16 @@ use super::LeaseOfFile;
 use crate::processes::Ids;
 use crate::signals::{Outbox, Recipient, Signal, SignalInfo};
 
+/// Why a signal is sent: its code (`POLL_*`), and the events of `poll` that Linux gives with it, whichever
+/// of them there are.
+#[derive(Clone, Copy)]
+struct Reason(i32, u32);
+
+const INPUT: Reason = Reason(1, 0x41);
+const OUTPUT: Reason = Reason(2, 0x304);
+const MESSAGE: Reason = Reason(3, 0x441);
+const HANG_UP: Reason = Reason(6, 0x18);
+
 /// Who is told by a signal that an open file is ready.
 pub(crate) struct Notice {
     file: Weak<OpenFile>,
@@ -79,16 +89,14 @@ impl Notice {
     /// Tells of something that is no input or output: a lease that is to go, a directory that was
     /// changed.
     pub(crate) fn tell_of_message(&self) {
-        const POLL_MSG: i32 = 3;
-        /// Input, and a message (`poll`).
-        const BAND: u32 = 0x441;
         let terms = self.terms();
         if let Some(owner) = terms.owner {
-            self.post(owner, &terms, POLL_MSG, BAND);
+            self.post(owner, &terms, MESSAGE);
         }
     }
 
-    fn post(&self, owner: Recipient, terms: &Terms, code: i32, band: u32) {
+    fn post(&self, owner: Recipient, terms: &Terms, reason: Reason) {
+        let Reason(code, band) = reason;
         let (signal, info) = match terms.signal {
             Some(signal) => (signal, SignalInfo::from_file(signal, code, band, terms.fd)),
             None => (Signal::IO, SignalInfo::from_kernel(Signal::IO)),
@@ -133,29 +141,42 @@ impl Notice {
 
 impl Watcher for Notice {
     fn notify(&self, now: Readiness) -> bool {
-        const POLL_IN: i32 = 1;
-        const POLL_OUT: i32 = 2;
-        const POLL_HUP: i32 = 6;
         let Some(file) = self.file.upgrade() else {
             return false;
         };
         let terms = self.terms();
         let due = file.readiness().intersection(now);
-        if !terms.is_on || due.is_empty() {
-            return terms.is_on;
+        if let Some(owner) = terms.owner.filter(|_| terms.is_on && !due.is_empty()) {
+            let reason = if due.contains(Readiness::READABLE) {
+                INPUT
+            } else if due.contains(Readiness::WRITABLE) {
+                OUTPUT
+            } else {
+                HANG_UP
+            };
+            self.post(owner, &terms, reason);
         }
-        let Some(owner) = terms.owner else {
-            return true;
+        terms.is_on
+    }
+
+    fn signal(&self, now: Readiness) {
+        let (terms, file) = (self.terms(), self.file.upgrade());
+        let Some((owner, file)) = terms.owner.zip(file).filter(|_| terms.is_on) else {
+            return;
         };
-        let code = if due.contains(Readiness::READABLE) {
-            POLL_IN
-        } else if due.contains(Readiness::WRITABLE) {
-            POLL_OUT
-        } else {
-            POLL_HUP
-        };
-        let band = super::poll_events::events(due, u32::MAX);
-        self.post(owner, &terms, code, band);
+        // Of a file that reads and writes both are told.
+        if now.contains(Readiness::HANG_UP) {
+            self.post(owner, &terms, HANG_UP);
+        }
+        if now.contains(Readiness::READABLE) && file.flags().is_readable() {
+            self.post(owner, &terms, INPUT);
+        }
+        if now.contains(Readiness::WRITABLE) && file.flags().is_writable() {
+            self.post(owner, &terms, OUTPUT);
+        }
+    }
+
+    fn sends_signals(&self) -> bool {
         true
     }
 }

@@ -1,9 +1,10 @@
 //! Pipes and FIFOs.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
+use alloc::vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use devfs::DevFs;
@@ -16,13 +17,12 @@ use vfs::{
 
 use super::ownership::Ownership;
 use super::ring::Ring;
+use super::slots::{SLOT_BYTES, Slot, Slots};
 
 /// Bytes that a pipe holds, as Linux's default.
 const CAPACITY_BYTES: usize = 65536;
 /// As `/proc/sys/fs/pipe-max-size`: the most that a program may ask for.
 pub(crate) const PIPE_BYTES_MAX: usize = 1 << 20;
-/// Writes up to this size are never split (`PIPE_BUF`).
-const ATOMIC_BYTES: usize = 4096;
 /// What is copied at a time, so that the two sides of a pipe can copy at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -40,17 +40,10 @@ pub(crate) struct Pipe {
 
 struct State {
     ring: Ring,
-    /// How the bytes came, if any came in packets (`O_DIRECT`).
-    segments: VecDeque<Segment>,
+    /// How the bytes lie in it.
+    slots: Slots,
     readers: Side,
     writers: Side,
-}
-
-/// Bytes that came together.
-struct Segment {
-    len: usize,
-    /// Whether one read takes all of it, or loses the rest.
-    is_packet: bool,
 }
 
 /// How many ends there are of one sort.
@@ -93,7 +86,7 @@ impl Pipe {
             reading: Mutex::new(()),
             state: Mutex::new(State {
                 ring: Ring::new(machine, CAPACITY_BYTES),
-                segments: VecDeque::new(),
+                slots: Slots::new(CAPACITY_BYTES),
                 readers: Side::default(),
                 writers: Side::default(),
             }),
@@ -140,10 +133,13 @@ impl Inode for Pipe {
             state.writers.now += 1;
             state.writers.ever += 1;
         }
+        let is_new = (reads && state.readers.now == 1) || (writes && state.writers.now == 1);
         drop(state);
         // Somebody may wait for a partner.
-        self.watchers
-            .notify(Readiness::READABLE | Readiness::WRITABLE);
+        if is_new {
+            self.watchers
+                .wake(Readiness::READABLE | Readiness::WRITABLE);
+        }
         Ok(Some(Arc::new(End {
             pipe,
             reads,
@@ -154,50 +150,118 @@ impl Inode for Pipe {
     }
 }
 
+/// How a pipe gave something to another.
+pub(crate) enum Flow {
+    /// So many bytes; none at the end.
+    Moved(usize),
+    /// It is empty.
+    NeedsInput,
+    /// The other one is full.
+    NeedsRoom,
+}
+
+/// What was taken at once.
+struct Piece {
+    len: usize,
+    /// With a packet a read is over.
+    is_packet: bool,
+    /// Whether there was no room before, and is now.
+    gave_room: bool,
+}
+
 impl State {
-    /// How many bytes the next read gets at most.
-    fn front(&self) -> usize {
-        (self.segments.front()).map_or(self.ring.len(), |segment| segment.len)
+    /// Takes bytes for a read; the rest of a packet is lost.
+    fn pull(&mut self, sink: &mut dyn Sink) -> Result<Piece, Errno> {
+        let was_full = self.slots.is_full();
+        let room = sink.room_bytes();
+        let (mut len, mut lost, mut is_packet) = (0, 0, false);
+        for index in 0.. {
+            let Some(slot) = self.slots.get(index) else {
+                break;
+            };
+            if len >= PIECE_BYTES.min(room) || is_packet {
+                break;
+            }
+            let part = slot.len.min(room - len);
+            len += part;
+            is_packet = slot.is_packet;
+            lost = if is_packet { slot.len - part } else { 0 };
+        }
+        let len = self.ring.pull(len, sink)?;
+        self.ring.skip(lost);
+        self.slots.take(len + lost);
+        let gave_room = was_full && !self.slots.is_full();
+        Ok(Piece {
+            len,
+            is_packet,
+            gave_room,
+        })
     }
 
-    /// Whether the next read gets a packet.
-    fn has_packet(&self) -> bool {
-        (self.segments.front()).is_some_and(|segment| segment.is_packet)
-    }
-
-    /// `count` bytes of the front were taken; the rest of a packet is lost.
-    fn took(&mut self, count: usize) {
-        let Some(front) = self.segments.front_mut() else {
-            return;
+    /// Takes what a write gives, or the start of it.
+    fn push(
+        &mut self,
+        source: &mut dyn Source,
+        is_first: bool,
+        has_packets: bool,
+    ) -> Result<usize, Errno> {
+        let wanted = source.left_bytes();
+        let continued = if is_first {
+            self.slots.continued(wanted)
+        } else {
+            0
         };
-        front.len -= count;
-        if front.is_packet {
-            let rest = front.len;
-            front.len = 0;
-            self.ring.skip(rest);
+        if continued > 0 {
+            let count = self.ring.push(continued, source)?;
+            self.slots.extend(count);
+            return Ok(count);
         }
-        if front.len == 0 {
-            self.segments.pop_front();
+        if self.slots.is_full() {
+            return Err(Errno::EAGAIN);
+        }
+        let limit = PIECE_BYTES.min(self.slots.left() * SLOT_BYTES);
+        let count = self.ring.push(limit, source)?;
+        self.begin(count, |len| Slot::written(len, has_packets));
+        Ok(count)
+    }
+
+    /// `bytes` came, which begin slots.
+    fn begin(&mut self, mut bytes: usize, slot: impl Fn(usize) -> Slot) {
+        while bytes > 0 {
+            let len = bytes.min(SLOT_BYTES);
+            self.slots.push(slot(len));
+            bytes -= len;
         }
     }
 
-    /// `count` bytes came.
-    fn came(&mut self, count: usize, is_packet: bool) {
-        if count == 0 || (self.segments.is_empty() && !is_packet) {
-            return;
+    /// Gives up to `limit` bytes to another pipe, slot by slot. They go from here, if they do not stay.
+    fn give(&mut self, other: &mut Self, limit: usize, stays: bool) -> Result<usize, Errno> {
+        let mut page = vec![0; SLOT_BYTES];
+        let (mut moved, mut index) = (0, 0);
+        while moved < limit && !other.slots.is_full() {
+            let Some(slot) = self.slots.get(index) else {
+                break;
+            };
+            let len = slot.len.min(limit - moved);
+            let offset = if stays { moved } else { 0 };
+            self.ring.peek(offset, len, &mut &mut page[..])?;
+            match other.ring.push(len, &mut &page[..len]) {
+                Err(_) if moved > 0 => break,
+                pushed => pushed?,
+            };
+            let is_whole = len == slot.len && !stays;
+            other
+                .slots
+                .push(if is_whole { slot } else { slot.part(len) });
+            if stays {
+                index += 1;
+            } else {
+                self.ring.skip(len);
+                self.slots.take(len);
+            }
+            moved += len;
         }
-        if self.segments.is_empty() && self.ring.len() > count {
-            let len = self.ring.len() - count;
-            let is_packet = false;
-            self.segments.push_back(Segment { len, is_packet });
-        }
-        match self.segments.back_mut() {
-            Some(last) if !last.is_packet && !is_packet => last.len += count,
-            _ => self.segments.push_back(Segment {
-                len: count,
-                is_packet,
-            }),
-        }
+        Ok(moved)
     }
 }
 
@@ -244,9 +308,13 @@ impl End {
         if wanted > PIPE_BYTES_MAX {
             return Err(Errno::EPERM);
         }
-        let capacity = wanted.max(ATOMIC_BYTES).next_power_of_two();
-        self.pipe.state.lock().ring.set_capacity(capacity)?;
-        self.pipe.watchers.notify(Readiness::WRITABLE);
+        let capacity = wanted.max(SLOT_BYTES).next_power_of_two();
+        let mut state = self.pipe.state.lock();
+        state.slots.resize(capacity)?;
+        // Its bytes fit, as its slots do.
+        state.ring.set_capacity(capacity)?;
+        drop(state);
+        self.pipe.watchers.wake(Readiness::WRITABLE);
         Ok(capacity)
     }
 
@@ -255,13 +323,42 @@ impl End {
         Arc::ptr_eq(&self.pipe, &other.pipe)
     }
 
-    /// Copies bytes to `sink` that stay to be read (`tee`).
-    pub(crate) fn peek_to(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
-        let state = self.pipe.state.lock();
-        if state.ring.len() == 0 && state.writers.now > 0 {
-            return Err(Errno::EAGAIN);
+    /// Gives up to `limit` bytes to another pipe (`splice`), or copies them, so that they stay to be read
+    /// (`tee`).
+    ///
+    /// # Errors
+    /// `EPIPE` if nobody reads there.
+    pub(crate) fn give_to(&self, other: &Self, limit: usize, stays: bool) -> Result<Flow, Errno> {
+        let reading = self.pipe.reading.lock();
+        // In one order, whoever gives to whom.
+        let is_first = Arc::as_ptr(&self.pipe).addr() < Arc::as_ptr(&other.pipe).addr();
+        let early = is_first.then(|| self.pipe.state.lock());
+        let mut to = other.pipe.state.lock();
+        let mut from = early.unwrap_or_else(|| self.pipe.state.lock());
+        let is_empty = from.ring.len() == 0;
+        if is_empty && from.writers.now > 0 {
+            return Ok(Flow::NeedsInput);
         }
-        state.ring.peek(0, usize::MAX, sink)
+        if to.readers.now == 0 {
+            return Err(Errno::EPIPE);
+        }
+        if to.slots.is_full() {
+            return Ok(Flow::NeedsRoom);
+        }
+        if is_empty {
+            return Ok(Flow::Moved(0));
+        }
+        let before = from.slots.left();
+        let moved = from.give(&mut to, limit, stays)?;
+        let has_freed = from.slots.left() != before;
+        drop((from, to, reading));
+        if moved > 0 {
+            other.pipe.watchers.notify(Readiness::READABLE);
+        }
+        if has_freed {
+            self.pipe.watchers.notify(Readiness::WRITABLE);
+        }
+        Ok(Flow::Moved(moved))
     }
 
     /// Gives bytes to `take`, as many as `buffer` has room for, and keeps those that it does not take.
@@ -279,22 +376,54 @@ impl End {
         if state.ring.len() == 0 {
             return Ok((state.writers.now == 0).then_some(0));
         }
-        let limit = buffer.len().min(state.front());
-        let count = state.ring.peek(0, limit, &mut &mut buffer[..])?;
+        let count = state.ring.peek(0, buffer.len(), &mut &mut buffer[..])?;
         drop(state);
         let taken = take(&buffer[..count])?;
         let mut state = self.pipe.state.lock();
         state.ring.skip(taken);
-        if taken > 0 {
-            state.took(taken);
-        }
-        let has_room = state.ring.room() >= ATOMIC_BYTES;
+        let before = state.slots.left();
+        state.slots.take(taken);
+        let has_freed = state.slots.left() != before;
         drop(state);
         drop(reading);
-        if taken > 0 && has_room {
+        if has_freed {
             self.pipe.watchers.notify(Readiness::WRITABLE);
         }
         Ok(Some(taken))
+    }
+
+    /// Whether something can be written.
+    ///
+    /// # Errors
+    /// `EPIPE` if nobody reads, `EAGAIN` if it is full.
+    pub(crate) fn check_room(&self) -> Result<(), Errno> {
+        let state = self.pipe.state.lock();
+        if state.readers.now == 0 {
+            return Err(Errno::EPIPE);
+        }
+        if state.slots.is_full() {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(())
+    }
+
+    /// Takes bytes as `vmsplice` does, to which packets are bytes as all others.
+    pub(crate) fn pull_bytes(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
+        let reading = self.pipe.reading.lock();
+        let mut state = self.pipe.state.lock();
+        if state.ring.len() == 0 && state.writers.now > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let count = state.ring.pull(usize::MAX, sink)?;
+        let before = state.slots.left();
+        state.slots.take(count);
+        let has_freed = state.slots.left() != before;
+        drop(state);
+        drop(reading);
+        if has_freed {
+            self.pipe.watchers.notify(Readiness::WRITABLE);
+        }
+        Ok(count)
     }
 
     /// Adds as many of `bytes` as there is room for, however few they are (`splice`).
@@ -306,28 +435,24 @@ impl End {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let count = state.ring.push(bytes.len(), &mut bytes)?;
-        state.came(count, false);
-        drop(state);
-        if count == 0 {
+        if state.slots.is_full() {
             return Err(Errno::EAGAIN);
         }
+        let limit = bytes.len().min(state.slots.left() * SLOT_BYTES);
+        let count = state.ring.push(limit, &mut bytes)?;
+        state.begin(count, Slot::moved);
+        drop(state);
         self.pipe.watchers.notify(Readiness::READABLE);
         Ok(count)
     }
 
-    /// Takes some bytes, and says whether they are a packet, with which a read is over.
-    fn pull_piece(&self, sink: &mut dyn Sink) -> Result<(usize, bool), Errno> {
+    fn pull_piece(&self, sink: &mut dyn Sink) -> Result<Piece, Errno> {
         let _reading = self.pipe.reading.lock();
         let mut state = self.pipe.state.lock();
         if state.ring.len() == 0 && state.writers.now > 0 {
             return Err(Errno::EAGAIN);
         }
-        let limit = PIECE_BYTES.min(state.front());
-        let is_packet = state.has_packet();
-        let count = state.ring.pull(limit, sink)?;
-        state.took(count);
-        Ok((count, is_packet))
+        state.pull(sink)
     }
 
     fn push_piece(&self, source: &mut dyn Source, is_first: bool) -> Result<usize, Errno> {
@@ -335,24 +460,27 @@ impl End {
         if state.readers.now == 0 {
             return Err(Errno::EPIPE);
         }
-        // Only the start of a write can be small enough to be whole.
         let has_packets = self.has_packets.load(Ordering::Relaxed);
-        let whole = if is_first || has_packets {
-            source.left_bytes()
-        } else {
-            1
-        };
-        if state.ring.room() < whole.min(ATOMIC_BYTES) {
-            return Err(Errno::EAGAIN);
+        state.push(source, is_first, has_packets)
+    }
+
+    /// Reads pieces until there are no more, or the read is over; whether it gave room to writers.
+    fn pull_all(&self, sink: &mut dyn Sink) -> (Result<usize, Errno>, bool) {
+        let (mut done, mut gave_room) = (0, false);
+        while sink.room_bytes() > 0 {
+            match self.pull_piece(sink) {
+                Ok(piece) => {
+                    done += piece.len;
+                    gave_room |= piece.gave_room;
+                    if piece.is_packet || piece.len == 0 {
+                        break;
+                    }
+                }
+                Err(errno) if done == 0 => return (Err(errno), gave_room),
+                Err(_) => break,
+            }
         }
-        let limit = if has_packets {
-            ATOMIC_BYTES
-        } else {
-            PIECE_BYTES
-        };
-        let count = state.ring.push(limit, source)?;
-        state.came(count, has_packets);
-        Ok(count)
+        (Ok(done), gave_room)
     }
 }
 
@@ -374,30 +502,18 @@ impl Inode for End {
     }
 
     fn read_to(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize, Errno> {
-        let mut done = 0;
-        while sink.room_bytes() > 0 {
-            match self.pull_piece(sink) {
-                Ok((0, _)) => break,
-                Ok((count, is_packet)) => {
-                    done += count;
-                    if is_packet {
-                        break;
-                    }
-                }
-                Err(_) if done > 0 => break,
-                Err(errno) => return Err(errno),
-            }
-            // What comes after bytes may be a packet, which is a read of its own.
-            if self.pipe.state.lock().has_packet() {
-                break;
-            }
+        if sink.room_bytes() == 0 {
+            return Ok(0);
         }
+        let (outcome, gave_room) = self.pull_all(sink);
         // Once for all pieces: whoever is woken finds all of them, and whoever is awake has seen the
         // first ones already.
-        if done > 0 && self.pipe.state.lock().ring.room() >= ATOMIC_BYTES {
-            self.pipe.watchers.notify(Readiness::WRITABLE);
+        if gave_room {
+            self.pipe.watchers.wake(Readiness::WRITABLE);
         }
-        Ok(done)
+        // Signals are sent whatever was read.
+        self.pipe.watchers.signal(Readiness::WRITABLE);
+        outcome
     }
 
     fn write_at(&self, _offset: u64, mut data: &[u8]) -> Result<usize, Errno> {
@@ -405,18 +521,25 @@ impl Inode for End {
     }
 
     fn write_from(&self, _offset: u64, source: &mut dyn Source) -> Result<usize, Errno> {
+        if source.left_bytes() == 0 {
+            return Ok(0);
+        }
         let mut done = 0;
-        while source.left_bytes() > 0 {
-            match self.push_piece(source, done == 0) {
-                Ok(count) => done += count,
-                Err(_) if done > 0 => break,
-                Err(errno) => return Err(errno),
-            }
+        let mut outcome = Ok(());
+        while source.left_bytes() > 0 && outcome.is_ok() {
+            outcome = self
+                .push_piece(source, done == 0)
+                .map(|count| done += count);
         }
-        if done > 0 {
-            self.pipe.watchers.notify(Readiness::READABLE);
+        // Whatever was written: as on Linux, also who finds no room wakes readers once more, and signals
+        // are sent.
+        self.pipe.watchers.wake(Readiness::READABLE);
+        self.pipe.watchers.signal(Readiness::READABLE);
+        if done == 0 {
+            outcome.map(|()| 0)
+        } else {
+            Ok(done)
         }
-        Ok(done)
     }
 
     fn readiness(&self) -> Readiness {
@@ -429,7 +552,7 @@ impl Inode for End {
             readiness.set(Readiness::HANG_UP, state.writers.now == 0 && had_writer);
         }
         if self.writes {
-            readiness.set(Readiness::WRITABLE, state.ring.room() >= ATOMIC_BYTES);
+            readiness.set(Readiness::WRITABLE, !state.slots.is_full());
             readiness.set(Readiness::ERROR, state.readers.now == 0);
         }
         readiness
@@ -449,12 +572,19 @@ impl Drop for End {
             // What nobody read is gone, also for who opens the FIFO next.
             let len = state.ring.len();
             state.ring.skip(len);
-            state.segments.clear();
+            state.slots.clear();
         }
+        let one_side_is_left = (state.readers.now == 0) != (state.writers.now == 0);
         drop(state);
-        self.pipe
-            .watchers
-            .notify(Readiness::HANG_UP | Readiness::ERROR);
+        if one_side_is_left {
+            self.pipe
+                .watchers
+                .wake(Readiness::HANG_UP | Readiness::ERROR);
+            // Who looks finds out why.
+            self.pipe
+                .watchers
+                .signal(Readiness::READABLE | Readiness::WRITABLE);
+        }
     }
 }
 

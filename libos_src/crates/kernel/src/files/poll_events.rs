@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use hal::HostPoll;
 use vfs::{OpenFile, Readiness};
 
-use super::{EventPoll, HostStream};
+use super::{EventCounter, EventPoll, HostStream, SignalFile, TimerFile};
 
 const POLLRDNORM: u32 = 0x40;
 const POLLWRNORM: u32 = 0x100;
@@ -24,16 +24,34 @@ pub(crate) fn wanted(events: u32) -> Readiness {
     wanted
 }
 
-/// The events that a readiness is, of those that are asked for. Errors are told unasked.
-pub(crate) fn events(readiness: Readiness, asked: u32) -> u32 {
-    let mut events = readiness.bits();
-    if readiness.contains(Readiness::READABLE) {
-        events |= POLLRDNORM;
+/// By what names a file is said to be ready.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    /// Also by those of System V: counters, timers and signals do without.
+    has_old: bool,
+}
+
+impl Names {
+    /// Those of a file.
+    pub(crate) fn of(file: &OpenFile) -> Self {
+        let object = file.object();
+        let has_old = object.downcast::<EventCounter>().is_none()
+            && object.downcast::<TimerFile>().is_none()
+            && object.downcast::<SignalFile>().is_none();
+        Self { has_old }
     }
-    if readiness.contains(Readiness::WRITABLE) {
-        events |= POLLWRNORM;
+
+    /// The events that a readiness is, of those that are asked for. Errors are told unasked.
+    pub(crate) fn events(self, readiness: Readiness, asked: u32) -> u32 {
+        let mut events = readiness.bits();
+        if readiness.contains(Readiness::READABLE) && self.has_old {
+            events |= POLLRDNORM;
+        }
+        if readiness.contains(Readiness::WRITABLE) && self.has_old {
+            events |= POLLWRNORM;
+        }
+        events & (asked | (Readiness::ERROR | Readiness::HANG_UP).bits())
     }
-    events & (asked | (Readiness::ERROR | Readiness::HANG_UP).bits())
 }
 
 /// Whether waiting for a file means anything. A regular file, for one, is always ready.
@@ -61,7 +79,10 @@ mod tests {
             Readiness::READABLE.union(Readiness::WRITABLE)
         );
         assert_eq!(wanted(0x2000), Readiness::READ_HANG_UP);
-        assert_eq!(events(Readiness::READABLE | Readiness::HANG_UP, 0x40), 0x50);
-        assert_eq!(events(Readiness::WRITABLE, 0x1), 0);
+        let (all, new) = (Names { has_old: true }, Names { has_old: false });
+        let ended = Readiness::READABLE | Readiness::HANG_UP;
+        assert_eq!(all.events(ended, 0x40), 0x50);
+        assert_eq!(all.events(Readiness::WRITABLE, 0x1), 0);
+        assert_eq!(new.events(Readiness::WRITABLE, 0x104), 0x4);
     }
 }

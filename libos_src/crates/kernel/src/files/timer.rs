@@ -1,6 +1,7 @@
 //! `timerfd`.
 
 use alloc::sync::{Arc, Weak};
+use core::time::Duration;
 
 use hal::{Clock, Errno};
 use locks::Mutex;
@@ -19,6 +20,8 @@ struct State {
     clock: Clock,
     /// The lock of the count is taken inside this one.
     schedule: Mutex<Schedule>,
+    /// The interval that it was set to last, which it keeps when it does not run.
+    interval: Mutex<Duration>,
     /// How often it expired since it was last read.
     expirations: Mutex<u64>,
     watchers: Watchers,
@@ -33,6 +36,7 @@ impl TimerFile {
         let state = Arc::new(State {
             clock,
             schedule: Mutex::default(),
+            interval: Mutex::default(),
             expirations: Mutex::new(0),
             watchers: Watchers::new(),
         });
@@ -55,7 +59,8 @@ impl TimerFile {
         let state = &self.state;
         let now = libos.machine.clock(Clock::Monotonic).into();
         let mut schedule = state.schedule.lock();
-        let before = schedule.setting(now);
+        let mut before = schedule.setting(now);
+        before.interval = core::mem::replace(&mut *state.interval.lock(), setting.interval);
         *state.expirations.lock() = 0;
         schedule.start(libos, state.entry(), state.timer_clock(), now, setting)?;
         Ok(before)
@@ -64,7 +69,10 @@ impl TimerFile {
     /// What is left.
     pub(crate) fn setting(&self, libos: &Libos) -> Setting {
         let now = libos.machine.clock(Clock::Monotonic).into();
-        self.state.schedule.lock().setting(now)
+        Setting {
+            interval: *self.state.interval.lock(),
+            ..self.state.schedule.lock().setting(now)
+        }
     }
 }
 

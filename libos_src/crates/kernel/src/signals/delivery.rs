@@ -334,9 +334,11 @@ impl Libos {
             return Ok(());
         }
         let room = room.map_or_else(|| self.room_for(process, signal, &info), Ok)?;
-        thread.signals.lock().pending.add(signal, info, room);
+        let is_new = thread.signals.lock().pending.add(signal, info, room);
         self.interrupt(thread);
-        self.signal_watchers.notify(Readiness::READABLE);
+        if is_new {
+            self.signal_watchers.notify(Readiness::READABLE);
+        }
         Ok(())
     }
 
@@ -388,7 +390,7 @@ impl Libos {
         }
         let room = room.map_or_else(|| self.room_for(process, signal, &info), Ok)?;
         let mut signals = process.signals.lock();
-        signals.pending.add(signal, info, room);
+        let is_new = signals.pending.add(signal, info, room);
         drop(signals);
         match first.filter(|first| signal != Signal::KILL && takes(first)) {
             Some(first) => self.interrupt(first),
@@ -402,7 +404,9 @@ impl Libos {
                 }
             }
         }
-        self.signal_watchers.notify(Readiness::READABLE);
+        if is_new {
+            self.signal_watchers.notify(Readiness::READABLE);
+        }
         Ok(())
     }
 }

@@ -24,11 +24,12 @@ struct Queued {
 
 impl Pending {
     /// Adds a signal. A standard signal is pending once, real-time ones queue while there is room;
-    /// without it they are pending once, too, and nothing is known of them.
-    pub(crate) fn add(&mut self, signal: Signal, info: SignalInfo, room: Room) {
+    /// without it they are pending once, too, and nothing is known of them. Whether it was added: of most
+    /// there is one at a time.
+    pub(crate) fn add(&mut self, signal: Signal, info: SignalInfo, room: Room) -> bool {
         let queues = signal.is_real_time() && !matches!(room, Room::Missing);
         if self.present.contains(signal) && !queues {
-            return;
+            return false;
         }
         let info = if let Room::Missing = room {
             SignalInfo::from_kill(signal, 0, 0)
@@ -39,6 +40,7 @@ impl Pending {
         self.count += 1;
         let queued = Queued { info, _room: room };
         self.queue.insert((signal, self.count), queued);
+        true
     }
 
     /// Takes the first signal of the lowest number that is not in `blocked`; before all others those of

@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) only_from: Option<Weak<Inbox>>,
     /// Who found no room and wants to know when there is some.
     blocked: Vec<Weak<Inbox>>,
+    /// Whether whose inbox this is found no room elsewhere, and gets a signal when there is some.
+    wants_room: bool,
 }
 
 enum Content {
@@ -165,6 +167,7 @@ impl Inbox {
                 names_senders: false,
                 only_from: None,
                 blocked: Vec::new(),
+                wants_room: false,
             }),
         })
     }
@@ -325,7 +328,7 @@ impl Inbox {
         state.is_shut = true;
         state.is_gone = true;
         state.only_from = None;
-        let had_any = !state.content.is_empty();
+        let had_any = state.content.resets();
         let ancillary = state.content.clear();
         let blocked = core::mem::take(&mut state.blocked);
         drop(state);
@@ -383,11 +386,25 @@ impl Inbox {
         false
     }
 
+    /// Its owner found no room to send.
+    pub(super) fn note_lack_of_room(&self) {
+        self.state().wants_room = true;
+    }
+
+    /// Its owner may send again. A signal tells only who has tried.
+    pub(super) fn tell_of_room(&self) {
+        let wants_signal = core::mem::take(&mut self.state().wants_room);
+        self.watchers.wake(Readiness::WRITABLE);
+        if wants_signal {
+            self.watchers.signal(Readiness::WRITABLE);
+        }
+    }
+
     /// Tells those that found no room that there is some.
     pub(super) fn notify_blocked(&self) {
         let blocked = core::mem::take(&mut self.state().blocked);
         for waiter in blocked.iter().filter_map(Weak::upgrade) {
-            waiter.watchers.notify(Readiness::WRITABLE);
+            waiter.tell_of_room();
         }
     }
 
@@ -460,6 +477,17 @@ impl Content {
         match self {
             Self::Stream(stream) => stream.ring.len() <= stream.ring.capacity() / 2,
             Self::Packets(packets) => packets.used <= packets.capacity / 2,
+        }
+    }
+
+    /// Whether the other side is told that this was not read: a packet without bytes is not missed.
+    fn resets(&self) -> bool {
+        match self {
+            Self::Stream(_) => !self.is_empty(),
+            Self::Packets(packets) => {
+                let first = packets.queue.front();
+                packets.queue.len() > 1 || first.is_some_and(|packet| !packet.bytes.is_empty())
+            }
         }
     }
 

@@ -389,7 +389,15 @@ impl Socket {
         let peer = match (&state.role, target) {
             (_, Target::Inbox(inbox)) if self.kind == Kind::Datagram => inbox.clone(),
             (Role::Connected(peer), _) => peer.inbox.clone(),
-            _ => return Err(Errno::ENOTCONN),
+            _ => {
+                drop(state);
+                let is_shut = self.kind == Kind::Datagram && self.inbox.state().sends_no_more;
+                return Err(if is_shut {
+                    Errno::EPIPE
+                } else {
+                    Errno::ENOTCONN
+                });
+            }
         };
         drop(state);
         if self.kind != Kind::Stream && self.options(|own| own.passes_credentials) {
@@ -412,6 +420,9 @@ impl Socket {
                 sent => sent,
             }
         };
+        if sent == Err(Errno::EAGAIN) {
+            self.inbox.note_lack_of_room();
+        }
         if let Some(mut ancillary) = ancillary.filter(|_| sent.is_err()) {
             // Nothing went, so it goes with the next attempt.
             if let Some(outgoing) = outgoing {
@@ -490,16 +501,14 @@ impl Socket {
         }
         let (mut received, blocked) = self.inbox.pull(sink, how)?;
         for waiter in blocked {
-            waiter.watchers.notify(Readiness::WRITABLE);
+            waiter.tell_of_room();
         }
-        if let Some(peer) = peer
-            && self.kind == Kind::Stream
-        {
-            if !received.is_end {
+        if let Some(peer) = peer {
+            if self.kind == Kind::Stream && !received.is_end {
                 received.from = Some(peer.inbox.origin.name());
             }
             if peer.inbox_has_room(&self.inbox) {
-                peer.inbox.watchers.notify(Readiness::WRITABLE);
+                peer.inbox.tell_of_room();
             }
         }
         Ok(received)
@@ -515,14 +524,20 @@ impl Socket {
         own.is_shut |= reading;
         own.sends_no_more |= writing;
         drop(own);
-        self.inbox.watchers.notify(Readiness::all());
+        // Of what a program does itself no signal tells it.
+        self.inbox.watchers.wake(Readiness::all());
         let is_connection = self.kind != Kind::Datagram;
         if let Some(peer) = peer.filter(|_| is_connection) {
             let mut state = peer.state();
             state.is_ended |= writing;
             state.sends_no_more |= reading;
             drop(state);
-            peer.watchers.notify(Readiness::all());
+            peer.watchers.wake(Readiness::all());
+            if reading && writing {
+                peer.watchers.signal(Readiness::HANG_UP);
+            } else if writing {
+                peer.watchers.signal(Readiness::READABLE);
+            }
         }
     }
 
@@ -705,7 +720,8 @@ impl Drop for Socket {
                 state.sends_no_more = true;
                 state.is_reset |= had_any;
                 drop(state);
-                peer.inbox.watchers.notify(Readiness::all());
+                peer.inbox.watchers.wake(Readiness::all());
+                peer.inbox.watchers.signal(Readiness::HANG_UP);
             }
             Role::Listening(backlog) => {
                 for waiting in &backlog.waiting {

@@ -15,7 +15,7 @@ use super::records::{PollRecord, Time};
 use super::room;
 use super::signal::check_set_bytes;
 use crate::files::DESCRIPTORS_MAX;
-use crate::files::poll_events::{self, wanted};
+use crate::files::poll_events::{self, Names, wanted};
 use crate::processes::Limits;
 use crate::signals::SignalSet;
 use crate::threads::{Deadline, Wake, duration_of};
@@ -220,7 +220,7 @@ fn look(asked: &mut [PollRecord], files: &[Option<Arc<OpenFile>>]) -> u64 {
         record.ready = match file {
             _ if record.fd < 0 => 0,
             None => POLLNVAL,
-            Some(file) => poll_events::events(file.readiness(), events_of(record)) as i16,
+            Some(file) => Names::of(file).events(file.readiness(), events_of(record)) as i16,
         };
         count += u64::from(record.ready != 0);
     }

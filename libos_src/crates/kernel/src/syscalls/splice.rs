@@ -9,7 +9,7 @@ use super::argument::Address;
 use super::buffers::{Buffers, MOVED_MAX_BYTES};
 use super::call::{Call, Outcome, Stop};
 use super::input_output::{buffer_of, check_extent};
-use crate::files::PipeEnd;
+use crate::files::{Flow, PipeEnd};
 
 const SPLICE_F_NONBLOCK: u32 = 2;
 /// Move, do not wait, more will come, a gift.
@@ -150,6 +150,16 @@ pub(super) fn splice(
         (Some(input), Some(output)) if input.shares_pipe_with(output) => {
             return Err(Errno::EINVAL.into());
         }
+        (Some(input), Some(output)) => {
+            return join(
+                call,
+                (&from.file, input),
+                (&to.file, output),
+                len,
+                flags,
+                false,
+            );
+        }
         _ => {}
     }
     for side in [&from, &to] {
@@ -164,6 +174,17 @@ pub(super) fn splice(
         return Err(Errno::EINVAL.into());
     }
     let patience = Patience::of(flags);
+    if let Some(output) = PipeEnd::behind(&to.file) {
+        let room = patience.wait(call, &to.file, Readiness::WRITABLE, || output.check_room());
+        room.map_err(|stop| call.after_broken_pipe(stop))?;
+    }
+    // Counters, timers and their like are read and written by themselves.
+    if [&from, &to]
+        .map(|side| side.file.object().kind())
+        .contains(&FileType::Unnamed)
+    {
+        return Err(Errno::EINVAL.into());
+    }
     match PipeEnd::behind(&from.file) {
         Some(pipe) => drain(call, pipe, &from, to, len, patience),
         None => transfer(call, from, to, len, patience),
@@ -188,16 +209,47 @@ pub(super) fn tee(call: &mut Call<'_>, input: i32, out: i32, len: u64, flags: u3
     if input.shares_pipe_with(output) {
         return Err(Errno::EINVAL.into());
     }
-    let patience = Patience::of(flags);
-    let mut buffer = buffer_of(CHUNK_BYTES.min(len as usize))?;
-    let count = patience.wait(call, &from, Readiness::READABLE, || {
-        input.peek_to(&mut &mut buffer[..])
-    })?;
-    let written = patience.wait(call, &to, Readiness::WRITABLE, || {
-        output.push_some(&buffer[..count])
-    });
-    let written = written.map_err(|stop| call.after_broken_pipe(stop))?;
-    Ok(written as u64)
+    join(call, (&from, input), (&to, output), len, flags, true)
+}
+
+/// Moves what a pipe has to another, as far as there is room, or copies it. If one of the two may not wait,
+/// neither is waited for.
+fn join(
+    call: &Call<'_>,
+    (from, input): (&OpenFile, &PipeEnd),
+    (to, output): (&OpenFile, &PipeEnd),
+    len: u64,
+    flags: u32,
+    stays: bool,
+) -> Outcome {
+    let may_not_wait = |file: &OpenFile| file.flags().contains(OpenFlags::NON_BLOCKING);
+    let patience = if may_not_wait(from) || may_not_wait(to) {
+        Patience::None
+    } else {
+        Patience::of(flags)
+    };
+    let limit = len.min(MOVED_MAX_BYTES) as usize;
+    let mut needs_room = false;
+    loop {
+        let (file, wanted) = if needs_room {
+            (to, Readiness::WRITABLE)
+        } else {
+            (from, Readiness::READABLE)
+        };
+        let outcome = patience.wait(call, file, wanted, || {
+            match input.give_to(output, limit, stays)? {
+                Flow::Moved(count) => Ok(Some(count)),
+                Flow::NeedsInput if !needs_room => Err(Errno::EAGAIN),
+                Flow::NeedsRoom if needs_room => Err(Errno::EAGAIN),
+                Flow::NeedsInput | Flow::NeedsRoom => Ok(None),
+            }
+        });
+        match outcome {
+            Ok(Some(count)) => return Ok(count as u64),
+            Ok(None) => needs_room = !needs_room,
+            Err(stop) => return Err(call.after_broken_pipe(stop)),
+        }
+    }
 }
 
 /// `vmsplice(2)`: pages are copied, not given.
@@ -219,9 +271,7 @@ pub(super) fn vmsplice(
     if vectors.iter().all(|vector| vector.len == 0) {
         return Ok(0);
     }
-    if PipeEnd::behind(&file).is_none() {
-        return Err(Errno::EBADF.into());
-    }
+    let end = PipeEnd::behind(&file).ok_or(Errno::EBADF)?;
     if file.flags().is_writable() {
         // As much as there is room for.
         let mut buffers = Buffers::new(call.memory(), &vectors);
@@ -230,7 +280,11 @@ pub(super) fn vmsplice(
         });
         Ok(given.map_err(|stop| call.after_broken_pipe(stop))? as u64)
     } else {
-        call.read_file(&file, &vectors, None)
+        let mut buffers = Buffers::new(call.memory(), &vectors);
+        let taken = Patience::of(flags).wait(call, &file, Readiness::READABLE, || {
+            end.pull_bytes(&mut buffers)
+        });
+        Ok(taken? as u64)
     }
 }
 

@@ -219,9 +219,9 @@ pub(super) fn timerfd_settime(
     if flags & !(TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL.into());
     }
+    let setting = read_setting(call, new)?;
     let file = call.file(fd)?;
     let timer = TimerFile::behind(&file).ok_or(Errno::EINVAL)?;
-    let setting = read_setting(call, new)?;
     let setting = if flags & TIMER_ABSTIME == 0 {
         setting
     } else {
