@@ -1,5 +1,6 @@
 //! Mapping memory that others map, too.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -238,7 +239,8 @@ impl AddressSpace {
         Some(pages)
     }
 
-    /// The segments of System V of which there is something in a range.
+    /// The segments of System V of which there is something in a range, each once: there are few of them,
+    /// but each may be attached at many places.
     pub(crate) fn segments_in(&self, range: &Range<u64>) -> Vec<Arc<SharedPages>> {
         let books = self.books.read();
         if !books.has_shared {
@@ -246,7 +248,11 @@ impl AddressSpace {
         }
         let shared = (books.areas.overlapping(range)).filter_map(|(_, area)| area.shared());
         let pages = shared.map(|place| place.pages());
-        pages.filter(|pages| pages.is_segment()).cloned().collect()
+        let mut distinct = BTreeMap::new();
+        for segment in pages.filter(|pages| pages.is_segment()) {
+            distinct.insert(Arc::as_ptr(segment), segment.clone());
+        }
+        distinct.into_values().collect()
     }
 
     /// Writes what was changed in shared mappings of a range to their files.
