@@ -88,9 +88,9 @@ pub(super) struct Values {
     pub(super) semaphores: Vec<Semaphore>,
     /// What is to be added to each value when a process ends.
     undo: BTreeMap<u32, Vec<i32>>,
-    /// Of each semaphore the single operations that wait for its zero, and that change it.
-    for_zero: Vec<Line>,
-    for_more: Vec<Line>,
+    /// Of each semaphore for which some wait the single operations that wait for its zero, and that change it.
+    for_zero: BTreeMap<usize, Line>,
+    for_more: BTreeMap<usize, Line>,
     /// Rows of several operations; of those that change something all, as long as there is such a row.
     all_for_zero: Line,
     all_for_more: Line,
@@ -105,8 +105,8 @@ impl Values {
         Self {
             semaphores: vec![Semaphore::default(); count],
             undo: BTreeMap::new(),
-            for_zero: vec![Line::new(); count],
-            for_more: vec![Line::new(); count],
+            for_zero: BTreeMap::new(),
+            for_more: BTreeMap::new(),
             all_for_zero: Line::new(),
             all_for_more: Line::new(),
             rows: 0,
@@ -162,8 +162,7 @@ impl Values {
         if pending.list.len() > 1 {
             if self.rows == 0 {
                 // As Linux splices them: of the last semaphore first.
-                for line in &mut self.for_more {
-                    let mut line = core::mem::take(line);
+                for mut line in core::mem::take(&mut self.for_more).into_values() {
                     line.append(&mut self.all_for_more);
                     self.all_for_more = line;
                 }
@@ -172,8 +171,8 @@ impl Values {
         }
         let line = match (pending.list.len() > 1, changes) {
             (true, false) => &mut self.all_for_zero,
-            (false, false) => &mut self.for_zero[number],
-            (false, true) if self.rows == 0 => &mut self.for_more[number],
+            (false, false) => self.for_zero.entry(number).or_default(),
+            (false, true) if self.rows == 0 => self.for_more.entry(number).or_default(),
             (_, true) => &mut self.all_for_more,
         };
         line.push_back(pending);
@@ -196,7 +195,8 @@ impl Values {
     }
 
     fn lines(&mut self) -> impl Iterator<Item = &mut Line> {
-        let own = self.for_zero.iter_mut().chain(&mut self.for_more);
+        let (zeros, more) = (&mut self.for_zero, &mut self.for_more);
+        let own = zeros.values_mut().chain(more.values_mut());
         own.chain([&mut self.all_for_zero, &mut self.all_for_more])
     }
 
@@ -211,7 +211,7 @@ impl Values {
         if self.rows == 0 {
             for pending in core::mem::take(&mut self.all_for_more) {
                 let number = pending.list.first().map_or(0, Operation::semaphore);
-                self.for_more[number].push_back(pending);
+                self.for_more.entry(number).or_default().push_back(pending);
             }
         }
     }
@@ -252,11 +252,12 @@ impl Values {
 
     /// How many wait for a semaphore's zero, or for it to be more.
     pub(super) fn waiting_for(&self, number: usize, is_for_zero: bool) -> u64 {
-        let own = if is_for_zero {
-            &self.for_zero[number]
+        let lines = if is_for_zero {
+            &self.for_zero
         } else {
-            &self.for_more[number]
+            &self.for_more
         };
+        let own = lines.get(&number).map_or(0, Line::len);
         let waits = |pending: &&Arc<Pending>| {
             let blocked = pending.list.get(pending.blocked_at.load(Ordering::Relaxed));
             blocked.is_some_and(|one| {
@@ -265,7 +266,7 @@ impl Values {
         };
         let rows = self.all_for_more.iter().filter(waits).count();
         let zeros = self.all_for_zero.iter().filter(waits).count();
-        (own.len() + rows + if is_for_zero { zeros } else { 0 }) as u64
+        (own + rows + if is_for_zero { zeros } else { 0 }) as u64
     }
 
     /// Does what has become possible after `list` was done, or anything else.
@@ -304,9 +305,11 @@ impl Values {
         for number in numbers {
             if self.semaphores[number].value == 0 {
                 is_zero = true;
-                let line = core::mem::take(&mut self.for_zero[number]);
+                let line = self.for_zero.remove(&number).unwrap_or_default();
                 let (kept, done) = self.serve_line(line, woken);
-                self.for_zero[number] = kept;
+                if !kept.is_empty() {
+                    self.for_zero.insert(number, kept);
+                }
                 has_done |= done;
             }
         }
@@ -344,7 +347,7 @@ impl Values {
     fn serve(&mut self, number: Option<usize>, woken: &mut Woken) -> bool {
         let (mut has_done, mut place) = (false, 0);
         while number.is_none_or(|number| self.semaphores[number].value != 0)
-            && let Some(pending) = self.line_of(number).get(place).cloned()
+            && let Some(pending) = self.in_line(number, place)
         {
             let outcome = match self.attempt(&pending.list, pending.pid) {
                 Attempt::Blocked(at) => {
@@ -355,7 +358,7 @@ impl Values {
                 Attempt::Done => Ok(()),
                 Attempt::Failed(errno) => Err(errno),
             };
-            self.line_of(number).remove(place);
+            self.leave_line(number, place);
             self.has_left(&pending);
             if outcome.is_ok() {
                 has_done = true;
@@ -369,54 +372,80 @@ impl Values {
         has_done
     }
 
-    fn line_of(&mut self, number: Option<usize>) -> &mut Line {
-        match number {
-            Some(number) => &mut self.for_more[number],
+    fn in_line(&self, number: Option<usize>, place: usize) -> Option<Arc<Pending>> {
+        let line = match number {
+            Some(number) => self.for_more.get(&number)?,
+            None => &self.all_for_more,
+        };
+        line.get(place).cloned()
+    }
+
+    fn leave_line(&mut self, number: Option<usize>, place: usize) {
+        let line = match number {
+            Some(number) => self.for_more.entry(number).or_default(),
             None => &mut self.all_for_more,
+        };
+        line.remove(place);
+        if let (true, Some(number)) = (line.is_empty(), number) {
+            self.for_more.remove(&number);
         }
     }
 
     /// Does all operations or none.
     fn attempt(&mut self, list: &[Operation], pid: u32) -> Attempt {
-        let mut values: Vec<i32> = self.semaphores.iter().map(|one| one.value).collect();
-        let undo = self.undo.get(&pid).cloned();
-        let mut undo = undo.unwrap_or_else(|| vec![0; values.len()]);
         for (place, operation) in list.iter().enumerate() {
-            let value = &mut values[operation.semaphore()];
-            let change = i32::from(operation.change);
-            let must_wait = if change == 0 {
-                *value != 0
-            } else {
-                *value + change < 0
+            let stopped = match self.attempt_one(operation, pid) {
+                Ok(true) => continue,
+                Ok(false) if operation.flags & IPC_NOWAIT != 0 => Attempt::Failed(Errno::EAGAIN),
+                Ok(false) => Attempt::Blocked(place),
+                Err(errno) => Attempt::Failed(errno),
             };
-            if must_wait && operation.flags & IPC_NOWAIT != 0 {
-                return Attempt::Failed(Errno::EAGAIN);
+            for done in &list[..place] {
+                self.take_back(done, pid);
             }
-            if must_wait {
-                return Attempt::Blocked(place);
-            }
-            if *value + change > VALUE_MAX {
-                return Attempt::Failed(Errno::ERANGE);
-            }
-            *value += change;
-            if operation.is_undone() {
-                let adjustment = &mut undo[operation.semaphore()];
-                *adjustment -= change;
-                if !(-VALUE_MAX - 1..=VALUE_MAX).contains(adjustment) {
-                    return Attempt::Failed(Errno::ERANGE);
-                }
-            }
-        }
-        for (semaphore, value) in self.semaphores.iter_mut().zip(values) {
-            semaphore.value = value;
+            return stopped;
         }
         for operation in list {
             self.semaphores[operation.semaphore()].last = pid;
         }
-        if list.iter().any(Operation::is_undone) {
-            self.undo.insert(pid, undo);
-        }
         Attempt::Done
+    }
+
+    /// Does one operation; whether it need not wait.
+    fn attempt_one(&mut self, operation: &Operation, pid: u32) -> Result<bool, Errno> {
+        let (place, count) = (operation.semaphore(), self.semaphores.len());
+        let change = i32::from(operation.change);
+        let value = &mut self.semaphores[place].value;
+        let must_wait = if change == 0 {
+            *value != 0
+        } else {
+            *value + change < 0
+        };
+        if must_wait {
+            return Ok(false);
+        }
+        if *value + change > VALUE_MAX {
+            return Err(Errno::ERANGE);
+        }
+        if operation.is_undone() {
+            let undo = self.undo.entry(pid).or_insert_with(|| vec![0; count]);
+            let adjustment = undo[place] - change;
+            if !(-VALUE_MAX - 1..=VALUE_MAX).contains(&adjustment) {
+                return Err(Errno::ERANGE);
+            }
+            undo[place] = adjustment;
+        }
+        *value += change;
+        Ok(true)
+    }
+
+    /// An operation that was done is as if it had not been.
+    fn take_back(&mut self, operation: &Operation, pid: u32) {
+        let (place, change) = (operation.semaphore(), i32::from(operation.change));
+        self.semaphores[place].value -= change;
+        if let Some(undo) = (self.undo.get_mut(&pid)).filter(|_| operation.is_undone()) {
+            undo[place] += change;
+        }
     }
 }
 
