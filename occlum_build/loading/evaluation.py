@@ -60,6 +60,7 @@ class Evaluator:
         self._rules: dict[tuple[str, str], RuleClass] = {}
         self._maps: dict[str, SourceMap] = {}
         self._scope: _Scope | None = None
+        self._select = starlark.parse(SELECT_FILE, SELECT_TEXT, _dialect(is_build=False))
         self._stashed: DiagnosticError | None = None
         extensions = (
             starlark.LibraryExtension.StructType,
@@ -110,8 +111,7 @@ class Evaluator:
             ("exports_files", self._exports_files),
         ):
             module.add_callable(name, self._guarded(function))
-        tree = starlark.parse(SELECT_FILE, SELECT_TEXT, _dialect(is_build=False))
-        starlark.eval(module, tree, self._globals)
+        starlark.eval(module, self._select, self._globals)
         known: list[str] = [*_BUILTINS]
         ticks = iter(range(_MAX_TICKS))
         options = starlark.EvalOptions(
