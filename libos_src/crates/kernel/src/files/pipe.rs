@@ -170,6 +170,30 @@ struct Piece {
 }
 
 impl State {
+    /// `EPIPE` if nobody reads.
+    const fn check_readers(&self) -> Result<(), Errno> {
+        if self.readers.now == 0 {
+            return Err(Errno::EPIPE);
+        }
+        Ok(())
+    }
+
+    /// `EAGAIN` if no slot is free.
+    fn check_room(&self) -> Result<(), Errno> {
+        if self.slots.is_full() {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(())
+    }
+
+    /// `EAGAIN` if nothing is there, but may come.
+    const fn check_bytes(&self) -> Result<(), Errno> {
+        if self.ring.len() == 0 && self.writers.now > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(())
+    }
+
     /// Takes bytes for a read; the rest of a packet is lost.
     fn pull(&mut self, sink: &mut dyn Sink) -> Result<Piece, Errno> {
         let was_full = self.slots.is_full();
@@ -216,9 +240,7 @@ impl State {
             self.slots.extend(count);
             return Ok(count);
         }
-        if self.slots.is_full() {
-            return Err(Errno::EAGAIN);
-        }
+        self.check_room()?;
         let limit = PIECE_BYTES.min(self.slots.left() * SLOT_BYTES);
         let count = self.ring.push(limit, source)?;
         self.begin(count, |len| Slot::written(len, has_packets));
@@ -339,9 +361,7 @@ impl End {
         if is_empty && from.writers.now > 0 {
             return Ok(Flow::NeedsInput);
         }
-        if to.readers.now == 0 {
-            return Err(Errno::EPIPE);
-        }
+        to.check_readers()?;
         if to.slots.is_full() {
             return Ok(Flow::NeedsRoom);
         }
@@ -381,9 +401,7 @@ impl End {
         let taken = take(&buffer[..count])?;
         let mut state = self.pipe.state.lock();
         state.ring.skip(taken);
-        let before = state.slots.left();
-        state.slots.take(taken);
-        let has_freed = state.slots.left() != before;
+        let has_freed = state.slots.take(taken);
         drop(state);
         drop(reading);
         if has_freed {
@@ -398,26 +416,17 @@ impl End {
     /// `EPIPE` if nobody reads, `EAGAIN` if it is full.
     pub(crate) fn check_room(&self) -> Result<(), Errno> {
         let state = self.pipe.state.lock();
-        if state.readers.now == 0 {
-            return Err(Errno::EPIPE);
-        }
-        if state.slots.is_full() {
-            return Err(Errno::EAGAIN);
-        }
-        Ok(())
+        state.check_readers()?;
+        state.check_room()
     }
 
     /// Takes bytes as `vmsplice` does, to which packets are bytes as all others.
     pub(crate) fn pull_bytes(&self, sink: &mut dyn Sink) -> Result<usize, Errno> {
         let reading = self.pipe.reading.lock();
         let mut state = self.pipe.state.lock();
-        if state.ring.len() == 0 && state.writers.now > 0 {
-            return Err(Errno::EAGAIN);
-        }
+        state.check_bytes()?;
         let count = state.ring.pull(usize::MAX, sink)?;
-        let before = state.slots.left();
-        state.slots.take(count);
-        let has_freed = state.slots.left() != before;
+        let has_freed = state.slots.take(count);
         drop(state);
         drop(reading);
         if has_freed {
@@ -429,15 +438,11 @@ impl End {
     /// Adds as many of `bytes` as there is room for, however few they are (`splice`).
     pub(crate) fn push_some(&self, mut bytes: &[u8]) -> Result<usize, Errno> {
         let mut state = self.pipe.state.lock();
-        if state.readers.now == 0 {
-            return Err(Errno::EPIPE);
-        }
+        state.check_readers()?;
         if bytes.is_empty() {
             return Ok(0);
         }
-        if state.slots.is_full() {
-            return Err(Errno::EAGAIN);
-        }
+        state.check_room()?;
         let limit = bytes.len().min(state.slots.left() * SLOT_BYTES);
         let count = state.ring.push(limit, &mut bytes)?;
         state.begin(count, Slot::moved);
@@ -449,17 +454,13 @@ impl End {
     fn pull_piece(&self, sink: &mut dyn Sink) -> Result<Piece, Errno> {
         let _reading = self.pipe.reading.lock();
         let mut state = self.pipe.state.lock();
-        if state.ring.len() == 0 && state.writers.now > 0 {
-            return Err(Errno::EAGAIN);
-        }
+        state.check_bytes()?;
         state.pull(sink)
     }
 
     fn push_piece(&self, source: &mut dyn Source, is_first: bool) -> Result<usize, Errno> {
         let mut state = self.pipe.state.lock();
-        if state.readers.now == 0 {
-            return Err(Errno::EPIPE);
-        }
+        state.check_readers()?;
         let has_packets = self.has_packets.load(Ordering::Relaxed);
         state.push(source, is_first, has_packets)
     }

@@ -114,18 +114,21 @@ impl Slots {
         self.used.push_back(slot);
     }
 
-    /// `bytes` of the front were read; slots that are empty then are free again.
-    pub(super) fn take(&mut self, mut bytes: usize) {
+    /// `bytes` of the front were read; slots that are empty then are free again, and whether there are some.
+    pub(super) fn take(&mut self, mut bytes: usize) -> bool {
+        let mut has_freed = false;
         while let Some(front) = self.used.front_mut() {
             let taken = front.len.min(bytes);
             front.start += taken;
             front.len -= taken;
             bytes -= taken;
             if front.len > 0 {
-                return;
+                break;
             }
             self.used.pop_front();
+            has_freed = true;
         }
+        has_freed
     }
 
     /// Nothing is in them any more.
