@@ -89,7 +89,9 @@ def test_a_query_about_files_is_answered_as_bazel_answers_it(
 ) -> None:
     status = main(["query", text])
 
-    assert (status, " ".join(capsys.readouterr().out.split())) == (0, ANSWERS[text])
+    printed = capsys.readouterr()
+    assert (status, printed.err) == (0, "")
+    assert " ".join(printed.out.split()) == ANSWERS[text]
 
 
 def test_a_wildcard_alone_is_that_of_the_package_here(
