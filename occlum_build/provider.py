@@ -99,6 +99,10 @@ class TestInfo(Provider):
     JUnit XML: its cases are then counted. The counts do not decide: the status does.
     `golden` has, for source files that say what is expected, the artifacts that say what is
     so: `test --accept` writes those over the sources before the test runs.
+    `filter_option` is how the command takes the text of `test --test-filter`, which is joined
+    to it: `-k` for pytest. Without one, such a run has all cases. An empty one is for a command
+    that reads the variable TESTBRIDGE_TEST_ONLY, which whoever filters finds set as under Bazel.
+    A command that finds no case of this name ends with status 5, as pytest does.
     """
 
     argv: tuple[str | Artifact | Tool, ...]
@@ -110,6 +114,7 @@ class TestInfo(Provider):
     is_cacheable: bool = True
     tools: tuple[Tool, ...] = ()
     golden: Mapping[Artifact, Artifact] = field(default_factory=lambda: MappingProxyType({}))
+    filter_option: str | None = None
 
     __test__ = False  # pytest collects classes named Test…
 
@@ -120,6 +125,8 @@ class TestInfo(Provider):
         need("env", self.env.values(), str, Artifact, Tool)
         need("tools", self.tools, Tool)
         need("golden", (*self.golden, *self.golden.values()), Artifact)
+        if self.filter_option is not None:
+            need("filter_option", (self.filter_option,), str)
         check_timeout(self.timeout_seconds)
 
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from occlum_build.api import (
+    Annotated,
     DefaultInfo,
+    Dep,
     Field,
+    Label,
     Provider,
     Rule,
     RuleContext,
@@ -14,7 +17,7 @@ from occlum_build.api import (
 )
 
 from .cargo import CargoAttrs, prepare, workshop_name
-from .providers import RustInfo
+from .providers import RustInfo, ScriptInfo
 
 
 class CargoTestAttrs(CargoAttrs):
@@ -34,6 +37,10 @@ class CargoTestAttrs(CargoAttrs):
         description="Count which code runs, as libFuzzer reads it: for fuzzing under `test`.",
     )
     timeout_seconds: int = Field(default=1800, description="After how long it has failed.", gt=0)
+    chooser: Annotated[Label, Dep(ScriptInfo)] = Field(
+        default=Label.parse("@occlum//toolchain:chosen_cases"),
+        description="The program that runs only the cases of `test --test-filter`.",
+    )
 
 
 _COVERAGE = (
@@ -66,9 +73,13 @@ def analyze(ctx: RuleContext[CargoTestAttrs]) -> Sequence[Provider]:
     }[command]
     flags = [f"--rustflag={flag}" for flag in _COVERAGE] if ctx.attrs.coverage else []
     flags += [f"--setting=env.{name}={json.dumps(text)}" for name, text in ctx.attrs.env.items()]
+    is_test = command == "test"
+    chooser = (ctx.dep(ctx.attrs.chooser, ScriptInfo).tool, "--") if is_test else ()
+    words = (*cargo.words, *flags, "--profile", "debug", command, *arguments, *_ENDINGS[command])
     test = TestInfo(
-        argv=(*cargo.words, *flags, "--profile", "debug", command, *arguments, *_ENDINGS[command]),
+        argv=(*chooser, *words),
         inputs=cargo.inputs,
+        filter_option="" if is_test else None,
         timeout_seconds=ctx.attrs.timeout_seconds,
         tools=cargo.tools,
     )

@@ -55,6 +55,7 @@ def analyze(ctx: RuleContext[PytestTestAttrs]) -> Sequence[Provider]:
         env={"OCCLUM_BUILD_CACHE": STORE, "PATH": _PATH, **ctx.attrs.env},
         timeout_seconds=ctx.attrs.timeout_seconds,
         junit=junit,
+        filter_option="-k",
         network=ctx.attrs.network,
     )
     return [DefaultInfo(), test]

@@ -78,6 +78,9 @@ class Arguments:
     accept: bool = False
     test_output: str = "errors"
     """Of which tests the log is shown: of none (`summary`), of those that fail, or of `all`."""
+    test_filter: str = ""
+    """Which cases of tests are run; all, if it is empty."""
+    runs_per_test: int = 1
     is_one_configuration: bool = False
     """Whether `clean` is to delete the outputs of one configuration only."""
     expunge: bool = False
@@ -147,6 +150,8 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         tags=tuple(getattr(parsed, "tag", ())),
         accept=getattr(parsed, "accept", False),
         test_output=getattr(parsed, "test_output", "errors"),
+        test_filter=getattr(parsed, "test_filter", ""),
+        runs_per_test=getattr(parsed, "runs_per_test", 1),
         output=getattr(parsed, "output", "label"),
         help_of=getattr(parsed, "help_of", "") or "",
     )
@@ -293,6 +298,21 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
         choices=("summary", "errors", "all"),
         default="errors",
         help="whose logs are shown: nobody's, the last lines of those that fail, or all of all",
+    )
+    parser.add_argument(
+        "--test-filter",
+        default="",
+        metavar="EXPRESSION",
+        help="only these cases: what `-k` of pytest understands, or a part of cargo's names;"
+        " tests that have no cases to choose from run whole",
+    )
+    parser.add_argument(
+        "--runs-per-test",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="run each test so often, whatever is remembered, and keep the log of each run;"
+        " the test finds in TEST_RUN_NUMBER which run it is",
     )
 
 

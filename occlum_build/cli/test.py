@@ -1,5 +1,7 @@
 """`occlum-build test`: run tests, and count what passed and failed."""
 
+from itertools import chain
+
 from occlum_build.analysis.analysis import Analysis
 from occlum_build.artifact import Artifact
 from occlum_build.cli.command import Command
@@ -10,6 +12,8 @@ from occlum_build.execution.files import write_if_different
 from occlum_build.execution.session import workspace_lock
 from occlum_build.execution.testing import (
     Cases,
+    Demand,
+    Run,
     TestResult,
     forget_failures,
     read_result,
@@ -30,30 +34,33 @@ def test(command: Command) -> ExitCode:
         selection = session.select_some(command.arguments.patterns, command.directory)
         analysis = session.analyze(selection.labels)
         labels = _tests(command, session.members(selection.labels, analysis), analysis)
-        steps = test_steps(labels, analysis, session.layout)
+        demand = Demand(command.arguments.test_filter, command.arguments.runs_per_test)
+        steps = test_steps(labels, analysis, session.layout, demand)
         if not steps:
             raise DiagnosticError([*session.wrong, _no_test(command, analysis)])
         if command.arguments.accept:
             _accept(command, labels, analysis)
-        forget_failures(steps.values(), session.layout)
-        plan, built = session.build(analysis, (), steps.values())
+        every_step = list(chain.from_iterable(steps.values()))
+        forget_failures(every_step, session.layout)
+        plan, built = session.build(analysis, (), every_step)
         if built.is_interrupted:
             raise KeyboardInterrupt
         problems = failures(analysis, plan, built)
-        problems = [*session.wrong, *problems]
-        command.console.diagnostics(problems, session.loader.sources.text_of_shown)
         results = [
-            read_result(label, step, session.layout, built) for label, step in steps.items()
+            read_result(label, runs, session.layout, built) for label, runs in steps.items()
         ]
+        unmatched = _no_case(demand, results)
+        problems = [*session.wrong, *problems, *unmatched]
+        command.console.diagnostics(problems, session.loader.sources.text_of_shown)
         cases = sum((one.cases for one in results), Cases())
         has_passed = all(one.has_passed for one in results)
         # What failed comes last: it is what the reader of a long log looks for.
-        for one in sorted(results, key=lambda one: not one.has_passed):
-            _show(command, one)
+        for one in sorted(results, key=lambda one: (not one.has_passed, not one.is_empty)):
+            _show(command, one, demand)
         command.console.result(str(cases))
-        if has_passed and session.wrong:
+        if has_passed and (session.wrong or unmatched):
             return ExitCode.WRONG_INPUT
-        if has_passed and all(step.action.is_cacheable for step in steps.values()):
+        if has_passed and all(step.action.is_cacheable for step in every_step):
             command.remember(plan)
     return ExitCode.DONE if has_passed else ExitCode.FAILED
 
@@ -114,20 +121,42 @@ def _accept(command: Command, labels: list[Label], analysis: Analysis) -> None:
             command.console.result(f"accepted {expected.path}")
 
 
-def _show(command: Command, one: TestResult) -> None:
-    seconds = f"{one.milliseconds / 1000:.1f} s"
-    how = "remembered" if one.is_remembered else seconds
+def _no_case(demand: Demand, results: list[TestResult]) -> list[Diagnostic]:
+    """A filter that leaves nothing of all tests that it could be meant for is a mistake."""
+    filtered = [one for one in results if not one.is_whole]
+    if not filtered or not all(one.is_empty for one in filtered):
+        return []
+    helps = ("a `pytest_test` takes what `pytest -k` takes, a `cargo_test` a part of a name",)
+    return [error("OB0131", f"no case of these tests matches `{demand.filter}`", helps=helps)]
+
+
+def _show(command: Command, one: TestResult, demand: Demand) -> None:
     total = one.cases.passed + one.cases.failed + one.cases.skipped
-    cases = f", {one.cases}" if total > 1 else ""
-    outcome = f"PASS {one.label} (" if one.has_passed else f"FAIL {one.label} ({one.why}, "
-    command.console.result(f"{outcome}{how}{cases})")
+    facts = [one.why] if one.why else []
+    if one.is_empty:
+        outcome, facts = "SKIP", ["no case matches"]
+    else:
+        outcome = "PASS" if one.has_passed else "FAIL"
+    is_remembered = all(run.is_remembered for run in one.runs)
+    seconds = sum(run.milliseconds for run in one.runs) / 1000
+    facts.append("remembered" if is_remembered else f"{seconds:.1f} s")
+    if demand.filter and one.is_whole:
+        facts.append("not filtered")
+    if total > len(one.runs):
+        facts.append(str(one.cases))
+    command.console.result(f"{outcome} {one.label} ({', '.join(facts)})")
+    for run in one.runs:
+        _show_log(command, run)
+
+
+def _show_log(command: Command, run: Run) -> None:
     wanted = command.arguments.test_output
-    log = command.session.workspace.root / one.log
-    if not log.is_file() or (one.has_passed and wanted != "all"):
+    log = command.session.workspace.root / run.log
+    if not log.is_file() or (run.has_passed and wanted != "all"):
         return
     said = log.read_text(encoding="utf-8", errors="replace").rstrip()
     lines = said.split("\n") if said else []
     first = {"summary": len(lines), "errors": -_LAST_LINES, "all": 0}[wanted]
     for line in lines[first:]:
         command.console.result(f"    {line}".rstrip())
-    command.console.result(f"    (log: {one.log})")
+    command.console.result(f"    (log: {run.log})")

@@ -32,6 +32,8 @@ class Step:
     action: Action
     is_test: bool = False
     junit: str | None = None
+    is_filtered: bool = False
+    """Whether it is a test of which only some cases run."""
 
 
 @dataclass

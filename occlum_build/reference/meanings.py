@@ -52,6 +52,7 @@ MEANINGS: Final = {
     "OB0128": "A condition of a `select` that no configuration satisfies.",
     "OB0129": "`--key` names a key that no target of the run asks for.",
     "OB0130": "`out/` is not the tool's to delete.",
+    "OB0131": "`test --test-filter` leaves no case of any test.",
     "OB0127": "`test --accept` has nothing that it could write.",
     "OB0126": "An expression of `query` cannot be read, or asks for what there is not.",
     "OB0201": "The file is no YAML, or no UTF-8.",

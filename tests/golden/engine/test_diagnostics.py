@@ -433,6 +433,18 @@ def test_a_diagnostic_says_what_it_did_when_we_last_looked(
     golden(TEXTS / f"{name}.txt", f"{said.err}exit code {status}\n")
 
 
+def test_a_filter_that_matches_no_case_is_wrong_input(
+    workspace: Workspace, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.build_file('shell_test(name = "t", cmd = "exit 5", filter_option = "")\n')
+    monkeypatch.setenv("LC_ALL", "C")
+
+    said = workspace.run("test", "//app:t", "--test_filter=nothing")
+
+    problem = said.err[said.err.index("error[") :]
+    golden(TEXTS / "filter_that_matches_no_case.txt", f"{problem}exit code {said.status}\n")
+
+
 def test_a_link_out_of_the_workspace_is_refused(workspace: Workspace, golden: Golden) -> None:
     workspace.build_file('shell(name = "a", cmd = "", outs = ["o"], srcs = ["f"])\n')
     (workspace.root / "app/f").symlink_to("/etc/hostname")

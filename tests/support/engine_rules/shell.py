@@ -117,6 +117,7 @@ class ShellTestAttrs(Attrs):
     junit: str | None = Field(default=None, description="Where it writes JUnit XML.")
     timeout: int = Field(default=60, description="After how many seconds it has failed.")
     remembered: bool = Field(default=True, description="Whether a pass is remembered.")
+    filter_option: str | None = Field(default=None, description="What stands before a filter.")
 
 
 def _shell_test(ctx: RuleContext[ShellTestAttrs]) -> Sequence[Provider]:
@@ -129,6 +130,7 @@ def _shell_test(ctx: RuleContext[ShellTestAttrs]) -> Sequence[Provider]:
         timeout_seconds=attrs.timeout,
         junit=attrs.junit,
         is_cacheable=attrs.remembered,
+        filter_option=attrs.filter_option,
     )
     return [DefaultInfo(), test]
 
