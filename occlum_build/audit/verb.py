@@ -98,7 +98,7 @@ def _against_source(arguments: argparse.Namespace) -> int:
     target = arguments.target or str(manifest["target"])
     configuration = arguments.configuration or _configuration(bundle)
     with _sandbox(arguments.keep) as place:
-        keys = _keys(arguments.key, place, str(manifest["signing_key"]["name"]))
+        keys = _keys(arguments.key, place, _key_name(manifest))
         request = Request((target,), configuration, keys)
         _say(f"building `{target}` of `{source.title}` in a fresh copy")
         outputs = build(
@@ -241,7 +241,7 @@ def _manifest(bundle: Path) -> Mapping[str, Any]:
         raise _no_bundle(bundle)
     manifest: Any = read_json(bundle / MANIFEST)
     try:
-        str(manifest["target"]), str(manifest["mrenclave"]), str(manifest["signing_key"]["name"])
+        str(manifest["target"]), str(manifest["mrenclave"]), _key_name(manifest)
     except (KeyError, TypeError):
         raise DiagnosticError(
             error(
@@ -252,6 +252,14 @@ def _manifest(bundle: Path) -> Mapping[str, Any]:
         ) from None
     found: Mapping[str, Any] = manifest
     return found
+
+
+def _key_name(manifest: Mapping[str, Any]) -> str:
+    """What the source calls its key.
+
+    A bundle that was signed again does not say: the key before was mostly the development key.
+    """
+    return str(manifest["signing_key"]["name"]) if "signing_key" in manifest else _DEVELOPMENT
 
 
 def _no_bundle(path: Path) -> DiagnosticError:

@@ -159,6 +159,23 @@ def test_with_the_publishers_keys_every_byte_matches(site: Site) -> None:
     assert set(outcomes(done.stdout).values()) == {"same"}
 
 
+def test_a_bundle_that_was_signed_again_is_what_its_source_makes(
+    site: Site, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    key = site.keys / "release.pem"
+    done = tool(site.source, "sign", str(site.bundle), "--key", str(key), "--output", str(again))
+    assert done.returncode == 0, done.stderr
+
+    missing = site.audit("--source", "main", bundle=again)
+    done = site.audit("--source", "main", "--json", f"--key=release={key}", bundle=again)
+
+    assert "no signing key `release` was given" in missing.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = outcomes(done.stdout)
+    assert (found["enclave.sig"], found["manifest.json"]) == ("same", "equivalent")
+
+
 def test_another_source_is_a_mismatch_that_ends_in_what_differs(
     site: Site, tmp_path: Path
 ) -> None:
