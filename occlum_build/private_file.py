@@ -1,4 +1,4 @@
-"""Files with private keys: who else can read them."""
+"""Files with private keys and their PINs: who else can read them."""
 
 import stat
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from occlum_build.diagnostic import Diagnostic, Span, warning
 
 
-def readable_by_others(path: Path) -> Diagnostic | None:
-    """A warning if not only its owner can read a private key; None also if there is no file."""
+def readable_by_others(path: Path, what: str = "private key") -> Diagnostic | None:
+    """A warning if not only its owner can read a secret; None also if there is no file."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -17,7 +17,7 @@ def readable_by_others(path: Path) -> Diagnostic | None:
     others = "everybody" if mode & stat.S_IROTH else "its group"
     return warning(
         "OB0555",
-        f"{others} can read this private key",
+        f"{others} can read this {what}",
         Span(str(path)),
         helps=(f"`chmod 600 {path}` leaves it to its owner",),
     )

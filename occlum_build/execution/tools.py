@@ -157,7 +157,8 @@ class Tools:
             raise DiagnosticError(_missing(tool, f"`{program}` fails: {problem}")) from None
         printed = result.stdout.strip()
         if result.returncode or not printed:
-            said = result.stderr.strip() or f"status {result.returncode}"
+            # What comes behind an empty line is a backtrace, and what to do is said below.
+            said = result.stderr.strip().partition("\n")[0] or f"status {result.returncode}"
             command = " ".join(tool.locate)
             raise DiagnosticError(_missing(tool, f"`{command}` fails: {said}"))
         home = Path(printed.splitlines()[-1])

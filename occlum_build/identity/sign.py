@@ -202,13 +202,11 @@ _USABLE: Final[dict[str, tuple[str, ...]]] = {
 
 
 def _sign_with_file(arguments: argparse.Namespace, identity: EnclaveIdentity) -> SigStruct:
-    from occlum_build.private_file import readable_by_others
     from occlum_build.sgx.key import read_private_key
     from occlum_build.sgx.sign import check_signer, sign
 
     key = read_private_key(arguments.key)
-    if (open_to_others := readable_by_others(arguments.key)) is not None:
-        sys.stderr.write(f"{render(open_to_others)}\n")
+    _warn_of_readers(arguments.key, "private key")
     check_signer(key.public_key().public_numbers().n, arguments.mrsigner, str(arguments.key))
     return sign(identity, key)
 
@@ -228,6 +226,13 @@ def _sign_on_device(arguments: argparse.Namespace, identity: EnclaveIdentity) ->
     return attach(identity, modulus, signature, str(module))
 
 
+def _warn_of_readers(path: Path, what: str) -> None:
+    from occlum_build.private_file import readable_by_others
+
+    if (open_to_others := readable_by_others(path, what)) is not None:
+        sys.stderr.write(f"{render(open_to_others)}\n")
+
+
 def _attach(arguments: argparse.Namespace, identity: EnclaveIdentity) -> SigStruct:
     from occlum_build.sgx.key import read_public_key
     from occlum_build.sgx.sign import attach, check_signer
@@ -244,6 +249,7 @@ _WAYS: Final = {"key": _sign_with_file, "pkcs11_module": _sign_on_device, "attac
 def _pin(arguments: argparse.Namespace) -> str:
     """The PIN; never an argument, which every process of the machine could read."""
     if arguments.pin_file is not None:
+        _warn_of_readers(arguments.pin_file, "PIN")
         text = read_file(arguments.pin_file, _MAX_SIGNATURE_BYTES).decode("utf-8", "replace")
         return text.split("\n", 1)[0].rstrip("\r")
     if arguments.pin_env is not None:

@@ -121,7 +121,7 @@ MEANINGS: Final = {
     "OB0552": "The development key would lie in the workspace.",
     "OB0553": "The package that talks to PKCS#11 devices is not installed.",
     "OB0554": "A PKCS#11 device, its token or its key is not the one that was meant, or refuses.",
-    "OB0555": "Others than its owner can read a private key.",
+    "OB0555": "Others than its owner can read a private key, or the PIN of one.",
     "OB0560": "A signature is wrong: EINIT would refuse it.",
     "OB0561": "A signature is for another enclave.",
     "OB0562": "What was made elsewhere is not the signature of this enclave by this key.",

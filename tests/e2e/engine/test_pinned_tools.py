@@ -58,3 +58,15 @@ def test_a_tool_with_another_digest_is_refused_and_the_digest_is_told(
     assert build(workspace, path, found)[0] == 0
     Path(path.partition(":")[0], "bin/t").write_text("#!/bin/sh\necho another\n")
     assert "OB0406" in build(workspace, path, found)[1]
+
+
+def test_a_tool_that_is_missing_is_told_without_a_backtrace(
+    workspace: Workspace, path: str
+) -> None:
+    locate = Path(path.partition(":")[0], "locate-t")
+    locate.write_text("#!/bin/sh\nprintf 'no such toolchain\n\n   0: main\n' >&2; exit 1\n")
+
+    status, said = build(workspace, path, "0" * 64)
+
+    assert status == 1
+    assert "= note: `locate-t` fails: no such toolchain\n  = help: install it" in said

@@ -341,6 +341,17 @@ class TestDevice:
 
         assert (elsewhere / "device.sig").read_bytes() == (elsewhere / "other.sig").read_bytes()
 
+    def test_a_pin_that_others_can_read_is_told(
+        self, token: dict[str, str], elsewhere: Path, verb: Run
+    ) -> None:
+        said = []
+        for mode in (0o644, 0o600):
+            (elsewhere / "pin").chmod(mode)
+            done = verb("sign", elsewhere / "tbs", *self.words(elsewhere), **token)
+            said.append("warning[OB0555]: everybody can read this PIN" in done.stderr)
+
+        assert said == [True, False]
+
     def test_the_pin_may_come_from_the_environment(
         self, token: dict[str, str], elsewhere: Path, verb: Run
     ) -> None:
