@@ -88,11 +88,16 @@ class Evaluator:
         return scope.package, scope.problems
 
     def texts(self, label: Label) -> list[Label]:
-        """The file `label`, which was evaluated, and all that it loads, by way of others too."""
+        """The file `label`, which was evaluated, and all that it loads, by way of others too.
+
+        What a rule file imports decides what a target means, as what it says itself does.
+        """
         found = {label: None}
         waiting = [label]
         while waiting:
-            new = [one for one in self._loaded_by.get(waiting.pop(), ()) if one not in found]
+            text = waiting.pop()
+            below = [*self._loaded_by.get(text, ()), *self._rule_files.imports(text)]
+            new = [one for one in below if one not in found]
             found.update(dict.fromkeys(new))
             waiting += new
         return sorted(found)

@@ -9,7 +9,7 @@ import builtins
 import importlib
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ class RuleFiles:
         self._sources = sources
         self._modules: dict[Label, types.ModuleType] = {}
         self._loading: list[Label] = []
+        self._imports: dict[Label, dict[Label, None]] = {}
 
     def rules(self, label: Label) -> Mapping[str, Rule[Any]]:
         """The rules that the file declares, by name.
@@ -75,6 +76,10 @@ class RuleFiles:
             for name, value in vars(module).items()
             if isinstance(value, Rule) and not name.startswith("_")
         }
+
+    def imports(self, label: Label) -> Iterable[Label]:
+        """The rule files that the file imports itself."""
+        return self._imports.get(label, ())
 
     def _module(self, label: Label, span: Span | None = None) -> types.ModuleType:
         if label in self._modules:
@@ -119,7 +124,9 @@ class RuleFiles:
         ) -> types.ModuleType:
             target = _imported_label(importer, name, level)
             if target is not None:
-                return self._module(self._sources.workspace.canonical(target))
+                imported = self._sources.workspace.canonical(target)
+                self._imports.setdefault(importer, {})[imported] = None
+                return self._module(imported)
             if name not in _ALLOWED:
                 raise ImportError(f"a rule file cannot import `{name}`")
             return _public(name if names else name.partition(".")[0])

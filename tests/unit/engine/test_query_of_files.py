@@ -36,12 +36,20 @@ load("@occlum//rules:defs.bzl", "filegroup")
 def both(name):
     filegroup(name = name, srcs = ["s", "//lib:notes.txt"])
 """,
+    "rule/BUILD": 'load(":rule.py", "rule")\nrule(name = "r")\n',
+    "rule/rule.py": "from .parts.shared import RULE as rule\n",
+    "rule/parts/shared.py": """
+from occlum.rules.providers import BinaryInfo
+from occlum_build.api import Attrs, DefaultInfo, Rule
+RULE = Rule(attrs=Attrs, analyze=lambda ctx: [DefaultInfo()])
+""",
     "app/s": "",
     "app/quick.py": "",
     "app/slow.py": "",
 }
 TARGETS = "//app:a //app:inner //app:outer //app:outer_too //app:quick //app:slow"
 APP_FILES = "//app:BUILD //app:quick.py //app:s //app:slow.py"
+RULE_FILES = "//rule:rule.py //rule/parts:shared.py @occlum//rules:providers.py"
 LIB_FILES = "//lib:BUILD //lib:notes.txt"
 
 
@@ -54,7 +62,7 @@ ANSWERS = {
     "//app:*": everything(TARGETS, APP_FILES),
     "//app:all-targets": everything(TARGETS, APP_FILES),
     "//lib:*": LIB_FILES,
-    "//...:*": everything(TARGETS, APP_FILES, LIB_FILES),
+    "//...:*": everything(TARGETS, APP_FILES, LIB_FILES, "//rule:BUILD //rule:r"),
     "//lib/...:all-targets": LIB_FILES,
     "lib:*": LIB_FILES,
     "siblings(//app:a)": everything(TARGETS, APP_FILES),
@@ -66,6 +74,9 @@ ANSWERS = {
     "buildfiles(//lib:notes.txt)": "//lib:BUILD //lib:names.bzl",
     "filter('^//', buildfiles(//app:a))": "//app:BUILD //lib:macro.bzl //lib:names.bzl",
     "filter('^//', loadfiles(//app:a))": "//lib:macro.bzl //lib:names.bzl",
+    "buildfiles(//rule:r)": f"//rule:BUILD {RULE_FILES}",
+    "loadfiles(//rule:r)": RULE_FILES,
+    "rbuildfiles(rule/parts/shared.py)": "//rule:BUILD",
     "rbuildfiles(lib/names.bzl)": "//app:BUILD //lib:BUILD",
     "rbuildfiles(lib/macro.bzl, lib/BUILD)": "//app:BUILD //lib:BUILD",
     "rbuildfiles(lib/notes.txt)": "",
