@@ -4,11 +4,12 @@ A rule file is one Python file that is loaded by label, never through `sys.path`
 
     load("//tools:greeting.py", "greeting")      # in a BUILD or .bzl file
 
-It may import this module; `typing`, `dataclasses`, `collections.abc`, `enum`, `json`,
-`posixpath`, `re`, `textwrap`, `types`; `Field` (and validators) of `pydantic`; and other
-rule files: `from .zig import ZigInfo` (same package), `from ..tools.zig import ZigInfo`
-(relative to the workspace), `from occlum.rules.providers import EnclaveInfo` (the rules
-that ship with the tool). It does no I/O: `open`, `eval` and their like do not exist in it.
+It may import this module; `typing`, `dataclasses`, `collections`, `enum`, `functools`,
+`itertools`, `json`, `operator`, `posixpath`, `re`, `textwrap`, `types`; `Field` (and
+validators) of `pydantic`; and other rule files: `from .zig import ZigInfo` (same package),
+`from ..tools.zig import ZigInfo` (relative to the workspace),
+`from occlum.rules.providers import EnclaveInfo` (the rules that ship with the tool). It does
+no I/O: `open`, `eval` and their like do not exist in it.
 """
 
 from typing import Annotated
