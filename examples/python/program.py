@@ -20,6 +20,19 @@ def square(number: int) -> int:
     return number * number
 
 
+def modules() -> None:
+    """An interpreter tells with `-v` where the code of each module comes from."""
+    run = subprocess.run(
+        [sys.executable, "-v", "-c", "import asyncio, sqlite3, ssl"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code = [line for line in run.stderr.splitlines() if line.startswith("# code object from ")]
+    compiled = [line for line in code if ".pyc" in line]
+    print("modules are compiled:", bool(compiled) and compiled == code)
+
+
 def threads() -> None:
     lock, total = threading.Lock(), 0
 
@@ -102,6 +115,7 @@ def files(folder: Path) -> None:
 
 
 def main() -> None:
+    modules()
     threads()
     programs()
     processes()

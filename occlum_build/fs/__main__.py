@@ -11,11 +11,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from occlum_build.diagnostic import DiagnosticError, render
 from occlum_build.fs.problem import Code
 from occlum_build.output_file import UNWRITABLE, unwind_on_signals
+
+if TYPE_CHECKING:
+    from occlum_build.fs.glob import Pattern
 
 _DONE: Final = 0
 _REFUSED: Final = 1
@@ -93,6 +96,32 @@ def _rootfs(parsed: argparse.Namespace) -> None:
                 output.write(render_origins(tree, {"label": specification.label}))
 
 
+def _bytecode(parsed: argparse.Namespace) -> None:
+    from occlum_build.fs.archive import read_archive, write_archive
+    from occlum_build.fs.bytecode import compiled_modules
+    from occlum_build.fs.origins import read_origins, render_origins
+    from occlum_build.fs.scratch import scratch_directory
+    from occlum_build.output_file import replacing
+
+    trees = []
+    for tar, *origins in parsed.tree:
+        known = {path: one for file in origins for path, one in read_origins(file).items()}
+        trees.append(read_archive(tar, source_of=known.get))
+    with scratch_directory(parsed.output) as folder:
+        tree = compiled_modules(
+            read_archive(parsed.python),
+            os.fsencode(parsed.interpreter),
+            trees,
+            parsed.exclude,
+            folder,
+        )
+        with replacing(parsed.output) as output:
+            write_archive(tree, output)
+        if parsed.origins is not None:
+            with replacing(parsed.origins) as output:
+                output.write(render_origins(tree, {"label": parsed.label}))
+
+
 def _erofs(parsed: argparse.Namespace) -> None:
     from occlum_build.fs.archive import read_archive
     from occlum_build.fs.directory import read_directory
@@ -126,6 +155,7 @@ _COMMANDS: Final = {
     "unpack-deb": _unpack_deb,
     "import-tar": _import_tar,
     "rootfs": _rootfs,
+    "bytecode": _bytecode,
     "erofs": _erofs,
     "verify": _verify,
     "list": _list,
@@ -155,17 +185,43 @@ def make_parser() -> argparse.ArgumentParser:
         "--spec", type=Path, required=True, metavar="SPEC.json", help="what the tree holds"
     )
 
+    bytecode = commands.add_parser("bytecode", help="the compiled modules of Python files")
+    bytecode.add_argument(
+        "--python", type=Path, required=True, metavar="TAR", help="the tree with the interpreter"
+    )
+    bytecode.add_argument(
+        "--interpreter", required=True, metavar="PATH", help="where it is in that tree"
+    )
+    bytecode.add_argument(
+        "--tree",
+        type=Path,
+        nargs="+",
+        action="append",
+        required=True,
+        metavar=("TAR", "ORIGINS"),
+        help="a tree with modules, and where its files come from",
+    )
+    bytecode.add_argument(
+        "--exclude",
+        type=_pattern,
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="paths that are not compiled",
+    )
+    bytecode.add_argument("--label", default="", help="what asks for it")
+
     erofs = commands.add_parser("erofs", help="a tree to an image, with its facts beside it")
     erofs.add_argument(
         "--tree", type=Path, required=True, metavar="TAR|DIRECTORY", help="what is packed"
     )
 
-    for command in (deb, foreign, rootfs):
+    for command in (deb, foreign, rootfs, bytecode):
         command.add_argument(
             "--origins", type=Path, metavar="FILE", help="write where each file comes from"
         )
 
-    for command in (deb, foreign, rootfs, erofs):
+    for command in (deb, foreign, rootfs, bytecode, erofs):
         command.add_argument(
             "--output", type=Path, required=True, metavar="FILE", help="the file to write"
         )
@@ -182,6 +238,15 @@ def make_parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="show what an image holds")
     listing.add_argument("image", type=Path, metavar="IMAGE", help="the image")
     return parser
+
+
+def _pattern(text: str) -> "Pattern":
+    from occlum_build.fs.glob import Pattern
+
+    try:
+        return Pattern.parse(text)
+    except ValueError as failure:
+        raise argparse.ArgumentTypeError(f"`{text}` is no pattern: {failure}") from failure
 
 
 def _root_hash(text: str) -> bytes:

@@ -27,6 +27,8 @@ class Code(StrEnum):
     ALTERED_IMAGE = "OB0614"
     TOO_LARGE = "OB0616"
     UNUSED_PATTERN = "OB0617"
+    NO_INTERPRETER = "OB0618"
+    NOT_COMPILED = "OB0619"
 
 
 ROOT: Final = "/"

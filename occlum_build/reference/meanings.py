@@ -151,6 +151,8 @@ MEANINGS: Final = {
     "OB0614": "An image was altered, or is not the one that was measured.",
     "OB0616": "Something is larger than the format can hold.",
     "OB0617": "A pattern of a layer matches nothing in it.",
+    "OB0618": "A tree has no Python where one is said to be, or it does not work.",
+    "OB0619": "A Python file cannot be compiled.",
     "OB0701": "A conformance suite is no directory, has no program, or cannot be read.",
     "OB0702": "A pass list cannot be read, or names a case twice.",
     "OB0703": "The host has no program that a conformance suite is to find in its enclave.",

@@ -16,12 +16,14 @@ from occlum_build.fs.image import pack
 from occlum_build.fs.problem import Code
 from occlum_build.fs.tree import Tree, regular_file
 from occlum_build.output_file import UNWRITABLE
+from tests.support.python_tree import INTERPRETER, python_tree
 from tests.support.shared_object import program
 
 HERE = Path(__file__).parent
 ROOTFS = ["rootfs", "--spec", "spec.json", "--output", "out"]
 UNPACK = ["unpack-deb", "a.deb", "--output", "out"]
 PACK_TAR = ["erofs", "--tree", "tree.tar", "--output", "out"]
+BYTECODE = ["bytecode", "--interpreter", "/usr/bin/python3", "--output", "out"]
 PACK_DIRECTORY = ["erofs", "--tree", "tree", "--output", "out"]
 
 
@@ -178,6 +180,24 @@ def unused_pattern() -> list[str]:
     return ROOTFS
 
 
+def no_interpreter() -> list[str]:
+    layer("python", usr__local__bin__python3=b"")
+    return [*BYTECODE, "--python", "python.tar", "--tree", "python.tar"]
+
+
+def not_compiled() -> list[str]:
+    with Path("python.tar").open("wb") as file:
+        write_archive(python_tree(), file)
+    files = {b"srv/a.py": b"x = 1\ny = 2 +\n", b"srv/b.py": b"\nbreak\n", b"srv/c.py": b"x = 1\n"}
+    tree = Tree(
+        (path, regular_file(0o644, BytesContent(data), "t")) for path, data in files.items()
+    )
+    with Path("app.tar").open("wb") as file:
+        write_archive(tree, file)
+    interpreter = ["--interpreter", f"/{INTERPRETER.decode()}"]
+    return [*BYTECODE, *interpreter, "--python", "python.tar", "--tree", "app.tar"]
+
+
 CASES: dict[Callable[[], list[str]], tuple[str, int]] = {
     bad_path: (Code.BAD_PATH, 2),
     duplicate_path: (Code.DUPLICATE_PATH, 2),
@@ -200,6 +220,8 @@ CASES: dict[Callable[[], list[str]], tuple[str, int]] = {
     unwritable: (UNWRITABLE, 1),
     too_large: (Code.TOO_LARGE, 2),
     unused_pattern: (Code.UNUSED_PATTERN, 2),
+    no_interpreter: (Code.NO_INTERPRETER, 2),
+    not_compiled: (Code.NOT_COMPILED, 2),
 }
 
 
