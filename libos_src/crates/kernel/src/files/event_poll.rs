@@ -21,18 +21,13 @@ pub(crate) struct EventPoll {
     this: Weak<Self>,
     interests: Mutex<Interests>,
     /// Those that became ready since somebody last looked. Each is in it at most once.
-    queue: Mutex<Queue>,
+    queue: Mutex<VecDeque<Arc<Interest>>>,
+    /// Held by who goes through the queue and takes some out to look at them: to others it would look empty.
+    /// Of an outer `epoll` before an inner one.
+    looking: Mutex<()>,
     /// Other `epoll`s that this one was added to.
     parents: Mutex<Vec<Weak<Self>>>,
     watchers: Watchers,
-}
-
-/// Interests in a row.
-#[derive(Default)]
-struct Queue {
-    entries: VecDeque<Arc<Interest>>,
-    /// How many have left it, so that who looks at one after the other misses none of those that stay.
-    left: u64,
 }
 
 /// A file and the number under which it was added: one file may be added under several.
@@ -58,8 +53,10 @@ struct Interest {
     names: Names,
     wish: Mutex<Wish>,
     /// Whether it must be looked at each time: its file is a stream of the host, or another `epoll`,
-    /// which may hold one. The queue is for the others.
+    /// which may hold one.
     is_pulled: bool,
+    /// Whether its file tells when it becomes ready, so that it gets into the queue.
+    is_pushed: bool,
     is_queued: AtomicBool,
     is_gone: AtomicBool,
     /// For edges of what is pulled: something has happened since it was reported.
@@ -113,6 +110,7 @@ impl EventPoll {
             this: this.clone(),
             interests: Mutex::default(),
             queue: Mutex::default(),
+            looking: Mutex::new(()),
             parents: Mutex::default(),
             watchers: Watchers::new(),
         })
@@ -159,6 +157,7 @@ impl EventPoll {
             names: Names::of(file),
             wish: Mutex::new(wish.with_ends()),
             is_pulled: inner.is_some() || HostStream::behind(file).is_some(),
+            is_pushed: HostStream::behind(file).is_none(),
             is_queued: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             has_edge: AtomicBool::new(true),
@@ -237,25 +236,25 @@ impl EventPoll {
     pub(crate) fn collect(&self, limit: usize) -> Vec<Wish> {
         let limit = limit.min(COLLECTED_MAX);
         let mut found = Vec::new();
+        let looking = self.looking.lock();
         // Each is looked at once, although one that stays ready goes back into the queue.
-        let mut left = self.queue.lock().entries.len();
+        let mut left = self.queue.lock().len();
         while left > 0 && found.len() < limit {
             left -= 1;
-            let Some(interest) = self.queue.lock().take() else {
+            let Some(interest) = self.dequeue() else {
                 break;
             };
-            // First, so that a change from now on puts it back.
-            interest.is_queued.store(false, Ordering::SeqCst);
             let Some(event) = interest.take() else {
                 continue;
             };
             found.push(event);
-            if !interest.wish.lock().flags().contains(EventFlags::EDGE) {
+            if interest.wish.lock().is_told_again() {
                 self.enqueue(&interest);
             }
         }
+        drop(looking);
         self.find_pulled(|interest| {
-            if found.len() < limit {
+            if found.len() < limit && !interest.is_queued.load(Ordering::SeqCst) {
                 found.extend(interest.take());
             }
             (found.len() >= limit).then_some(())
@@ -322,48 +321,51 @@ impl EventPoll {
     fn make_room_in_queue(&self, count: usize) -> Result<(), Errno> {
         let most = 2 * count + PURGE_MIN;
         let mut queue = self.queue.lock();
-        let before = queue.entries.len();
+        let before = queue.len();
         if before + count > most {
             let stays = |it: &Arc<Interest>| {
                 !it.is_gone.load(Ordering::SeqCst) && it.file.strong_count() > 0
             };
-            queue.entries.retain(stays);
-            queue.left += (before - queue.entries.len()) as u64;
+            queue.retain(stays);
         }
-        if queue.entries.capacity() < most {
-            let more = (2 * most).min(most + QUEUE_GROWTH) - queue.entries.len();
-            let reserved = queue.entries.try_reserve_exact(more);
+        if queue.capacity() < most {
+            let more = (2 * most).min(most + QUEUE_GROWTH) - queue.len();
+            let reserved = queue.try_reserve_exact(more);
             reserved.map_err(|_| Errno::ENOMEM)?;
         }
         Ok(())
     }
 
-    /// Whether one in the queue has something to tell. Each is looked at with nothing locked.
+    /// Whether one in the queue has something to tell. Those before it that have not leave the queue, as on
+    /// Linux: when they become ready again, they are the last.
     fn has_queued(&self) -> bool {
-        let (mut next, end) = {
-            let queue = self.queue.lock();
-            (queue.left, queue.left + queue.entries.len() as u64)
-        };
-        while next < end {
-            let queue = self.queue.lock();
-            next = next.max(queue.left);
-            let place = usize::try_from(next - queue.left).unwrap_or(usize::MAX);
-            let Some(interest) = queue.entries.get(place).cloned() else {
-                return false;
-            };
-            drop(queue);
+        let _looking = self.looking.lock();
+        while let Some(interest) = self.dequeue() {
             if interest.present().is_some() {
+                if !interest.is_queued.swap(true, Ordering::SeqCst) {
+                    self.queue.lock().push_front(interest);
+                }
                 return true;
             }
-            next += 1;
         }
         false
     }
 
-    fn enqueue(&self, interest: &Arc<Interest>) {
-        if !interest.is_queued.swap(true, Ordering::SeqCst) {
-            self.queue.lock().entries.push_back(interest.clone());
+    /// Takes the first out of the queue, to look at it.
+    fn dequeue(&self) -> Option<Arc<Interest>> {
+        let first = self.queue.lock().pop_front()?;
+        // Before the look, so that a change from now on puts it back.
+        first.is_queued.store(false, Ordering::SeqCst);
+        Some(first)
+    }
+
+    /// Puts one at the end of the queue; whether it was not in it.
+    fn enqueue(&self, interest: &Arc<Interest>) -> bool {
+        let is_new = !interest.is_queued.swap(true, Ordering::SeqCst);
+        if is_new {
+            self.queue.lock().push_back(interest.clone());
         }
+        is_new
     }
 
     /// How many `epoll`s there are in one another from here on inwards.
@@ -401,14 +403,6 @@ impl EventPoll {
     }
 }
 
-impl Queue {
-    fn take(&mut self) -> Option<Arc<Interest>> {
-        let first = self.entries.pop_front()?;
-        self.left += 1;
-        Some(first)
-    }
-}
-
 impl Interests {
     fn add(&mut self, key: Key, interest: &Arc<Interest>) -> Result<(), Errno> {
         if self.by_key.len() >= self.purge_at.max(PURGE_MIN) {
@@ -433,24 +427,25 @@ impl Interests {
 }
 
 impl Interest {
-    /// Puts itself into the queue if its file is ready now.
+    /// Puts itself into the queue if its file is ready now, and tells of that if it was not there.
     fn look(self: &Arc<Self>) {
-        if let Some(file) = self.file.upgrade() {
-            self.tell(file.readiness());
+        let Some(file) = self.file.upgrade() else {
+            return;
+        };
+        let wish = *self.wish.lock();
+        if self.names.events(file.readiness(), wish.events) != 0 {
+            self.tell(wish, false);
         }
     }
 
-    /// Its file is ready for `now`.
-    fn tell(self: &Arc<Self>, now: Readiness) {
-        let wish = *self.wish.lock();
-        let Some(poll) = self.poll.upgrade() else {
+    /// Puts itself into the queue, and tells of that: of what has `changed` also who knows already.
+    fn tell(self: &Arc<Self>, wish: Wish, changed: bool) {
+        let Some(poll) = self.poll.upgrade().filter(|_| wish.is_active()) else {
             return;
         };
-        if wish.is_active() && self.names.events(now, wish.events) != 0 {
-            self.has_edge.store(true, Ordering::SeqCst);
-            if !self.is_pulled {
-                poll.enqueue(self);
-            }
+        self.has_edge.store(true, Ordering::SeqCst);
+        let is_news = !self.is_pushed || poll.enqueue(self);
+        if is_news || changed {
             poll.watchers.notify(Readiness::READABLE);
         }
     }
@@ -514,7 +509,10 @@ impl Watcher for Interest {
     fn notify(&self, now: Readiness) -> bool {
         let stays = !self.is_gone.load(Ordering::SeqCst) && self.file.strong_count() > 0;
         if let Some(this) = self.this.upgrade().filter(|_| stays) {
-            this.tell(now.intersection(self.hears));
+            let wish = *this.wish.lock();
+            if this.names.are_woken(now & this.hears, wish.events) {
+                this.tell(wish, true);
+            }
         }
         stays
     }
@@ -553,6 +551,13 @@ impl Wish {
         EventFlags::from_bits_truncate(self.events)
     }
 
+    /// Whether it is fulfilled again and again as long as the file is ready.
+    fn is_told_again(self) -> bool {
+        !self
+            .flags()
+            .intersects(EventFlags::EDGE | EventFlags::ONE_SHOT)
+    }
+
     /// Whether a one-shot wish is still to be fulfilled.
     fn is_active(self) -> bool {
         self.events & !EventFlags::all().bits() != 0 || !self.flags().contains(EventFlags::ONE_SHOT)
@@ -573,7 +578,11 @@ impl Inode for EventPoll {
     }
 
     fn readiness(&self) -> Readiness {
-        let is_present = self.has_queued() || self.find_pulled(Interest::present).is_some();
+        let others = |interest: &Interest| {
+            let is_queued = interest.is_queued.load(Ordering::SeqCst);
+            (!is_queued).then(|| interest.present()).flatten()
+        };
+        let is_present = self.has_queued() || self.find_pulled(others).is_some();
         if is_present {
             Readiness::READABLE
         } else {

@@ -6,8 +6,10 @@ use hal::HostPoll;
 use vfs::{OpenFile, Readiness};
 
 use super::{EventCounter, EventPoll, HostStream, SignalFile, TimerFile};
+use crate::sockets::Socket;
 
 const POLLRDNORM: u32 = 0x40;
+const POLLRDBAND: u32 = 0x80;
 const POLLWRNORM: u32 = 0x100;
 
 /// The readiness that `events` ask for.
@@ -29,6 +31,8 @@ pub(crate) fn wanted(events: u32) -> Readiness {
 pub(crate) struct Names {
     /// Also by those of System V: counters, timers and signals do without.
     has_old: bool,
+    /// Who waits for input or output of any priority is woken by all of it.
+    wakes_bands: bool,
 }
 
 impl Names {
@@ -38,7 +42,11 @@ impl Names {
         let has_old = object.downcast::<EventCounter>().is_none()
             && object.downcast::<TimerFile>().is_none()
             && object.downcast::<SignalFile>().is_none();
-        Self { has_old }
+        let wakes_bands = object.downcast::<Socket>().is_some();
+        Self {
+            has_old,
+            wakes_bands,
+        }
     }
 
     /// The events that a readiness is, of those that are asked for. Errors are told unasked.
@@ -51,6 +59,19 @@ impl Names {
             events |= POLLWRNORM;
         }
         events & (asked | (Readiness::ERROR | Readiness::HANG_UP).bits())
+    }
+
+    /// Whether who asks for these events looks again when a file becomes ready for `now`: a socket's data wake
+    /// also those that wait for urgent data, who see then what else has happened.
+    pub(crate) fn are_woken(self, now: Readiness, asked: u32) -> bool {
+        let mut woken = self.events(now, asked);
+        if self.wakes_bands && now.contains(Readiness::READABLE) {
+            woken |= asked & (Readiness::PRIORITY.bits() | POLLRDBAND);
+        }
+        if self.wakes_bands && now.contains(Readiness::WRITABLE) {
+            woken |= asked & Readiness::WRITABLE_BAND.bits();
+        }
+        woken != 0
     }
 }
 
@@ -79,10 +100,31 @@ mod tests {
             Readiness::READABLE.union(Readiness::WRITABLE)
         );
         assert_eq!(wanted(0x2000), Readiness::READ_HANG_UP);
-        let (all, new) = (Names { has_old: true }, Names { has_old: false });
+        let names = |has_old| Names {
+            has_old,
+            wakes_bands: false,
+        };
+        let (all, new) = (names(true), names(false));
         let ended = Readiness::READABLE | Readiness::HANG_UP;
         assert_eq!(all.events(ended, 0x40), 0x50);
         assert_eq!(all.events(Readiness::WRITABLE, 0x1), 0);
         assert_eq!(new.events(Readiness::WRITABLE, 0x104), 0x4);
+    }
+
+    #[test]
+    fn data_of_a_socket_wake_also_who_waits_for_urgent_data() {
+        let names = |wakes_bands| Names {
+            has_old: true,
+            wakes_bands,
+        };
+        for (now, asked) in [
+            (Readiness::READABLE, 0x80),
+            (Readiness::READABLE, 0x2),
+            (Readiness::WRITABLE, 0x200),
+        ] {
+            assert!(names(true).are_woken(now, asked));
+            assert!(!names(false).are_woken(now, asked));
+            assert_eq!(names(true).events(now, asked), 0);
+        }
     }
 }

@@ -30,7 +30,7 @@ const TRUNCATE: u64 = 0x20;
 const AT_ONCE: u64 = 0x40;
 
 impl World {
-    fn pair(&mut self, kind: u64) -> (u64, u64) {
+    pub(super) fn pair(&mut self, kind: u64) -> (u64, u64) {
         let place = self.page + 0xf00;
         self.call(SOCKETPAIR, &[UNIX, kind | NON_BLOCKING, 0, place])
             .expect("room");

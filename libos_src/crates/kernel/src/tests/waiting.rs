@@ -23,6 +23,7 @@ const CHANGE: u64 = 3;
 const IN: u32 = 1;
 const OUT: u32 = 4;
 const HANG_UP: u32 = 0x10;
+const PRIORITY_BAND: u32 = 0x80;
 const ONE_SHOT: u32 = 1 << 30;
 const EDGE: u32 = 1 << 31;
 const NON_BLOCKING: u64 = 0o4000;
@@ -65,6 +66,12 @@ impl World {
                 )
             })
             .collect()
+    }
+
+    /// Whether `poll` finds something to read.
+    fn is_ready(&mut self, fd: u64) -> bool {
+        let record = self.put(0xe40, &(fd | u64::from(IN) << 32).to_le_bytes());
+        self.call(POLL, &[record, 1, 0]).expect("asked") > 0
     }
 
     pub(super) fn write(&mut self, fd: u64, text: &[u8]) -> Result<u64, Errno> {
@@ -296,4 +303,61 @@ fn a_set_forgets_the_sets_that_it_was_in_and_that_were_closed() {
     let file = descriptors.file(inner as i32).expect("open");
     let known = EventPoll::behind(file).map(EventPoll::parent_count);
     assert_eq!(known, Some(1));
+}
+
+#[test]
+fn events_come_in_the_order_in_which_they_were_last_new() {
+    let mut world = World::new();
+    let (reader, writer) = world.pipe();
+    let (inner, outer) = (world.epoll(), world.epoll());
+    let (counter, other) = (world.counter(), world.counter());
+    world.control(inner, ADD, counter, OUT).expect("room");
+    // An inner set comes in its turn.
+    world.control(outer, ADD, inner, IN).expect("room");
+    world.control(outer, ADD, reader, IN).expect("room");
+    world.control(outer, ADD, other, OUT).expect("room");
+    world.write(writer, b"one").expect("room");
+    assert_eq!(
+        world.events(outer),
+        [(IN, inner), (OUT, other), (IN, reader)]
+    );
+
+    // Who only asks whether there is anything takes out what is first and over, which is the last then.
+    world
+        .call(EPOLL_CTL, &[outer, DELETE, inner, 0])
+        .expect("there");
+    world
+        .control(outer, CHANGE, other, OUT | ONE_SHOT)
+        .expect("there");
+    assert_eq!(world.events(outer), [(OUT, other), (IN, reader)]);
+    world.read(reader, 100).expect("bytes");
+    assert!(!world.is_ready(outer));
+    world
+        .control(outer, CHANGE, other, OUT | ONE_SHOT)
+        .expect("there");
+    world.write(writer, b"two").expect("room");
+    assert_eq!(world.events(outer), [(OUT, other), (IN, reader)]);
+
+    // What was told once for all is not in line until it is asked for again.
+    world
+        .control(outer, CHANGE, reader, IN | ONE_SHOT)
+        .expect("there");
+    assert_eq!(world.events(outer), [(IN, reader)]);
+    world.control(outer, CHANGE, other, OUT).expect("there");
+    world.control(outer, CHANGE, reader, IN).expect("there");
+    assert_eq!(world.events(outer), [(OUT, other), (IN, reader)]);
+}
+
+#[test]
+fn data_of_a_socket_are_an_edge_for_who_waits_for_urgent_data() {
+    let mut world = World::new();
+    let (one, other) = world.pair(1);
+    let poll = world.epoll();
+    world
+        .control(poll, ADD, one, PRIORITY_BAND | OUT | EDGE)
+        .expect("room");
+    assert_eq!(world.events(poll), [(OUT, one)]);
+
+    world.write(other, b"one").expect("room");
+    assert_eq!(world.events(poll), [(OUT, one)]);
 }
