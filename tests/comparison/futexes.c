@@ -199,11 +199,9 @@ static int choose(int number, long *a, bool *has_an_end) {
     a[0] = area * WORDS + below(2) + (is_lock ? 2 : 0);
     a[1] = (below(5) ? area : (int)below(AREAS)) * WORDS + below(2);
     a[2] = ANY(COUNTS), a[3] = ANY(COUNTS), a[4] = ANY(BITS), a[5] = below(6) ? 0 : FUTEX_CLOCK_REALTIME;
-    // Who waits with the flag is not found without it; robust lists have none.
-    if (series_seed & 1 && area % 3 == 0) {
-        a[5] |= FUTEX_PRIVATE_FLAG, a[1] = area * WORDS + below(2);
-        if (what == HOLD || what == LET_GO) area = 1;
-    } else if (series_seed & 1 && a[1] / WORDS % 3 == 0) a[1] = area * WORDS;
+    if (series_seed & 1 && below(2) && (!is_lock || area % 3 == 0)) a[5] |= FUTEX_PRIVATE_FLAG;
+    // Who waits to own a word is not woken so.
+    if ((what == WAKE || what == WAKE_BITSET || what == REQUEUE) && !below(6)) a[0] += 2;
     bool may_end = what == WAIT || what == WAIT_BITSET || what == LOCK || what == LOCK_BY_CLOCK;
     if (may_end) a[3] = below(4) ? -1 : (long)below(5);
     if (what == WAIT || what == WAIT_BITSET) a[2] = below(4) ? 0 : (long)below(3);
@@ -215,7 +213,7 @@ static int choose(int number, long *a, bool *has_an_end) {
         a[1] = 0, a[2] = below(3) ? 0 : (long)below(4);
         if (!is_anybody_at_work() && below(2)) a[0] += 2, a[1] = 4 + below(PEERS), a[3] = below(8) ? OWNERS[below(3)] : 0x3ffffff0;
         // With the flag, kernels differ in what they say of an owner in another process.
-        if (a[1] && a[5] & FUTEX_PRIVATE_FLAG) a[1] = 4 + (number < THREADS ? (long)below(THREADS) : number);
+        if (a[1] && series_seed & 1 && area % 3 == 0) a[1] = 4 + (number < THREADS ? (long)below(THREADS) : number);
         if (!a[1] && !is_anybody_at_work() && below(2)) a[0] += 2, a[2] = below(2) ? 0 : FUTEX_OWNER_DIED;
         break;
     case HOLD: a[0] = area * WORDS + 2 + below(2); break;

@@ -23,7 +23,7 @@ use super::shortage::Shortages;
 use super::spots::State;
 use super::store::Store;
 use crate::syscalls::room;
-use crate::threads::{FutexKey, Thread};
+use crate::threads::{FutexKey, FutexWord, Thread};
 
 /// So many areas, and no more bytes, are given back at a time.
 const PART_AREAS: usize = 256;
@@ -256,12 +256,17 @@ impl AddressSpace {
 
     /// Whether two addresses show the same shared page.
     pub(crate) fn is_same_page(&self, one: u64, other: u64) -> bool {
-        let [one, other] = [one, other].map(|at| self.futex_key(super::page_floor(at)));
+        let [one, other] =
+            [one, other].map(|at| self.futex_key(FutexWord::of_all(super::page_floor(at))));
         matches!(one, FutexKey::Shared(..)) && one == other
     }
 
-    /// Which futex the word at `address` is.
-    pub(crate) fn futex_key(&self, address: u64) -> FutexKey {
+    /// Which futex a word is.
+    pub(crate) fn futex_key(&self, word: FutexWord) -> FutexKey {
+        let FutexWord { address, is_own } = word;
+        if is_own {
+            return FutexKey::Own(self.id, address);
+        }
         let books = self.books.read();
         let area = books.areas.find(address).filter(|_| books.has_shared);
         if let Some(place) = area.and_then(|(_, area)| area.shared()) {

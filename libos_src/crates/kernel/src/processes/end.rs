@@ -13,7 +13,7 @@ use crate::Libos;
 use crate::libos::{Task, Then};
 use crate::memory::AddressSpace;
 use crate::signals::{Recipient, Signal, SignalInfo};
-use crate::threads::{Thread, release_robust_list, usage_of_process};
+use crate::threads::{FutexWord, Thread, release_robust_list, usage_of_process};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Libos {
     pub(crate) fn clear_tid(&self, thread: &Thread, memory: &AddressSpace) {
         let word = thread.clear_tid.load(Ordering::Relaxed);
         if word != 0 && memory.store_u32(word, 0).is_ok() {
-            let key = memory.futex_key(word);
+            let key = memory.futex_key(FutexWord::of_all(word));
             self.futexes.wake(self.machine, key, 1, u32::MAX);
         }
     }

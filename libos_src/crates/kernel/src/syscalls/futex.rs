@@ -7,7 +7,7 @@ use hal::{Clock, Errno};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::records::Time;
-use crate::threads::{Deadline, FutexKey, WaitOn, duration_of};
+use crate::threads::{Deadline, FutexWord, WaitOn, duration_of};
 
 const FUTEX_WAIT: u32 = 0;
 const FUTEX_WAKE: u32 = 1;
@@ -51,66 +51,53 @@ pub(super) fn futex(
     if operation & FUTEX_CLOCK_REALTIME != 0 && !takes_clock {
         return Err(Errno::ENOSYS.into());
     }
-    let is_shared = operation & FUTEX_PRIVATE == 0;
-    let find = |word: Address| find(call, word, is_shared);
+    let is_own = operation & FUTEX_PRIVATE != 0;
+    let find = |word: Address| find(call, word, is_own);
     match command {
-        FUTEX_WAIT => {
-            find(word)?;
-            wait(call, word, value, ALL_BITS, relative(call, time))
-        }
+        FUTEX_WAIT => wait(call, find(word)?, value, ALL_BITS, relative(call, time)),
         FUTEX_WAIT_BITSET | FUTEX_WAKE_BITSET if third_value == 0 => Err(Errno::EINVAL.into()),
         FUTEX_WAIT_BITSET => {
-            find(word)?;
+            let word = find(word)?;
             let deadline = absolute(call, time, clock_of(operation));
             wait(call, word, value, third_value, deadline)
         }
-        FUTEX_WAKE => {
-            find(word)?;
-            wake(call, word, value, ALL_BITS)
-        }
-        FUTEX_WAKE_BITSET => {
-            find(word)?;
-            wake(call, word, value, third_value)
-        }
+        FUTEX_WAKE => Ok(wake(call, find(word)?, value, ALL_BITS)?.into()),
+        FUTEX_WAKE_BITSET => Ok(wake(call, find(word)?, value, third_value)?.into()),
         FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
             let counts = [value, fourth as u32];
             if counts.iter().any(|count| count.cast_signed() < 0) {
                 return Err(Errno::EINVAL.into());
             }
-            find(word)?;
-            find(second_word)?;
+            let words = [find(word)?, find(second_word)?];
             let expected = (command == FUTEX_CMP_REQUEUE).then_some(third_value);
-            requeue(call, [word, second_word], counts, expected)
+            requeue(call, words, counts, expected)
         }
         FUTEX_WAKE_OP => {
-            find(word)?;
-            find(second_word)?;
+            let words = [find(word)?, find(second_word)?];
             let counts = [value, fourth as u32];
-            wake_and_change(call, [word, second_word], counts, third_value)
+            wake_and_change(call, words, counts, third_value)
         }
-        FUTEX_LOCK_PI => {
-            find(word)?;
-            lock(call, word, absolute(call, time, Clock::Realtime))
-        }
+        FUTEX_LOCK_PI => lock(call, find(word)?, absolute(call, time, Clock::Realtime)),
         FUTEX_LOCK_PI2 => {
-            find(word)?;
+            let word = find(word)?;
             lock(call, word, absolute(call, time, clock_of(operation)))
         }
         FUTEX_TRYLOCK_PI => {
-            find(word)?;
-            let (owned, tid) = (&call.libos.owned_futexes, call.thread.tid());
-            let exists = |tid| call.libos.processes.of_thread(tid).is_some();
-            owned.try_lock(call.memory(), word.0, tid, exists)?;
+            let libos = call.libos;
+            let (owned, tid) = (&libos.owned_futexes, call.thread.tid());
+            let exists = |tid| libos.processes.of_thread(tid).is_some();
+            owned.try_lock(call.memory(), &libos.futexes, find(word)?, tid, exists)?;
             Ok(0)
         }
         FUTEX_UNLOCK_PI => {
-            let (owned, tid) = (&call.libos.owned_futexes, call.thread.tid());
+            let libos = call.libos;
+            let (owned, tid) = (&libos.owned_futexes, call.thread.tid());
             // Whose it is counts before whether it is a futex.
             if call.memory().read::<u32>(word.0)? & FUTEX_TID_MASK != tid {
                 return Err(Errno::EPERM.into());
             }
-            find(word)?;
-            owned.unlock(call.memory(), call.libos.machine, word.0, tid)?;
+            let (memory, machine) = (call.memory(), libos.machine);
+            owned.unlock(memory, machine, &libos.futexes, find(word)?, tid)?;
             Ok(0)
         }
         _ => {
@@ -123,17 +110,20 @@ pub(super) fn futex(
 
 /// Whether there can be a futex at an address. Of memory that is shared, Linux looks for the page, to know
 /// which it is.
-fn find(call: &Call<'_>, word: Address, is_shared: bool) -> Result<(), Errno> {
+fn find(call: &Call<'_>, word: Address, is_own: bool) -> Result<FutexWord, Errno> {
     if !word.0.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     if word.0 > PROGRAM_END - 4 {
         return Err(Errno::EFAULT);
     }
-    if is_shared {
+    if !is_own {
         call.memory().load_u32(word.0)?;
     }
-    Ok(())
+    Ok(FutexWord {
+        address: word.0,
+        is_own,
+    })
 }
 
 /// The clock of an absolute time.
@@ -145,14 +135,14 @@ const fn clock_of(operation: u32) -> Clock {
     }
 }
 
-fn lock(call: &Call<'_>, word: Address, deadline: Deadline) -> Outcome {
-    call.libos.lock_futex(call.task, word.0, deadline)?;
+fn lock(call: &Call<'_>, word: FutexWord, deadline: Deadline) -> Outcome {
+    call.libos.lock_futex(call.task, word, deadline)?;
     Ok(0)
 }
 
-fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Deadline) -> Outcome {
+fn wait(call: &Call<'_>, word: FutexWord, expected: u32, bits: u32, deadline: Deadline) -> Outcome {
     let wait = WaitOn {
-        address: word.0,
+        word,
         expected,
         bits,
         deadline: call.deadline(deadline),
@@ -160,18 +150,14 @@ fn wait(call: &Call<'_>, word: Address, expected: u32, bits: u32, deadline: Dead
     call.libos.futex_wait(call.task, &wait)
 }
 
-fn wake(call: &Call<'_>, word: Address, count: u32, bits: u32) -> Outcome {
-    let woken = call.libos.futexes.wake(
-        call.libos.machine,
-        key(call, word),
-        at_least_one(count),
-        bits,
-    );
-    Ok(woken.into())
-}
-
-fn key(call: &Call<'_>, word: Address) -> FutexKey {
-    call.memory().futex_key(word.0)
+/// Wakes who waits for a word, unless that is to own it.
+fn wake(call: &Call<'_>, word: FutexWord, count: u32, bits: u32) -> Result<u32, Errno> {
+    let key = call.memory().futex_key(word);
+    let libos = call.libos;
+    if libos.owned_futexes.are_waited_for(key) {
+        return Err(Errno::EINVAL);
+    }
+    Ok((libos.futexes).wake(libos.machine, key, at_least_one(count), bits))
 }
 
 /// Linux wakes one even when asked for none, or for fewer.
@@ -181,16 +167,17 @@ fn at_least_one(count: u32) -> u32 {
 
 fn requeue(
     call: &Call<'_>,
-    [from, to]: [Address; 2],
-    [wake, moved]: [u32; 2],
+    words: [FutexWord; 2],
+    counts: [u32; 2],
     expected: Option<u32>,
 ) -> Outcome {
-    let machine = call.libos.machine;
-    let (woken, moved) = call.libos.futexes.requeue(
+    let libos = call.libos;
+    let (woken, moved) = libos.futexes.requeue(
         call.memory(),
-        machine,
-        [from.0, to.0],
-        [wake, moved],
+        libos.machine,
+        &libos.owned_futexes,
+        words,
+        counts,
         expected,
     )?;
     // Linux counts both, whatever futex(2) says of FUTEX_REQUEUE.
@@ -201,16 +188,16 @@ fn requeue(
 /// old value compares so.
 fn wake_and_change(
     call: &Call<'_>,
-    [first, second]: [Address; 2],
+    [first, second]: [FutexWord; 2],
     [first_count, second_count]: [u32; 2],
     encoded: u32,
 ) -> Outcome {
     let change = WordChange::decode(encoded)?;
-    let mut old = call.memory().load_u32(second.0)?;
+    let mut old = call.memory().load_u32(second.address)?;
     loop {
         let found = call
             .memory()
-            .compare_exchange_u32(second.0, old, change.apply(old))?;
+            .compare_exchange_u32(second.address, old, change.apply(old))?;
         if found == old {
             break;
         }
@@ -220,21 +207,9 @@ fn wake_and_change(
     if change.comparison > 5 {
         return Err(Errno::ENOSYS.into());
     }
-    let machine = call.libos.machine;
-    let futexes = &call.libos.futexes;
-    let mut woken = futexes.wake(
-        machine,
-        key(call, first),
-        at_least_one(first_count),
-        ALL_BITS,
-    );
+    let mut woken = wake(call, first, first_count, ALL_BITS)?;
     if change.compares(old) {
-        woken += futexes.wake(
-            machine,
-            key(call, second),
-            at_least_one(second_count),
-            ALL_BITS,
-        );
+        woken += wake(call, second, second_count, ALL_BITS)?;
     }
     Ok(woken.into())
 }

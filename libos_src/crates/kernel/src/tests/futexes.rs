@@ -259,3 +259,81 @@ fn a_thread_that_finds_no_room_to_share_less_counts_once_as_before() {
     assert_eq!(thread.join().expect("no panic"), refused);
     assert_eq!(world.process.places().files.read().user_count, 1);
 }
+
+#[test]
+fn who_waits_with_the_private_flag_is_not_found_without_it() {
+    let mut world = World::new();
+    let word = world.put(0x100, &5u32.to_le_bytes());
+    let waiter = in_thread(&mut world, FUTEX, [word, WAIT, 5, 0]);
+
+    let mut woken = 0;
+    while woken == 0 {
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(world.call(FUTEX, &[word, WAKE & !0x80, 10]), Ok(0));
+        woken = world.call(FUTEX, &[word, WAKE, 10]).expect("a wake");
+    }
+
+    assert_eq!(waiter.join().expect("no panic"), 0);
+}
+
+#[test]
+fn who_waits_to_own_a_word_is_not_woken_or_moved_otherwise() {
+    let mut world = World::new();
+    let word = world.put(0x100, &0u32.to_le_bytes());
+    let other = world.put(0x104, &0u32.to_le_bytes());
+    let tid = world.call(GETTID, &[]).expect("gettid") as u32;
+    assert_eq!(world.call(FUTEX, &[word, LOCK_PI, 0, 0]), Ok(0));
+    let waiter = in_thread(&mut world, FUTEX, [word, LOCK_PI, 0, 0]);
+    while world.get::<4>(word) != (tid | 0x8000_0000).to_le_bytes() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let held = u64::from(tid | 0x8000_0000);
+
+    while world.call(FUTEX, &[word, WAKE, 1]) == Ok(0) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let answers = [
+        world.call(FUTEX, &[word, WAKE, 1]),
+        world.call(FUTEX, &[word, CMP_REQUEUE, 0, 10, other, held]),
+        world.call(FUTEX, &[word, CMP_REQUEUE, 0, 10, other, 5]),
+        world.call(FUTEX, &[word, CMP_REQUEUE, 0, 0, other, held]),
+    ];
+
+    assert_eq!(
+        answers,
+        [
+            Err(Errno::EINVAL),
+            Err(Errno::EINVAL),
+            Err(Errno::EAGAIN),
+            Ok(0)
+        ]
+    );
+    assert_eq!(world.call(FUTEX, &[word, UNLOCK_PI, 0]), Ok(0));
+    assert_eq!(waiter.join().expect("no panic"), 0);
+}
+
+#[test]
+fn what_others_wait_for_otherwise_is_not_owned() {
+    let mut world = World::new();
+    let word = world.put(0x100, &5u32.to_le_bytes());
+    let waiter = in_thread(&mut world, FUTEX, [word, WAIT, 5, 0]);
+
+    // Until it waits, nobody is there who could own it.
+    while world.call(FUTEX, &[word, LOCK_PI, 0, 0]) == Err(Errno::ESRCH) {
+        world.put(0x100, &5u32.to_le_bytes());
+        thread::sleep(Duration::from_millis(1));
+    }
+    let tid = world.call(GETTID, &[]).expect("gettid") as u32;
+    let mut answers = vec![
+        world.call(FUTEX, &[word, LOCK_PI, 0, 0]),
+        world.call(FUTEX, &[word, TRYLOCK_PI, 0]),
+    ];
+    world.put(0x100, &tid.to_le_bytes());
+    answers.push(world.call(FUTEX, &[word, TRYLOCK_PI, 0]));
+    answers.push(world.call(FUTEX, &[word, UNLOCK_PI, 0]));
+
+    let refusals = [Errno::EINVAL, Errno::EINVAL, Errno::EDEADLK, Errno::EINVAL];
+    assert_eq!(answers, refusals.map(Err));
+    assert_eq!(world.call(FUTEX, &[word, WAKE, 1]), Ok(1));
+    assert_eq!(waiter.join().expect("no panic"), 0);
+}

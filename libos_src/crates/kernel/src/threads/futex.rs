@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hal::{Errno, Machine};
 use locks::Mutex;
 
-use super::{Deadline, Sleeper, Thread, Wake};
+use super::{Deadline, OwnedFutexes, Sleeper, Thread, Wake};
 use crate::Libos;
 use crate::libos::Task;
 use crate::memory::AddressSpace;
@@ -26,11 +26,22 @@ pub(crate) struct Futexes {
 /// Which word a futex is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FutexKey {
+    /// A word that is said to be waited for in its process alone, whatever memory it is in: the number of the
+    /// space, and the address. Who says so and who does not never meet.
+    Own(u64, u64),
     /// A word of an address space that nobody else sees: the number of the space, and the address.
     Private(u64, u64),
     /// A word of memory that several address spaces may show: the number of the pages, and where in
     /// them.
     Shared(u64, u64),
+}
+
+/// A word as a program names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FutexWord {
+    pub(crate) address: u64,
+    /// It is waited for in this process alone (`FUTEX_PRIVATE_FLAG`).
+    pub(crate) is_own: bool,
 }
 
 struct Waiter {
@@ -47,7 +58,7 @@ struct Waiter {
 /// A wait that a program asks for.
 pub(crate) struct WaitOn {
     /// The word.
-    pub(crate) address: u64,
+    pub(crate) word: FutexWord,
     /// What it must still hold.
     pub(crate) expected: u32,
     /// Which wakes count; not zero.
@@ -80,15 +91,19 @@ impl Futexes {
 
     /// Wakes up to `wake` waiters of `from`, and moves up to `moved` others to `to`, provided that
     /// `from` still holds `expected`, if that is given. Returns how many were woken, and moved.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it does not; `EINVAL` if some wait to own `from`.
     pub(crate) fn requeue(
         &self,
         memory: &AddressSpace,
         machine: &dyn Machine,
-        [from, to]: [u64; 2],
+        owned: &OwnedFutexes,
+        [from, to]: [FutexWord; 2],
         [wake, moved]: [u32; 2],
         expected: Option<u32>,
     ) -> Result<(u32, u32), Errno> {
-        let (woken, moved) = self.divide(memory, [from, to], [wake, moved], expected)?;
+        let (woken, moved) = self.divide(memory, owned, [from, to], [wake, moved], expected)?;
         Ok((unpark(machine, &woken), moved))
     }
 
@@ -97,17 +112,21 @@ impl Futexes {
     fn divide(
         &self,
         memory: &AddressSpace,
-        [from, to]: [u64; 2],
+        owned: &OwnedFutexes,
+        [from, to]: [FutexWord; 2],
         [wake, moved]: [u32; 2],
         expected: Option<u32>,
     ) -> Result<(Vec<Sleeper>, u32), Errno> {
         let mut queues = self.queues.lock();
         if let Some(expected) = expected
-            && memory.load_u32(from)? != expected
+            && memory.load_u32(from.address)? != expected
         {
             return Err(Errno::EAGAIN);
         }
         let (from, to) = (memory.futex_key(from), memory.futex_key(to));
+        if [wake, moved] != [0, 0] && owned.are_waited_for(from) {
+            return Err(Errno::EINVAL);
+        }
         let mut queue = queues.remove(&from).unwrap_or_default();
         let woken = take_first(&mut queue, wake, u32::MAX);
         if from == to {
@@ -135,10 +154,10 @@ impl Futexes {
         thread: &Thread,
         wait: &WaitOn,
     ) -> Result<Arc<Waiter>, Errno> {
-        let key = memory.futex_key(wait.address);
+        let key = memory.futex_key(wait.word);
         let rank = thread.scheduling.lock().rank();
         let mut queues = self.queues.lock();
-        if memory.load_u32(wait.address)? != wait.expected {
+        if memory.load_u32(wait.word.address)? != wait.expected {
             return Err(Errno::EAGAIN);
         }
         let waiter = Arc::new(Waiter {
@@ -152,6 +171,11 @@ impl Futexes {
         Ok(waiter)
     }
 
+    /// Whether somebody waits for a word, but not to own it.
+    pub(super) fn are_waited_for(&self, key: FutexKey) -> bool {
+        self.queues.lock().contains_key(&key)
+    }
+
     /// Leaves the queue; whether nobody had woken the waiter.
     fn leave(&self, waiter: &Arc<Waiter>) -> bool {
         let mut queues = self.queues.lock();
@@ -163,6 +187,16 @@ impl Futexes {
             }
         }
         !waiter.is_woken.load(Ordering::Acquire)
+    }
+}
+
+impl FutexWord {
+    /// A word that other processes may know, too.
+    pub(crate) const fn of_all(address: u64) -> Self {
+        Self {
+            address,
+            is_own: false,
+        }
     }
 }
 

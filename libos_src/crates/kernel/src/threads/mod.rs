@@ -13,7 +13,7 @@ mod turns;
 mod wait;
 
 pub(crate) use context::{Context, Resume};
-pub(crate) use futex::{FutexKey, Futexes, WaitOn};
+pub(crate) use futex::{FutexKey, FutexWord, Futexes, WaitOn};
 pub(crate) use owned_futex::OwnedFutexes;
 pub(crate) use processor_time::{ProcessorTime, Sample, Usage, usage_of_process, usage_of_thread};
 pub(crate) use robust::release_robust_list;

@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hal::{Errno, Machine};
 use locks::Mutex;
 
-use super::futex::FutexKey;
-use super::{Deadline, Sleeper, Thread, Wake};
+use super::futex::{FutexKey, FutexWord};
+use super::{Deadline, Futexes, Sleeper, Thread, Wake};
 use crate::Libos;
 use crate::libos::Task;
 use crate::memory::AddressSpace;
@@ -33,7 +33,7 @@ pub(crate) struct OwnedFutexes {
 
 /// Who waits for one word. Never empty.
 struct Queue {
-    address: u64,
+    word: FutexWord,
     owner: u32,
     claims: VecDeque<Arc<Claim>>,
 }
@@ -55,20 +55,33 @@ impl OwnedFutexes {
         }
     }
 
+    /// Whether somebody waits to own a word.
+    pub(crate) fn are_waited_for(&self, key: FutexKey) -> bool {
+        let queues = self.queues.lock();
+        (queues.get(&key)).is_some_and(|queue| queue.claims.len() > usize::from(queue.is_granted()))
+    }
+
     /// Gives a word that has no owner to a thread.
     ///
     /// # Errors
-    /// `EAGAIN` if it has an owner, `EDEADLK` if that is the thread itself, `ESRCH` if it does not exist.
+    /// `EAGAIN` if it has an owner, `EDEADLK` if that is the thread itself, `ESRCH` if it does not exist,
+    /// `EINVAL` if some of the `others` wait for it.
     pub(crate) fn try_lock(
         &self,
         memory: &AddressSpace,
-        address: u64,
+        others: &Futexes,
+        word: FutexWord,
         tid: u32,
         exists: impl Fn(u32) -> bool,
     ) -> Result<(), Errno> {
+        let key = memory.futex_key(word);
+        let is_waited_for = others.are_waited_for(key);
         let queues = self.queues.lock();
-        let has_waiters = queues.contains_key(&memory.futex_key(address));
-        match take_free(memory, address, tid, has_waiters)? {
+        let has_waiters = queues.contains_key(&key);
+        if is_waited_for && !has_waiters {
+            return Err(mixed_use(memory, word, tid)?);
+        }
+        match take_free(memory, word.address, tid, has_waiters)? {
             None => Ok(()),
             Some(owner) if owner == tid => Err(Errno::EDEADLK),
             Some(owner) if !has_waiters && !exists(owner) => Err(Errno::ESRCH),
@@ -79,21 +92,26 @@ impl OwnedFutexes {
     /// Takes a word from its owner, and gives it to who has waited longest.
     ///
     /// # Errors
-    /// `EPERM` if `tid` is not the owner.
+    /// `EPERM` if `tid` is not the owner; `EINVAL` if some of the `others` wait for it.
     pub(crate) fn unlock(
         &self,
         memory: &AddressSpace,
         machine: &dyn Machine,
-        address: u64,
+        others: &Futexes,
+        word: FutexWord,
         tid: u32,
     ) -> Result<(), Errno> {
+        let key = memory.futex_key(word);
+        let is_waited_for = others.are_waited_for(key);
         let mut queues = self.queues.lock();
-        if memory.load_u32(address)? & OWNER != tid {
+        if memory.load_u32(word.address)? & OWNER != tid {
             return Err(Errno::EPERM);
         }
-        let key = memory.futex_key(address);
         let Some(queue) = queues.get_mut(&key) else {
-            return change(memory, address, |_| 0);
+            if is_waited_for {
+                return Err(Errno::EINVAL);
+            }
+            return change(memory, word.address, |_| 0);
         };
         let next = queue.hand_over(memory, 0)?;
         if queue.claims.is_empty() {
@@ -111,12 +129,12 @@ impl OwnedFutexes {
             if queue.owner != tid || queue.is_granted() {
                 return true;
             }
-            if memory.futex_key(queue.address) != *key {
+            if memory.futex_key(queue.word) != *key {
                 // What it shows at this address is another word: the program says who owns one, and
                 // may name any thread. Who waits writes into the word itself.
                 woken.extend(queue.grant());
             } else {
-                match memory.load_u32(queue.address).map(|word| word & OWNER) {
+                match memory.load_u32(queue.word.address).map(|word| word & OWNER) {
                     // Somebody came between its end as the word has it, and this.
                     Ok(owner) if owner != 0 && owner != tid => queue.owner = owner,
                     // A word that is gone is nobody's: who waits for it goes on, and finds out.
@@ -135,15 +153,20 @@ impl OwnedFutexes {
         &self,
         memory: &AddressSpace,
         thread: &Thread,
-        address: u64,
+        others: &Futexes,
+        word: FutexWord,
         exists: impl Fn(u32) -> bool,
     ) -> Result<Option<Arc<Claim>>, Errno> {
         let tid = thread.tid();
-        let key = memory.futex_key(address);
+        let key = memory.futex_key(word);
         let rank = thread.scheduling.lock().rank();
+        let is_waited_for = others.are_waited_for(key);
         let mut queues = self.queues.lock();
         let has_waiters = queues.contains_key(&key);
-        let Some(owner) = take_free(memory, address, tid, has_waiters)? else {
+        if is_waited_for && !has_waiters {
+            return Err(mixed_use(memory, word, tid)?);
+        }
+        let Some(owner) = take_free(memory, word.address, tid, has_waiters)? else {
             return Ok(None);
         };
         // The next owner may not have written into the word yet.
@@ -162,7 +185,7 @@ impl OwnedFutexes {
             is_granted: AtomicBool::new(false),
         });
         let queue = queues.entry(key).or_insert_with(|| Queue {
-            address,
+            word,
             owner,
             claims: VecDeque::new(),
         });
@@ -225,10 +248,20 @@ impl Queue {
         self.owner = next.tid;
         // Whether or not its memory is still there, its turn has come. As on Linux, who was waited for
         // unlocks by a call, also if nobody else waits.
-        let _ = change(memory, self.address, |_| next.tid | WAITERS | marks);
+        let _ = change(memory, self.word.address, |_| next.tid | WAITERS | marks);
         next.is_granted.store(true, Ordering::Release);
         Ok(next.sleeper.clone())
     }
+}
+
+/// Why a word is not owned that others wait for otherwise.
+fn mixed_use(memory: &AddressSpace, word: FutexWord, tid: u32) -> Result<Errno, Errno> {
+    let is_owner = memory.load_u32(word.address)? & OWNER == tid;
+    Ok(if is_owner {
+        Errno::EDEADLK
+    } else {
+        Errno::EINVAL
+    })
 }
 
 /// Makes `tid` the owner of a word that has none; otherwise marks the word as waited for, and
@@ -291,7 +324,7 @@ impl Libos {
     pub(crate) fn lock_futex(
         &self,
         task: &Task,
-        address: u64,
+        word: FutexWord,
         deadline: Deadline,
     ) -> Result<(), Stop> {
         let Task {
@@ -301,10 +334,11 @@ impl Libos {
             ..
         } = task;
         let exists = |tid| self.processes.of_thread(tid).is_some();
-        let Some(claim) = (self.owned_futexes).claim(memory, thread, address, exists)? else {
+        let (owned, others) = (&self.owned_futexes, &self.futexes);
+        let Some(claim) = owned.claim(memory, thread, others, word, exists)? else {
             return Ok(());
         };
-        let key = memory.futex_key(address);
+        let key = memory.futex_key(word);
         loop {
             if claim.is_granted.load(Ordering::Acquire) {
                 self.owned_futexes.settle(memory, key, &claim);

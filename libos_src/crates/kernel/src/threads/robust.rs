@@ -5,8 +5,8 @@
 
 use hal::Machine;
 
-use super::Futexes;
 use super::owned_futex::{OWNER, OWNER_DIED, WAITERS};
+use super::{FutexWord, Futexes};
 use crate::memory::AddressSpace;
 
 const ENTRIES_MAX: usize = 2048;
@@ -51,7 +51,12 @@ fn wake_after_unlock(
     let has_owner = entry & 1 != 0;
     let is_undone = !has_owner && space.load_u32(word).is_ok_and(|value| value & OWNER == 0);
     if is_undone {
-        futexes.wake(machine, space.futex_key(word), 1, u32::MAX);
+        futexes.wake(
+            machine,
+            space.futex_key(FutexWord::of_all(word)),
+            1,
+            u32::MAX,
+        );
     }
     is_undone
 }
@@ -78,7 +83,12 @@ fn release(
         match space.compare_exchange_u32(word, value, dead) {
             Ok(found) if found == value => {
                 if value & WAITERS != 0 && !has_owner {
-                    futexes.wake(machine, space.futex_key(word), 1, u32::MAX);
+                    futexes.wake(
+                        machine,
+                        space.futex_key(FutexWord::of_all(word)),
+                        1,
+                        u32::MAX,
+                    );
                 }
                 return;
             }
