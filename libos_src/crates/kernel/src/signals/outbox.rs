@@ -17,8 +17,11 @@ const QUEUE_MAX: usize = 1024;
 /// its program.
 #[derive(Default)]
 pub(crate) struct Outbox {
+    /// Whether there are some, or some are being sent.
     has_letters: AtomicBool,
     letters: Mutex<Vec<Letter>>,
+    /// Held by who sends: others, whose own may be among what was taken, wait until that is sent.
+    sending: Mutex<()>,
 }
 
 struct Letter {
@@ -74,45 +77,52 @@ impl Outbox {
             return;
         }
         letters.push(letter);
-        drop(letters);
         self.has_letters.store(true, Ordering::Release);
     }
 
-    fn take(&self) -> Vec<Letter> {
-        let is_empty = !self.has_letters.load(Ordering::Relaxed)
-            || !self.has_letters.swap(false, Ordering::AcqRel);
-        if is_empty {
-            return Vec::new();
+    /// Sends what there is. What was put in before has been sent then, whoever does that.
+    fn empty(&self, send: impl Fn(Letter)) {
+        if !self.has_letters.load(Ordering::Acquire) {
+            return;
         }
-        core::mem::take(&mut *self.letters.lock())
+        let _sending = self.sending.lock();
+        loop {
+            let mut letters = self.letters.lock();
+            if letters.is_empty() {
+                self.has_letters.store(false, Ordering::Release);
+                return;
+            }
+            let taken = core::mem::take(&mut *letters);
+            drop(letters);
+            taken.into_iter().for_each(&send);
+        }
     }
 }
 
 impl Libos {
     /// Sends what files have raised.
     pub(crate) fn send_raised_signals(&self) {
-        for letter in self.outbox.take() {
-            let Letter {
-                to, info, signal, ..
-            } = letter;
-            let target = match to {
-                Recipient::Group(group) => Target::Group(group),
-                Recipient::Process(pid) => Target::Process(pid),
-                Recipient::Thread(tid) => {
-                    if let Some(process) = self.processes.of_thread(tid)
-                        && let Some(thread) = process.thread(tid)
-                        && letter.is_allowed(&process)
-                    {
-                        let _ = self.send_to_thread(&process, &thread, signal, info);
-                    }
-                    continue;
+        self.outbox.empty(|letter| self.send_raised(letter));
+    }
+
+    fn send_raised(&self, letter: Letter) {
+        let target = match letter.to {
+            Recipient::Group(group) => Target::Group(group),
+            Recipient::Process(pid) => Target::Process(pid),
+            Recipient::Thread(tid) => {
+                if let Some(process) = self.processes.of_thread(tid)
+                    && let Some(thread) = process.thread(tid)
+                    && letter.is_allowed(&process)
+                {
+                    let _ = self.send_to_thread(&process, &thread, letter.signal, letter.info);
                 }
-            };
-            // Whoever it was for may be gone, or have a full queue.
-            for process in self.processes.targets(0, target).unwrap_or_default() {
-                if letter.is_allowed(&process) {
-                    let _ = self.send_to_process(&process, signal, info);
-                }
+                return;
+            }
+        };
+        // Whoever it was for may be gone, or have a full queue.
+        for process in self.processes.targets(0, target).unwrap_or_default() {
+            if letter.is_allowed(&process) {
+                let _ = self.send_to_process(&process, letter.signal, letter.info);
             }
         }
     }
@@ -127,6 +137,11 @@ impl Letter {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::AtomicUsize;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -139,6 +154,32 @@ mod tests {
             outbox.post(Recipient::Group(7), Signal::QUIT);
             outbox.post(Recipient::Group(7), real_time);
         }
-        assert_eq!(outbox.take().len(), 3 + QUEUE_MAX);
+        let sent = AtomicUsize::new(0);
+        outbox.empty(|_| {
+            sent.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(sent.into_inner(), 3 + QUEUE_MAX);
+    }
+
+    #[test]
+    fn who_puts_a_letter_in_goes_on_when_it_is_sent_whoever_sends_it() {
+        let outbox = Outbox::default();
+        let is_sent = AtomicBool::new(false);
+        let (taken, is_taken) = mpsc::channel();
+        outbox.post(Recipient::Process(7), Signal::INT);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                outbox.empty(|_| {
+                    taken.send(()).expect("it waits for that");
+                    thread::sleep(Duration::from_millis(100));
+                    is_sent.store(true, Ordering::SeqCst);
+                });
+            });
+            is_taken.recv().expect("it is sent");
+
+            outbox.empty(|_| unreachable!("another has taken it"));
+
+            assert!(is_sent.load(Ordering::SeqCst));
+        });
     }
 }
