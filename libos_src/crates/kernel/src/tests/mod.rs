@@ -16,6 +16,7 @@ mod processes;
 mod room;
 mod signals;
 mod sockets;
+mod system_v;
 mod terminals;
 mod texts;
 mod timers;

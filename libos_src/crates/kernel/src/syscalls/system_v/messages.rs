@@ -526,11 +526,14 @@ pub(crate) fn msgctl(call: &mut Call<'_>, id: i32, command: u32, buffer: Address
             state.permissions.check_owner(&credentials)?;
             state.is_removed = true;
             state.disturb(&mut woken);
-            call.libos.system_v.queues.remove(id);
         }
         _ => return Err(Errno::EINVAL.into()),
     }
+    let is_removed = state.is_removed;
     drop(state);
+    if is_removed {
+        queues.remove(id, &queue);
+    }
     wake(call, &woken);
     Ok(0)
 }

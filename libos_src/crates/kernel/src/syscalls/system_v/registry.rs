@@ -256,11 +256,15 @@ impl<T> Registry<T> {
         self.objects.lock().by_key.retain(|_, known| *known != id);
     }
 
-    /// Removes an object, so that nobody finds it any more.
-    pub(crate) fn remove(&self, id: i32) -> Option<Arc<T>> {
+    /// Removes an object, if it is still there, so that nobody finds it any more. Who has an object locked
+    /// must not: who looks for one locks each.
+    pub(crate) fn remove(&self, id: i32, object: &Arc<T>) {
         let mut objects = self.objects.lock();
-        objects.by_key.retain(|_, known| *known != id);
-        objects.by_id.remove(&id)
+        let present = objects.by_id.get(&id);
+        if present.is_some_and(|present| Arc::ptr_eq(present, object)) {
+            objects.by_key.retain(|_, known| *known != id);
+            objects.by_id.remove(&id);
+        }
     }
 
     /// All objects.

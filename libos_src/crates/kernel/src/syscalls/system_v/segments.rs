@@ -103,9 +103,12 @@ pub(crate) fn note(
 /// Removes the segments that were to go as soon as nobody has them attached.
 fn forget_unused(segments: &Segments) {
     for (id, segment) in segments.all() {
-        let state = segment.state.lock();
-        if state.is_removed && state.attached() == 0 {
-            segments.remove(id);
+        let is_unused = {
+            let state = segment.state.lock();
+            state.is_removed && state.attached() == 0
+        };
+        if is_unused {
+            segments.remove(id, &segment);
         }
     }
 }

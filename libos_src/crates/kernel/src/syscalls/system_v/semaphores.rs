@@ -291,7 +291,6 @@ pub(crate) fn semctl(
         IPC_RMID => {
             state.is_removed = true;
             state.values.dismiss(&mut woken);
-            call.libos.system_v.semaphores.remove(id);
         }
         IPC_SET => {
             if let Some(record) = record {
@@ -321,6 +320,9 @@ pub(crate) fn semctl(
         _ => value = state.look(index.ok_or(Errno::EINVAL)?, command)?,
     }
     drop(state);
+    if command == IPC_RMID {
+        semaphores.remove(id, &set);
+    }
     woken.wake(call.libos.machine);
     if !output.is_empty() {
         call.memory().copy_out(argument, &output)?;
