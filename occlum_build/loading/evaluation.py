@@ -276,9 +276,11 @@ class Evaluator:
         site = self._maps[at_file].call(line, name, target)
         callers = tuple(self._maps[one].call(number, "") for one, number in reversed(places[:-1]))
         if not isinstance(target, str):
-            problem = error(
-                "OB0111", f"a `{name}` has no name", site.span, helps=('say `name = "…"`',)
-            )
+            message = f"a `{name}` has no name"
+            given = site.value(("name",)) if "name" in attributes else None
+            if given is not None:
+                message = f"the name of a `{name}` is no string"
+            problem = error("OB0111", message, given or site.span, helps=('say `name = "…"`',))
             scope.problems.append(problem)
             return
         try:

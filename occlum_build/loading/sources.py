@@ -36,7 +36,15 @@ class Sources:
             shown = self.workspace.shown(path)
             self.note(path)
             try:
+                # A pipe would be waited for, and a device may have no end.
+                if not path.is_file():
+                    raise DiagnosticError(self.missing(label, span))
                 text = path.read_text(encoding="utf-8")
+            except PermissionError as problem:
+                message = f"`{label}` cannot be read"
+                raise DiagnosticError(
+                    error("OB0120", message, span, notes=(f"{problem.strerror}",))
+                ) from None
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise DiagnosticError(self.missing(label, span)) from None
             except UnicodeDecodeError as problem:
@@ -150,6 +158,8 @@ def _instead_of_a_file(path: Path) -> str:
         return ""
     if stat.S_ISLNK(mode) and not path.exists():
         return f"is a symbolic link that leads nowhere: to `{path.readlink()}`"
+    if stat.S_ISLNK(mode) and not path.is_file() and not path.is_dir():
+        return f"is a symbolic link to a pipe, a socket or a device: `{path.readlink()}`"
     if stat.S_ISLNK(mode) or stat.S_ISDIR(mode) or stat.S_ISREG(mode):
         return ""
     return "is a pipe, a socket or a device"

@@ -118,4 +118,8 @@ def _syntax_error(message: str, span: Span, source: SourceMap) -> Diagnostic:
         text = problem.msg
     except (ValueError, RecursionError, MemoryError):
         pass
+    if "\0" in source.text:  # Python does not say where
+        before = source.text.partition("\0")[0].split("\n")
+        span = Span(source.file, len(before), len(before[-1]) + 1)
+        text = "a NUL character is in no text"
     return error("OB0105", f"syntax error: {text[:1].lower() + text[1:]}", span)

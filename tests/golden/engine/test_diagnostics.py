@@ -101,6 +101,8 @@ CASES: dict[str, dict[str, str]] = {
     "package_with_a_text_for_a_truth": {"app/BUILD": 'package(default_testonly = "no")\n'},
     "glob_without_a_list": {"app/BUILD": 'glob(["*"], exclude = None)\n'},
     "no_name": {"app/BUILD": 'shell(cmd = "")\n'},
+    "name_that_is_no_string": {"app/BUILD": "shell(name = 3, outs = [])\n"},
+    "character_of_no_text": {"app/BUILD": 'shell(\n    na\0me = "a")\n'},
     "same_name_twice": {
         "app/BUILD": 'write(name = "a", text = "")\n\nwrite(name = "a", text = "")\n'
     },
@@ -480,6 +482,19 @@ def test_what_is_no_file_is_said(workspace: Workspace, golden: Golden) -> None:
     golden(TEXTS / "what_is_no_file.txt", f"{outcome.err}exit code {outcome.status}\n")
 
 
+def test_a_file_to_load_that_would_never_end_is_refused(
+    workspace: Workspace, golden: Golden
+) -> None:
+    workspace.write("app/BUILD", 'load(":pipe.bzl", "x")\n')
+    workspace.write("other/BUILD", 'load(":endless.bzl", "x")\n')
+    os.mkfifo(workspace.root / "app/pipe.bzl")
+    (workspace.root / "other/endless.bzl").symlink_to("/dev/zero")
+
+    outcome = workspace.run("build", "//...")
+
+    golden(TEXTS / "load_of_what_never_ends.txt", f"{outcome.err}exit code {outcome.status}\n")
+
+
 def test_a_directory_that_cannot_be_listed_is_named(workspace: Workspace, golden: Golden) -> None:
     workspace.build_file('shell(name = "a", cmd = "", outs = ["o"], srcs = glob(["**"]))\n')
     here = os.open(workspace.root / "app", os.O_DIRECTORY)
@@ -518,7 +533,9 @@ def test_no_case_has_lost_its_text() -> None:
         "directory_that_cannot_be_listed",
         "empty_word",
         "file_name_that_is_no_text",
+        "filter_that_matches_no_case",
         "link_out_of_workspace",
+        "load_of_what_never_ends",
         "no_workspace",
         "what_is_no_file",
     }
