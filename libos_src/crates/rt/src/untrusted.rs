@@ -71,12 +71,14 @@ impl HostRange {
     pub(crate) fn read(self, out: &mut [u8]) {
         assert!(out.len() as u64 <= self.size_bytes);
         let mut offset = 0;
-        for chunk in out.chunks_mut(8) {
-            let word = self.read_word(offset).to_le_bytes();
-            for (to, from) in chunk.iter_mut().zip(word) {
-                *to = from;
-            }
+        let (words, rest) = out.as_chunks_mut();
+        for word in words {
+            *word = self.read_word(offset).to_le_bytes();
             offset += 8;
+        }
+        if !rest.is_empty() {
+            let last = self.read_word(offset).to_le_bytes();
+            rest.copy_from_slice(&last[..rest.len()]);
         }
     }
 
@@ -84,13 +86,15 @@ impl HostRange {
     pub(crate) fn write(self, bytes: &[u8]) {
         assert!(bytes.len() as u64 <= self.size_bytes);
         let mut offset = 0;
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            self.write_word(offset, u64::from_le_bytes(word));
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.write_word(offset, u64::from_le_bytes(*word));
             offset += 8;
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.write_word(offset, u64::from_le_bytes(last));
         }
     }
 
