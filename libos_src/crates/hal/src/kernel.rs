@@ -30,6 +30,10 @@ pub trait Kernel: Sync {
     /// whatever `regs` holds then.
     fn syscall(&self, regs: &mut UserRegs) -> Next;
 
+    /// The program ran into an instruction at `rip` that an enclave cannot carry out, and that a patched text
+    /// would not have had: a system call, which is served next, or `cpuid`.
+    fn trapped(&self, rip: u64);
+
     /// Serves a fault of the program, at the instruction `regs.rip`.
     ///
     /// Only faults of program code arrive here: a fault inside the LibOS ends the enclave in the

@@ -506,6 +506,16 @@ impl Kernel for Libos {
         self.serve(regs, Work::Call)
     }
 
+    fn trapped(&self, rip: u64) {
+        let occupied = self.slot().read();
+        if let Some(task) = occupied.as_ref()
+            && task.process.thread_count() == 1
+            && !task.memory.is_shared()
+        {
+            task.memory.search_at(rip);
+        }
+    }
+
     fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next {
         self.serve(regs, Work::Exception(info))
     }

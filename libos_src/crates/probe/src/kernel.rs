@@ -297,6 +297,8 @@ impl Kernel for Probe {
         Next::Return
     }
 
+    fn trapped(&self, _rip: u64) {}
+
     /// A program that expects a fault has the address of its handler in R15: it goes on there with
     /// the vector in RAX, the address in RDX, and RIP in RCX. Without one the process ends.
     fn exception(&self, regs: &mut UserRegs, info: ExceptionInfo) -> Next {

@@ -55,6 +55,7 @@ pub(crate) extern "C" fn serve_exception(registers: &mut UserRegs) {
         match Illegal::at(registers.rip) {
             Some(Illegal::Syscall) => {
                 count(page::TRAPPED_SYSCALLS);
+                boot::kernel().trapped(registers.rip);
                 registers.rip += 2;
                 registers.rcx = registers.rip;
                 registers.r11 = registers.rflags;
@@ -62,6 +63,7 @@ pub(crate) extern "C" fn serve_exception(registers: &mut UserRegs) {
             }
             Some(Illegal::Cpuid) => {
                 count(page::EXCEPTIONS);
+                boot::kernel().trapped(registers.rip);
                 registers.rip += 2;
                 return cpuid::answer(registers);
             }

@@ -38,6 +38,7 @@ mod store;
 mod transfer;
 mod turns;
 mod unpatch;
+mod unsearched;
 
 pub(crate) use advice::Advice;
 pub(crate) use area::{Backing, FileBacking, Purpose};

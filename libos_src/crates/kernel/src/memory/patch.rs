@@ -129,7 +129,8 @@ impl AddressSpace {
             })
             .collect();
         for (text, may_wait) in texts {
-            if books.patches.covers(&text) {
+            let is_done = books.patches.covers(&text) || books.unsearched.has(&text);
+            if is_done || may_wait && self.put_off(books, &text) {
                 continue;
             }
             if may_wait || self.populate(books, &text).is_ok() {
@@ -138,7 +139,8 @@ impl AddressSpace {
         }
     }
 
-    fn patch_one(&self, books: &mut Books, text: &Range<u64>, is_fresh: bool) {
+    /// Patches a text whose pages are there, or come as they are touched.
+    pub(super) fn patch_one(&self, books: &mut Books, text: &Range<u64>, is_fresh: bool) {
         let Ok(plan) = self.plan(books, text, is_fresh) else {
             return;
         };
@@ -242,7 +244,8 @@ impl AddressSpace {
     /// Changes text that is there.
     fn rewrite(&self, part: &Range<u64>, edits: &Edits, prot: Prot) {
         let len = part.end - part.start;
-        let writable = Prot::READ | Prot::WRITE;
+        // Nobody runs there meanwhile, and what stays executable need not become so again.
+        let writable = prot | Prot::WRITE;
         if self.machine.protect(part.start, len, writable).is_ok() {
             for (address, bytes) in edits.within(part) {
                 let _ = self.machine.copy_out(address, bytes);

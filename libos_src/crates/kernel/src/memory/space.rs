@@ -22,6 +22,7 @@ use super::shared::SharedMemory;
 use super::shortage::Shortages;
 use super::spots::State;
 use super::store::Store;
+use super::unsearched::Unsearched;
 use crate::syscalls::room;
 use crate::threads::{FutexKey, FutexWord, Thread};
 
@@ -96,6 +97,7 @@ pub(super) struct Books {
     pub(super) heap: Heap,
     pub(super) stack: Range<u64>,
     pub(super) patches: Patches,
+    pub(super) unsearched: Unsearched,
     /// Bytes of areas that count for the limit of `mmap`.
     pub(super) mmapped_bytes: u64,
     /// Claims that are no areas and no room for the heap: the guard of the stack.
@@ -572,6 +574,7 @@ impl Books {
             heap: self.heap.clone(),
             stack: self.stack.clone(),
             patches: self.patches.clone(),
+            unsearched: self.unsearched.clone(),
             mmapped_bytes: self.mmapped_bytes,
             reserved: self.reserved.clone(),
             has_shared: self.has_shared,
@@ -709,6 +712,7 @@ impl Books {
 
     /// Takes the areas of a range out; returns their addresses, whose claims the caller gives up.
     fn take(&mut self, range: &Range<u64>) -> Vec<Range<u64>> {
+        self.unsearched.forget(range);
         let removed = self.areas.remove(range);
         for (start, area) in &removed {
             if area.is_limited() {

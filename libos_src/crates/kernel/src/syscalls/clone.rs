@@ -221,6 +221,7 @@ fn new_thread(call: &mut Call<'_>, new: &NewTask) -> Outcome {
     let start = first_registers(call.regs, new)?;
     let libos = call.libos;
     admit(call)?;
+    call.memory().expect_threads();
     // The words are written before the thread runs, so a bad address makes no thread.
     let made = libos
         .processes

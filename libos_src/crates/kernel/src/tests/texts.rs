@@ -393,6 +393,61 @@ fn only_what_is_patched_of_a_large_text_has_memory_before_it_is_touched() {
     assert_eq!(world.machine.committed_pages(), before);
 }
 
+/// A text that is too large to be searched before it has to be, with a system call at the offset.
+fn large() -> (Arc<Library>, u64) {
+    let mut code = vec![0x90; 0x4_1000];
+    let site = 0x2_0ffe;
+    code[site as usize..][..8].copy_from_slice(&CALL);
+    (Library::of(code), site)
+}
+
+#[test]
+fn a_large_text_is_searched_when_its_first_system_call_traps() {
+    let mut world = World::with(Paging::OnDemand, 4096);
+    let (library, site) = large();
+    let rights = Prot::READ | Prot::EXEC;
+    let before = world.machine.committed_pages();
+
+    let text = library.map(&world, Placement::Hint(0), 0, rights);
+
+    assert_eq!(library.reads(), 0);
+    assert_eq!(world.machine.committed_pages(), before);
+    assert_eq!(world.get::<8>(text + site), CALL);
+    world.libos.trapped(text + site + 5);
+    assert_eq!(world.get::<1>(text + site), [0xe9]);
+    assert_eq!(world.get::<3>(text + site + 5), [0x0f, 0x05, 0xc3]);
+
+    let again = library.map(&world, Placement::Hint(0), 0, rights);
+    assert_eq!(world.get::<1>(again + site), [0xe9], "its calls are known");
+    for start in [text, again] {
+        world.call(MUNMAP, &[start, 0x4_1000]).expect("mapped");
+    }
+    assert_eq!(world.machine.committed_pages(), before);
+}
+
+#[test]
+fn a_large_text_is_not_patched_when_it_is_only_part_of_one_or_threads_may_be_anywhere_in_it() {
+    let rights = Prot::READ | Prot::EXEC;
+    let (library, site) = large();
+    let mut world = World::with(Paging::OnDemand, 4096);
+    let text = library.map(&world, Placement::Hint(0), 0, rights);
+    world
+        .call(MUNMAP, &[text + 0x4_0000, 0x1000])
+        .expect("mapped");
+    world.libos.trapped(text + site + 5);
+    assert_eq!(world.get::<8>(text + site), CALL, "who jumps there?");
+
+    let text = library.map(&world, Placement::Hint(0), 0, rights);
+    world.process.memory().join();
+    world.libos.trapped(text + site + 5);
+    assert_eq!(world.get::<8>(text + site), CALL);
+    assert!(world.process.memory().leave().is_none());
+
+    world.process.memory().expect_threads();
+    let text = library.map(&world, Placement::Hint(0), 0, rights);
+    assert_eq!(world.get::<1>(text + site), [0xe9], "later it could not be");
+}
+
 /// An ELF file with a section of code in its second page, and in its first one what looks the same.
 fn with_sections() -> Vec<u8> {
     let mut bytes = vec![0x90; 0x2000];
