@@ -58,3 +58,20 @@ fn objects_are_made_and_removed_at_the_same_time() {
     }
     other.join().expect("no panic");
 }
+
+#[test]
+fn a_queue_takes_messages_without_bytes_only_while_there_is_room_for_their_line() {
+    const MSGSND: u64 = 69;
+    let mut world = World::new();
+    let queue = world.call(MSGGET, &[0, CREATE | 0o600]).expect("room");
+    let message = world.put(0x100, &1u64.to_le_bytes());
+    // What is kept in reserve and a little more.
+    let left = (512 << 10) + 4096;
+    let heap_left = &world.machine.heap_left;
+    heap_left.store(left, std::sync::atomic::Ordering::Relaxed);
+
+    let mut send = || world.call(MSGSND, &[queue, message, 0, 0]);
+    let refused = (0..1000).find_map(|_| send().err());
+
+    assert_eq!(refused, Some(Errno::ENOMEM));
+}

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use hal::Errno;
+use hal::{Errno, Machine};
 use locks::Mutex;
 use procfs::Number;
 use vfs::{Access, Capabilities};
@@ -17,6 +17,7 @@ use super::registry::{IPC_INFO, Limits, PermissionRecord, Permissions, Registry,
 use crate::settings::Settings;
 use crate::syscalls::argument::Address;
 use crate::syscalls::call::{Call, Outcome, Stop};
+use crate::syscalls::room;
 use crate::threads::{Deadline, Sleeper, Wake};
 
 /// All queues.
@@ -200,6 +201,7 @@ pub(crate) fn msgsnd(
             let mut state = queue.state.lock();
             state.check(call, Access::WRITE)?;
             if state.has_room(len) {
+                state.reserve_place(call.libos.machine)?;
                 state.sent_at = now(call.libos.machine);
                 state.last_sender = call.process.pid;
                 if let Some(message) = message.take() {
@@ -326,6 +328,21 @@ impl State {
         self.bytes + len <= self.bytes_max && (self.messages.len() as u64) < self.bytes_max
     }
 
+    /// Sees to it that one more message can be put in. Messages without bytes are not counted among them, so
+    /// the line may be long, and where it grows it takes more than what is kept in reserve.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn reserve_place(&mut self, machine: &dyn Machine) -> Result<(), Errno> {
+        let places = self.messages.capacity();
+        if self.messages.len() == places {
+            room::check_for(machine, 2 * places * size_of::<Message>())?;
+            let reserved = self.messages.try_reserve(1);
+            reserved.map_err(|_| Errno::ENOMEM)?;
+        }
+        Ok(())
+    }
+
     /// The place of the message that a receiver wants.
     fn find(&self, wish: Wish) -> Option<usize> {
         let Wish { kind, flags, .. } = wish;
@@ -440,15 +457,14 @@ fn limits(settings: &Settings, queues: &Queues, command: u32) -> [u32; 8] {
     const SEGMENT_BYTES: u32 = 16;
     const SEGMENTS: u32 = 0xffff;
     let (pool, map, headers) = if command == MSG_INFO {
-        let all = queues.all();
-        let (messages, bytes) = all.iter().fold((0, 0), |(messages, bytes), (_, queue)| {
+        let (mut count, mut messages, mut bytes) = (0, 0, 0);
+        for (_, queue) in queues.all() {
             let state = queue.state.lock();
-            (
-                messages + state.messages.len() as u32,
-                bytes + state.bytes as u32,
-            )
-        });
-        (all.len() as u32, messages, bytes)
+            count += 1;
+            messages += state.messages.len() as u32;
+            bytes += state.bytes as u32;
+        }
+        (count, messages, bytes)
     } else {
         (
             queues_max.saturating_mul(bytes_max / 1024),

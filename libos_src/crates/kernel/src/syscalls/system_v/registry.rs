@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::ops::Bound;
 
 use hal::{Clock, Errno, Machine};
 use locks::Mutex;
@@ -267,14 +267,16 @@ impl<T> Registry<T> {
         }
     }
 
-    /// All objects.
-    pub(crate) fn all(&self) -> Vec<(i32, Arc<T>)> {
-        let objects = self.objects.lock();
-        objects
-            .by_id
-            .iter()
-            .map(|(id, object)| (*id, object.clone()))
-            .collect()
+    /// All objects, one after the other with nothing locked: a list of as many as there may be would take more
+    /// than is kept in reserve.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (i32, Arc<T>)> {
+        let mut last = Bound::Unbounded;
+        core::iter::from_fn(move || {
+            let objects = self.objects.lock();
+            let (&id, object) = objects.by_id.range((last, Bound::Unbounded)).next()?;
+            last = Bound::Excluded(id);
+            Some((id, object.clone()))
+        })
     }
 }
 

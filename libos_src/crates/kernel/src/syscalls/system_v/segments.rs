@@ -284,9 +284,12 @@ fn limits(settings: &Settings) -> [u64; 9] {
 
 /// `struct shm_info`: how many segments there are, pages of them in all, in memory and swapped out.
 fn in_use(segments: &Segments) -> [u64; 6] {
-    let all = segments.all();
-    let pages = all.iter().map(|(_, segment)| pages_of(segment)).sum();
-    [all.len() as u64, pages, pages, 0, 0, 0]
+    let (mut count, mut pages) = (0, 0);
+    for (_, segment) in segments.all() {
+        count += 1;
+        pages += pages_of(&segment);
+    }
+    [count, pages, pages, 0, 0, 0]
 }
 
 const fn pages_of(segment: &Segment) -> u64 {

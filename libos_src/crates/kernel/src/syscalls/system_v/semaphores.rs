@@ -227,11 +227,12 @@ fn limits(settings: &Settings, semaphores: &Semaphores, command: u32) -> [i32; 1
     let set_max = settings.get_i32(Number::SetSemaphores);
     let operations = settings.get_i32(Number::SemaphoreOperations);
     let (sets, values) = if command == SEM_INFO {
-        let all = semaphores.all();
-        let values = all
-            .iter()
-            .map(|(_, set)| set.state.lock().values.semaphores.len());
-        (all.len() as i32, values.sum::<usize>() as i32)
+        let (mut sets, mut values) = (0, 0);
+        for (_, set) in semaphores.all() {
+            sets += 1;
+            values += set.state.lock().values.semaphores.len();
+        }
+        (sets, values as i32)
     } else {
         (UNDO_BYTES, VALUE_MAX)
     };
