@@ -41,11 +41,15 @@ _OF_THE_MACHINE: Final = frozenset(
 """Errors of the file system that no code of ours can cause."""
 
 _FULL: Final = "make room and do it again; `occlum-build clean` deletes all outputs"
-_OURS: Final = "delete it, if it is in `out/` or `.occlum-build/`: a build makes it again"
+_OURS: Final = (
+    "delete what is in the way, if it is `out`, `.occlum-build` or in them: a build makes it again"
+)
 _WHAT_NEXT: Final = {
     errno.EACCES: "`out/` and `.occlum-build/` of a workspace must be yours: a build writes there",
     errno.EDQUOT: _FULL,
+    errno.EEXIST: _OURS,
     errno.EISDIR: _OURS,
+    errno.ELOOP: _OURS,
     errno.ENOSPC: _FULL,
     errno.ENOTDIR: _OURS,
     errno.EROFS: "copy the workspace to where a build can write `out/` and `.occlum-build/`",

@@ -129,7 +129,7 @@ def test_any_signal_ends_a_build_with_all_that_it_started(
 
 
 def test_a_build_waits_for_the_actions_of_one_that_was_killed(workspace: Workspace) -> None:
-    process = _started(workspace, "sleep 2; echo done > $OUT")
+    process = _started(workspace, "sleep 8; echo done > $OUT")
     process.kill()
     process.communicate()
 
@@ -138,6 +138,26 @@ def test_a_build_waits_for_the_actions_of_one_that_was_killed(workspace: Workspa
     assert outcome.status == 0, outcome.err
     assert "waiting for the actions of a build that was killed" in outcome.err
     assert workspace.output("app/o").read_text() == "done\n"
+
+
+@pytest.mark.parametrize("name", ["out", ".occlum-build"])
+@pytest.mark.parametrize("leads_to", ["nowhere/at/all", None, "."])
+def test_what_is_in_the_way_of_outputs_is_named(
+    workspace: Workspace, name: str, leads_to: str | None
+) -> None:
+    workspace.build_file('shell(name = "t", outs = ["t"], cmd = "echo made > $OUT")')
+    place = workspace.root / name
+    if leads_to is None:
+        place.write_text("mine")
+    else:
+        place.symlink_to(name if leads_to == "." else leads_to)
+
+    said = workspace.run("build", "//app:t")
+
+    assert said.status == 1
+    assert "error[OB0412]: a file cannot be read or written\n  = note: " in said.err
+    assert f"workspace/{name}" in said.err
+    assert "= help: delete what is in the way" in said.err
 
 
 def test_a_pipe_among_the_outputs_is_refused(workspace: Workspace) -> None:
