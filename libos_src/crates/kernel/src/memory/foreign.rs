@@ -67,7 +67,7 @@ impl AddressSpace {
     }
 
     /// Gives the program a private page that it has not touched yet.
-    fn touch(&self, page: u64) -> Result<(), NoMemory> {
+    pub(crate) fn touch(&self, page: u64) -> Result<(), NoMemory> {
         let range = page..page + PAGE_SIZE;
         let origin = {
             let books = self.books.read();

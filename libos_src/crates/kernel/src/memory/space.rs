@@ -251,6 +251,12 @@ impl AddressSpace {
         }
     }
 
+    /// Whether nobody keeps its books.
+    #[cfg(test)]
+    pub(crate) fn has_free_books(&self) -> bool {
+        self.books.try_write().is_some()
+    }
+
     /// Whether several processes live here.
     pub(crate) fn is_shared(&self) -> bool {
         self.users.load(Ordering::Acquire) > 1

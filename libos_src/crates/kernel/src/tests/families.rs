@@ -581,3 +581,31 @@ fn a_thread_has_the_processors_that_it_chose() {
     assert_eq!(world.call(SETAFFINITY, &[0, 8, none]), Err(Errno::EINVAL));
     assert_eq!(world.call(SETAFFINITY, &[99, 8, first]), Err(Errno::ESRCH));
 }
+
+#[test]
+fn who_waits_for_the_gang_to_give_a_page_keeps_no_books_meanwhile() {
+    use std::thread;
+    use std::time::Duration;
+    let mut world = World::with(Paging::OnDemand, 4096);
+    let place = [0, PAGE_SIZE, 3, 0x22, u64::MAX, 0];
+    let page = world.call(MMAP, &place).expect("room");
+    let memory = world.process.memory();
+
+    let held = memory.gang().hold();
+    thread::scope(|scope| {
+        let giver = scope.spawn(|| memory.touch(page));
+        // It gets as far as it can.
+        thread::sleep(Duration::from_millis(200));
+        let are_free = (0..1000).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            memory.has_free_books()
+        });
+        drop(held);
+
+        assert!(
+            are_free,
+            "who makes it resident has the gang and waits for them"
+        );
+        assert_eq!(giver.join().expect("no panic"), Ok(()));
+    });
+}

@@ -97,6 +97,12 @@ impl Gang {
         Ok(())
     }
 
+    /// Holds the gang.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Sized {
+        self.state.lock()
+    }
+
     /// Holds the gang, and the books of a member that may not be resident. Who makes that one resident has
     /// the gang and waits for its books; who runs there has its books and waits for the gang. So nobody
     /// waits here who has one of them.
