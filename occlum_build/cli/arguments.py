@@ -44,6 +44,7 @@ FILE_VERBS: Final = {
 """Verbs that take files and need no workspace, and the modules that have them."""
 
 _USUAL_WIDTH: Final = 80
+_MAX_RUNS: Final = 10_000
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _EPILOG: Final = """\
 target patterns:
@@ -301,6 +302,7 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--test-filter",
+        type=_filter,
         default="",
         metavar="EXPRESSION",
         help="only these cases: what `-k` of pytest understands, or a part of cargo's names;"
@@ -308,12 +310,26 @@ def _test_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--runs-per-test",
-        type=positive_integer,
+        type=_number_of_runs,
         default=1,
         metavar="N",
         help="run each test so often, whatever is remembered, and keep the log of each run;"
         " the test finds in TEST_RUN_NUMBER which run it is",
     )
+
+
+def _number_of_runs(text: str) -> int:
+    """How often; each run is an action with files of its own."""
+    if positive_integer(text) > _MAX_RUNS:
+        raise argparse.ArgumentTypeError(f"`{text}` is more than {_MAX_RUNS}")
+    return int(text)
+
+
+def _filter(text: str) -> str:
+    """An expression; in a command `%{` begins a name for a place of this machine."""
+    if "%{" in text:
+        raise argparse.ArgumentTypeError("`%{` is in no case's name")
+    return text
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from occlum_build.action import Action, Tool
 from occlum_build.analysis.analysis import Analysis
 from occlum_build.artifact import Artifact
+from occlum_build.diagnostic import DiagnosticError, error
 from occlum_build.execution.files import remove
 from occlum_build.execution.layout import Layout
 from occlum_build.execution.ninja_process import NinjaResult
@@ -109,13 +110,24 @@ class TestResult:
 def test_steps(
     labels: Iterable[Label], analysis: Analysis, layout: Layout, demand: Demand
 ) -> dict[Label, tuple[Step, ...]]:
-    """The steps of each label that is a test, one for each run of it."""
+    """The steps of each label that is a test, one for each run of it.
+
+    Raises:
+        DiagnosticError: the results of two tests would lie in one place.
+    """
     steps: dict[Label, tuple[Step, ...]] = {}
+    owners: dict[str, Label] = {}
     for label in labels:
         info = analysis.targets[label].providers.get(TestInfo)
         if isinstance(info, TestInfo):
             numbers = range(1, demand.runs + 1)
             steps[label] = tuple(_step(label, info, layout, demand, one) for one in numbers)
+            place = steps[label][0].action.outputs[0].path
+            other = owners.setdefault(place, label)
+            if other != label:
+                message = f"`{other}` and `{label}` would write their results to one place"
+                span = analysis.targets[label].target.call.span
+                raise DiagnosticError(error("OB0305", message, span, notes=(f"`{place}`",)))
     return steps
 
 

@@ -112,6 +112,32 @@ def test_several_runs_are_never_remembered(workspace: Workspace) -> None:
     assert "remembered" in workspace.run("test", "//app:t", "-k").out
 
 
+def test_a_filter_that_would_name_a_place_of_the_machine_is_refused(chooser: Workspace) -> None:
+    said = chooser.run("test", "//app:chooser", "--test-filter=%{store}")
+
+    assert said.status == WRONG_INPUT
+    assert "`%{` is in no case" in said.err
+
+
+def test_more_runs_than_anybody_waits_for_are_refused(chooser: Workspace) -> None:
+    said = chooser.run("test", "//app:chooser", f"--runs-per-test={10**15}")
+
+    assert said.status == WRONG_INPUT
+    assert "is more than 10000" in said.err
+
+
+def test_two_tests_with_one_place_for_their_results_are_refused(workspace: Workspace) -> None:
+    workspace.build_file('shell_test(name = "b/c", cmd = "exit 1")')
+    workspace.build_file('shell_test(name = "c", cmd = "true")', "app/b")
+
+    said = workspace.run("test", "//...")
+
+    assert said.status == WRONG_INPUT
+    assert "`//app:b/c` and `//app/b:c` would write their results to one place" in said.err
+    assert workspace.run("test", "//app:b/c").status == FAILED
+    assert workspace.run("test", "//app/b:c").status == 0
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "//app:t@3", ""])
 def test_a_number_of_runs_that_is_none_is_refused(workspace: Workspace, number: str) -> None:
     said = workspace.run("test", "//...", f"--runs_per_test={number}")
