@@ -1,11 +1,12 @@
 //! `epoll`: a set of files, and a queue of those that may be ready.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Bound;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bitflags::bitflags;
@@ -100,6 +101,10 @@ const QUEUE_GROWTH: usize = 1024;
 /// The smallest set in which closed files are looked for.
 const PURGE_MIN: usize = 64;
 
+/// In how many ways one may lead to others that it is in, two of them in a row, three and so on: to look at the
+/// outermost, or to tell it something, takes a step for each. Linux, `path_limits`, but without a file in it, too.
+const PATHS_MAX: [usize; DEPTH_MAX - 1] = [500, 100, 50, 10];
+
 /// Held while one `epoll` is added to another, so that no two make a circle together.
 static NESTING: Mutex<()> = Mutex::new(());
 
@@ -131,7 +136,7 @@ impl EventPoll {
     ///
     /// # Errors
     /// `EPERM` if its readiness never changes, `EEXIST` if it is there, `ELOOP` if it would be
-    /// inside itself or too deep, `EINVAL` for flags that do not go together.
+    /// inside itself or too deep, `EINVAL` for flags that do not go together, or if one would be in too many.
     pub(crate) fn add(&self, number: i32, file: &Arc<OpenFile>, wish: Wish) -> Result<(), Errno> {
         if !poll_events::can_wait_for(file) {
             return Err(Errno::EPERM);
@@ -172,6 +177,11 @@ impl EventPoll {
             // One that was closed does not say so, and its memory stays as long as it is known.
             parents.retain(|parent| parent.strong_count() > 0);
             parents.push(self.this.clone());
+            drop(parents);
+            if inner.leads_to_too_many(&mut BTreeSet::new()) {
+                self.remove(number, file)?;
+                return Err(Errno::EINVAL);
+            }
         }
         drop(nesting);
         let watcher: Arc<dyn Watcher> = interest.clone();
@@ -377,7 +387,7 @@ impl EventPoll {
     }
 
     fn depth_below(&self, other: &Self, limit: usize) -> Result<usize, Errno> {
-        if core::ptr::eq(self, other) || limit == 0 {
+        if ptr::eq(self, other) || limit == 0 {
             return Err(Errno::ELOOP);
         }
         let mut deepest = 0;
@@ -392,6 +402,33 @@ impl EventPoll {
             }
         });
         refused.map_or(Ok(deepest + 1), Err)
+    }
+
+    /// Whether it, or one in it that is not among the `known`, is in too many others.
+    fn leads_to_too_many(&self, known: &mut BTreeSet<*const Self>) -> bool {
+        if !known.insert(ptr::from_ref(self)) {
+            return false;
+        }
+        let found = self.find_pulled(|interest| {
+            let file = interest.file.upgrade()?;
+            Self::behind(&file)?.leads_to_too_many(known).then_some(())
+        });
+        found.is_some() || self.is_in_too_many()
+    }
+
+    fn is_in_too_many(&self) -> bool {
+        let mut level: Vec<_> = self.this.upgrade().into_iter().collect();
+        for most in PATHS_MAX {
+            let mut above = Vec::new();
+            for set in &level {
+                above.extend(set.parents.lock().iter().filter_map(Weak::upgrade));
+                if above.len() > most {
+                    return true;
+                }
+            }
+            level = above;
+        }
+        false
     }
 
     /// How many there are in one another from here on outwards. They were checked when they were

@@ -213,6 +213,34 @@ fn a_tower_of_sets_has_five_floors_from_whichever_end_it_is_built() {
 }
 
 #[test]
+fn a_set_is_in_a_bounded_number_of_others_by_all_ways_together() {
+    let mut world = World::new();
+    let inner = world.epoll();
+    let middle: Vec<u64> = (0..25).map(|_| world.epoll()).collect();
+    let tops: Vec<u64> = (0..5).map(|_| world.epoll()).collect();
+    for &set in &middle {
+        world.control(set, ADD, inner, IN).expect("few ways");
+    }
+    for &top in &tops[..4] {
+        for &set in &middle {
+            world.control(top, ADD, set, IN).expect("a hundred ways");
+        }
+    }
+
+    let one_more = world.control(tops[4], ADD, middle[0], IN);
+    assert_eq!(one_more, Err(Errno::EINVAL));
+    world
+        .call(EPOLL_CTL, &[tops[4], DELETE, middle[0], 0])
+        .expect_err("it was not added");
+
+    let place = [tops[0], DELETE, middle[0], 0];
+    world.call(EPOLL_CTL, &place).expect("there");
+    world
+        .control(tops[4], ADD, middle[0], IN)
+        .expect("a way less");
+}
+
+#[test]
 fn a_stream_of_the_host_is_waited_for_with_the_others() {
     let mut world = World::new();
     let poll = world.epoll();
