@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::{Fault, NoMemory, PAGE_SIZE, Prot};
+use hal::{Fault, LogLevel, NoMemory, PAGE_SIZE, Prot};
 use patcher::{Entries, Placed, Plan};
 
 use super::area::{Area, Areas, Backing, Counted, FileBacking, OnFork, Purpose};
@@ -117,16 +117,16 @@ impl AddressSpace {
     ///
     /// Nothing depends on success: what is not patched is trapped. `is_fresh` says that its content
     /// is that of the file: nobody could write to it. Where pages get memory as they are touched, those of
-    /// a fresh text of a file that never changes do so, too, but for those that are written to here.
+    /// a fresh text of a file that never changes do so, too, but for those that are written to here. For who
+    /// wants to know what is mapped, all is there at once: a debugger puts its breakpoints in when it is told.
     pub(super) fn patch_text(&self, books: &mut Books, range: &Range<u64>, is_fresh: bool) {
+        let is_watched = self.machine.listens(LogLevel::Mapping);
+        let comes_later = is_fresh && self.paging == Paging::OnDemand && !is_watched;
         let texts: Vec<(Range<u64>, bool)> = books
             .areas
             .overlapping(range)
             .filter(|(_, area)| is_text(area))
-            .map(|(start, area)| {
-                let may_wait = is_fresh && self.paging == Paging::OnDemand && is_constant(area);
-                (start..area.end, may_wait)
-            })
+            .map(|(start, area)| (start..area.end, comes_later && is_constant(area)))
             .collect();
         for (text, may_wait) in texts {
             let is_done = books.patches.covers(&text) || books.unsearched.has(&text);

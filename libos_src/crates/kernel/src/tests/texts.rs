@@ -426,6 +426,25 @@ fn a_large_text_is_searched_when_its_first_system_call_traps() {
 }
 
 #[test]
+fn a_text_that_somebody_wants_to_know_of_is_all_there_when_it_is_told() {
+    let world = World::with(Paging::OnDemand, 4096);
+    let (library, site) = large();
+    let before = world.machine.committed_pages();
+    *world.machine.mappings.lock().expect("not poisoned") = Some(Vec::new());
+
+    let text = library.map(&world, Placement::Hint(0), 0, Prot::READ | Prot::EXEC);
+
+    assert_eq!(
+        world.machine.committed_pages(),
+        before + 0x41 + 1,
+        "a stub, too"
+    );
+    assert_eq!(world.get::<1>(text + site), [0xe9]);
+    let told = world.machine.mappings.lock().expect("not poisoned").take();
+    assert_eq!(told.map(|lines| lines.len()), Some(1));
+}
+
+#[test]
 fn a_large_text_is_not_patched_when_it_is_only_part_of_one_or_threads_may_be_anywhere_in_it() {
     let rights = Prot::READ | Prot::EXEC;
     let (library, site) = large();
