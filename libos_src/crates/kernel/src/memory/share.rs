@@ -124,7 +124,11 @@ impl AddressSpace {
             turn: self.turn(),
             is_in_turn: false,
         };
-        let found = find(&wanted);
+        let found = match find(&wanted) {
+            // What the store does not need may be what is missing.
+            Err(Errno::ENOMEM) if self.store.shrink() => find(&wanted),
+            found => found,
+        };
         let (Err(Errno::ENOMEM), Some(start)) = (&found, fixed) else {
             return found;
         };

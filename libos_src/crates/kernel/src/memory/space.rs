@@ -343,6 +343,7 @@ impl AddressSpace {
     /// it can have the addresses.
     pub(crate) fn clear(&self) -> Option<Arc<Thread>> {
         let mut books = core::mem::take(&mut *self.books.write());
+        let was_shared = self.gang.is_shared();
         let retire = |run: &Range<u64>| self.machine.retire(run.start, run.end - run.start);
         for run in books.committed.iter() {
             if self.gang.is_shared() {
@@ -370,6 +371,10 @@ impl AddressSpace {
         self.region.release(books.heap.room());
         for range in &books.reserved {
             self.region.release(range);
+        }
+        if was_shared && self.paging == Paging::Eager {
+            // Memory costs nothing there, but what is kept for the next fork would divide the addresses.
+            self.store.shrink();
         }
         next
     }

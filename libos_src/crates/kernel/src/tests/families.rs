@@ -494,6 +494,24 @@ fn a_turn_that_cannot_begin_leaves_each_kept_page_with_one_owner() {
 }
 
 #[test]
+fn what_a_fork_does_not_need_is_given_back_before_shared_memory_is_refused() {
+    let mut world = World::new();
+    let place = [0, PAGE_SIZE, 3, 0x22, u64::MAX, 0];
+    let page = world.call(MMAP, &place).expect("room");
+    let written = world.process.memory().copy_out(page, b"parent");
+    written.expect("writable");
+    assert_eq!(world.call(FORK, &[]), Ok(0));
+    let child = world.call(GETPID, &[]).expect("it has one") as u32;
+    let memory = world.libos.processes.get(child).expect("it lives").memory();
+    assert!(memory.spare_bytes() > 0);
+
+    let too_much = [0, 1 << 40, 3, 0x21, u64::MAX, 0];
+    assert_eq!(world.call(MMAP, &too_much), Err(Errno::ENOMEM));
+
+    assert_eq!(memory.spare_bytes(), 0);
+}
+
+#[test]
 fn a_fork_keeps_the_alternate_stack_and_a_sharer_of_memory_does_not() {
     const SIGALTSTACK: u64 = 131;
     const CLONE_VM: u64 = 0x100;
