@@ -39,7 +39,7 @@ class PythonBytecodeAttrs(Attrs):
         description="The trees whose `*.py` files are compiled; without any, that of `python`.",
     )
     exclude: tuple[str, ...] = Field(
-        default=("**/lib2to3/tests/data", "**/test", "**/tests"),
+        default=("**/test", "**/tests"),
         description="Patterns of paths that are not compiled, with all below them: `*` inside a"
         " name, `**` for any number of names. A file that does not compile is an error.",
     )
