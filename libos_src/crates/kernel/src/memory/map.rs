@@ -210,12 +210,8 @@ impl AddressSpace {
         placement: Placement,
         need: Need,
     ) -> Result<Range<u64>, Errno> {
-        let range = self.choose(books, placement, need);
-        let range = match range {
-            // What the store does not need may be what is missing.
-            Err(Errno::ENOMEM) if self.store.shrink() => self.choose(books, placement, need)?,
-            range => range?,
-        };
+        let choose = || self.choose(books, placement, need);
+        let range = self.store.or_shrunk(choose)?;
         if self.clear_way(&range).is_err() {
             self.region.release(&range);
             return Err(self.no_room(books, need.len));

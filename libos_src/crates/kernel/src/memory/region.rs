@@ -301,6 +301,16 @@ impl Region {
             .all(|(_, claim)| gangs.contains(&claim.gang))
     }
 
+    /// Whether there are free addresses on both sides of a range that has claims.
+    pub(super) fn is_amid_free(&self, range: &Range<u64>) -> bool {
+        let claims = self.claims.lock();
+        let is_inside = self.backed.start < range.start && range.end < self.backed.end;
+        let is_free = |page: Range<u64>| claims.overlapping(&page).next().is_none();
+        is_inside
+            && is_free(range.start - PAGE_SIZE..range.start)
+            && is_free(range.end..range.end + PAGE_SIZE)
+    }
+
     /// The claims to a range are another gang's from now on.
     pub(super) fn hand_over(&self, range: &Range<u64>, gang: GangId) {
         let mut claims = self.claims.lock();
@@ -613,6 +623,24 @@ mod tests {
         region.release(&(0x3_0000..0x5_0000));
         region.release(&(0x2_0000..0x3_0000));
         assert_eq!(region.free_bytes(), 0xf_0000);
+    }
+
+    #[test]
+    fn a_range_divides_free_addresses_if_there_are_some_on_both_sides() {
+        let region = region();
+        let gang = region.new_gang();
+        let claim = |range: Range<u64>| assert!(region.claim_fixed(gang, &range, Use::Memory));
+        claim(0x1_0000..0x2_0000);
+        claim(0x5_0000..0x6_0000);
+        assert!(!region.is_amid_free(&(0x1_0000..0x2_0000)));
+        assert!(!region.is_amid_free(&(0x5_0000..0x5_f000)));
+        assert!(region.is_amid_free(&(0x5_0000..0x6_0000)));
+
+        claim(0x4_f000..0x5_0000);
+        assert!(!region.is_amid_free(&(0x5_0000..0x6_0000)));
+        region.release(&(0x4_f000..0x5_0000));
+        claim(0x6_0000..0x10_0000);
+        assert!(!region.is_amid_free(&(0x5_0000..0x6_0000)));
     }
 
     #[test]

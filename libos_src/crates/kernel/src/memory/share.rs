@@ -124,11 +124,7 @@ impl AddressSpace {
             turn: self.turn(),
             is_in_turn: false,
         };
-        let found = match find(&wanted) {
-            // What the store does not need may be what is missing.
-            Err(Errno::ENOMEM) if self.store.shrink() => find(&wanted),
-            found => found,
-        };
+        let found = self.store.or_shrunk(|| find(&wanted));
         let (Err(Errno::ENOMEM), Some(start)) = (&found, fixed) else {
             return found;
         };

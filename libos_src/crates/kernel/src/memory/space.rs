@@ -373,8 +373,8 @@ impl AddressSpace {
             self.region.release(range);
         }
         if was_shared && self.paging == Paging::Eager {
-            // Memory costs nothing there, but what is kept for the next fork would divide the addresses.
-            self.store.shrink();
+            // Memory costs nothing there, so the next fork may have it, where it takes no place from others.
+            self.store.stop_dividing();
         }
         next
     }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use hal::{Machine, NoMemory, PAGE_SIZE};
+use hal::{Errno, Machine, NoMemory, PAGE_SIZE};
 use locks::Mutex;
 
 use super::pages::PageSet;
@@ -80,6 +80,27 @@ impl Store {
         let had_some = free.size_bytes() > 0;
         self.release(&mut free);
         had_some
+    }
+
+    /// What `find` finds; a second time, if there is no room and some was kept that is not needed.
+    pub(super) fn or_shrunk<T>(
+        &self,
+        mut find: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match find() {
+            Err(Errno::ENOMEM) if self.shrink() => find(),
+            found => found,
+        }
+    }
+
+    /// Gives to the region what divides its free addresses: the runs that lie in the midst of them.
+    pub(super) fn stop_dividing(&self) {
+        let mut free = self.free.lock();
+        let mut dividing = PageSet::default();
+        let runs = free.iter().filter(|run| self.region.is_amid_free(run));
+        runs.for_each(|run| dividing.insert(&run));
+        dividing.iter().for_each(|run| free.remove(&run));
+        self.release(&mut dividing);
     }
 
     fn grow(&self, lacking: u64) -> Result<Range<u64>, NoMemory> {
