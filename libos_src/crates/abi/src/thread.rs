@@ -75,8 +75,9 @@ pub mod page {
     pub const ANSWERS_VERSION: usize = 224;
     /// The number of patched system calls when one was last left to the kernel to be looked at.
     pub const LOOKED_AT: usize = 232;
-    /// What was kept of the program's extended state while the host runs: 0 the whole XSAVE area; 1 the
-    /// vector and mask registers and MXCSR, and the x87 state is the initial one.
+    /// What was kept of the program's extended state while the host runs: 0 the whole XSAVE area; else
+    /// MXCSR, and of the vector and mask registers those whose components are named here, by their bits
+    /// in XCR0, as only they were in use.
     pub const VECTORS_KEPT: usize = 240;
     /// How often the thread has yielded.
     pub const YIELDS: usize = 248;

@@ -63,8 +63,14 @@ sim_interrupted:
     mov rsp, [r10 + {HOST_RSP}]
     cld
     ldmxcsr [rsp]
+    // Loading the control word would put the x87 state in use, and the enclave would have to clear it at
+    // the next entry.
+    fnstcw [rsp]
+    mov ax, [rsp + 4]
+    cmp ax, [rsp]
+    je 3f
     fldcw [rsp + 4]
-    add rsp, 8
+3:  add rsp, 8
     pop r15
     pop r14
     pop r13

@@ -18,6 +18,11 @@ const XSTATE_BV: usize = 512;
 /// `FP_XSTATE_MAGIC1`: an XSAVE image follows.
 const XSTATE_MAGIC: u32 = 0x4650_5853;
 const MXCSR_INITIAL: u32 = 0x1f80;
+/// The x87 state in an image: control and status, then the registers; and how the first word begins.
+const X87: u64 = 1;
+const X87_CONTROL: std::ops::Range<usize> = 0..24;
+const X87_REGISTERS: std::ops::Range<usize> = 32..160;
+const X87_INITIAL: [u8; 2] = 0x37f_u16.to_le_bytes();
 /// Always set in RFLAGS, and interrupts enabled.
 const FLAGS_INITIAL: u64 = 0x202;
 
@@ -142,6 +147,20 @@ fn save_extended_state(frame: &Frame<'_>, ssa: u64) {
     // SAFETY: inside the image, aligned: an SSA frame starts a page.
     let components = unsafe { &mut *image.wrapping_add(XSTATE_BV).cast::<u64>() };
     *components &= frame.block.xfrm;
+    // Linux says of the x87 state that it is in use even if it is not, which XSAVE would not. Whoever
+    // looks what there is to keep would keep it from then on.
+    // SAFETY: the legacy region, which every image has; it is written by nobody else now.
+    let legacy = unsafe { std::slice::from_raw_parts(image, X87_REGISTERS.end) };
+    if is_x87_initial(legacy) {
+        *components &= !X87;
+    }
+}
+
+/// Whether an image's x87 state is the initial one (SDM volume 1, "XSAVE-Managed State": FCW alone is not 0).
+fn is_x87_initial(legacy: &[u8]) -> bool {
+    let (control, registers) = (&legacy[X87_CONTROL], &legacy[X87_REGISTERS]);
+    let rest = control[X87_INITIAL.len()..].iter().chain(registers);
+    control.starts_with(&X87_INITIAL) && rest.into_iter().all(|byte| *byte == 0)
 }
 
 /// Leaves the initial state for the host.

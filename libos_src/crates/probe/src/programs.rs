@@ -7,7 +7,7 @@ use core::arch::global_asm;
 
 /// The code of the program with this name.
 pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
-    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 18] = [
+    let all: [(&[u8], unsafe extern "C" fn(), unsafe extern "C" fn()); 19] = [
         (b"hello", probe_hello, probe_hello_end),
         (b"trap", probe_trap, probe_trap_end),
         (b"patched", probe_patched, probe_patched_end),
@@ -22,6 +22,7 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static [u8]> {
         (b"leaver", probe_leaver, probe_leaver_end),
         (b"threads", probe_threads, probe_threads_end),
         (b"vectors", probe_vectors, probe_vectors_end),
+        (b"unused", probe_unused, probe_unused_end),
         (b"interrupts", probe_interrupts, probe_interrupts_end),
         (b"looks", probe_looks, probe_looks_end),
         (b"defect", probe_defect, probe_defect_end),
@@ -62,6 +63,8 @@ unsafe extern "C" {
     fn probe_threads_end();
     fn probe_vectors();
     fn probe_vectors_end();
+    fn probe_unused();
+    fn probe_unused_end();
     fn probe_interrupts();
     fn probe_interrupts_end();
     fn probe_looks();

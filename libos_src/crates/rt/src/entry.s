@@ -34,27 +34,47 @@
     xrstor64 [rip + initial_state]
     .endm
 
+// The components of the extended state, as XCR0 and XINUSE have them (SDM volume 1, "Enabling the XSAVE
+// Feature Set"): of vector registers 0 to 15 AVX has the second quarter, ZMM_HI256 the upper half.
+    .equ X87, 1 << 0
+    .equ AVX, 1 << 2
+    .equ OPMASK, 1 << 5
+    .equ ZMM_HI256, 1 << 6
+    .equ HI16_ZMM, 1 << 7
+
 // The program's vectors in the thread page's area, in an order of their own: 32 registers, of 64 bytes
 // each, and 8 masks, of 8 bytes. They begin behind the header, of which XSAVE leaves as it is what XRSTOR
 // wants to be zero. MXCSR is where XSAVE has it.
     .equ KEPT_VECTORS, 512 + 64
     .equ KEPT_MASKS, KEPT_VECTORS + 32 * 64
     .equ KEPT_MXCSR, 24
+// Such is what VECTORS_KEPT has, beside the components in use.
+    .equ VECTORS_ALONE, 1 << 8
 
-    .macro STORE_ZMM
+// Vectors 0 to 15, of which all 64 bytes are in use, or 32, or 16.
+    .macro STORE_LOWER move, register
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    vmovdqa64 gs:[{XSAVE} + KEPT_VECTORS + \n * 64], zmm\n
+    \move gs:[{XSAVE} + KEPT_VECTORS + \n * 64], \register\n
     .endr
+    .endm
+    .macro LOAD_LOWER move, register
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    \move \register\n, gs:[{XSAVE} + KEPT_VECTORS + \n * 64]
+    .endr
+    .endm
+    .macro STORE_HIGHER
     .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     vmovdqa64 gs:[{XSAVE} + KEPT_VECTORS + \n * 64], zmm\n
     .endr
     .endm
-    .macro LOAD_ZMM
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    vmovdqa64 zmm\n, gs:[{XSAVE} + KEPT_VECTORS + \n * 64]
-    .endr
+    .macro LOAD_HIGHER
     .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     vmovdqa64 zmm\n, gs:[{XSAVE} + KEPT_VECTORS + \n * 64]
+    .endr
+    .endm
+    .macro CLEAR_HIGHER
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    vpxord xmm\n, xmm\n, xmm\n
     .endr
     .endm
     .macro STORE_MASKS
@@ -65,6 +85,11 @@
     .macro LOAD_MASKS
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7
     kmovq k\n, gs:[{XSAVE} + KEPT_MASKS + \n * 8]
+    .endr
+    .endm
+    .macro CLEAR_MASKS
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7
+    kxorq k\n, k\n, k\n
     .endr
     .endm
 
@@ -230,11 +255,36 @@ enclave_entry:
     // The host may have left anything in the x87 state, but seldom has.
     mov ecx, 1
     xgetbv
-    test al, 1
+    test al, X87
     jnz 4f
-1:  LOAD_ZMM
-    LOAD_MASKS
-    ldmxcsr gs:[{XSAVE} + KEPT_MXCSR]
+1:  // EAX: what the host left in use. What the program did not have in use it finds as it was, zero
+    // and not in use: else each of its SSE instructions next to one of AVX would take a hundred times as long.
+    mov edx, gs:[{VECTORS_KEPT}]
+    vzeroupper
+    test dl, ZMM_HI256
+    jnz 25f
+    test dl, AVX
+    jnz 26f
+    LOAD_LOWER movaps, xmm
+    jmp 27f
+25: LOAD_LOWER vmovdqa64, zmm
+    jmp 27f
+26: LOAD_LOWER vmovdqa, ymm
+27: test dl, HI16_ZMM
+    jnz 25f
+    test al, HI16_ZMM
+    jz 26f
+    CLEAR_HIGHER
+    jmp 26f
+25: LOAD_HIGHER
+26: test dl, OPMASK
+    jnz 25f
+    test al, OPMASK
+    jz 26f
+    CLEAR_MASKS
+    jmp 26f
+25: LOAD_MASKS
+26: ldmxcsr gs:[{XSAVE} + KEPT_MXCSR]
     jmp 9f
 2:  mov eax, gs:[{XFRM}]
     xor edx, edx
@@ -243,6 +293,7 @@ enclave_entry:
 4:  mov eax, gs:[{XFRM}]
     xor edx, edx
     xrstor64 [rip + initial_state]
+    xor eax, eax
     jmp 1b
 9:  pop rax
     wrfsbase rax
@@ -326,17 +377,18 @@ enclave_ocall:
     push rax
     inc qword ptr gs:[{OCALLS}]
     // The program's vectors are live: keep them, and show the host none. XSAVE and XRSTOR take as long
-    // as all else together. They are needed where the x87 state is not the initial one, and where the
-    // components are others than those of AVX-512.
+    // as all else together. They are needed where the x87 state is not the initial one, and where there
+    // is no AVX.
     mov ecx, 1
     .globl access_components
 access_components:
     xgetbv
-    test al, 1
+    test al, X87
     jnz landing_components
-    mov eax, gs:[{XFRM}]
-    cmp eax, {XFRM_ALL}
-    je 1f
+    mov ecx, gs:[{XFRM}]
+    and eax, ecx
+    test cl, AVX
+    jnz 1f
     .globl landing_components
 landing_components:
     mov qword ptr gs:[{VECTORS_KEPT}], 0
@@ -345,16 +397,28 @@ landing_components:
     xsave64 gs:[{XSAVE}]
     xrstor64 [rip + initial_state]
     jmp 2f
-1:  mov qword ptr gs:[{VECTORS_KEPT}], 1
-    STORE_ZMM
+1:  // EAX: what is in use. The rest is zero.
+    or eax, VECTORS_ALONE
+    mov gs:[{VECTORS_KEPT}], rax
+    test al, ZMM_HI256
+    jnz 25f
+    test al, AVX
+    jnz 26f
+    STORE_LOWER movaps, xmm
+    jmp 27f
+25: STORE_LOWER vmovdqa64, zmm
+    jmp 27f
+26: STORE_LOWER vmovdqa, ymm
+27: vzeroall
+    test al, HI16_ZMM
+    jz 25f
+    STORE_HIGHER
+    CLEAR_HIGHER
+25: test al, OPMASK
+    jz 25f
     STORE_MASKS
-    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    vpxord xmm\n, xmm\n, xmm\n
-    .endr
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7
-    kxorq k\n, k\n, k\n
-    .endr
-    vzeroall
+    CLEAR_MASKS
+25:
     stmxcsr gs:[{XSAVE} + KEPT_MXCSR]
     ldmxcsr [rip + initial_state + 24]
 2:  mov gs:[{OCALL_RSP}], rsp

@@ -85,11 +85,15 @@ enum Lie {
     NoInterrupts,
     /// The kernel's own thread comes while the kernel starts.
     Keeper,
+    /// Every vector register and mask holds something at each entry.
+    Vectors,
+    /// The x87 registers, too.
+    Registers,
     /// The enclave's end is ignored for a while. It asks for nothing else then.
     NoEnd,
 }
 
-const LIES: [Lie; 14] = [
+const LIES: [Lie; 16] = [
     Lie::Replies,
     Lie::NoPageTables,
     Lie::NoPages,
@@ -103,6 +107,8 @@ const LIES: [Lie; 14] = [
     Lie::SlowMotion,
     Lie::NoInterrupts,
     Lie::Keeper,
+    Lie::Vectors,
+    Lie::Registers,
     Lie::NoEnd,
 ];
 
@@ -207,6 +213,9 @@ impl Meddler for Liar {
                 if !turn.is_multiple_of(4) {
                     return (EnterLeaf::Enter, changed);
                 }
+            }
+            Lie::Vectors | Lie::Registers => {
+                testing::soil_registers(self.lie == Lie::Registers);
             }
             _ => {}
         }
@@ -446,6 +455,18 @@ fn interruptions_that_nobody_asked_for_change_nothing() {
     endure(Model::Edmm, Lie::Interrupts, "pages 100", 2, &[0]);
     endure(Model::Sgx1, Lie::Interrupts, "faults", 10, &[0]);
     endure(Model::Sgx1, Lie::Interrupts, "threads 50", 10, &[0]);
+}
+
+#[test]
+fn what_the_host_leaves_in_registers_is_not_the_programs() {
+    let mut programs = vec!["trap 1000", "ocall 1000", "pages 20"];
+    if std::arch::is_x86_feature_detected!("avx512bw") {
+        programs.extend(["unused 200", "vectors 20"]);
+    }
+    for program in programs {
+        endure(Model::Sgx1, Lie::Vectors, program, 1, &[0]);
+        endure(Model::Sgx1, Lie::Registers, program, 1, &[0]);
+    }
 }
 
 #[test]

@@ -156,6 +156,15 @@ fn wide_vectors_survive_traps_ocalls_and_interrupts() {
 }
 
 #[test]
+fn what_a_program_does_not_use_of_its_vectors_is_not_in_use_after_an_ocall() {
+    if !std::arch::is_x86_feature_detected!("avx512bw") {
+        eprintln!("skipped: this CPU has no AVX-512");
+        return;
+    }
+    in_every_way(&["unused", "1000"]);
+}
+
+#[test]
 fn calls_are_counted_by_the_way_they_came() {
     let bundle = Bundle::probe(Model::Sgx1);
     let trapped = bundle.count(&[], &["trap", "1000"]);

@@ -10,13 +10,15 @@ const EXECUTE: u32 = 1;
 /// What the entry code has of them, and how often. It reads the counter in two places, where that is
 /// legal, and goes on where it is not. It keeps the program's vectors while the host runs, where the
 /// CPU has such, shows the host none, and puts them back.
-const KNOWN: [(Mnemonic, usize); 6] = [
+const KNOWN: [(Mnemonic, usize); 8] = [
     (Mnemonic::Rdtsc, 2),
     (Mnemonic::Vmovdqa64, 2 * 32),
+    (Mnemonic::Vmovdqa, 2 * 16),
     (Mnemonic::Kmovq, 2 * 8),
-    (Mnemonic::Vpxord, 16),
-    (Mnemonic::Kxorq, 8),
+    (Mnemonic::Vpxord, 2 * 16),
+    (Mnemonic::Kxorq, 2 * 8),
     (Mnemonic::Vzeroall, 1),
+    (Mnemonic::Vzeroupper, 1),
 ];
 
 /// Why an instruction must not be in the LibOS, if so.
