@@ -73,16 +73,17 @@ impl Location {
 
     /// Something happened to the file: who watches it, or the directory of its name, is told.
     pub(crate) fn tell(&self, event: Event) {
-        self.tell_as(event, self.dentry.is_deleted());
+        self.tell_as(event, || self.dentry.is_deleted());
     }
 
     /// Attributes or the size were changed: they are the file's, whatever became of its name.
     pub(crate) fn tell_of_inode(&self, event: Event) {
-        self.tell_as(event, false);
+        self.tell_as(event, || false);
     }
 
-    fn tell_as(&self, event: Event, is_unlinked: bool) {
+    fn tell_as(&self, event: Event, is_unlinked: impl FnOnce() -> bool) {
         if let Some(observer) = self.dentry.observer() {
+            let is_unlinked = is_unlinked();
             let event = event | about(self.kind());
             if let Some(directory) = self.dentry.parent() {
                 let name = self.dentry.name();

@@ -21,6 +21,11 @@ impl AddressSpace {
         if bytes.is_empty() {
             return Ok(());
         }
+        let count = bytes.len();
+        let copy = |there| self.machine.copy_in(there, bytes);
+        if let Some(done) = self.access_at_once(address, count, Prot::READ, copy) {
+            return done;
+        }
         if self.goes_by_page(address, bytes.len()) {
             let mut at = address;
             for part in pieces(address, bytes.len()) {
@@ -42,6 +47,10 @@ impl AddressSpace {
     pub(crate) fn copy_out(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
         if bytes.is_empty() {
             return Ok(());
+        }
+        let copy = |there| self.machine.copy_out(there, bytes);
+        if let Some(done) = self.access_at_once(address, bytes.len(), Prot::WRITE, copy) {
+            return done;
         }
         if self.goes_by_page(address, bytes.len()) {
             self.check_writable(address, bytes.len() as u64)?;
@@ -66,19 +75,27 @@ impl AddressSpace {
         if count == 0 {
             return Ok(());
         }
-        let mut next = address;
-        let mut placed = parts.iter().map(|part| {
-            let at = next;
-            next += part.len() as u64;
-            (at, *part)
-        });
+        let copy = |there| {
+            let mut to = there;
+            parts.iter().try_for_each(|part| {
+                self.machine.copy_out(to, part)?;
+                to += part.len() as u64;
+                Ok(())
+            })
+        };
+        if let Some(done) = self.access_at_once(address, count, Prot::WRITE, copy) {
+            return done;
+        }
         if self.goes_by_page(address, count) {
             self.check_writable(address, count as u64)?;
-            return placed.try_for_each(|(at, part)| self.copy_out(at, part));
+            let mut to = address;
+            return parts.iter().try_for_each(|part| {
+                self.copy_out(to, part)?;
+                to += part.len() as u64;
+                Ok(())
+            });
         }
-        self.access(address, count, Prot::WRITE, |there| {
-            placed.try_for_each(|(at, part)| self.machine.copy_out(there + (at - address), part))
-        })
+        self.access(address, count, Prot::WRITE, copy)
     }
 
     /// Zeroes program memory. `EFAULT` when the program may not write all of it.
@@ -207,6 +224,28 @@ impl AddressSpace {
         self.access(address, 4, Prot::READ | Prot::WRITE, |there| {
             self.machine.compare_exchange_u32(there, current, new)
         })
+    }
+
+    /// Runs `action` as [`access`](Self::access) does, if one look at the books is enough: all is there, in
+    /// its place. `None`, and nothing was done, if it is not.
+    fn access_at_once<T>(
+        &self,
+        address: u64,
+        len: usize,
+        prot: Prot,
+        action: impl FnOnce(u64) -> Result<T, hal::Fault>,
+    ) -> Option<Result<T, Errno>> {
+        let range = address..address.checked_add(len as u64)?;
+        let pages = super::page_floor(address)..super::page_ceiling(range.end)?;
+        if !self.is_resident() {
+            return None;
+        }
+        let books = self.books.read();
+        // Of shared pages the committed ones say nothing.
+        if !books.committed.contains(&pages) || !books.areas.allows(&range, prot) {
+            return None;
+        }
+        Some(action(address).map_err(|_| Errno::EFAULT))
     }
 
     /// Checks a range against the books and runs `action` while they cannot change, on the address where

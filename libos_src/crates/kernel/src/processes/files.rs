@@ -377,7 +377,7 @@ impl Source for ProcessFiles {
             }
             ProcessText::Children => Vec::new(),
             ProcessText::IdMap => format!("{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX).into_bytes(),
-            ProcessText::InputOutput => process.moved.text().into_bytes(),
+            ProcessText::InputOutput => process.moved().text().into_bytes(),
             ProcessText::SetGroups => b"allow\n".to_vec(),
             ProcessText::Limits => Self::limits(&process).into_bytes(),
             ProcessText::MountInfo => mount_texts::mount_info(&process, self.machine)?.into_bytes(),

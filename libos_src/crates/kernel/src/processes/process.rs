@@ -41,8 +41,6 @@ pub(crate) struct Process {
     pub(crate) survivors: Survivors,
     /// Its threads that wait for a change of a child.
     pub(crate) waiting_for_children: Mutex<Vec<Arc<Thread>>>,
-    /// What it has read and written.
-    pub(crate) moved: Moved,
     /// When it began, on the monotonic clock.
     pub(crate) began: Duration,
     /// The times of the children that it has waited for.
@@ -94,6 +92,8 @@ struct Threads {
     leader_status: Option<EndStatus>,
     /// The first thread, once it has ended.
     ended_leader: Option<Arc<Thread>>,
+    /// What those have read and written that have ended.
+    moved: Moved,
 }
 
 /// How a process begins.
@@ -124,7 +124,6 @@ impl Process {
             score_adjustment: AtomicI32::new(0),
             survivors: Survivors::default(),
             waiting_for_children: Mutex::default(),
-            moved: Moved::default(),
             began: new.began,
             children_usage: Mutex::default(),
             children_resident: AtomicU64::new(0),
@@ -140,6 +139,7 @@ impl Process {
             threads: Mutex::new(Threads {
                 live: BTreeMap::new(),
                 leader_status: None,
+                moved: Moved::default(),
                 ended_leader: None,
             }),
         }
@@ -213,6 +213,9 @@ impl Process {
     pub(crate) fn remove_thread(&self, tid: u32, status: EndStatus) -> Option<EndStatus> {
         let mut threads = self.threads.lock();
         let ended = threads.live.remove(&tid);
+        if let Some(ended) = &ended {
+            threads.moved.add(&ended.moved);
+        }
         if tid == self.pid {
             threads.leader_status = Some(status);
             threads.ended_leader = ended;
@@ -233,6 +236,16 @@ impl Process {
         threads.leader_status = None;
         threads.ended_leader = None;
         old
+    }
+
+    /// What its threads have read and written, those that have ended, too.
+    pub(crate) fn moved(&self) -> Moved {
+        let threads = self.threads.lock();
+        let all = Moved::default();
+        all.add(&threads.moved);
+        let live = threads.live.values();
+        live.for_each(|thread| all.add(&thread.moved));
+        all
     }
 
     /// The live thread with this id.

@@ -119,7 +119,7 @@ impl Call<'_> {
         offset: Option<u64>,
     ) -> Outcome {
         let outcome = self.read_uncounted(file, vectors, offset);
-        self.process.moved.count_read(outcome.unwrap_or(0));
+        self.thread.moved.count_read(outcome.unwrap_or(0));
         outcome
     }
 
@@ -187,7 +187,7 @@ impl Call<'_> {
         appends: bool,
     ) -> Outcome {
         let outcome = self.write_uncounted(file, vectors, offset, appends);
-        self.process.moved.count_written(outcome.unwrap_or(0));
+        self.thread.moved.count_written(outcome.unwrap_or(0));
         outcome
     }
 

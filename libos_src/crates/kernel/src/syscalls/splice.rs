@@ -447,8 +447,8 @@ fn drain(
 fn counted_transfer(call: &Call<'_>, from: Side, to: Side, len: u64) -> Outcome {
     let outcome = transfer(call, from, to, len, Patience::OfAll);
     let count = outcome.unwrap_or(0);
-    call.process.moved.count_read(count);
-    call.process.moved.count_written(count);
+    call.thread.moved.count_read(count);
+    call.thread.moved.count_written(count);
     outcome
 }
 

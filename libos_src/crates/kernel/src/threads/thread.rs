@@ -10,7 +10,7 @@ use locks::Mutex;
 
 use super::{Context, Deadline, ProcessorTime, Scheduling, TimerSlack};
 use crate::memory::PageFault;
-use crate::processes::{Places, Principal};
+use crate::processes::{Moved, Places, Principal};
 use crate::signals::{SignalSet, ThreadSignals};
 
 /// A thread of a program.
@@ -23,6 +23,8 @@ pub(crate) struct Thread {
     pub(crate) name: Mutex<[u8; 16]>,
     /// What it has used of processors.
     pub(crate) processor_time: Mutex<ProcessorTime>,
+    /// What it has read and written.
+    pub(crate) moved: Moved,
     /// By how much its waits may be late; nothing here makes use of it.
     pub(crate) timer_slack: Mutex<TimerSlack>,
     /// The processors that it chose, a bit for each; empty for all. The host schedules as it likes;
@@ -116,6 +118,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             name: Mutex::new(name),
             processor_time: Mutex::default(),
+            moved: Moved::default(),
             timer_slack: Mutex::default(),
             affinity: Mutex::default(),
             signals: Mutex::new(signals),
