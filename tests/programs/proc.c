@@ -54,6 +54,11 @@ static int entries(const char *path) {
     return count;
 }
 
+static void *write_thirty(void *fd) {
+    CHECK(write(*(int *)fd, text, 30) == 30);
+    return NULL;
+}
+
 static void *thread(void *barrier) {
     pthread_barrier_wait(barrier);
     pthread_barrier_wait(barrier);
@@ -252,11 +257,13 @@ int main(void) {
     unsigned first, outside, count;
     CHECK(sscanf(read_all("/proc/self/uid_map"), "%u %u %u", &first, &outside, &count) == 3 && count > 0);
     CHECK(sscanf(read_all("/proc/self/gid_map"), "%u %u %u", &first, &outside, &count) == 3 && count > 0);
-    // What was read and written is counted.
+    // What was read and written is counted, also by a thread that has ended.
     unsigned long read_before, written_before, read_now, written_now;
     CHECK(sscanf(read_all("/proc/self/io"), "rchar: %lu\nwchar: %lu", &read_before, &written_before) == 2);
-    CHECK((fd = open("/dev/null", O_RDWR)) >= 0 && write(fd, path, 50) == 50 && close(fd) == 0);
-    CHECK((fd = open("/dev/zero", O_RDONLY)) >= 0 && read(fd, path, 60) == 60 && close(fd) == 0);
+    CHECK((fd = open("/dev/null", O_RDWR)) >= 0 && write(fd, path, 20) == 20);
+    pthread_t writes;
+    CHECK(pthread_create(&writes, NULL, write_thirty, &fd) == 0 && pthread_join(writes, NULL) == 0);
+    CHECK(close(fd) == 0 && (fd = open("/dev/zero", O_RDONLY)) >= 0 && read(fd, path, 60) == 60 && close(fd) == 0);
     CHECK(sscanf(read_all("/proc/self/io"), "rchar: %lu\nwchar: %lu", &read_now, &written_now) == 2);
     CHECK(written_now == written_before + 50 && read_now >= read_before + 60 && read_now < read_before + 1000);
     // The children of a thread; of one that dumps core a file is said to be there only if it is.
