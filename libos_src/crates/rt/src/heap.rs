@@ -3,7 +3,6 @@
 use core::{
     alloc::{GlobalAlloc, Layout},
     ptr,
-    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use abi::BootInfo;
@@ -13,34 +12,42 @@ use crate::lock::Lock;
 
 /// The allocator of the enclave. Memory that it gives out is never assumed to be zero: the host
 /// chose what an unmeasured page holds.
-struct Heap(Lock<Talc<ErrOnOom>>);
+struct Heap(Lock<State>);
+
+struct State {
+    talc: Talc<ErrOnOom>,
+    used_bytes: usize,
+}
 
 #[cfg_attr(enclave, global_allocator)]
-static HEAP: Heap = Heap(Lock::new(Talc::new(ErrOnOom)));
-
-static USED: AtomicUsize = AtomicUsize::new(0);
+static HEAP: Heap = Heap(Lock::new(State {
+    talc: Talc::new(ErrOnOom),
+    used_bytes: 0,
+}));
 
 /// Bytes that are given out.
 pub(crate) fn used_bytes() -> usize {
-    USED.load(Ordering::Relaxed)
+    HEAP.0.lock().used_bytes
 }
 
 // SAFETY: each call goes to `Talc` under the lock; `Talc` keeps the promises of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let mut state = self.0.lock();
         // SAFETY: `GlobalAlloc` forbids a size of zero.
-        let block = unsafe { self.0.lock().malloc(layout) };
+        let block = unsafe { state.talc.malloc(layout) };
         if block.is_ok() {
-            USED.fetch_add(layout.size(), Ordering::Relaxed);
+            state.used_bytes += layout.size();
         }
         block.map_or(ptr::null_mut(), |block| block.as_ptr())
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = ptr::NonNull::new(block) {
-            USED.fetch_sub(layout.size(), Ordering::Relaxed);
+            let mut state = self.0.lock();
+            state.used_bytes -= layout.size();
             // SAFETY: the caller got the block from `alloc` with this layout.
-            unsafe { self.0.lock().free(block, layout) }
+            unsafe { state.talc.free(block, layout) }
         }
     }
 }
@@ -50,6 +57,6 @@ pub(crate) fn init(boot: &BootInfo) {
     let start = boot.heap_start as *mut u8;
     let span = Span::from_base_size(start, boot.heap_size_bytes as usize);
     // SAFETY: the builder added these pages for the heap alone, readable and writable.
-    let claimed = unsafe { HEAP.0.lock().claim(span) };
+    let claimed = unsafe { HEAP.0.lock().talc.claim(span) };
     assert!(claimed.is_ok(), "the heap region is too small");
 }

@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use abi::errno::Errno;
 use bitflags::bitflags;
@@ -117,7 +118,7 @@ impl Viewpoint {
                 Step::Name {
                     name, has_slash, ..
                 } => {
-                    let last = LastComponent::Name(name);
+                    let last = LastComponent::Name(walk.rest[name].to_vec());
                     return Ok(Parent {
                         directory: walk.here,
                         last,
@@ -158,7 +159,7 @@ impl Viewpoint {
             let found = match walk.look_up(&name) {
                 Ok(found) => found,
                 Err(Errno::ENOENT) => {
-                    let last = LastComponent::Name(name);
+                    let last = LastComponent::Name(walk.rest[name].to_vec());
                     let directory = walk.here;
                     let parent = Parent {
                         directory,
@@ -303,7 +304,8 @@ enum Step {
     Done(Parent),
     /// The next name.
     Name {
-        name: Vec<u8>,
+        /// Where it is in what was left of the path.
+        name: Range<usize>,
         /// No other component comes after it.
         is_last: bool,
         /// A slash comes after it.
@@ -363,9 +365,11 @@ impl<'a> Walk<'a> {
             let (component, after) = rest.split_at(length);
             let has_slash = !after.is_empty();
             let is_last = after.iter().all(|byte| *byte == b'/');
-            self.position += start + length;
-            if component != b"." && component != b".." {
-                let name = component.to_vec();
+            let end = self.position + start + length;
+            let name = end - length..end;
+            let (is_dot, is_parent) = (component == b".", component == b"..");
+            self.position = end;
+            if !is_dot && !is_parent {
                 self.check_search()?;
                 return Ok(Step::Name {
                     name,
@@ -373,7 +377,6 @@ impl<'a> Walk<'a> {
                     has_slash,
                 });
             }
-            let is_parent = component == b"..";
             self.check_search()?;
             self.before_last = None;
             self.last = if is_parent {
@@ -404,8 +407,9 @@ impl<'a> Walk<'a> {
         credentials.check(&self.here.metadata()?, Access::EXECUTE)
     }
 
-    fn look_up(&self, name: &[u8]) -> Result<Location> {
-        let dentry = self.here.dentry.child(Name::new(name)?)?;
+    fn look_up(&self, name: &Range<usize>) -> Result<Location> {
+        let name = Name::new(&self.rest[name.clone()])?;
+        let dentry = self.here.dentry.child(name)?;
         let found = self.view.namespace.enter(self.here.at(dentry));
         self.check_mount(&found)?;
         Ok(found)
@@ -425,7 +429,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes into `name`, which is not the last component.
-    fn descend(&mut self, name: &[u8]) -> Result<()> {
+    fn descend(&mut self, name: &Range<usize>) -> Result<()> {
         let found = self.look_up(name)?;
         if found.kind() == FileType::Symlink {
             return self.follow(&found);
