@@ -86,8 +86,8 @@ def _is_of_the_build(problem: Diagnostic) -> bool:
 
 
 def _stop_for_any_signal() -> None:
-    """Let a closed terminal and `kill` end a build as Ctrl-C does: with all that it started."""
-    for number in (signal.SIGHUP, signal.SIGTERM):
+    """Let a closed terminal, `kill` and the quit key end a build as Ctrl-C does: all of it."""
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
 

@@ -78,6 +78,15 @@ class _Listener:
 
     def run(self) -> NinjaResult:
         self._forget_future()
+        # Ninja would die of SIGQUIT and leave its actions: it starts with the signal blocked.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGQUIT])
+        try:
+            return self._run(mask)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _run(self, mask: set[int | signal.Signals]) -> NinjaResult:
+        """Start it, and listen with the signals blocked that `mask` has."""
         events_read, events_write = os.pipe()
         own = {EVENTS_VARIABLE: str(events_write), "NINJA_STATUS": _STATUS, "LC_ALL": _LOCALE}
         guard = self._guard()
@@ -93,6 +102,7 @@ class _Listener:
             os.close(events_write)
             os.close(guard)
             try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 self._listen(process, events_read)
             except KeyboardInterrupt:
                 self._stop(process)

@@ -12,7 +12,7 @@ from occlum_build.execution.runner.walls import WallError, Walls, raise_walls
 
 TIMED_OUT: Final = -1000
 """The status of a command that was ended because its time was over."""
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass
@@ -42,6 +42,7 @@ def catch_signals() -> None:
 
     for number in _STOPPING:
         signal.signal(number, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)  # ninja runs with one kept from it
 
 
 def run(command: Command) -> int:

@@ -114,13 +114,28 @@ def test_an_execute_bit_that_someone_gave_an_output_is_taken_away(copied: Worksp
     assert not os.access(copied.output("app/p"), os.X_OK)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_any_signal_ends_a_build_with_all_that_it_started(
     workspace: Workspace, number: int
 ) -> None:
     process = _started(workspace, "sleep 30; echo > $OUT")
 
     os.kill(process.pid, number)
+
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == INTERRUPTED
+    assert "error[OB0404]: interrupted" in err
+    assert not list(workspace.root.rglob("*.sandbox"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_key_of_the_terminal_ends_a_build_with_all_that_it_started(
+    workspace: Workspace, number: int
+) -> None:
+    """The terminal tells the whole group at once: ninja, too."""
+    process = _started(workspace, "sleep 30; echo > $OUT")
+
+    os.killpg(process.pid, number)
 
     _, err = process.communicate(timeout=10)
     assert process.returncode == INTERRUPTED
@@ -245,6 +260,7 @@ def _started(workspace: Workspace, command: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 20
     while not list(workspace.root.rglob("*.sandbox/root")) and time.monotonic() < deadline:
