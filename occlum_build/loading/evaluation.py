@@ -78,7 +78,7 @@ class Evaluator:
         scope = _Scope(Package(label))
         outer, self._scope = self._scope, scope
         try:
-            text, file = self._sources.text(label)
+            text, file = self._sources.code(label)
             self._run(label, file, text)
         except DiagnosticError as problem:
             scope.problems += problem.diagnostics
@@ -203,7 +203,7 @@ class Evaluator:
         return self._modules[label]
 
     def _loaded(self, label: Label, span: Span | None) -> _Module:
-        content, file = self._sources.text(label, span)
+        content, file = self._sources.code(label, span)
         if label.name.endswith(".py"):
             return self._rule_module(label)
         if not label.name.endswith(".bzl"):

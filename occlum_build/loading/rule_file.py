@@ -89,7 +89,7 @@ class RuleFiles:
             raise DiagnosticError(
                 error("OB0107", "rule files import each other in a cycle", span, notes=(chain,))
             )
-        text, file = self._sources.text(label, span)
+        text, file = self._sources.code(label, span)
         tree = _parsed(file, text)
         problems = _refused_imports(label, tree, SourceMap(file, text))
         if problems:

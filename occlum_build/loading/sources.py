@@ -3,10 +3,13 @@
 import os
 import stat
 from pathlib import Path
+from typing import Final
 
 from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, near
 from occlum_build.label import Label
 from occlum_build.loading.workspace import BUILD_FILE, Workspace
+
+_BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 class Sources:
@@ -55,6 +58,21 @@ class Sources:
             self._texts[label] = (text, shown)
             self._shown[shown] = text
         return self._texts[label]
+
+    def code(self, label: Label, span: Span | None = None) -> tuple[str, str]:
+        """The same of a file that will be evaluated.
+
+        Raises:
+            DiagnosticError: there is no such file, or a mark stands before its first word.
+        """
+        text, shown = self.text(label, span)
+        if text.startswith(_BYTE_ORDER_MARK):
+            message = f"`{shown}` begins with a byte order mark (U+FEFF)"
+            helps = (
+                "save it as UTF-8 without the mark, which editors also call `BOM` or `signature`",
+            )
+            raise DiagnosticError(error("OB0120", message, Span(shown, 1, 1, 2), helps=helps))
+        return text, shown
 
     def text_of_shown(self, file: str) -> str | None:
         """The text of a file by its name in messages, if it can be read."""

@@ -43,7 +43,7 @@ MEANINGS: Final = {
     "OB0117": "A pattern of a `glob` is malformed.",
     "OB0118": "No condition of a `select` holds in this configuration.",
     "OB0119": "A source file is a symbolic link out of the workspace.",
-    "OB0120": "A file does not exist, or is no text.",
+    "OB0120": "A file does not exist, is no text, or begins with a byte order mark.",
     "OB0121": "A target pattern is malformed, or stands for the wrong number of targets.",
     "OB0122": "`WORKSPACE.occlum` declares no configuration of this name.",
     "OB0123": "A file computes for too long.",

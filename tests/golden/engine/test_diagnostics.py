@@ -103,6 +103,13 @@ CASES: dict[str, dict[str, str]] = {
     "no_name": {"app/BUILD": 'shell(cmd = "")\n'},
     "name_that_is_no_string": {"app/BUILD": "shell(name = 3, outs = [])\n"},
     "character_of_no_text": {"app/BUILD": 'shell(\n    na\0me = "a")\n'},
+    "files_that_begin_with_a_byte_order_mark": {
+        "app/BUILD": 'load(":m.bzl", "m")\nm(name = "a")\n',
+        "app/m.bzl": "\ufeffdef m(name):\n    pass\n",
+        "other/BUILD": '\ufeffexports_files(["f"])\n',
+        "rule/BUILD": 'load(":r.py", "r")\nr(name = "a")\n',
+        "rule/r.py": "\ufefffrom occlum_build.api import Rule\n",
+    },
     "same_name_twice": {
         "app/BUILD": 'write(name = "a", text = "")\n\nwrite(name = "a", text = "")\n'
     },
