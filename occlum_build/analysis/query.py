@@ -32,15 +32,17 @@ class Query:
         graph: TargetGraph,
         load: Callable[[Iterable[str]], tuple[Label, ...]],
         texts: Callable[[Label], Iterable[Label]],
+        has_package: Callable[[Label], bool],
     ) -> None:
         """Ask about `graph`, which grows by what is named.
 
         `load` gives the labels of patterns and adds them to it; `texts` are the BUILD file of
-        a label's package and all that this loads.
+        a label's package and all that this loads; `has_package` says if there is such a file.
         """
         self._graph = graph
         self._load = load
         self._texts = texts
+        self._has_package = has_package
         self._functions: dict[str, Callable[..., Iterable[Label]]] = {
             "allpaths": self._all_paths,
             "allrdeps": lambda labels, depth=None: self._dependents(
@@ -130,9 +132,14 @@ class Query:
         ]
 
     def _build_files(self, labels: Iterable[Label]) -> list[Label]:
-        """What the packages of these labels are written in."""
+        """What the packages of these labels are written in.
+
+        As Bazel says it, the BUILD files beside what they load are among it.
+        """
         packages = {one.sibling(BUILD_FILE) for one in labels}
-        return sorted({text for one in packages for text in self._texts(one)})
+        texts = {text for one in packages for text in self._texts(one)}
+        beside = {one.sibling(BUILD_FILE) for one in texts}
+        return sorted(texts.union(filter(self._has_package, beside)))
 
     def _loading(self, *paths: str) -> list[Label]:
         """The BUILD files that one of these files of the workspace has to do with."""

@@ -23,7 +23,7 @@ def query(command: Command) -> ExitCode:
         session.check()
         return labels
 
-    asked = Query(graph, load, session.loader.texts)
+    asked = Query(graph, load, session.loader.texts, session.loader.sources.has_package)
     found: dict[Label, None] = {}
     for text in command.arguments.patterns:
         found.update(dict.fromkeys(asked.answer(parse(text))))

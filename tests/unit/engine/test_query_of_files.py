@@ -72,10 +72,14 @@ ANSWERS = {
     "tests(//app:outer)": "//app:quick //app:slow",
     "tests(//app:outer_too + //app:a)": "//app:quick",
     "buildfiles(//lib:notes.txt)": "//lib:BUILD //lib:names.bzl",
-    "filter('^//', buildfiles(//app:a))": "//app:BUILD //lib:macro.bzl //lib:names.bzl",
+    "filter('^//', buildfiles(//app:a))": "//app:BUILD //lib:BUILD //lib:macro.bzl "
+    "//lib:names.bzl",
     "filter('^//', loadfiles(//app:a))": "//lib:macro.bzl //lib:names.bzl",
-    "buildfiles(//rule:r)": f"//rule:BUILD {RULE_FILES}",
+    "buildfiles(//rule:r)": "//rule:BUILD //rule:rule.py //rule/parts:shared.py "
+    "@occlum//rules:BUILD @occlum//rules:providers.py",
     "loadfiles(//rule:r)": RULE_FILES,
+    "filter('^//', deps(buildfiles(//app:a)))": "//app:BUILD //lib:BUILD //lib:macro.bzl "
+    "//lib:names.bzl",
     "rbuildfiles(rule/parts/shared.py)": "//rule:BUILD",
     "rbuildfiles(lib/names.bzl)": "//app:BUILD //lib:BUILD",
     "rbuildfiles(lib/macro.bzl, lib/BUILD)": "//app:BUILD //lib:BUILD",
