@@ -20,6 +20,11 @@ from occlum_build.diagnostic import Diagnostic, DiagnosticError, Span, error, ne
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _CONFIGURATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TAKEN: Final = {
+    "CACHEDIR.TAG": "`out/CACHEDIR.TAG` tells programs that make backups what `out/` is",
+    "keys": "`out/keys` holds the development keys, which all configurations share",
+}
+"""What else lies in `out/`, beside a directory of outputs for each configuration."""
 _KEYS: Final = ("name", "configurations")
 
 
@@ -82,6 +87,13 @@ class _Reader:
                 for title, title_node, values in self._entries(value):
                     if not _CONFIGURATION.fullmatch(title):
                         self._wrong(title_node, f"`{title}` is no configuration name")
+                    if title in _TAKEN:
+                        self._wrong(
+                            title_node,
+                            f"no configuration can be called `{title}`",
+                            notes=(_TAKEN[title],),
+                            helps=("give it another name",),
+                        )
                     choices = {one: self._string(node) for one, _, node in self._entries(values)}
                     configurations[title] = Configuration(title, MappingProxyType(choices))
             else:
@@ -117,12 +129,17 @@ class _Reader:
         return ""
 
     def _wrong(
-        self, node: yaml.Node, message: str, label: str = "", helps: tuple[str, ...] = ()
+        self,
+        node: yaml.Node,
+        message: str,
+        label: str = "",
+        notes: tuple[str, ...] = (),
+        helps: tuple[str, ...] = (),
     ) -> None:
         start, end = node.start_mark, node.end_mark
         end_column = end.column + 1 if end.line == start.line else 0
         span = Span(self.file, start.line + 1, start.column + 1, end_column)
-        self.problems.append(error("OB0102", message, span, label=label, helps=helps))
+        self.problems.append(error("OB0102", message, span, label=label, notes=notes, helps=helps))
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -284,6 +284,9 @@ CASES: dict[str, dict[str, str]] = {
     "workspace_with_unknown_key": {"WORKSPACE.occlum": "name: shop\nconfigration: {}\n"},
     "workspace_with_duplicate_key": {"WORKSPACE.occlum": "name: a\nname: b\n"},
     "workspace_that_is_no_yaml": {"WORKSPACE.occlum": "name: [\n"},
+    "configurations_with_names_that_are_taken": {
+        "WORKSPACE.occlum": "configurations:\n  keys: {}\n  CACHEDIR.TAG: {}\n",
+    },
     "unknown_configuration": {
         "WORKSPACE.occlum": "configurations:\n  release: {mode: release}\n",
         "arguments": "build -c relase //...",
