@@ -38,6 +38,8 @@ _MOVED: Final = {
     ("mount", "options"): "give each option as a key of its own",
 }
 """Keys of Occlum.json that are said in another way here."""
+_OF_KEYS: Final = frozenset({"extra_forbidden", "missing", "union_tag_not_found"})
+"""Errors that are no fault of the value at which they are."""
 
 _TEXT_SHOWN: Final = 40
 
@@ -49,10 +51,16 @@ def explain(
     model: type[BaseModel] = OcclumConfig,
     title: str = "Occlum.yaml",
 ) -> Iterator[Diagnostic]:
-    """One diagnostic for each error; `title` is what a file of this `model` is called."""
+    """One diagnostic for each error; `title` is what a file of this `model` is called.
+
+    None for a value that is refused already: what is said of it is one mistake with that.
+    """
     for one in errors:
         path = path_in_text(root, one["loc"])
         kind, context = one["type"], one.get("ctx", {})
+        found = place(root, path)
+        if found is not None and found.node.is_refused and kind not in _OF_KEYS:
+            continue
         if kind == "extra_forbidden":
             yield _unknown_key(root, file, path, model)
         elif kind == "missing":

@@ -26,7 +26,7 @@ def load(text: str, filename: str) -> tuple[OcclumConfig | None, list[Diagnostic
     if isinstance(root, Mapping):
         config, problems = _validate(root, filename)
         found += problems
-    elif root is not None:
+    elif root is not None and not root.is_refused:
         message = "an Occlum.yaml is a mapping of keys to values"
         found.append(error("OB0212", message, root.span))
     if not found:

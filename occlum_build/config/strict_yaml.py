@@ -8,7 +8,7 @@ a tag, a merge key, a second document and an alias that blows up are refused.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
 import yaml
@@ -40,6 +40,8 @@ class Scalar:
     value: Value
     span: Span
     weight: int = 1
+    is_refused: bool = False
+    """Whether it has a tag: nobody knows what its author takes it for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Sequence:
     items: tuple["Node", ...]
     span: Span
     weight: int
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Mapping:
     entries: dict[str, Entry]
     span: Span
     weight: int
+    is_refused: bool = False
 
 
 Node = Scalar | Sequence | Mapping
@@ -111,6 +115,8 @@ class _Builder:
             node = self._sequence(event, depth)
         else:
             node = self._mapping(event, depth)
+        if event.tag is not None:
+            node = replace(node, is_refused=True)
         self._count(event, 1)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
