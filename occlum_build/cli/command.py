@@ -1,5 +1,6 @@
 """What all verbs that load a workspace share."""
 
+import errno
 import os
 import sys
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from occlum_build.cli.arguments import Arguments
 from occlum_build.cli.console import Console
-from occlum_build.diagnostic import DiagnosticError, error
+from occlum_build.diagnostic import DiagnosticError, error, warning
 from occlum_build.execution.files import identity
 from occlum_build.execution.fingerprint import (
     engine_files,
@@ -72,7 +73,10 @@ class Command:
             raise DiagnosticError(error("OB0001", f"`{verb}` needs a target", helps=helps))
 
     def remember(self, plan: Plan, **more: object) -> None:
-        """Leave a fingerprint, so that the same command costs nothing while nothing changes."""
+        """Leave a fingerprint, so that the same command costs nothing while nothing changes.
+
+        What was to be done is done: a full disk keeps it from being remembered, no more.
+        """
         session = self.session
         sources = engine_files(str(PACKAGE))
         for read, status in (
@@ -88,7 +92,21 @@ class Command:
         root = str(session.workspace.root)
         path = fingerprint_path(str(session.layout.state), root, self.words, str(self.directory))
         answer = {"text": self.console.result_text, **more}
-        remember(path, sources, outputs, answer, self.started_ns)
+        try:
+            remember(path, sources, outputs, answer, self.started_ns)
+        except OSError as problem:
+            if problem.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            self._warn_of_full_disk(path)
+
+    def _warn_of_full_disk(self, path: str) -> None:
+        found = warning(
+            "OB0403",
+            "this command will not be remembered: no space is left on the device",
+            notes=(f"while writing `{path}`",),
+            helps=("make room: until then, the same command looks at everything again",),
+        )
+        self.console.diagnostics([found], lambda _file: None)
 
     def _made(self, plan: Plan) -> list[str]:
         root = self.session.workspace.root

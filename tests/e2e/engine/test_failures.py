@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -150,7 +151,7 @@ def test_a_full_disk_is_one_diagnostic(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("size=4k", "help: make room"),
+        ("nr_inodes=1", "help: make room"),
         ("ro", "help: copy the workspace to where a build can write"),
     ],
 )
@@ -164,8 +165,6 @@ def test_a_state_that_cannot_be_written_says_what_to_do(
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let us mount a small disk")
     try:
-        if options != "ro":
-            (state / "fill").write_bytes(bytes(4096))
         outcome = workspace.run("build", "//app:t")
         queried = workspace.run("query", "//app:t")
     finally:
@@ -173,6 +172,41 @@ def test_a_state_that_cannot_be_written_says_what_to_do(
 
     assert (outcome.status, queried.status) == (FAILED, 0)
     assert said in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize("verb", ["build", "run", "test"])
+def test_what_is_done_but_cannot_be_remembered_is_done(workspace: Workspace, verb: str) -> None:
+    workspace.build_file(
+        'shell(name = "build", outs = ["o"], cmd = "echo made > $OUT")\n'
+        'shell(name = "run", outs = ["r"], cmd = "echo made > $OUT")\n'
+        'shell_test(name = "test", cmd = "true")\n'
+    )
+    target = f"//app:{verb}"
+    words = [verb, target, *(["--", workspace.write("made", "made")] if verb == "run" else [])]
+    time.sleep(0.1)  # files that are brand new keep a command from being remembered
+    state = workspace.root / ".occlum-build"
+    state.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(state)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        first = workspace.run(*map(str, words))
+        fingerprints = state / "fingerprints"
+        for one in fingerprints.iterdir():
+            one.unlink()
+        with suppress(OSError), (state / "fill").open("wb", buffering=0) as fill:
+            while fill.write(bytes(4096)):
+                pass
+        again = workspace.run(*map(str, words))
+        kept = list(fingerprints.iterdir())
+    finally:
+        subprocess.run(["umount", state], check=True)
+
+    assert (first.status, first.err.count("warning")) == (0, 0), first.err
+    assert (again.status, kept) == (0, []), again.err
+    assert again.out.splitlines()[-1] == first.out.splitlines()[-1]
+    assert "warning[OB0403]: this command will not be remembered" in again.err
 
 
 def test_a_key_of_the_wrong_size_is_refused(workspace: Workspace) -> None:
