@@ -155,7 +155,7 @@ def read_policy(path: Path, text: str) -> Policy:
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False)
             found += explain(root, str(path), errors, Policy, path.name)
-    elif root is not None:
+    elif root is not None and not root.is_refused:
         found.append(error("OB0212", "a policy is a mapping of keys to values", root.span))
     if policy is None or found:
         raise PolicyError(sorted(set(found), key=_position), text)

@@ -23,3 +23,11 @@ def test_a_number_of_another_length_is_no_hash() -> None:
         read_policy(Path("policy.yaml"), "version: 1\nmrenclave: [12]\n")
 
     assert "this is not 64 hexadecimal digits" in refused.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize("text", ["!!python/tuple [1]\n", "version: !!python/tuple [1]\n"])
+def test_a_tag_is_refused_once(text: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        read_policy(Path("policy.yaml"), text)
+
+    assert [one.code for one in refused.value.diagnostics] == ["OB0203"]
