@@ -412,7 +412,9 @@ impl Gang {
         // Who is alone has still to take its turn.
         let waits = state.resident.is_none() && !self.turns().is_empty();
         if is_whole && !waits {
-            self.is_shared.store(false, Ordering::SeqCst);
+            if self.is_shared.swap(false, Ordering::SeqCst) {
+                self.store.rest();
+            }
             if let Some(holding) = state.members.values_mut().next() {
                 holding.in_place = PageSet::default();
             }

@@ -301,8 +301,20 @@ impl Region {
             .all(|(_, claim)| gangs.contains(&claim.gang))
     }
 
-    /// Whether there are free addresses on both sides of a range that has claims.
-    pub(super) fn is_amid_free(&self, range: &Range<u64>) -> bool {
+    /// Claims a range for memory that had some before, if nobody uses it, no living program has unmapped
+    /// a part of it, and it cuts no free run in two.
+    pub(super) fn claim_again(&self, gang: GangId, range: &Range<u64>) -> bool {
+        let mut unmapped = PageSet::default();
+        self.gangs()
+            .iter()
+            .for_each(|gang| gang.add_unmapped(&mut unmapped));
+        unmapped.present(range).is_empty()
+            && !self.is_amid_free(range)
+            && self.claim_unused(gang, range)
+    }
+
+    /// Whether there are free addresses on both sides of a range.
+    fn is_amid_free(&self, range: &Range<u64>) -> bool {
         let claims = self.claims.lock();
         let is_inside = self.backed.start < range.start && range.end < self.backed.end;
         let is_free = |page: Range<u64>| claims.overlapping(&page).next().is_none();

@@ -121,7 +121,7 @@ impl Foundation {
         let region = Region::new(user, backed, layout.memory_bytes);
         Self {
             machine,
-            store: Store::new(machine, region.clone()),
+            store: Store::new(machine, region.clone(), paging),
             shared: SharedMemory::new(machine, region.clone(), paging),
             region,
             layout,
@@ -343,7 +343,6 @@ impl AddressSpace {
     /// it can have the addresses.
     pub(crate) fn clear(&self) -> Option<Arc<Thread>> {
         let mut books = core::mem::take(&mut *self.books.write());
-        let was_shared = self.gang.is_shared();
         let retire = |run: &Range<u64>| self.machine.retire(run.start, run.end - run.start);
         for run in books.committed.iter() {
             if self.gang.is_shared() {
@@ -371,10 +370,6 @@ impl AddressSpace {
         self.region.release(books.heap.room());
         for range in &books.reserved {
             self.region.release(range);
-        }
-        if was_shared && self.paging == Paging::Eager {
-            // Memory costs nothing there, so the next fork may have it, where it takes no place from others.
-            self.store.stop_dividing();
         }
         next
     }

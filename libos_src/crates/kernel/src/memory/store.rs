@@ -9,28 +9,41 @@ use locks::Mutex;
 
 use super::pages::PageSet;
 use super::region::{GangId, Region, Use};
+use super::space::Paging;
 
 /// Pages of the user region that no address space has.
 pub(crate) struct Store {
     machine: &'static dyn Machine,
     region: Arc<Region>,
     gang: GangId,
+    paging: Paging,
     free: Mutex<PageSet>,
+    /// Where the pages were that were given to the region last. Pages for the next fork are best there
+    /// again: what programs left behind elsewhere stays.
+    former: Mutex<Vec<Range<u64>>>,
 }
 
 /// The least that is taken from the region at a time.
 const GROWTH_BYTES: u64 = 64 * PAGE_SIZE;
+/// How many places of former pages are known.
+const FORMER_MAX: usize = 64;
 /// The most that is kept without being needed.
 const FREE_MAX_BYTES: u64 = 8 << 20;
 
 impl Store {
     /// A store that has nothing yet.
-    pub(super) fn new(machine: &'static dyn Machine, region: Arc<Region>) -> Arc<Self> {
+    pub(super) fn new(
+        machine: &'static dyn Machine,
+        region: Arc<Region>,
+        paging: Paging,
+    ) -> Arc<Self> {
         Arc::new(Self {
             machine,
+            paging,
             gang: region.new_gang(),
             region,
             free: Mutex::default(),
+            former: Mutex::default(),
         })
     }
 
@@ -82,6 +95,14 @@ impl Store {
         had_some
     }
 
+    /// Who had pages here needs them no more. Where memory costs nothing, none is kept for the next fork: it
+    /// would divide the addresses.
+    pub(super) fn rest(&self) {
+        if self.paging == Paging::Eager {
+            self.shrink();
+        }
+    }
+
     /// What `find` finds; a second time, if there is no room and some was kept that is not needed.
     pub(super) fn or_shrunk<T>(
         &self,
@@ -93,16 +114,6 @@ impl Store {
         }
     }
 
-    /// Gives to the region what divides its free addresses: the runs that lie in the midst of them.
-    pub(super) fn stop_dividing(&self) {
-        let mut free = self.free.lock();
-        let mut dividing = PageSet::default();
-        let runs = free.iter().filter(|run| self.region.is_amid_free(run));
-        runs.for_each(|run| dividing.insert(&run));
-        dividing.iter().for_each(|run| free.remove(&run));
-        self.release(&mut dividing);
-    }
-
     fn grow(&self, lacking: u64) -> Result<Range<u64>, NoMemory> {
         let user = self.region.range();
         let claim = |len, within: &Range<u64>| {
@@ -110,8 +121,12 @@ impl Store {
                 .claim_high(self.gang, len, PAGE_SIZE, within, Use::Memory)
         };
         let wanted = lacking.max(GROWTH_BYTES);
-        let unknown = self.region.claim_unknown(self.gang, wanted);
-        let range = unknown.or_else(|| claim(wanted, user));
+        let is_claimed = |range: &Range<u64>| self.region.claim_again(self.gang, range);
+        let former = core::mem::take(&mut *self.former.lock());
+        let (again, rest) = take_first(former, is_claimed);
+        *self.former.lock() = rest;
+        let unknown = || self.region.claim_unknown(self.gang, wanted);
+        let range = again.or_else(unknown).or_else(|| claim(wanted, user));
         let range = range.or_else(|| claim(lacking, user));
         let range = range.ok_or(NoMemory)?;
         self.region.leftovers.forget(&range);
@@ -123,9 +138,19 @@ impl Store {
     }
 
     fn release(&self, free: &mut PageSet) {
+        *self.former.lock() = free.iter().take(FORMER_MAX).collect();
         for run in core::mem::take(free).iter() {
             self.machine.decommit(run.start, run.end - run.start);
             self.region.release(&run);
         }
     }
+}
+
+/// The first range that is good, and those behind it.
+fn take_first(
+    ranges: Vec<Range<u64>>,
+    is_good: impl Fn(&Range<u64>) -> bool,
+) -> (Option<Range<u64>>, Vec<Range<u64>>) {
+    let mut ranges = ranges.into_iter();
+    (ranges.find(is_good), ranges.collect())
 }
