@@ -483,14 +483,14 @@ fn a_turn_that_cannot_begin_leaves_each_kept_page_with_one_owner() {
     assert!(matches!(gang.enter(&parent, &of_parent), Entry::NoMemory));
     world.machine.limit_pages(left - 1);
     parent.clear();
-    let spare = memory.spare_bytes();
+    let (spare, (_, free)) = (memory.spare_bytes(), memory.region_sizes_bytes());
 
     assert!(matches!(gang.enter(&memory, &of_child), Entry::Held(_)));
     assert_eq!(memory.read(middle), Ok(*b"child!"));
-    assert!(
-        memory.spare_bytes() > spare,
-        "what the child had was its own"
-    );
+    // It is alone, so all that was kept goes back: what was spare, and where its own page was.
+    assert_eq!(memory.spare_bytes(), 0);
+    let (_, free_now) = memory.region_sizes_bytes();
+    assert_eq!(free_now - free, spare + PAGE_SIZE);
 }
 
 #[test]
