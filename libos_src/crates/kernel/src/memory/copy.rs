@@ -75,25 +75,13 @@ impl AddressSpace {
         if count == 0 {
             return Ok(());
         }
-        let copy = |there| {
-            let mut to = there;
-            parts.iter().try_for_each(|part| {
-                self.machine.copy_out(to, part)?;
-                to += part.len() as u64;
-                Ok(())
-            })
-        };
+        let copy = |there| each_part(there, parts, |to, part| self.machine.copy_out(to, part));
         if let Some(done) = self.access_at_once(address, count, Prot::WRITE, copy) {
             return done;
         }
         if self.goes_by_page(address, count) {
             self.check_writable(address, count as u64)?;
-            let mut to = address;
-            return parts.iter().try_for_each(|part| {
-                self.copy_out(to, part)?;
-                to += part.len() as u64;
-                Ok(())
-            });
+            return each_part(address, parts, |to, part| self.copy_out(to, part));
         }
         self.access(address, count, Prot::WRITE, copy)
     }
@@ -320,6 +308,20 @@ impl AddressSpace {
             .then_some(())
             .ok_or(Errno::EFAULT)
     }
+}
+
+/// Gives `put` each of the parts that lie one after another from an address on, with its own.
+fn each_part<E>(
+    address: u64,
+    parts: &[&[u8]],
+    put: impl Fn(u64, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut to = address;
+    parts.iter().try_for_each(|part| {
+        put(to, part)?;
+        to += part.len() as u64;
+        Ok(())
+    })
 }
 
 /// The parts of `len` bytes from `address` on that are in one page each.

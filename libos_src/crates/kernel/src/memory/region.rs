@@ -170,10 +170,7 @@ impl Region {
     /// Claims free addresses for memory, if there are some that no living program has unmapped: there
     /// it may know that it has no access. They are at an end of a free run, as none is cut in two.
     pub(super) fn claim_unknown(&self, gang: GangId, len: u64) -> Option<Range<u64>> {
-        let mut unmapped = PageSet::default();
-        self.gangs()
-            .iter()
-            .for_each(|gang| gang.add_unmapped(&mut unmapped));
+        let unmapped = self.unmapped();
         let mut claims = self.claims.lock();
         let mut gaps = claims.gaps_high(&self.backed);
         let range = gaps.find_map(|gap| {
@@ -304,13 +301,18 @@ impl Region {
     /// Claims a range for memory that had some before, if nobody uses it, no living program has unmapped
     /// a part of it, and it cuts no free run in two.
     pub(super) fn claim_again(&self, gang: GangId, range: &Range<u64>) -> bool {
+        self.unmapped().present(range).is_empty()
+            && !self.is_amid_free(range)
+            && self.claim_unused(gang, range)
+    }
+
+    /// What living programs have unmapped last.
+    fn unmapped(&self) -> PageSet {
         let mut unmapped = PageSet::default();
         self.gangs()
             .iter()
             .for_each(|gang| gang.add_unmapped(&mut unmapped));
-        unmapped.present(range).is_empty()
-            && !self.is_amid_free(range)
-            && self.claim_unused(gang, range)
+        unmapped
     }
 
     /// Whether there are free addresses on both sides of a range.
