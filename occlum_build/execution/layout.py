@@ -36,6 +36,16 @@ class Layout:
         return f"{self.directory}/build.ninja"
 
     @property
+    def ninja_directory(self) -> str:
+        """Where ninja keeps what it remembers, relative to the workspace."""
+        return f"{self.directory}/.ninja"
+
+    @property
+    def ninja_log(self) -> str:
+        """What ninja remembers of the actions that it ran, relative to the workspace."""
+        return f"{self.ninja_directory}/.ninja_log"
+
+    @property
     def state(self) -> Path:
         """What is remembered of this workspace: digests, fingerprints, the lock."""
         return self.root / STATE_DIRECTORY

@@ -16,6 +16,7 @@ from occlum_build.execution.layout import Layout
 from occlum_build.execution.lineage import Lineage
 from occlum_build.execution.ninja_file import Edge, ninja_text
 from occlum_build.execution.record import Record
+from occlum_build.execution.schedule import Schedule
 from occlum_build.execution.signing_keys import KeyRing
 from occlum_build.execution.source_digests import SourceDigests
 from occlum_build.execution.spec import EXEC_ROOT, Spec, SpecInput, SpecOutput
@@ -95,6 +96,7 @@ class Writer:
         (self._layout.root / self._layout.directory / ".actions").mkdir(
             parents=True, exist_ok=True
         )
+        schedule = Schedule(Path(self._path(self._layout.ninja_log)))
         edges = []
         for record, step in sorted(self._plan.steps.items()):
             try:
@@ -107,10 +109,17 @@ class Writer:
             spec_file = self._layout.action_file(step.action, "json")
             write_if_different(self._path(spec_file), spec.to_json())
             write_if_different(self._path(spec.stamp), stamp.encode())
-            edges.append(self._edge(step, spec, spec_file))
+            milliseconds = schedule.expected(step.action) if step.is_test else 0
+            edges.append((-milliseconds, self._edge(step, spec, spec_file)))
         if problems:
             raise DiagnosticError(problems)
-        text = ninja_text(edges, f"{self._layout.directory}/.ninja", sys.executable, str(_RUNNER))
+        edges.sort(key=lambda one: one[0])
+        text = ninja_text(
+            [edge for _, edge in edges],
+            self._layout.ninja_directory,
+            sys.executable,
+            str(_RUNNER),
+        )
         write_if_different(self._path(self._layout.ninja_file), text.encode())
 
     def distrust(self) -> None:
