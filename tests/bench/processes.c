@@ -95,7 +95,11 @@ int main(int argc, char **argv) {
     measure("spawn, dynamic", spawn_dynamic, 20);
     measure("fork and exit", fork_exit, 100);
     measure("fork and exec", fork_exec, 100);
-    volatile char *block = malloc(4 << 20);
+    volatile char *block = malloc(1 << 20);
+    for (int at = 0; at < 1 << 20; at++) block[at] = 1;
+    measure("fork and exec, 1 MiB written", fork_exec, 50);
+    free((void *)block);
+    block = malloc(4 << 20);
     for (int at = 0; at < 1 << 20; at++) block[at] = 1;
     measure("fork and exec, 1 of 4 MiB written", fork_exec, 50);
     for (int at = 0; at < 4 << 20; at++) block[at] = 2;

@@ -11,8 +11,6 @@ use vfs::{Errno, Result};
 const FORWARD_BLOCKS: u64 = 16;
 /// Blocks read at once when a reader jumps: what it needs next is likely near.
 const JUMP_BLOCKS: u64 = 4;
-/// Blocks that are given out at a time.
-const RUN_BLOCKS: usize = 16;
 const BLOCK: u64 = BLOCK_SIZE_BYTES as u64;
 
 /// An image and the blocks of it that are kept in memory.
@@ -55,21 +53,24 @@ impl Blocks {
                 };
                 return take(&[&block[within..left]]);
             }
-            let mut run = [const { None }; RUN_BLOCKS];
-            let room = run.len().min(wanted);
-            let mut count = self.cache.get_run(number, &mut run[..room]);
-            if count == 0 {
-                run[0] = Some(self.read_cluster(number, wanted as u64, limit)?);
-                count = 1;
-            }
-            let end = left.min(count * BLOCK_SIZE_BYTES);
-            let mut parts = [&[][..]; RUN_BLOCKS];
-            let starts = (0..).step_by(BLOCK_SIZE_BYTES);
-            for ((part, block), start) in parts.iter_mut().zip(run.iter().flatten()).zip(starts) {
-                *part = &block[within.saturating_sub(start)..BLOCK_SIZE_BYTES.min(end - start)];
-            }
-            take(&parts[..count])?;
-            done += end - within;
+            let lent = self.cache.lend(number, wanted, |blocks| {
+                let end = left.min(blocks.len() * BLOCK_SIZE_BYTES);
+                if let Some(last) = blocks.last_mut() {
+                    *last = &last[..(end - 1) % BLOCK_SIZE_BYTES + 1];
+                }
+                if let Some(first) = blocks.first_mut() {
+                    *first = &first[within..];
+                }
+                take(blocks).map(|()| end - within)
+            });
+            done += match lent {
+                Some(taken) => taken?,
+                None => {
+                    let block = self.read_cluster(number, wanted as u64, limit)?;
+                    take(&[&block[within..]])?;
+                    BLOCK_SIZE_BYTES - within
+                }
+            };
         }
         Ok(())
     }

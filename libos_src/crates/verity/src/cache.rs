@@ -8,6 +8,9 @@ use locks::Mutex;
 
 use crate::BLOCK_SIZE_BYTES;
 
+/// The most blocks that are lent at a time.
+const LENT_MAX: usize = 16;
+
 /// A bounded set of blocks by number; one that was used lately stays longer ("clock" replacement).
 ///
 /// A hit costs one search in a B-tree; nothing is read or hashed.
@@ -27,7 +30,15 @@ struct State {
 struct Slot {
     number: u64,
     block: Arc<[u8]>,
+    /// One more reference, for who reads many blocks: to move it costs nothing, and to count one does.
+    spare: Option<Arc<[u8]>>,
     was_used: bool,
+}
+
+/// A block that somebody reads.
+struct Lent {
+    slot: usize,
+    block: Arc<[u8]>,
 }
 
 impl BlockCache {
@@ -51,20 +62,59 @@ impl BlockCache {
         Some(slot.block.clone())
     }
 
-    /// Fills `run` with the blocks from `first` on, up to one that is not here: how many.
-    pub fn get_run(&self, first: u64, run: &mut [Option<Arc<[u8]>>]) -> usize {
+    /// Gives `reader` the blocks from `first` on, up to one that is not here, and some at most; nothing
+    /// if the first is not here. They are all there until it is done, and replacement goes on meanwhile.
+    pub fn lend<T>(
+        &self,
+        first: u64,
+        most: usize,
+        reader: impl FnOnce(&mut [&[u8]]) -> T,
+    ) -> Option<T> {
+        let mut lent = [const { None }; LENT_MAX];
+        let count = self.take_run(first, &mut lent[..most.min(LENT_MAX)]);
+        if count == 0 {
+            return None;
+        }
+        let mut blocks = [&[][..]; LENT_MAX];
+        for (place, lent) in blocks.iter_mut().zip(lent.iter().flatten()) {
+            *place = &lent.block;
+        }
+        let outcome = reader(&mut blocks[..count]);
+        self.take_back(&mut lent[..count]);
+        Some(outcome)
+    }
+
+    fn take_run(&self, first: u64, run: &mut [Option<Lent>]) -> usize {
         let mut state = self.state.lock();
         let State { slots, index, .. } = &mut *state;
         let mut count = 0;
-        for ((number, slot), place) in index.range(first..).zip(run) {
-            let Some(slot) = slots.get_mut(*slot).filter(|_| *number == first + count) else {
+        for ((number, &place), lent) in index.range(first..).zip(run) {
+            let Some(slot) = slots.get_mut(place).filter(|_| *number == first + count) else {
                 break;
             };
             slot.was_used = true;
-            *place = Some(slot.block.clone());
+            let spare = slot.spare.take();
+            *lent = Some(Lent {
+                slot: place,
+                block: spare.unwrap_or_else(|| slot.block.clone()),
+            });
             count += 1;
         }
         count as usize
+    }
+
+    /// Keeps what was lent as spare, where its block is still here and has none.
+    fn take_back(&self, run: &mut [Option<Lent>]) {
+        let mut state = self.state.lock();
+        for place in run {
+            let Some(lent) = place else { continue };
+            let slot = state.slots.get_mut(lent.slot);
+            if let Some(slot) =
+                slot.filter(|slot| slot.spare.is_none() && Arc::ptr_eq(&slot.block, &lent.block))
+            {
+                slot.spare = place.take().map(|lent| lent.block);
+            }
+        }
     }
 
     /// Whether the block is here. This does not count as use.
@@ -82,6 +132,7 @@ impl BlockCache {
         let slot = Slot {
             number,
             block,
+            spare: None,
             was_used: false,
         };
         if state.slots.len() < self.capacity_blocks {
