@@ -79,9 +79,13 @@ def unwritable(path: Path, problem: OSError) -> DiagnosticError:
 
 
 def unwind_on_signals() -> None:
-    """Let SIGINT and SIGTERM end this program as an exception: nothing half-written stays."""
-    signal.signal(signal.SIGINT, _unwind)
-    signal.signal(signal.SIGTERM, _unwind)
+    """Let whatever asks this program to end do so as an exception: nothing half-written stays.
+
+    A signal that whoever started it wants ignored (`nohup`) stays ignored.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _unwind)
 
 
 def _unwind(number: int, _frame: object) -> NoReturn:

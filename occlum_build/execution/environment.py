@@ -10,9 +10,11 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,16 +56,35 @@ def environment(lock: str, cache: str) -> str:
 def _set_up(place: Path, lock: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with (place.parent / "set-up.lock").open("w") as guard:
-            fcntl.flock(guard, fcntl.LOCK_EX)
+        with (place.parent / "set-up.lock").open("w") as guard, _any_signal_interrupts():
+            try:
+                fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _say("waiting for another set-up")
+                fcntl.flock(guard, fcntl.LOCK_EX)
             if not (place / "bin" / "python").exists():
-                _make(place, lock)
+                _make(place, lock, guard.fileno())
     except OSError as problem:
         raise SetUpError(
             f"set-up cannot write: {problem.strerror}: {problem.filename}",
             _help_for(problem),
             is_of_machine=True,
         ) from None
+
+
+@contextmanager
+def _any_signal_interrupts() -> Iterator[None]:
+    """Let a closed terminal, `kill` and the quit key stop set-up as Ctrl-C does."""
+    kept = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _help_for(problem: OSError) -> str:
@@ -88,7 +109,7 @@ def missing_programs() -> list[str]:
     ]
 
 
-def _make(place: Path, lock: Path) -> None:
+def _make(place: Path, lock: Path, guard: int) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if find_spec("venv") is None or find_spec("ensurepip") is None:
         raise SetUpError(
@@ -106,8 +127,8 @@ def _make(place: Path, lock: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _say("set-up: making a virtual environment")
-        _run([sys.executable, "-I", "-m", "venv", str(partial)], lambda _line: None)
-        _install(partial, lock, len(names))
+        _run([sys.executable, "-I", "-m", "venv", str(partial)], guard, lambda _line: None)
+        _install(partial, lock, len(names), guard)
         if place.exists():
             shutil.rmtree(place)
         partial.rename(place)
@@ -116,7 +137,7 @@ def _make(place: Path, lock: Path) -> None:
     _say("set-up: done")
 
 
-def _install(partial: Path, lock: Path, count: int) -> None:
+def _install(partial: Path, lock: Path, count: int, guard: int) -> None:
     seen: list[str] = []
 
     def show(line: str) -> None:
@@ -130,11 +151,14 @@ def _install(partial: Path, lock: Path, count: int) -> None:
     python = str(partial / "bin" / "python")
     options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input"]
     options += ["--disable-pip-version-check", "--no-warn-script-location"]
-    _run([python, "-I", "-m", "pip", "install", *options, "-r", str(lock)], show)
+    _run([python, "-I", "-m", "pip", "install", *options, "-r", str(lock)], guard, show)
 
 
-def _run(argv: Sequence[str], show: Callable[[str], None]) -> None:
-    """Run a command and pass on its lines; all of them are shown if it fails."""
+def _run(argv: Sequence[str], guard: int, show: Callable[[str], None]) -> None:
+    """Run a command and pass on its lines; all of them are shown if it fails.
+
+    It holds the lock, too: should this process be killed, the next set-up waits for its end.
+    """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PIP_NO_COLOR": "1"}
     said: list[str] = []
     with subprocess.Popen(
@@ -145,13 +169,17 @@ def _run(argv: Sequence[str], show: Callable[[str], None]) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        pass_fds=(guard,),
+        process_group=0,
     ) as process:
         try:
             for line in process.stdout or ():
                 said.append(line)
                 show(line)
         except KeyboardInterrupt:
-            process.terminate()
+            # With all that it started: `venv` runs another Python, which would write on.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
         sys.stderr.write("\n" + "".join(said))

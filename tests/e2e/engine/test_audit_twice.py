@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,14 @@ def test_a_target_that_does_not_build_has_no_verdict(workspace: Workspace) -> No
     assert "broken" in said
 
 
+@pytest.mark.parametrize(
+    ("tell", "number"),
+    [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGHUP), (os.killpg, signal.SIGQUIT)],
+)
 def test_an_audit_that_is_stopped_leaves_nothing_behind(
-    workspace: Workspace, tmp_path: Path
+    workspace: Workspace, tmp_path: Path, tell: Callable[[int, int], None], number: int
 ) -> None:
+    """A terminal tells all of the group, also the build that the audit has started."""
     begun, place = tmp_path / "begun", tmp_path / "audits"
     place.mkdir()
     workspace.build_file(
@@ -110,14 +116,15 @@ def test_an_audit_that_is_stopped_leaves_nothing_behind(
         cwd=workspace.root,
         env=workspace.environment({"TMPDIR": str(place)}),
         stderr=subprocess.PIPE,
+        process_group=0,
     )
     deadline = time.monotonic() + 60
     while not (begun.is_file() and begun.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
-    os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    tell(process.pid, number)
+    process.communicate(timeout=60)
 
     assert process.returncode == INTERRUPTED
     assert not list(place.iterdir())

@@ -1,8 +1,11 @@
 """Set-up: complete or not there, and clear about what is missing."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from occlum_build.execution import environment as module
 from occlum_build.execution.environment import SetUpError, environment
 from tests.support.workspace import ROOT
+
+INTERRUPTED = 130
 
 
 def test_a_package_with_another_digest_is_refused_and_leaves_nothing(
@@ -57,6 +62,56 @@ def test_half_an_environment_of_an_interrupted_set_up_is_not_used(tmp_path: Path
 
     assert subprocess.run([again, "-I", "-c", ""], check=False).returncode == 0
     assert not half.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
+def test_any_signal_ends_set_up_with_all_that_it_started(tmp_path: Path, number: int) -> None:
+    cache = tmp_path / "cache"
+    process = _set_up(cache)
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == INTERRUPTED
+    assert said.endswith("\ninterrupted; the next start begins set-up anew\n")
+    assert [one.name for one in cache.iterdir()] == ["set-up.lock"]
+    assert _processes(cache) == []
+
+
+def test_a_set_up_waits_for_what_a_killed_one_left_running(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("# nothing\n")
+    process = _set_up(cache)
+    process.kill()
+    process.communicate()
+    assert _processes(cache), "it writes on"
+
+    python = environment(str(lock), str(cache))
+
+    assert _processes(cache) == []
+    assert subprocess.run([python, "-I", "-c", ""], check=False).returncode == 0
+
+
+def _set_up(cache: Path) -> "subprocess.Popen[str]":
+    """The launcher, which makes an environment."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", ROOT / "occlum-build", "version"],
+        env={"PATH": os.environ["PATH"], "OCCLUM_BUILD_CACHE": str(cache)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not list(cache.glob("*.partial/bin")):
+        time.sleep(0.01)
+    return process
+
+
+def _processes(folder: Path) -> list[str]:
+    """The command lines that speak of a directory."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(one.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [one for one in found if str(folder) in one]
 
 
 def test_a_missing_venv_is_named_with_its_package(

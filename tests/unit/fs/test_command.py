@@ -155,7 +155,10 @@ def quick_place(tmp_path: Path) -> Iterator[Path]:
         yield Path(place)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGQUIT, 131), (signal.SIGTERM, 143)],
+)
 def test_an_interrupt_leaves_nothing(
     number: int,
     status: int,
