@@ -1,5 +1,6 @@
 """A source tree to audit: a directory or a commit, copied to where nothing else is."""
 
+import errno
 import os
 import shutil
 import stat
@@ -16,6 +17,8 @@ from occlum_build.diagnostic import DiagnosticError, error
 MARKER: Final = "WORKSPACE.occlum"
 _MADE: Final = frozenset({".occlum-build", "out"})
 """What a build makes at the top of a workspace: with it there, an audit would build nothing."""
+_OF_THE_COPY: Final = frozenset({errno.EDQUOT, errno.ENOSPC, errno.EROFS})
+"""Errors of the disk that the copy is on."""
 _NO_SOURCE: Final = frozenset({".git", "__pycache__"})
 
 
@@ -61,14 +64,19 @@ class Source:
         Raises:
             DiagnosticError: it cannot be read, or is no workspace.
         """
+        if self.directory is not None:
+            self._need_marker(self.directory)  # before a whole disk is copied
         target.mkdir(parents=True)
         if self.directory is not None:
             names = filter(_is_source, _files(self.directory))
             for name in _ordered(names, backwards=backwards):
-                _copy(self.directory / name, target / name)
+                self._copy(name, target)
         else:
             self._extract(target, here, backwards=backwards)
-        if not (target / MARKER).is_file():
+        self._need_marker(target)
+
+    def _need_marker(self, folder: Path) -> None:
+        if not (folder / MARKER).is_file():
             raise DiagnosticError(
                 error(
                     "OB0811",
@@ -76,6 +84,20 @@ class Source:
                     helps=("name the directory that the bundle's label counts from",),
                 )
             )
+
+    def _copy(self, name: str, target: Path) -> None:
+        """Copy a file of the directory; what keeps the copy from being written is not its fault."""
+        assert self.directory is not None  # noqa: S101  # who calls has looked
+        try:
+            _copy(self.directory / name, target / name)
+        except OSError as problem:
+            if problem.errno in _OF_THE_COPY:
+                raise
+            message = f"`{name}` of `{self.title}` cannot be read: {problem.strerror}"
+            helps = (
+                "an audit reads every file of the source that version control does not ignore",
+            )
+            raise DiagnosticError(error("OB0810", message, helps=helps)) from None
 
     def _extract(self, target: Path, here: Path, *, backwards: bool) -> None:
         with tempfile.TemporaryFile() as spool:

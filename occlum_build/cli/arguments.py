@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -87,6 +88,10 @@ class Arguments:
     expunge: bool = False
     output: str = "label"
     help_of: str = ""
+
+
+_ANY_TEXT: Final = "--argument"
+"""The one option of `FILE_VERBS` whose value may be empty: programs get it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -203,6 +208,25 @@ def make_file_parser(verb: str) -> argparse.ArgumentParser:
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
     return parser
+
+
+def parse_file_arguments(verb: str, words: Sequence[str]) -> argparse.Namespace:
+    """The command line of one of `FILE_VERBS`.
+
+    Raises:
+        DiagnosticError: it is none; an empty name, as of a variable that is not set, would
+            mean the current directory.
+        SystemExit: help was asked for, and printed.
+    """
+    for before, word in pairwise(["", *words]):
+        option, equals, value = word.partition("=")
+        is_empty = not word or (option.startswith("--") and equals and not value)
+        if is_empty and _ANY_TEXT not in {before, option}:
+            last = option or before
+            named = f"`{last}`" if last.startswith("-") else f"an argument of `{verb}`"
+            helps = ("a variable that is not set is a usual cause",)
+            raise DiagnosticError(error("OB0001", f"{named} is empty", helps=helps))
+    return make_file_parser(verb).parse_args(words)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -15,6 +15,7 @@ from occlum_build.cli.arguments import (
     make_file_parser,
     make_parser,
     parse_arguments,
+    parse_file_arguments,
     wants_json,
 )
 from occlum_build.cli.console import Console
@@ -111,7 +112,7 @@ def _outcome(given: tuple[str, ...]) -> int:
     try:
         if given and given[0] in FILE_VERBS:
             text_of = _text_of_file
-            parsed = make_file_parser(given[0]).parse_args(given[1:])
+            parsed = parse_file_arguments(given[0], given[1:])
             return int(parsed.run(parsed))
         arguments = parse_arguments(given)
         if arguments.verb in {"help", "version"}:

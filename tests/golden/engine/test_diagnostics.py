@@ -396,6 +396,10 @@ CASES: dict[str, dict[str, str]] = {
         "b/manifest.json": MANIFEST,
         "arguments": "audit b --source tools",
     },
+    "audit_of_a_source_without_a_name": {
+        "b/manifest.json": MANIFEST,
+        "arguments": "audit b --source=",
+    },
     "audit_of_a_source_that_does_not_build": {
         "b/manifest.json": MANIFEST,
         "arguments": "audit b --source .",

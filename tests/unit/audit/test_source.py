@@ -1,5 +1,8 @@
 """Sources: what an audit builds is the tree that was named, and nothing that was made from it."""
 
+import errno
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -159,6 +162,29 @@ def test_outside_of_a_repository_there_is_no_commit(tree: Path) -> None:
 def test_a_directory_that_is_no_workspace_is_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError, match="OB0811"):
         copied(str(tree / "app"), tmp_path, tmp_path / "copy")
+
+
+def test_a_directory_that_is_no_workspace_is_not_copied(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(DiagnosticError):
+        copied("/proc", tree, tmp_path / "copy")
+
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        del target
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(source))
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+
+    with pytest.raises(DiagnosticError) as raised:
+        copied(str(tree), tree, tmp_path / "copy")
+
+    assert raised.value.diagnostics[0].code == "OB0810"
+    assert "cannot be read: Invalid argument" in raised.value.diagnostics[0].message
 
 
 def test_downloads_are_those_of_the_workspace_here(
