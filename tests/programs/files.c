@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/random.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHECK(condition) do { if (!(condition)) { \
@@ -285,6 +287,55 @@ static void locks(void) {
     CHECK(close(one) == 0 && close(two) == 0 && unlink("l") == 0);
 }
 
+// What any file answers, and what devices of random bytes do.
+static void requests(void) {
+    int file = open("r", O_CREAT | O_RDWR, 0600), added = open("r", O_RDWR | O_APPEND), ends[2], size = 0, count;
+    CHECK(file >= 0 && added >= 0 && write(file, "x", 1) == 1 && pipe(ends) == 0);
+    int directory = open(".", O_RDONLY), device = open("/dev/zero", O_RDWR), random = open("/dev/urandom", O_RDONLY);
+    FAILS(ioctl(file, FICLONE, file), EOPNOTSUPP);
+    FAILS(ioctl(file, FICLONE, directory), EISDIR);
+    FAILS(ioctl(file, FICLONE, ends[0]), EXDEV);
+    FAILS(ioctl(device, FICLONE, device), EINVAL);
+    FAILS(ioctl(added, FICLONE, file), EBADF);
+    FAILS(ioctl(file, FICLONE, -1), EBADF);
+    struct file_clone_range part = {.src_fd = file};
+    FAILS(ioctl(added, FICLONERANGE, &part), EBADF);
+    FAILS(ioctl(file, FICLONERANGE, &part), EOPNOTSUPP);
+    FAILS(ioctl(file, FICLONERANGE, 8), EFAULT);
+    struct file_dedupe_range alike = {.src_length = 1};
+    FAILS(ioctl(file, FIDEDUPERANGE, &alike), EOPNOTSUPP);
+    FAILS(ioctl(directory, FIDEDUPERANGE, &alike), EISDIR);
+    FAILS(ioctl(ends[0], FIDEDUPERANGE, &alike), EINVAL);
+    alike.reserved2 = 1;
+    FAILS(ioctl(directory, FIDEDUPERANGE, &alike), EINVAL);
+    alike.dest_count = 1000;
+    FAILS(ioctl(file, FIDEDUPERANGE, &alike), ENOMEM);
+    CHECK(ioctl(file, FIGETBSZ, &size) == 0 && size == 4096);
+    CHECK(ioctl(ends[0], FIGETBSZ, &size) == 0 && size == 4096);
+    CHECK(ioctl(random, RNDGETENTCNT, &count) == 0 && count == 256);
+    FAILS(ioctl(random, RNDGETENTCNT, 8), EFAULT);
+    FAILS(ioctl(random, TCGETS, &count), EINVAL);
+    FAILS(ioctl(device, TCGETS, &count), ENOTTY);
+    int seed[4] = {0, sizeof(int), 1234};
+    CHECK(ioctl(random, RNDADDENTROPY, seed) == 0 && ioctl(random, RNDRESEEDCRNG, 0) == 0);
+    seed[1] = -1;
+    FAILS(ioctl(random, RNDADDENTROPY, seed), EFAULT);
+    seed[0] = -1;
+    FAILS(ioctl(random, RNDADDENTROPY, seed), EINVAL);
+    FAILS(ioctl(random, RNDADDTOENTCNT, seed), EINVAL);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(setuid(1000) == 0);
+        FAILS(ioctl(random, RNDADDTOENTCNT, seed), EPERM);
+        FAILS(ioctl(random, RNDZAPENTCNT, 0), EPERM);
+        CHECK(ioctl(random, RNDGETENTCNT, &count) == 0);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &count, 0) == child && count == 0);
+    for (int fd = file; fd <= random; fd++) CHECK(close(fd) == 0);
+    CHECK(unlink("r") == 0);
+}
+
 int main(int argc, char **argv) {
     char *everywhere[] = {argv[0], "/", "/tmp"};
     if (argc == 1) argc = 3, argv = everywhere;
@@ -300,6 +351,7 @@ int main(int argc, char **argv) {
         attributes();
         accesses();
         locks();
+        requests();
         struct statfs statistics;
         CHECK(statfs(".", &statistics) == 0 && statistics.f_bfree > 0);
         CHECK(chdir("/") == 0 && rmdir(directory) == 0);

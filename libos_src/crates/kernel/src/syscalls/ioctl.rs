@@ -8,7 +8,8 @@ use vfs::{FileType, OpenFlags};
 use super::argument::Address;
 use super::call::{Call, Outcome};
 use super::file_flags::{self, FlagsRequest};
-use super::{host_terminal, notices, pseudo_terminal};
+use super::file_requests::{self, FileRequest};
+use super::{host_terminal, notices, pseudo_terminal, random_requests};
 use crate::files::{HostStream, Inotify, PipeEnd};
 use crate::sockets::Socket;
 use crate::terminals::End as TerminalEnd;
@@ -55,6 +56,12 @@ pub(super) fn ioctl(call: &mut Call<'_>, fd: i32, request: u32, argument: u64) -
         FIOGETOWN | SIOCGPGRP => return notices::write_owner(call, &file, Address(argument)),
         _ if let Some(request) = FlagsRequest::from_number(request) => {
             return file_flags::control(call, file.location(), request, Address(argument));
+        }
+        _ if let Some(request) = FileRequest::from_number(request) => {
+            return file_requests::control(call, &file, request, argument);
+        }
+        _ if random_requests::is_random(&file) => {
+            return random_requests::control(call, request, argument);
         }
         _ if let Some(stream) = HostStream::behind(&file)
             && stream.is_terminal() =>

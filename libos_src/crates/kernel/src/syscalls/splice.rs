@@ -8,6 +8,7 @@ use vfs::{CHUNK_BYTES, FileType, OpenFile, OpenFlags, Readiness, SeekFrom};
 use super::argument::Address;
 use super::buffers::{Buffers, MOVED_MAX_BYTES};
 use super::call::{Call, Outcome, Stop};
+use super::file_requests::check_copy;
 use super::input_output::{buffer_of, check_extent};
 use crate::files::{Flow, PipeEnd};
 
@@ -78,17 +79,7 @@ pub(super) fn copy_file_range(
 /// How much of `len` bytes there is to copy from one file to another, or why nothing is copied: in the
 /// order of Linux's `generic_copy_file_checks`.
 fn copied_bytes(call: &Call<'_>, from: &Side, to: &Side, len: u64) -> Result<u64, Errno> {
-    let kinds = [from, to].map(|side| side.file.location().kind());
-    if kinds.contains(&FileType::Directory) {
-        return Err(Errno::EISDIR);
-    }
-    if kinds != [FileType::Regular; 2] {
-        return Err(Errno::EINVAL);
-    }
-    let is_addition = to.file.flags().contains(OpenFlags::APPEND);
-    if !from.file.flags().is_readable() || !to.file.flags().is_writable() || is_addition {
-        return Err(Errno::EBADF);
-    }
+    check_copy(&from.file, &to.file)?;
     let (input, output) = (from.position()?, to.position()?);
     if input.checked_add(len).is_none() || output.checked_add(len).is_none() {
         return Err(Errno::EOVERFLOW);
