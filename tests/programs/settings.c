@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,6 +279,18 @@ static void next_process(void) {
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && close(directory) == 0);
 }
 
+// Who has more descriptors than a table may have meanwhile gets no copy of it.
+static void tables(void) {
+    char usual[20];
+    strcpy(usual, read_setting("fs/nr_open"));
+    CHECK(dup2(0, 100) == 100);
+    set("fs/nr_open", "64\n");
+    FAILS(fork(), EMFILE);
+    FAILS(unshare(CLONE_FILES), EMFILE);
+    CHECK(close(100) == 0 && unshare(CLONE_FILES) == 0);
+    set("fs/nr_open", usual);
+}
+
 int main(void) {
     shared_memory();
     semaphores();
@@ -290,6 +303,7 @@ int main(void) {
     leases();
     names();
     next_process();
+    tables();
     puts("settings have effect");
     return 0;
 }

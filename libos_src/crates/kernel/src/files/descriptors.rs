@@ -64,6 +64,12 @@ impl Descriptors {
         len * size_of::<Option<Descriptor>>()
     }
 
+    /// The number behind the highest one in use.
+    pub(crate) fn end(&self) -> usize {
+        let last = self.slots.iter().rposition(Option::is_some);
+        last.map_or(0, |last| last + 1)
+    }
+
     /// Whether the table must become larger for `number`.
     pub(crate) fn must_grow_for(&self, number: i32) -> bool {
         usize::try_from(number).is_ok_and(|index| index >= self.slots.len() && index < self.limit)

@@ -13,6 +13,8 @@ use super::notices::{self, NoticeCommand};
 use super::room;
 use crate::files::{DESCRIPTORS_MAX, Descriptor, PipeEnd};
 
+/// What the size of a table is a multiple of.
+const TABLE_STEP: usize = 64;
 const FD_CLOEXEC: u64 = 1;
 const CLOSE_RANGE_UNSHARE: u32 = 2;
 const CLOSE_RANGE_CLOEXEC: u32 = 4;
@@ -216,9 +218,16 @@ impl Call<'_> {
         room::check_for(self.libos.machine, size_bytes).inspect_err(|_| self.report_full_heap())
     }
 
-    /// `ENOMEM` if it has none for a copy of the table.
+    /// `EMFILE` if a copy of the table would have more than the superuser lets a table have meanwhile, and
+    /// `ENOMEM` if there is no memory for it.
     pub(super) fn check_room_for_descriptors(&self) -> Result<(), Errno> {
-        let size_bytes = self.task.places.files.read().size_bytes(0);
+        let files = self.task.places.files.read();
+        let (size_bytes, end) = (files.size_bytes(0), files.end());
+        drop(files);
+        let max = self.libos.settings.get(Number::Descriptors);
+        if end.next_multiple_of(TABLE_STEP) as u64 > max - max % TABLE_STEP as u64 {
+            return Err(Errno::EMFILE);
+        }
         room::check_for(self.libos.machine, size_bytes).inspect_err(|_| self.report_full_heap())
     }
 }
