@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -194,6 +195,12 @@ int main(void)
         moment.tv_sec++;
     }
     check(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL) == 0, "sleep until a moment");
+    // With this personality the kernel does not say how much of a time is left.
+    struct timeval time = {0, 1000};
+    check(personality(STICKY_TIMEOUTS) == 0, "a personality");
+    check(syscall(SYS_select, 0, NULL, NULL, NULL, &time) == 0 && time.tv_usec == 1000, "a time that stays");
+    check(personality(PER_LINUX) == STICKY_TIMEOUTS, "the usual one");
+    check(syscall(SYS_select, 0, NULL, NULL, NULL, &time) == 0 && time.tv_usec == 0, "a time that is used up");
     puts("clocks agree with each other");
     return 0;
 }

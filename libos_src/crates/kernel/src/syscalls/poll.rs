@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use hal::{Errno, HostPoll};
@@ -24,6 +25,9 @@ use crate::threads::{Deadline, Wake, duration_of};
 const LONG_LIST: usize = 1024;
 /// What is noted of each file of a list while its thread waits.
 const NOTED_BYTES: usize = 96;
+
+/// The bit of `personality(2)` with which a time is left as it was given.
+pub(super) const STICKY_TIMEOUTS: u32 = 0x400_0000;
 
 const POLLIN: i16 = 1;
 const POLLPRI: i16 = 2;
@@ -259,6 +263,9 @@ pub(super) fn read_deadline(
 /// Writes what is left of a timeout, in the units that it was read in. Where it cannot be written it
 /// stays as it is, which is no error.
 fn write_left(call: &Call<'_>, timeout: Address, deadline: Deadline, unit_ns: u32) {
+    if call.thread.personality.load(Ordering::Relaxed) & STICKY_TIMEOUTS != 0 {
+        return;
+    }
     let left = deadline.remaining(call.libos.machine);
     if let (Some(address), Some(left)) = (timeout.non_null(), left) {
         let time = Time {

@@ -12,6 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::argument::Address;
 use super::call::{Call, Outcome};
+use super::poll::STICKY_TIMEOUTS;
 use super::records::SchedulingAttributes;
 use super::time::time_of;
 use crate::processes::{Limits, Process, Standing};
@@ -346,17 +347,18 @@ fn all_processors(call: &Call<'_>) -> Vec<u8> {
 }
 
 /// `personality(2)`: kept, inherited and told. Of its bits those have an effect that are about what
-/// `uname` says; addresses are not random here anyway.
+/// `uname` says, and about times that waits leave alone; addresses are not random here anyway.
 pub(super) fn personality(call: &mut Call<'_>, persona: u32) -> Outcome {
     const QUERY: u32 = u32::MAX;
-    /// Where addresses come from, and what is not random: nothing here is.
-    const HARMLESS: u32 = 0x002_0000 | 0x004_0000 | 0x020_0000 | 8;
+    /// What has an effect, where addresses come from, and what is not random: nothing here is.
+    const HARMLESS: u32 = STICKY_TIMEOUTS | 0x002_0000 | 0x004_0000 | 0x020_0000 | 8;
     let kept = &call.thread.personality;
     if persona == QUERY {
         return Ok(kept.load(Ordering::Relaxed).into());
     }
     if persona & !HARMLESS != 0 {
-        let reason = "of this personality only what it calls itself has an effect";
+        let reason =
+            "of this personality only what it calls itself and times that stay have an effect";
         call.libos.report_once(call.regs.rax, reason);
     }
     Ok(kept.swap(persona, Ordering::Relaxed).into())
