@@ -158,9 +158,9 @@ pub(super) fn prctl(
             wants_small_pages.store(argument != 0, Ordering::Relaxed);
             Ok(0)
         }
-        // Statistical times, no filter of calls, the usual action on bad memory, no file server: what is
-        // there for every program.
-        PR_GET_TIMING | PR_GET_SECCOMP | PR_GET_IO_FLUSHER => Ok(0),
+        // Statistical times, the usual action on bad memory, no file server: what is there for every
+        // program.
+        PR_GET_TIMING | PR_GET_IO_FLUSHER => Ok(0),
         PR_SET_TIMING if argument == 0 => Ok(0),
         PR_SET_IO_FLUSHER if argument == 0 => Ok(0),
         PR_MCE_KILL_GET => Ok(2),
@@ -169,8 +169,8 @@ pub(super) fn prctl(
             call.memory().write(argument, &PR_TSC_ENABLE)?;
             Ok(0)
         }
-        // Names for anonymous memory are a kernel option that programs do without.
-        PR_SET_VMA => Err(Errno::EINVAL.into()),
+        // Names for anonymous memory and filters of calls are kernel options that programs do without.
+        PR_SET_VMA | PR_GET_SECCOMP => Err(Errno::EINVAL.into()),
         _ => {
             call.libos
                 .report_once(call.regs.rax, "this option does not exist; EINVAL");
