@@ -86,7 +86,7 @@ class Source:
             )
 
     def _copy(self, name: str, target: Path) -> None:
-        """Copy a file of the directory; what keeps the copy from being written is not its fault."""
+        """Copy a file of the directory; a full disk is no fault of it."""
         assert self.directory is not None  # noqa: S101  # who calls has looked
         try:
             _copy(self.directory / name, target / name)

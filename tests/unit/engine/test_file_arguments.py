@@ -1,4 +1,4 @@
-"""Names of files that are empty: a variable was not set, and the current directory is not meant."""
+"""Empty names of files: a variable was not set, and the current directory is not meant."""
 
 import pytest
 
