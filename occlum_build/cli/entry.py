@@ -26,31 +26,44 @@ from occlum_build.output_file import UNWRITABLE
 _OF_THE_MACHINE: Final = frozenset(
     {
         errno.EACCES,
+        errno.EAGAIN,
+        errno.EBUSY,
         errno.EDQUOT,
         errno.EEXIST,
+        errno.EFBIG,
         errno.EIO,
         errno.EISDIR,
         errno.ELOOP,
         errno.EMFILE,
         errno.ENAMETOOLONG,
+        errno.ENFILE,
+        errno.ENOMEM,
         errno.ENOSPC,
         errno.ENOTDIR,
         errno.EPERM,
         errno.EROFS,
+        errno.ESTALE,
+        errno.ETXTBSY,
     }
 )
-"""Errors of the file system that no code of ours can cause."""
+"""Errors of the file system and of its limits that no code of ours can cause."""
 
 _FULL: Final = "make room and do it again; `occlum-build clean` deletes all outputs"
 _OURS: Final = (
     "delete what is in the way, if it is `out`, `.occlum-build` or in them: a build makes it again"
 )
+_LIMITS: Final = "end other programs, or lift what limits yours: `ulimit -a` shows it"
 _WHAT_NEXT: Final = {
+    errno.EAGAIN: _LIMITS,
+    errno.EMFILE: _LIMITS,
     errno.EACCES: "`out/` and `.occlum-build/` of a workspace must be yours: a build writes there",
     errno.EDQUOT: _FULL,
     errno.EEXIST: _OURS,
+    errno.EFBIG: "lift the limit of the size of a file: `ulimit -f` shows it",
     errno.EISDIR: _OURS,
     errno.ELOOP: _OURS,
+    errno.ENFILE: _LIMITS,
+    errno.ENOMEM: _LIMITS,
     errno.ENOSPC: _FULL,
     errno.ENOTDIR: _OURS,
     errno.EROFS: "copy the workspace to where a build can write `out/` and `.occlum-build/`",

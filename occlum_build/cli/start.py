@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from occlum_build.execution.fingerprint import fingerprint_path, recall
@@ -66,8 +67,9 @@ def work(words: Sequence[str]) -> int:
     """Do the work. The user may want to stop while the modules of the tool still load."""
     aside = os.environ.pop(_KEPT_VARIABLES, None)
     if aside is not None:
-        del os.environ["PYTHONHASHSEED"]
-        os.environ.update(json.loads(aside))
+        os.environ.pop("PYTHONHASHSEED", None)
+        with suppress(TypeError, ValueError):
+            os.environ.update(json.loads(aside))
     try:
         from occlum_build.cli.entry import main as entry
 

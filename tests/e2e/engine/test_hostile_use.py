@@ -175,6 +175,28 @@ def test_what_is_in_the_way_of_outputs_is_named(
     assert "= help: delete what is in the way" in said.err
 
 
+def test_a_limit_of_the_size_of_files_is_told(copied: Workspace) -> None:
+    shell = subprocess.run(
+        ["sh", "-c", 'ulimit -f 0; "$@"', "sh", *copied.command("build", "//...")],
+        cwd=copied.root,
+        env=copied.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert shell.returncode == FAILED
+    assert "error[OB0412]: a file cannot be read or written" in shell.stderr
+    assert "= help: lift the limit of the size of a file" in shell.stderr
+
+
+@pytest.mark.parametrize("text", ["{", "", "[1]"])
+def test_a_variable_that_only_the_tool_sets_does_no_harm(copied: Workspace, text: str) -> None:
+    said = copied.run("build", "//...", env={"OCCLUM_BUILD_PYTHON_VARIABLES": text})
+
+    assert said.status == 0, said.err
+
+
 def test_a_pipe_among_the_outputs_is_refused(workspace: Workspace) -> None:
     workspace.build_file(
         'shell(name = "t", out_dirs = ["o"], cmd = "mkdir -p $OUT; mkfifo $OUT/x")'
