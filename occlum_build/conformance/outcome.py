@@ -1,5 +1,6 @@
 """How a program ended, and whether two endings say the same."""
 
+import contextlib
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from typing import Final
 _SIGNAL_STATUS: Final = 128
 _MAX_OUTPUT_BYTES: Final = 64 << 20
 _GRACE_SECONDS: Final = 5.0
+# What still forks after so many looks does so faster than it can be ended.
+_LOOKS: Final = 100
 
 # GoogleTest, "Text output": the last words about each case.
 _CASE: Final = re.compile(
@@ -123,8 +126,28 @@ def comparable(output: bytes, ignored: Sequence[re.Pattern[bytes]]) -> bytes:
 
 
 def _kill_session(leader: int) -> None:
-    """End what a program left running, by the process group that it was started in."""
+    """End what a program left running, whatever process group it made for itself.
+
+    What is about to fork may do so before it ends, so that this looks again until nothing is left.
+    """
+    for _ in range(_LOOKS):
+        members = [pid for pid in _processes() if _session_of(pid) == leader]
+        if not members:
+            return
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _session_of(pid: int) -> int | None:
+    """The session of a process that has not ended yet."""
     try:
-        os.killpg(leader, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, _parent, _group, session, *_ = stat.rpartition(b")")[2].split()
+    return None if state in {b"Z", b"X"} else int(session)

@@ -1,6 +1,7 @@
 """Running a program to its end."""
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -41,6 +42,19 @@ def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(tmp_path:
 
 def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
     ended = shell(tmp_path, "sleep 600 >/dev/null 2>&1 & echo $! > child")
+
+    assert not ended.timed_out
+    assert _is_gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_a_program_leaves_in_a_group_of_its_own_ends_with_it(tmp_path: Path) -> None:
+    leave = "import os, time; os.setpgid(0, 0); print(os.getpid(), flush=True); time.sleep(600)"
+
+    ended = shell(
+        tmp_path,
+        f'{sys.executable} -c "{leave}" >child 2>/dev/null & '
+        "until test -s child; do sleep 0.05; done",
+    )
 
     assert not ended.timed_out
     assert _is_gone(int((tmp_path / "child").read_text()))
