@@ -119,6 +119,23 @@ static void vector(char **environment) {
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
+// The strings of a program lie one behind the other, so that a title can be written over them.
+static void titled(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) CHECK(argv[i] == argv[i - 1] + strlen(argv[i - 1]) + 1);
+    CHECK(environ[0] == argv[argc - 1] + strlen(argv[argc - 1]) + 1);
+    for (int i = 1; environ[i]; i++) CHECK(environ[i] == environ[i - 1] + strlen(environ[i - 1]) + 1);
+}
+
+static void titles(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        execle("/proc/self/exe", "proc", "with", "some", "words", NULL, (char *[]){"A=1", "SECOND=2", NULL});
+        _exit(1);
+    }
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
 // The number behind a name in a text, in kilobytes.
 static long number(const char *from, const char *name) {
     const char *found = strstr(from, name);
@@ -219,7 +236,11 @@ static void said_again(void) {
     CHECK(pread(environment, said, sizeof said, 0) >= 0 && close(environment) == 0);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        titled(argc, argv);
+        return 0;
+    }
     char path[64], target[256];
     name_spaces();
     said_again();
@@ -248,6 +269,7 @@ int main(void) {
     CHECK(has("/proc/self/limits", "Max open files"));
     CHECK(has("/proc/self/mountinfo", " - "));
     vector(environ);
+    titles();
     map_sizes();
     CHECK(has("/proc/sys/kernel/ostype", "Linux\n"));
     CHECK(atoi(read_all("/proc/sys/kernel/pid_max")) >= 32768);

@@ -64,8 +64,8 @@ pub(crate) fn push_stack(
     let stack = space.stack();
     let mut strings = Strings::new(stack.end);
     let path = strings.push(plan.path);
-    let env: Vec<u64> = plan.env.iter().map(|text| strings.push(text)).collect();
-    let argv: Vec<u64> = plan.argv.iter().map(|text| strings.push(text)).collect();
+    let env = strings.push_all(plan.env);
+    let argv = strings.push_all(plan.argv);
     let platform = strings.push(b"x86_64");
     let mut seed = [0; 16];
     machine.random(&mut seed);
@@ -146,6 +146,14 @@ impl Strings {
     fn push(&mut self, text: &[u8]) -> u64 {
         self.reversed.push(0);
         self.push_bytes(text)
+    }
+
+    /// Each follows the one before it, as programs want that write a title over them.
+    fn push_all(&mut self, texts: &[Vec<u8>]) -> Vec<u64> {
+        let last_first = texts.iter().rev().map(|text| self.push(text));
+        let mut places: Vec<u64> = last_first.collect();
+        places.reverse();
+        places
     }
 
     fn push_bytes(&mut self, bytes: &[u8]) -> u64 {
