@@ -256,6 +256,11 @@ static int owns(void) {
     int session = -1;
     if (tcgetpgrp(slave) != getpid()) return 1;
     if (ioctl(slave, TIOCGSID, &session) != 0 || session != getpid()) return 2;
+    // There is one line discipline.
+    int discipline = 0;
+    if (ioctl(slave, TIOCSETD, &discipline) != 0) return 20;
+    discipline = 13;
+    if (ioctl(slave, TIOCSETD, &discipline) != -1 || errno != EINVAL) return 21;
     int fd = open("/dev/tty", O_RDWR);
     if (fd < 0) return 3;
     struct stat one;

@@ -16,6 +16,7 @@ pub(super) const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
 const TIOCNOTTY: u32 = 0x5422;
+const TIOCSETD: u32 = 0x5423;
 const TIOCGETD: u32 = 0x5424;
 const TIOCGSID: u32 = 0x5429;
 
@@ -41,6 +42,13 @@ pub(super) fn control(
             call.memory().write(argument, &holder.session)?;
         }
         TIOCGETD => call.memory().write(argument, &0u32)?,
+        // There is one line discipline.
+        TIOCSETD => {
+            call.must_be_in_foreground(control, Signal::TTOU)?;
+            if call.memory().read::<i32>(argument)? != 0 {
+                return Err(Errno::EINVAL.into());
+            }
+        }
         TIOCSPGRP if is_own => {
             match call.must_be_in_foreground(control, Signal::TTOU) {
                 Err(Stop::Errno(Errno::EIO)) => return Err(Errno::ENOTTY.into()),
