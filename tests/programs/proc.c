@@ -119,11 +119,45 @@ static void vector(char **environment) {
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-// The strings of a program lie one behind the other, so that a title can be written over them.
+static void is(const char *path, const char *bytes, size_t len) {
+    char found[512];
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && read(fd, found, sizeof found) == (ssize_t)len && memcmp(found, bytes, len) == 0);
+    CHECK(close(fd) == 0);
+}
+
+// The strings of a program lie one behind the other, so that a title can be written over them; and that is
+// what others read.
 static void titled(int argc, char **argv) {
     for (int i = 1; i < argc; i++) CHECK(argv[i] == argv[i - 1] + strlen(argv[i - 1]) + 1);
     CHECK(environ[0] == argv[argc - 1] + strlen(argv[argc - 1]) + 1);
-    for (int i = 1; environ[i]; i++) CHECK(environ[i] == environ[i - 1] + strlen(environ[i - 1]) + 1);
+    CHECK(environ[1] == environ[0] + strlen(environ[0]) + 1 && !environ[2]);
+    char *first = argv[0], *second = environ[0];
+    size_t len = second - first;
+    is("/proc/self/cmdline", first, len);
+    is("/proc/self/environ", "A=1\0SECOND=2", 13);
+    memset(first, 't', len - 1);
+    is("/proc/self/cmdline", first, len);
+    // Over the last zero it goes on in the environment, up to the next.
+    strcpy(second - 1, "tt");
+    is("/proc/self/cmdline", first, len + 2);
+    is("/proc/self/environ", "t\0" "1\0SECOND=2", 13);
+    pid_t child = fork();
+    if (child == 0) {
+        strcpy(first, "child");
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    char path[64];
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, WUNTRACED) == child);
+    snprintf(path, sizeof path, "/proc/%d/cmdline", child);
+    is(path, "child", 6);
+    is("/proc/self/cmdline", first, len + 2);
+    siginfo_t info;
+    CHECK(kill(child, SIGKILL) == 0 && waitid(P_PID, child, &info, WEXITED | WNOWAIT) == 0);
+    is(path, "", 0);
+    CHECK(waitpid(child, &status, 0) == child);
 }
 
 static void titles(void) {

@@ -67,8 +67,6 @@ impl Libos {
         let descriptors = self.standard_streams(&viewpoint, stdin)?;
         let program = ProgramRecord {
             executable: Some(invocation.program.file.running().clone()),
-            arguments: invocation.argv,
-            environment: invocation.env,
         };
         let process = self.processes.add_process(0, Kinship::Child(None), |pid| {
             Ok(Arc::new(Process::new(NewProcess {

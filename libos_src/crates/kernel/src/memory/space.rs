@@ -110,6 +110,8 @@ pub(super) struct Books {
     pub(super) locks_all: bool,
     /// What the program was told when it began (`AT_*`).
     auxiliary: Arc<[u8]>,
+    /// Where its arguments and its environment are, one string behind the other.
+    strings: [Range<u64>; 2],
     /// The barriers that its threads may ask for, as `membarrier` has them.
     barriers: u32,
 }
@@ -224,6 +226,16 @@ impl AddressSpace {
     /// It was given this one.
     pub(crate) fn set_auxiliary(&self, vector: &[u8]) {
         self.books.write().auxiliary = vector.into();
+    }
+
+    /// Where the program's arguments and its environment were when it began.
+    pub(crate) fn strings(&self) -> [Range<u64>; 2] {
+        self.books.read().strings.clone()
+    }
+
+    /// They are there.
+    pub(crate) fn set_strings(&self, strings: [Range<u64>; 2]) {
+        self.books.write().strings = strings;
     }
 
     /// Who takes turns in it.
@@ -587,6 +599,7 @@ impl Books {
             peak_bytes: self.peak_bytes,
             locks_all: false,
             auxiliary: self.auxiliary.clone(),
+            strings: self.strings.clone(),
             barriers: self.barriers,
         }
     }

@@ -17,6 +17,7 @@ use super::memory_view::MemoryView;
 use super::name_space::NameSpaceFile;
 use super::{
     HostNames, Limits, Places, Principal, Process, ProcessTable, Standing, mount_texts, processors,
+    start_texts,
 };
 use crate::Libos;
 use crate::files::details;
@@ -362,8 +363,14 @@ impl Source for ProcessFiles {
         let process = self.process(process)?;
         let thread = thread.unwrap_or(process.pid);
         Ok(match text {
-            ProcessText::CommandLine => zero_terminated(&process.program().arguments),
-            ProcessText::Environment => zero_terminated(&process.program().environment),
+            // What has ended has none.
+            ProcessText::CommandLine | ProcessText::Environment
+                if self.processes.is_zombie(process.pid) =>
+            {
+                Vec::new()
+            }
+            ProcessText::CommandLine => start_texts::command_line(&process.memory()),
+            ProcessText::Environment => start_texts::environment(&process.memory()),
             ProcessText::Name => format!("{}\n", name(&process, thread)).into_bytes(),
             ProcessText::Maps => process.memory().listing()?,
             ProcessText::Mounts => mount_texts::mounts(&process, self.machine)?.into_bytes(),
@@ -649,11 +656,4 @@ fn name(process: &Process, thread: u32) -> String {
         .unwrap_or_default();
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
-}
-
-fn zero_terminated(texts: &[Vec<u8>]) -> Vec<u8> {
-    texts
-        .iter()
-        .flat_map(|text| text.iter().copied().chain([0]))
-        .collect()
 }

@@ -53,7 +53,7 @@ impl ProcessMemory for MemoryView {
 
 /// Does something with each part of a range that is in one page, up to the first that fails. How many
 /// bytes that was; `EIO` if there is none.
-fn in_pages(
+pub(super) fn in_pages(
     address: u64,
     len: usize,
     mut step: impl FnMut(u64, usize) -> Result<(), Errno>,

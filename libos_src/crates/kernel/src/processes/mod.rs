@@ -11,6 +11,7 @@ mod places;
 mod process;
 mod processors;
 mod standing;
+mod start_texts;
 mod stop;
 mod table;
 mod wait;

@@ -70,10 +70,6 @@ pub(crate) struct Process {
 pub(crate) struct ProgramRecord {
     /// The file (`/proc/self/exe`), while it runs.
     pub(crate) executable: Option<Unwritten>,
-    /// The arguments.
-    pub(crate) arguments: Vec<Vec<u8>>,
-    /// The environment.
-    pub(crate) environment: Vec<Vec<u8>>,
 }
 
 /// A parent that lent its memory to a child.
@@ -185,11 +181,7 @@ impl Process {
 
     /// It has ended: its program may be written to.
     pub(crate) fn leave_program(&self) {
-        let none = ProgramRecord {
-            executable: None,
-            arguments: Vec::new(),
-            environment: Vec::new(),
-        };
+        let none = ProgramRecord { executable: None };
         let left = core::mem::replace(&mut *self.program.write(), Arc::new(none));
         drop(left);
     }

@@ -64,8 +64,11 @@ pub(crate) fn push_stack(
     let stack = space.stack();
     let mut strings = Strings::new(stack.end);
     let path = strings.push(plan.path);
+    let end = strings.bottom();
     let env = strings.push_all(plan.env);
+    let middle = strings.bottom();
     let argv = strings.push_all(plan.argv);
+    let places = [strings.bottom()..middle, middle..end];
     let platform = strings.push(b"x86_64");
     let mut seed = [0; 16];
     machine.random(&mut seed);
@@ -85,6 +88,7 @@ pub(crate) fn push_stack(
     strings.write(space)?;
     space.copy_out(pointer, &bytes_of(&words))?;
     space.set_auxiliary(&bytes_of(&auxiliary));
+    space.set_strings(places);
     Ok(pointer)
 }
 

@@ -291,8 +291,6 @@ fn become_program(
     process.is_dumpable.store(is_dumpable, Ordering::Relaxed);
     let program = ProgramRecord {
         executable: Some(invocation.program.file.running().clone()),
-        arguments: invocation.argv,
-        environment: invocation.env,
     };
     let old = process.replace_program(memory, program);
     libos.wake_next(old.leave());

@@ -105,8 +105,6 @@ impl World {
                 places: Places::new(host_streams(machine, &viewpoint), viewpoint.clone()),
                 program: Arc::new(ProgramRecord {
                     executable: viewpoint.root.keep_unwritten().ok(),
-                    arguments: Vec::new(),
-                    environment: Vec::new(),
                 }),
                 signals: ProcessSignals::default(),
                 limits: Limits::new(&[(Limits::DESCRIPTORS, DESCRIPTORS_MAX as u64)]),
