@@ -25,6 +25,8 @@ _MAX_TICKS: Final = 20_000  # of about a thousand instructions: some seconds
 _MAX_DEPTH: Final = 200
 _MAX_LOADS: Final = 50
 """Of files that load each other in a chain, each of which takes some of Python's stack."""
+_TOO_LONG: Final = "integer string conversion"
+"""What Python says of the last value of a file if that is a number of thousands of digits."""
 _PANIC: Final = "PanicException"  # what PyO3 makes of a panic in Rust, and names nowhere
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUILTINS: Final = ("glob", "select", "package", "package_name", "exports_files", "load", "fail")
@@ -132,7 +134,7 @@ class Evaluator:
         except starlark.StarlarkError as problem:
             raise self._translated(str(problem), source, tuple(known)) from None
         except BaseException as problem:
-            if type(problem).__name__ != _PANIC:
+            if type(problem).__name__ != _PANIC and _TOO_LONG not in str(problem):
                 raise
             raise _panicked(problem, file) from None
         return module

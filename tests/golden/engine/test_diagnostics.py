@@ -375,6 +375,7 @@ CASES: dict[str, dict[str, str]] = {
     "query_that_is_none": {"arguments": "query deps(//app:a"},
     "query_with_an_unknown_function": {"arguments": "query visible(//app:a)"},
     "value_that_no_memory_holds": {"app/BUILD": "x = [0] * 1000000000\n"},
+    "number_of_too_many_digits": {"app/BUILD": 'int("9" * 5000)\n'},
     "build_file_that_is_a_directory": {"app/BUILD/x": "", "arguments": "build //app:all"},
     "nothing_to_accept": {
         "app/BUILD": 'shell_test(name = "t", cmd = "true")\n',
