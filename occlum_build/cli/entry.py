@@ -135,6 +135,8 @@ def _outcome(given: tuple[str, ...]) -> int:
         command = Command.open(arguments, given, console)
         text_of = command.session.loader.sources.text_of_shown
         return _verb(arguments.verb)(command)
+    except SystemExit as ended:  # a parser has shown its help, which may still have to be written
+        return ended.code if isinstance(ended.code, int) else ExitCode.DONE
     except DiagnosticError as problem:
         console.diagnostics(problem.diagnostics, text_of)
         is_build = any(map(_is_of_the_build, problem.diagnostics))

@@ -53,7 +53,9 @@ def test_a_closed_stream_changes_nothing(copied: Workspace, closed: str) -> None
     assert copied.output("app/p").read_text() == "1"
 
 
-@pytest.mark.parametrize("verb", ["build //...", "help", "version", "query //..."])
+@pytest.mark.parametrize(
+    "verb", ["build //...", "build --help", "audit --help", "help", "version", "query //..."]
+)
 def test_a_full_or_broken_output_is_a_failure(copied: Workspace, verb: str) -> None:
     copied.build("//...")
     for where, said in ((">/dev/full", "error[OB0412]: standard output"), ("| true", "")):
