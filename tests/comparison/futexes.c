@@ -9,11 +9,13 @@
 enum { STEPS = 100, THREADS = 3, PEERS = 5, AREAS = 4, WORDS = 4, PAGE = 4096 };
 enum deed {
     WAIT, WAIT_BITSET, WAKE, WAKE_BITSET, REQUEUE, CMP_REQUEUE, WAKE_OP, SET, LOCK, TRY_LOCK, UNLOCK, LOCK_BY_CLOCK,
-    HOLD, LET_GO, STRANGE, DEEDS, LEAVE, START,
+    HOLD, LET_GO, STRANGE, WAIT_FOR_SEVERAL, SIZED_WAIT, SIZED_WAKE, SIZED_REQUEUE, DEEDS, LEAVE, START,
 };
 
-// This is younger than some headers.
-enum { OPERATION_LOCK_PI2 = 13 };
+// These are younger than some headers.
+enum { OPERATION_LOCK_PI2 = 13, CALL_WAITV = 449, CALL_WAKE = 454, CALL_WAIT = 455, CALL_REQUEUE = 456 };
+enum { SIZE_32_BITS = 2, HAS_NODE = 4 };
+struct wanted { uint64_t expected, word; uint32_t flags, reserved; };
 
 // A word, and its place in a list of locks that are held.
 struct entry { struct entry *next; uint32_t word, holder; };
@@ -78,6 +80,28 @@ static void strange(const long *a) {
     answer("%ld", futex(places[a[1]], operation | (int)a[3], (uint32_t)a[4], fourth, places[a[2]], (uint32_t)a[5]));
 }
 
+// Up to three words, and maybe one that is wrong somehow.
+static void list_words(struct wanted *list, const long *a) {
+    for (int i = 0; i < 3; i++) {
+        long place = i == 2 ? (a[0] + a[1]) % (AREAS * WORDS) : a[i];
+        uint32_t flags = SIZE_32_BITS | (uint32_t)(a[5] & FUTEX_PRIVATE_FLAG);
+        list[i] = (struct wanted){(uint64_t)a[2], (uintptr_t)word_of(place), flags, 0};
+    }
+    struct wanted *wrong = &list[a[6] % 3];
+    switch (a[6] / 3) {
+    case 0: wrong->flags ^= 1; break;
+    case 1: wrong->flags |= 64; break;
+    case 2: wrong->reserved = 1; break;
+    case 3: wrong->expected |= 1ul << 32; break;
+    case 4: wrong->word++; break;
+    case 5: wrong->word = (uintptr_t)areas[0] + PAGE; break;
+    case 6: wrong->word = 1ul << 47; break;
+    case 7: wrong->flags ^= FUTEX_PRIVATE_FLAG; break;
+    case 8: wrong->expected++; break;
+    case 9: wrong->word = list[0].word, wrong->flags = list[0].flags; break;
+    }
+}
+
 static void *live(void *number);
 
 static void leave(void) {
@@ -94,7 +118,22 @@ static void serve(struct peer *own, int what) {
     clockid_t clock = is_real || what == LOCK ? CLOCK_REALTIME : CLOCK_MONOTONIC;
     uint32_t *word = word_of(a[0]), *second = word_of(a[1]);
     int flags = (int)a[5];
+    uint32_t sized = SIZE_32_BITS | (uint32_t)(flags & FUTEX_PRIVATE_FLAG);
+    struct wanted list[3];
     switch (what) {
+    case WAIT_FOR_SEVERAL:
+        list_words(list, a);
+        done = outcome(syscall(CALL_WAITV, list, (unsigned)a[4], a[7] == 1, time_of(a[3], true, clock, &time), a[7] == 2 ? 7 : clock));
+        break;
+    case SIZED_WAIT:
+        if (!a[6]) sized ^= 3;
+        done = outcome(syscall(CALL_WAIT, word, a[2], a[4], sized, time_of(a[3], true, clock, &time), a[7] == 2 ? 7 : clock));
+        break;
+    case SIZED_WAKE:
+        if (!a[6]) sized |= HAS_NODE;
+        done = outcome(syscall(CALL_WAKE, word, a[4], (int)(a[6] ? a[2] : 0), sized));
+        break;
+    case SIZED_REQUEUE: list_words(list, a); done = outcome(syscall(CALL_REQUEUE, list, a[7] == 1, (int)a[3], (int)a[4])); break;
     case WAIT: done = futex(word, FUTEX_WAIT | flags, (uint32_t)a[2], (uintptr_t)time_of(a[3], false, 0, &time), NULL, 0); break;
     case WAIT_BITSET:
         done = futex(word, FUTEX_WAIT_BITSET | flags, (uint32_t)a[2], (uintptr_t)time_of(a[3], true, clock, &time), NULL, (uint32_t)a[4]);
@@ -192,7 +231,7 @@ static int choose(int number, long *a, bool *has_an_end) {
     static const unsigned COUNTS[] = {0, 1, 1, 1, 2, 2, 3, 0x7fffffff, 0xffffffff};
     static const unsigned BITS[] = {1, 2, 3, 0xffffffff, 0xffffffff, 0};
     static const unsigned OWNERS[] = {0, FUTEX_OWNER_DIED, FUTEX_WAITERS};
-    int what = below(3) ? (int)below(DEEDS) : (int)below(7);
+    int what = below(3) ? (int)below(DEEDS) : below(3) ? (int)below(7) : WAIT_FOR_SEVERAL + (int)below(4);
     bool is_lock = what >= LOCK && what <= LOCK_BY_CLOCK;
     memset(a, 0, sizeof(long) * ARGUMENTS);
     int area = below(AREAS);
@@ -202,12 +241,17 @@ static int choose(int number, long *a, bool *has_an_end) {
     if (series_seed & 1 && below(2) && (!is_lock || area % 3 == 0)) a[5] |= FUTEX_PRIVATE_FLAG;
     // Who waits to own a word is not woken so.
     if ((what == WAKE || what == WAKE_BITSET || what == REQUEUE) && !below(6)) a[0] += 2;
-    bool may_end = what == WAIT || what == WAIT_BITSET || what == LOCK || what == LOCK_BY_CLOCK;
+    bool is_sized_wait = what == WAIT_FOR_SEVERAL || what == SIZED_WAIT;
+    bool may_end = what == WAIT || what == WAIT_BITSET || what == LOCK || what == LOCK_BY_CLOCK || is_sized_wait;
     if (may_end) a[3] = below(4) ? -1 : (long)below(5);
-    if (what == WAIT || what == WAIT_BITSET) a[2] = below(4) ? 0 : (long)below(3);
+    if (what == WAIT || what == WAIT_BITSET || is_sized_wait) a[2] = below(4) ? 0 : (long)below(3);
+    if (what >= WAIT_FOR_SEVERAL) a[6] = below(2) ? 99 : (long)below(30), a[7] = below(8) ? 0 : (long)below(3);
     *has_an_end = may_end && a[3] >= 0;
     switch (what) {
     case CMP_REQUEUE: a[4] = below(4) ? 0 : (long)below(3); break;
+    case WAIT_FOR_SEVERAL: a[4] = below(16) ? 1 + (long)below(3) : below(2) ? 0 : 129; break;
+    case SIZED_WAIT: case SIZED_WAKE: if (!below(16)) a[4] |= 1l << 32; break;
+    case SIZED_REQUEUE: a[2] = below(4) ? 0 : (long)below(3), a[4] = ANY(COUNTS); break;
     case WAKE_OP: a[4] = FUTEX_OP(below(5), below(4), below(6), below(3)); if (!below(8)) a[4] = (long)(below(1ul << 32) & 0xff003003); break;
     case SET:
         a[1] = 0, a[2] = below(3) ? 0 : (long)below(4);
@@ -263,7 +307,7 @@ static void step(void) {
     }
     int what = choose(number, peer->arguments, &has_an_end);
     const long *a = peer->arguments;
-    say("%d does %d %ld %ld %#lx %#lx %#lx %#lx %ld", number, what, a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
+    say("%d does %d %ld %ld %#lx %#lx %#lx %#lx %ld %ld", number, what, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
     tell(number, what);
     listen(PEERS, number, has_an_end);
 }

@@ -1,5 +1,10 @@
 //! What an argument register means.
 
+use hal::{Errno, PAGE_SIZE};
+
+/// No program has addresses from here on (`TASK_SIZE_MAX`).
+pub(super) const ADDRESSES_END: u64 = (1 << 47) - PAGE_SIZE;
+
 /// An address that a program passed. It proves nothing: only the methods of
 /// [`AddressSpace`](crate::memory::AddressSpace) follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +19,15 @@ impl Address {
     /// The address unless it is null.
     pub(crate) fn non_null(self) -> Option<Self> {
         (!self.is_null()).then_some(self)
+    }
+
+    /// Checks that so many bytes end where programs can have some.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub(super) fn check_end(self, len: u64) -> Result<(), Errno> {
+        let end = self.0.checked_add(len).filter(|&end| end <= ADDRESSES_END);
+        end.map(drop).ok_or(Errno::EFAULT)
     }
 }
 

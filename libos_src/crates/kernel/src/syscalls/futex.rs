@@ -5,7 +5,7 @@ use core::time::Duration;
 use hal::{Clock, Errno};
 
 use super::argument::Address;
-use super::call::{Call, Outcome};
+use super::call::{Call, Outcome, Stop};
 use super::records::Time;
 use crate::threads::{Deadline, FutexWord, WaitOn, duration_of};
 
@@ -23,9 +23,7 @@ const FUTEX_LOCK_PI2: u32 = 13;
 const FUTEX_PRIVATE: u32 = 128;
 const FUTEX_CLOCK_REALTIME: u32 = 256;
 const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
-const ALL_BITS: u32 = u32::MAX;
-/// Where the addresses of programs end on Linux.
-const PROGRAM_END: u64 = (1 << 47) - 4096;
+pub(super) const ALL_BITS: u32 = u32::MAX;
 
 /// `futex(2)`. The fourth argument is a timeout or a number, as the operation has it.
 pub(super) fn futex(
@@ -110,13 +108,11 @@ pub(super) fn futex(
 
 /// Whether there can be a futex at an address. Of memory that is shared, Linux looks for the page, to know
 /// which it is.
-fn find(call: &Call<'_>, word: Address, is_own: bool) -> Result<FutexWord, Errno> {
+pub(super) fn find(call: &Call<'_>, word: Address, is_own: bool) -> Result<FutexWord, Errno> {
     if !word.0.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    if word.0 > PROGRAM_END - 4 {
-        return Err(Errno::EFAULT);
-    }
+    word.check_end(4)?;
     if !is_own {
         call.memory().load_u32(word.0)?;
     }
@@ -141,17 +137,21 @@ fn lock(call: &Call<'_>, word: FutexWord, deadline: Deadline) -> Outcome {
 }
 
 fn wait(call: &Call<'_>, word: FutexWord, expected: u32, bits: u32, deadline: Deadline) -> Outcome {
+    let deadline = call.deadline(deadline);
     let wait = WaitOn {
         word,
         expected,
         bits,
-        deadline: call.deadline(deadline),
     };
-    call.libos.futex_wait(call.task, &wait)
+    let woken = call.libos.futex_wait(call.task, &[wait], deadline);
+    woken.map_err(|stop| match stop {
+        Stop::Restart if !deadline.is_never() => Stop::RestartUnhandled(deadline),
+        other => other,
+    })
 }
 
 /// Wakes who waits for a word, unless that is to own it.
-fn wake(call: &Call<'_>, word: FutexWord, count: u32, bits: u32) -> Result<u32, Errno> {
+pub(super) fn wake(call: &Call<'_>, word: FutexWord, count: u32, bits: u32) -> Result<u32, Errno> {
     let key = call.memory().futex_key(word);
     let libos = call.libos;
     if libos.owned_futexes.are_waited_for(key) {
@@ -165,7 +165,7 @@ fn at_least_one(count: u32) -> u32 {
     count.cast_signed().max(1).cast_unsigned()
 }
 
-fn requeue(
+pub(super) fn requeue(
     call: &Call<'_>,
     words: [FutexWord; 2],
     counts: [u32; 2],
@@ -275,13 +275,13 @@ fn relative(call: &Call<'_>, time: Option<Duration>) -> Deadline {
     })
 }
 
-fn absolute(call: &Call<'_>, time: Option<Duration>, clock: Clock) -> Deadline {
+pub(super) fn absolute(call: &Call<'_>, time: Option<Duration>, clock: Clock) -> Deadline {
     time.map_or(Deadline::NEVER, |time| {
         Deadline::at(call.libos.machine, clock, time)
     })
 }
 
-fn read_time(call: &Call<'_>, time: Address) -> Result<Option<Duration>, Errno> {
+pub(super) fn read_time(call: &Call<'_>, time: Address) -> Result<Option<Duration>, Errno> {
     let Some(address) = time.non_null() else {
         return Ok(None);
     };

@@ -53,6 +53,7 @@ mod scheduling;
 mod signal;
 mod signal_file;
 mod signal_wait;
+mod sized_futex;
 mod socket_messages;
 mod sockets;
 mod splice;

@@ -2,12 +2,9 @@
 
 use hal::{Errno, PAGE_SIZE};
 
-use super::argument::Address;
+use super::argument::{ADDRESSES_END, Address};
 use super::call::{Call, Outcome};
 use crate::memory::page_range;
-
-/// No program has addresses from here on (`TASK_SIZE_MAX`).
-const ADDRESSES_END: u64 = (1 << 47) - PAGE_SIZE;
 
 /// `mincore(2)`.
 pub(super) fn mincore(call: &mut Call<'_>, address: u64, len: u64, vector: Address) -> Outcome {

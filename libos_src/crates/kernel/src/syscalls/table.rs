@@ -9,8 +9,8 @@ use super::{
     file_locks, foreign_memory, futex, identity, inotify, input_output, ioctl, links,
     locked_memory, mapping, memory_file, message_queues, metadata, mounts, open, pidfd, pipes,
     poll, prctl, process, refused, residence, resources, scheduling, signal, signal_file,
-    signal_wait, socket_messages, sockets, splice, storage, system, thread, time, timers, users,
-    vectors,
+    signal_wait, sized_futex, socket_messages, sockets, splice, storage, system, thread, time,
+    timers, users, vectors,
 };
 
 macro_rules! table {
@@ -355,7 +355,11 @@ table! {
     439 faccessat2 => metadata::faccessat2, (i32, Address, u32, u32);
     441 epoll_pwait2 => event_poll::epoll_pwait2, (i32, Address, i32, Address, Address, u64);
     444 landlock_create_ruleset => refused::quietly, ();
+    449 futex_waitv => sized_futex::futex_waitv, (Address, u32, u32, Address, i32);
     452 fchmodat2 => metadata::fchmodat2, (i32, Address, u32, u32);
+    454 futex_wake => sized_futex::futex_wake, (Address, u64, i32, u32);
+    455 futex_wait => sized_futex::futex_wait, (Address, u64, u64, u32, Address, i32);
+    456 futex_requeue => sized_futex::futex_requeue, (Address, u32, i32, i32);
 }
 
 #[cfg(test)]

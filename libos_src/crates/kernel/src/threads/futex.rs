@@ -55,7 +55,7 @@ struct Waiter {
     is_woken: AtomicBool,
 }
 
-/// A wait that a program asks for.
+/// A word that a program asks to wait for.
 pub(crate) struct WaitOn {
     /// The word.
     pub(crate) word: FutexWord,
@@ -63,8 +63,6 @@ pub(crate) struct WaitOn {
     pub(crate) expected: u32,
     /// Which wakes count; not zero.
     pub(crate) bits: u32,
-    /// Until when.
-    pub(crate) deadline: Deadline,
 }
 
 impl Futexes {
@@ -147,28 +145,33 @@ impl Futexes {
         Ok((woken, leaving as u32))
     }
 
-    /// Joins the queue if the word holds what is expected.
+    /// Joins the queues if all words hold what is expected.
     fn enter(
         &self,
         memory: &AddressSpace,
         thread: &Thread,
-        wait: &WaitOn,
-    ) -> Result<Arc<Waiter>, Errno> {
-        let key = memory.futex_key(wait.word);
+        waits: &[WaitOn],
+    ) -> Result<Vec<Arc<Waiter>>, Errno> {
         let rank = thread.scheduling.lock().rank();
         let mut queues = self.queues.lock();
-        if memory.load_u32(wait.word.address)? != wait.expected {
-            return Err(Errno::EAGAIN);
+        for wait in waits {
+            if memory.load_u32(wait.word.address)? != wait.expected {
+                return Err(Errno::EAGAIN);
+            }
         }
-        let waiter = Arc::new(Waiter {
-            sleeper: Sleeper::of(thread),
-            rank,
-            bits: wait.bits,
-            key: Mutex::new(key),
-            is_woken: AtomicBool::new(false),
+        let waiters = waits.iter().map(|wait| {
+            let key = memory.futex_key(wait.word);
+            let waiter = Arc::new(Waiter {
+                sleeper: Sleeper::of(thread),
+                rank,
+                bits: wait.bits,
+                key: Mutex::new(key),
+                is_woken: AtomicBool::new(false),
+            });
+            line_up(queues.entry(key).or_default(), waiter.clone());
+            waiter
         });
-        line_up(queues.entry(key).or_default(), waiter.clone());
-        Ok(waiter)
+        Ok(waiters.collect())
     }
 
     /// Whether somebody waits for a word, but not to own it.
@@ -176,17 +179,19 @@ impl Futexes {
         self.queues.lock().contains_key(&key)
     }
 
-    /// Leaves the queue; whether nobody had woken the waiter.
-    fn leave(&self, waiter: &Arc<Waiter>) -> bool {
+    /// Leaves the queues; says which waiter was woken, and the last one if several were.
+    fn leave(&self, waiters: &[Arc<Waiter>]) -> Option<usize> {
         let mut queues = self.queues.lock();
-        let key = *waiter.key.lock();
-        if let Some(queue) = queues.get_mut(&key) {
-            queue.retain(|other| !Arc::ptr_eq(other, waiter));
-            if queue.is_empty() {
-                queues.remove(&key);
+        for waiter in waiters {
+            let key = *waiter.key.lock();
+            if let Some(queue) = queues.get_mut(&key) {
+                queue.retain(|other| !Arc::ptr_eq(other, waiter));
+                if queue.is_empty() {
+                    queues.remove(&key);
+                }
             }
         }
-        !waiter.is_woken.load(Ordering::Acquire)
+        waiters.iter().rposition(is_woken)
     }
 }
 
@@ -228,31 +233,36 @@ fn unpark(machine: &dyn Machine, threads: &[Sleeper]) -> u32 {
     threads.len() as u32
 }
 
+fn is_woken(waiter: &Arc<Waiter>) -> bool {
+    waiter.is_woken.load(Ordering::Acquire)
+}
+
 impl Libos {
-    /// Waits on a futex.
-    pub(crate) fn futex_wait(&self, task: &Task, wait: &WaitOn) -> Result<u64, Stop> {
+    /// Waits for words until one of them is woken, and says which.
+    pub(crate) fn futex_wait(
+        &self,
+        task: &Task,
+        waits: &[WaitOn],
+        deadline: Deadline,
+    ) -> Result<u64, Stop> {
         let Task {
             process,
             thread,
             memory,
             ..
         } = task;
-        let waiter = self.futexes.enter(memory, thread, wait)?;
-        loop {
-            if waiter.is_woken.load(Ordering::Acquire) {
-                return Ok(0);
-            }
-            let stop = match self.sleep(process, thread, wait.deadline) {
-                Wake::Look => continue,
-                Wake::TimedOut => Stop::Errno(Errno::ETIMEDOUT),
-                Wake::Signal if wait.deadline.is_never() => Stop::Restart,
-                Wake::Signal => Stop::RestartUnhandled(wait.deadline),
+        let waiters = self.futexes.enter(memory, thread, waits)?;
+        let mut stop = None;
+        while stop.is_none() && !waiters.iter().any(is_woken) {
+            stop = match self.sleep(process, thread, deadline) {
+                Wake::Look => None,
+                Wake::TimedOut => Some(Stop::Errno(Errno::ETIMEDOUT)),
+                Wake::Signal => Some(Stop::Restart),
             };
-            return if self.futexes.leave(&waiter) {
-                Err(stop)
-            } else {
-                Ok(0)
-            };
+        }
+        match (self.futexes.leave(&waiters), stop) {
+            (None, Some(stop)) => Err(stop),
+            (woken, _) => Ok(woken.unwrap_or_default() as u64),
         }
     }
 }
