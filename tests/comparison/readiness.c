@@ -5,13 +5,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 
-enum { STEPS = 120, FIRST = 20, LAST = 35, SLOTS = LAST - FIRST + 1, BYTES = 70000, TEXT = 160 };
+enum { STEPS = 120, FIRST = 20, LAST = 35, SLOTS = LAST - FIRST + 1, BYTES = 70000, TEXT = 160, PAGE = 4096 };
 enum kind { NONE, PIPE, SOCKET, COUNTER, TIMER, SIGNALS, SET, KINDS };
 
 static enum kind kinds[SLOTS];
@@ -43,15 +44,24 @@ static void put(int fd, enum kind kind) {
     say("new %d kind %d", slot, kind);
 }
 
-// What is ready, in the system's order.
+// What is ready, in the system's order. Sometimes there is room for fewer than it may be, and for a part of one.
 static void wait_for_events(int fd, int most) {
-    struct epoll_event events[SLOTS];
-    int count = epoll_wait(fd, events, most, 0);
-    char text[600];
+    static char *pages;
+    if (!pages) pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED && !mprotect(pages + PAGE, PAGE, PROT_NONE));
+    size_t room = below(3) ? SLOTS * sizeof(struct epoll_event) : below(3 * sizeof(struct epoll_event));
+    char *events = pages + PAGE - room, text[600];
+    memset(events, 0x55, room);
+    int count = epoll_wait(fd, (void *)events, most, 0), failure = errno;
     int length = 0;
-    for (int i = 0; i < count; i++)
-        length += snprintf(text + length, sizeof text - length, " %lu:%#x", (unsigned long)events[i].data.u64, events[i].events);
-    say("epoll_wait %d %d: %ld%.*s", fd, most, outcome(count), length, text);
+    for (int i = 0; i < count; i++) {
+        struct epoll_event event;
+        memcpy(&event, events + i * sizeof event, sizeof event);
+        length += snprintf(text + length, sizeof text - length, " %lu:%#x", (unsigned long)event.data.u64, event.events);
+    }
+    size_t told = count > 0 ? count * sizeof(struct epoll_event) : 0;
+    if (room > told && room - told < sizeof(struct epoll_event)) length += snprintf(text + length, sizeof text - length, ", %#x", events[told]);
+    say("epoll_wait %d %d %zu: %d%.*s", fd, most, room, count < 0 ? -failure : count, length, text);
 }
 
 static void make(void) {

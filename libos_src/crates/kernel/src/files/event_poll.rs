@@ -94,8 +94,6 @@ bitflags! {
 const EXCLUSIVE_MAY: u32 = 0xb000_001d;
 /// As many `epoll`s may be in one another, the outermost counted.
 const DEPTH_MAX: usize = 5;
-/// As many events are given at a time: a list of more would take more than is kept in reserve.
-const COLLECTED_MAX: usize = 8192;
 /// By how many entries the queue grows at most.
 const QUEUE_GROWTH: usize = 1024;
 /// The smallest set in which closed files are looked for.
@@ -242,34 +240,56 @@ impl EventPoll {
         Ok(())
     }
 
-    /// Gives up to `limit` events that are there now.
-    pub(crate) fn collect(&self, limit: usize) -> Vec<Wish> {
-        let limit = limit.min(COLLECTED_MAX);
-        let mut found = Vec::new();
+    /// Gives up to `limit` events that are there now, one after another, and says how many were taken.
+    /// What is not taken stays ready, and so do those behind it.
+    ///
+    /// # Errors
+    /// That of `give` if not even the first was taken.
+    pub(crate) fn collect(
+        &self,
+        limit: usize,
+        mut give: impl FnMut(usize, Wish) -> Result<(), Errno>,
+    ) -> Result<usize, Errno> {
+        let mut count = 0;
+        let mut refused = None;
+        let mut take = |interest: &Interest, count: &mut usize| {
+            let given = interest.take(|wish| give(*count, wish));
+            match given {
+                Ok(is_there) => *count += usize::from(is_there),
+                Err(errno) => refused = Some(errno),
+            }
+            given
+        };
+        let mut is_over = false;
         let looking = self.looking.lock();
         // Each is looked at once, although one that stays ready goes back into the queue.
         let mut left = self.queue.lock().len();
-        while left > 0 && found.len() < limit {
+        while left > 0 && count < limit {
             left -= 1;
             let Some(interest) = self.dequeue() else {
                 break;
             };
-            let Some(event) = interest.take() else {
-                continue;
-            };
-            found.push(event);
-            if interest.wish.lock().is_told_again() {
-                self.enqueue(&interest);
+            match take(&interest, &mut count) {
+                Ok(true) if interest.wish.lock().is_told_again() => {
+                    self.enqueue(&interest);
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    self.put_back(interest);
+                    is_over = true;
+                    break;
+                }
             }
         }
         drop(looking);
-        self.find_pulled(|interest| {
-            if found.len() < limit && !interest.is_queued.load(Ordering::SeqCst) {
-                found.extend(interest.take());
-            }
-            (found.len() >= limit).then_some(())
-        });
-        found
+        if !is_over {
+            self.find_pulled(|interest| {
+                let is_next = count < limit && !interest.is_queued.load(Ordering::SeqCst);
+                let is_refused = is_next && take(interest, &mut count).is_err();
+                (is_refused || count >= limit).then_some(())
+            });
+        }
+        refused.filter(|_| count == 0).map_or(Ok(count), Err)
     }
 
     /// What `fdinfo` says of it.
@@ -352,9 +372,7 @@ impl EventPoll {
         let _looking = self.looking.lock();
         while let Some(interest) = self.dequeue() {
             if interest.present().is_some() {
-                if !interest.is_queued.swap(true, Ordering::SeqCst) {
-                    self.queue.lock().push_front(interest);
-                }
+                self.put_back(interest);
                 return true;
             }
         }
@@ -367,6 +385,13 @@ impl EventPoll {
         // Before the look, so that a change from now on puts it back.
         first.is_queued.store(false, Ordering::SeqCst);
         Some(first)
+    }
+
+    /// Puts one back that was the first in the queue.
+    fn put_back(&self, interest: Arc<Interest>) {
+        if !interest.is_queued.swap(true, Ordering::SeqCst) {
+            self.queue.lock().push_front(interest);
+        }
     }
 
     /// Puts one at the end of the queue; whether it was not in it.
@@ -516,19 +541,26 @@ impl Interest {
         (events != 0).then_some(Wish { events, ..wish })
     }
 
-    /// Takes what there is to tell.
-    fn take(&self) -> Option<Wish> {
-        let event = self.present()?;
+    /// Gives what there is to tell; whether there is something. If it is not taken, it is still to be told.
+    fn take(&self, give: impl FnOnce(Wish) -> Result<(), Errno>) -> Result<bool, Errno> {
+        let Some(event) = self.present() else {
+            return Ok(false);
+        };
+        // Before it is given, so that what happens from now on is an edge.
         self.has_edge.store(false, Ordering::SeqCst);
         if let Some(stream) = self.file.upgrade().as_deref().and_then(HostStream::behind) {
             self.uses_seen.store(stream.uses(), Ordering::SeqCst);
+        }
+        if let Err(errno) = give(event) {
+            self.has_edge.store(true, Ordering::SeqCst);
+            return Err(errno);
         }
         let mut wish = self.wish.lock();
         if wish.flags().contains(EventFlags::ONE_SHOT) {
             // Nothing is wanted until the wish is changed.
             wish.events = wish.flags().bits();
         }
-        Some(event)
+        Ok(true)
     }
 
     fn leave(self: &Arc<Self>) {

@@ -6,7 +6,6 @@ use core::time::Duration;
 
 use hal::Errno;
 use vfs::OpenFlags;
-use zerocopy::IntoBytes;
 
 use super::argument::Address;
 use super::call::{Call, Outcome, Stop};
@@ -14,6 +13,8 @@ use super::poll::{read_deadline, suspend_mask};
 use super::records::EventRecord;
 use crate::files::{EventPoll, Wish};
 use crate::threads::{Deadline, Wake};
+
+const RECORD_BYTES: usize = size_of::<EventRecord>();
 
 /// `epoll_create1(2)`.
 pub(super) fn epoll_create1(call: &mut Call<'_>, flags: u32) -> Outcome {
@@ -106,48 +107,54 @@ pub(super) fn epoll_pwait2(
 }
 
 fn wait(call: &Call<'_>, poll: i32, events: Address, limit: i32, deadline: Deadline) -> Outcome {
-    const RECORD_BYTES: usize = size_of::<EventRecord>();
+    let file = call.file(poll)?;
     let limit = usize::try_from(limit)
         .ok()
         .filter(|&limit| limit > 0 && limit <= i32::MAX as usize / RECORD_BYTES)
         .ok_or(Errno::EINVAL)?;
-    let file = call.file(poll)?;
+    events.check_end((limit * RECORD_BYTES) as u64)?;
     let set = EventPoll::behind(&file).ok_or(Errno::EINVAL)?;
-    let mut found = set.collect(limit);
-    if found.is_empty() {
-        found = wait_for(call, &file, set, limit, deadline)?;
-    }
-    let mut bytes = Vec::with_capacity(found.len() * RECORD_BYTES);
-    for Wish { events, data } in &found {
-        let (events, data) = (*events, *data);
-        bytes.extend_from_slice(EventRecord { events, data }.as_bytes());
-    }
-    call.memory().copy_out(events.0, &bytes)?;
-    Ok(found.len() as u64)
+    let found = match collect(call, set, events, limit)? {
+        0 => wait_for(call, &file, (set, events, limit), deadline)?,
+        found => found,
+    };
+    Ok(found as u64)
+}
+
+/// Writes up to `limit` events that are there now into the list of the program; says how many.
+fn collect(call: &Call<'_>, set: &EventPoll, list: Address, limit: usize) -> Result<usize, Errno> {
+    set.collect(limit, |place, Wish { events, data }| {
+        let record = EventRecord { events, data };
+        let at = list.0 + (place * RECORD_BYTES) as u64;
+        call.memory().write(at, &record).inspect_err(|_| {
+            // Linux writes one field after the other, and the first may be on another page.
+            let _ = call.memory().write(at, &events);
+        })
+    })
 }
 
 fn wait_for(
     call: &Call<'_>,
     file: &vfs::OpenFile,
-    set: &EventPoll,
-    limit: usize,
+    (set, events, limit): (&EventPoll, Address, usize),
     deadline: Deadline,
-) -> Result<Vec<Wish>, Stop> {
+) -> Result<usize, Stop> {
     let Some(watchers) = file.watchers() else {
         return Err(Errno::EINVAL.into());
     };
     let alarm = call.alarm();
     watchers.add(&alarm, vfs::Readiness::READABLE);
     let outcome = loop {
-        let found = set.collect(limit);
-        if !found.is_empty() {
-            break Ok(found);
+        match collect(call, set, events, limit) {
+            Ok(0) => {}
+            Ok(found) => break Ok(found),
+            Err(errno) => break Err(errno.into()),
         }
         let mut streams = Vec::new();
         set.add_host_streams(&mut streams);
         match call.sleep_for_host(&mut streams, deadline) {
             Ok(Wake::Look) => {}
-            Ok(Wake::TimedOut) => break Ok(found),
+            Ok(Wake::TimedOut) => break Ok(0),
             Ok(Wake::Signal) => break Err(Stop::Errno(Errno::EINTR)),
             Err(errno) => break Err(errno.into()),
         }

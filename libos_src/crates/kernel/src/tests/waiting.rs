@@ -109,6 +109,26 @@ fn a_level_is_told_as_long_as_it_lasts_and_an_edge_once() {
 }
 
 #[test]
+fn what_cannot_be_told_stays_to_be_told() {
+    const NOWHERE: u64 = 8;
+    let mut world = World::new();
+    let poll = world.epoll();
+    let counters = [EDGE, ONE_SHOT, EDGE].map(|how| {
+        let counter = world.counter();
+        world.control(poll, ADD, counter, OUT | how).expect("room");
+        counter
+    });
+
+    let found = world.call(EPOLL_WAIT, &[poll, NOWHERE, 8, 0]);
+    assert_eq!(found, Err(Errno::EFAULT));
+
+    assert_eq!(world.events(poll), counters.map(|counter| (OUT, counter)));
+    assert_eq!(world.events(poll), []);
+    let found = world.call(EPOLL_WAIT, &[poll, NOWHERE, 8, 0]);
+    assert_eq!(found, Ok(0), "nothing is told");
+}
+
+#[test]
 fn a_one_shot_is_told_again_only_after_it_was_changed() {
     let mut world = World::new();
     let (reader, writer) = world.pipe();
