@@ -421,6 +421,9 @@ bitflags! {
         const WRITABLE_BAND = 0x200;
         /// The other side writes no more (`POLLRDHUP`).
         const READ_HANG_UP = 0x2000;
+        /// Said beside others to who watches, no state: something else has changed, and who watches for those
+        /// others looks whatever it wants. `poll` has no name for it.
+        const ANEW = 0x0100_0000;
     }
 
     /// How `renameat2` treats an existing target.

@@ -27,6 +27,11 @@ pub trait Watcher: Send + Sync {
         false
     }
 
+    /// Whether it is told before those that came earlier.
+    fn is_told_early(&self) -> bool {
+        false
+    }
+
     /// Whether nobody else need be told who is as exclusive, once it has been.
     fn is_exclusive(&self) -> bool {
         false
@@ -146,7 +151,8 @@ impl Watchers {
         let mut exclusive = due().filter(|watcher| watcher.is_exclusive());
         let waiting = exclusive.clone().find(|watcher| watcher.is_waiting());
         let chosen = waiting.or_else(|| exclusive.next());
-        for watcher in due() {
+        let early = due().rev().filter(|watcher| watcher.is_told_early());
+        for watcher in early.chain(due().filter(|watcher| !watcher.is_told_early())) {
             self.tell(watcher, chosen, now);
         }
     }

@@ -579,11 +579,17 @@ impl Watcher for Interest {
         let stays = !self.is_gone.load(Ordering::SeqCst) && self.file.strong_count() > 0;
         if let Some(this) = self.this.upgrade().filter(|_| stays) {
             let wish = *this.wish.lock();
-            if this.names.are_woken(now & this.hears, wish.events) {
+            let heard = now & this.hears;
+            let is_anew = heard.contains(Readiness::ANEW) && heard != Readiness::ANEW;
+            if is_anew || this.names.are_woken(heard, wish.events) {
                 this.tell(wish, true);
             }
         }
         stays
+    }
+
+    fn is_told_early(&self) -> bool {
+        !self.is_exclusive()
     }
 
     fn is_exclusive(&self) -> bool {

@@ -135,10 +135,9 @@ impl Inode for Pipe {
         }
         let is_new = (reads && state.readers.now == 1) || (writes && state.writers.now == 1);
         drop(state);
-        // Somebody may wait for a partner.
+        // Somebody may wait for a partner; both sides do that where readers wait.
         if is_new {
-            self.watchers
-                .wake(Readiness::READABLE | Readiness::WRITABLE);
+            self.watchers.wake(Readiness::READABLE | Readiness::ANEW);
         }
         Ok(Some(Arc::new(End {
             pipe,
@@ -336,7 +335,9 @@ impl End {
         // Its bytes fit, as its slots do.
         state.ring.set_capacity(capacity)?;
         drop(state);
-        self.pipe.watchers.wake(Readiness::WRITABLE);
+        self.pipe
+            .watchers
+            .wake(Readiness::WRITABLE | Readiness::ANEW);
         Ok(capacity)
     }
 

@@ -14,7 +14,7 @@ const POLLWRNORM: u32 = 0x100;
 
 /// The readiness that `events` ask for.
 pub(crate) fn wanted(events: u32) -> Readiness {
-    let mut wanted = Readiness::from_bits_truncate(events);
+    let mut wanted = Readiness::from_bits_truncate(events).difference(Readiness::ANEW);
     wanted.set(
         Readiness::READABLE,
         events & (Readiness::READABLE.bits() | POLLRDNORM) != 0,

@@ -322,6 +322,11 @@ impl Inbox {
         (!state.content.is_empty(), state.content.clear())
     }
 
+    /// Whether there is nothing to read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().content.is_empty()
+    }
+
     /// Nothing more is read here. What was there is returned, for the caller to drop.
     pub(super) fn close(&self) -> (bool, Unread, Vec<Arc<Self>>) {
         let mut state = self.state();

@@ -420,8 +420,11 @@ impl Socket {
                 sent => sent,
             }
         };
-        if sent == Err(Errno::EAGAIN) {
-            self.inbox.note_lack_of_room();
+        match sent {
+            Err(Errno::EAGAIN) => self.inbox.note_lack_of_room(),
+            // Linux gives the datagram up again, as if it had been read.
+            Err(_) if self.kind == Kind::Datagram => self.inbox.tell_of_room(),
+            _ => {}
         }
         if let Some(mut ancillary) = ancillary.filter(|_| sent.is_err()) {
             // Nothing went, so it goes with the next attempt.
@@ -709,11 +712,16 @@ impl Drop for Socket {
         if let Some((place, _location)) = place {
             self.sockets.unbind(&place, &self.this);
         }
+        let has_unread = !self.inbox.is_empty();
         let (had_any, unread, blocked) = self.inbox.close();
         for waiter in blocked {
             waiter.watchers.notify(Readiness::all());
         }
         match role {
+            // What nobody read takes no room of who sent it any more.
+            Role::Connected(peer) if self.kind == Kind::Datagram && has_unread => {
+                peer.inbox.tell_of_room();
+            }
             Role::Connected(peer) if self.kind != Kind::Datagram => {
                 let mut state = peer.inbox.state();
                 state.is_ended = true;

@@ -271,7 +271,7 @@ impl Pseudo {
             terminals.hang_up(&self.control);
         }
         self.slave_watchers
-            .notify(Readiness::all().difference(Readiness::PRIORITY));
+            .notify(Readiness::all().difference(Readiness::PRIORITY | Readiness::ANEW));
     }
 
     /// A slave is gone.

@@ -123,7 +123,10 @@ impl Socket {
             if only_from.is_some_and(|only| only.ptr_eq(&Arc::downgrade(&self.inbox))) {
                 state.is_reset = true;
                 drop(state);
-                before.inbox.watchers.notify(Readiness::all());
+                before
+                    .inbox
+                    .watchers
+                    .notify(Readiness::all().difference(Readiness::ANEW));
             }
         }
     }
