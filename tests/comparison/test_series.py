@@ -24,6 +24,7 @@ SERIES: dict[str, int] = {
     "mappings": 200,
     "names": 200,
     "processes": 100,
+    "queues": 200,
     "readiness": 200,
     "signals": 150,
     "sockets": 150,

@@ -4,13 +4,14 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use hal::Errno;
 use locks::Mutex;
 use procfs::Number;
-use vfs::{FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
+use vfs::{AttributeChange, FileType, Inode, Metadata, Mode, OpenFile, Readiness, Watchers};
 
+use super::ownership::Ownership;
 use crate::processes::Process;
 use crate::settings::Settings;
 use crate::sockets::Socket;
@@ -113,7 +114,13 @@ impl MessageQueues {
         drop(counted);
         let queue = Arc::new(MessageQueue {
             counted: self.counted.clone(),
-            owner,
+            user: owner.user,
+            owner: Mutex::new(Ownership::new(
+                owner.user,
+                owner.group,
+                owner.mode.bits().into(),
+            )),
+            has_name: AtomicBool::new(true),
             size,
             state: Mutex::default(),
             receivers: AtomicU32::new(0),
@@ -126,6 +133,9 @@ impl MessageQueues {
     /// Takes the name of a queue away. Who has it open keeps it.
     pub(crate) fn remove(&self, name: &[u8]) -> bool {
         let removed = self.named.lock().remove(name);
+        if let Some(queue) = &removed {
+            queue.has_name.store(false, Ordering::SeqCst);
+        }
         removed.is_some()
     }
 }
@@ -141,7 +151,11 @@ pub(crate) struct Owner {
 /// One queue.
 pub(crate) struct MessageQueue {
     counted: Arc<Mutex<BTreeMap<u32, u64>>>,
-    owner: Owner,
+    /// Against whose limit it counts.
+    user: u32,
+    /// Whose it is now.
+    owner: Mutex<Ownership>,
+    has_name: AtomicBool,
     /// What it holds at most.
     pub(crate) size: QueueSize,
     state: Mutex<State>,
@@ -300,10 +314,15 @@ impl Inode for MessageQueue {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         const SIZE_BYTES: u64 = 80;
-        let mut metadata = Metadata::fixed(1, FileType::Regular, self.owner.mode);
-        (metadata.user, metadata.group) = (self.owner.user, self.owner.group);
+        let mut metadata = self.owner.lock().metadata(1, FileType::Regular);
         metadata.size_bytes = SIZE_BYTES;
+        metadata.link_count = self.has_name.load(Ordering::SeqCst).into();
         Ok(metadata)
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        self.owner.lock().change(change);
+        Ok(())
     }
 
     /// One line about it.
@@ -348,10 +367,10 @@ impl Inode for MessageQueue {
 impl Drop for MessageQueue {
     fn drop(&mut self) {
         let mut counted = self.counted.lock();
-        if let Some(of_user) = counted.get_mut(&self.owner.user) {
+        if let Some(of_user) = counted.get_mut(&self.user) {
             *of_user = of_user.saturating_sub(self.size.counted_bytes());
             if *of_user == 0 {
-                counted.remove(&self.owner.user);
+                counted.remove(&self.user);
             }
         }
     }

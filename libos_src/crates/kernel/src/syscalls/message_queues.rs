@@ -46,20 +46,13 @@ pub(super) fn mq_open(
     mode: u32,
     attributes: Address,
 ) -> Outcome {
-    let flags = OpenFlags::from_argument(flags);
+    // Unlike `open`, also with `O_PATH`.
+    let flags = OpenFlags::from_bits_truncate(flags);
     let wanted = match attributes.non_null() {
-        Some(place) if flags.contains(OpenFlags::CREATE) => {
-            Some(call.memory().read::<Attributes>(place.0)?)
-        }
-        _ => None,
+        Some(place) => Some(call.memory().read::<Attributes>(place.0)?),
+        None => None,
     };
     let name = read_name(call, name)?;
-    let access = match flags.bits() & 3 {
-        0 => Access::READ,
-        1 => Access::WRITE,
-        2 => Access::READ | Access::WRITE,
-        _ => return Err(Errno::EINVAL.into()),
-    };
     let queues = &call.libos.message_queues;
     let creates = flags.contains(OpenFlags::CREATE);
     let queue = loop {
@@ -68,6 +61,13 @@ pub(super) fn mq_open(
                 return Err(Errno::EEXIST.into());
             }
             Some(queue) => {
+                let access = match flags.bits() & 3 {
+                    0 => Access::READ,
+                    1 => Access::WRITE,
+                    2 => Access::READ | Access::WRITE,
+                    // Of a new queue that is a descriptor for neither.
+                    _ => return Err(Errno::EINVAL.into()),
+                };
                 let view = call.viewpoint();
                 view.credentials.check(&queue.metadata()?, access)?;
                 break queue;
@@ -80,8 +80,11 @@ pub(super) fn mq_open(
             },
         }
     };
-    let kept = OpenFlags::READ_WRITE | OpenFlags::WRITE_ONLY | OpenFlags::NON_BLOCKING;
-    let flags = flags.intersection(kept) | OpenFlags::CLOSE_ON_EXEC;
+    let for_opening = OpenFlags::CREATE
+        | OpenFlags::EXCLUSIVE
+        | OpenFlags::NO_CONTROLLING_TERMINAL
+        | OpenFlags::TRUNCATE;
+    let flags = flags.difference(for_opening) | OpenFlags::CLOSE_ON_EXEC;
     let path = [b"/", &name[..]].concat();
     call.add_anonymous(queue, &path, flags)
 }
@@ -110,7 +113,7 @@ fn create(
     let owner = QueueOwner {
         user: view.credentials.user,
         group: view.credentials.group,
-        mode: Mode::from_low_bits(mode & 0o777).difference(view.creation_mask),
+        mode: Mode::from_low_bits(mode & 0o7777).difference(view.creation_mask),
     };
     drop(view);
     let limit = call.process.limits.lock().soft(Limits::MESSAGE_QUEUES);
