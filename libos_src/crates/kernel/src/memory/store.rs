@@ -96,10 +96,13 @@ impl Store {
     }
 
     /// Who had pages here needs them no more. Where memory costs nothing, none is kept for the next fork: it
-    /// would divide the addresses.
+    /// would divide the addresses. The host is not told, as the next fork likely has the same.
     pub(super) fn rest(&self) {
         if self.paging == Paging::Eager {
-            self.shrink();
+            let mut free = self.free.lock();
+            self.give_back(&mut free, |run| {
+                self.machine.retire(run.start, run.end - run.start)
+            });
         }
     }
 
@@ -138,9 +141,15 @@ impl Store {
     }
 
     fn release(&self, free: &mut PageSet) {
+        self.give_back(free, |run| {
+            self.machine.decommit(run.start, run.end - run.start)
+        });
+    }
+
+    fn give_back(&self, free: &mut PageSet, close: impl Fn(&Range<u64>)) {
         *self.former.lock() = free.iter().take(FORMER_MAX).collect();
         for run in core::mem::take(free).iter() {
-            self.machine.decommit(run.start, run.end - run.start);
+            close(&run);
             self.region.release(&run);
         }
     }
