@@ -1,5 +1,7 @@
 //! Processes: making them, ending them, waiting for them, and how they are related.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::memory::Entry;
 use crate::processes::EndStatus;
@@ -319,6 +321,19 @@ fn what_a_fork_keeps_takes_the_last_memory_wherever_that_is() {
 
     assert_eq!(world.call(FORK, &[]), Ok(0));
     assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+}
+
+#[test]
+fn the_host_need_not_know_what_a_fork_gives_back() {
+    let mut world = World::with(Paging::Eager, 4096);
+    world.put(0x10, b"to keep");
+    let before = world.machine.closed_pages.load(Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(world.call(FORK, &[]), Ok(0));
+        assert_eq!(world.serve(EXIT_GROUP, &[0]), Next::Return);
+        assert_eq!(world.process.memory().spare_bytes(), 0);
+    }
+    assert_eq!(world.machine.closed_pages.load(Ordering::Relaxed), before);
 }
 
 #[test]

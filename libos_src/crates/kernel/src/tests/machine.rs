@@ -65,6 +65,8 @@ pub(super) struct TestMachine {
     pub(super) heap_left: AtomicUsize,
     /// The extended state of the program, of whichever thread.
     pub(super) xstate: Mutex<[u8; XSTATE_BYTES]>,
+    /// How many pages the host was asked to close as nobody has them any more.
+    pub(super) closed_pages: AtomicUsize,
     permits: [(Mutex<bool>, Condvar); THREADS as usize],
     start: Instant,
 }
@@ -105,6 +107,7 @@ impl TestMachine {
             heap_drain: AtomicUsize::new(0),
             heap_left: AtomicUsize::new(usize::MAX),
             xstate: Mutex::new([0; XSTATE_BYTES]),
+            closed_pages: AtomicUsize::new(0),
             permits: Default::default(),
             start: Instant::now(),
         }))
@@ -279,6 +282,12 @@ impl Machine for TestMachine {
     }
 
     fn decommit(&self, address: u64, len: u64) {
+        let pages = Memory::pages(address, len).len();
+        self.closed_pages.fetch_add(pages, Ordering::Relaxed);
+        self.retire(address, len);
+    }
+
+    fn retire(&self, address: u64, len: u64) {
         let mut memory = self.lock();
         let pages = Memory::pages(address, len);
         memory.pages_left += pages.len();
