@@ -270,6 +270,27 @@ static void said_again(void) {
     CHECK(pread(environment, said, sizeof said, 0) >= 0 && close(environment) == 0);
 }
 
+static void *without_first(void *first) {
+    char path[64];
+    CHECK(pthread_join(*(pthread_t *)first, NULL) == 0);
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", getpid());
+    while (!has(path, "State:\tZ (zombie)\n")) usleep(1000);
+    CHECK(entries("/proc/self/task") == 2);
+    _exit(0);
+}
+
+// The first thread stays among the others as long as its process.
+static void first_thread_ends(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t first = pthread_self(), other;
+        CHECK(pthread_create(&other, NULL, without_first, &first) == 0);
+        pthread_exit(NULL);
+    }
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) {
         titled(argc, argv);
@@ -304,6 +325,7 @@ int main(int argc, char **argv) {
     CHECK(has("/proc/self/mountinfo", " - "));
     vector(environ);
     titles();
+    first_thread_ends();
     map_sizes();
     CHECK(has("/proc/sys/kernel/ostype", "Linux\n"));
     CHECK(atoi(read_all("/proc/sys/kernel/pid_max")) >= 32768);
@@ -342,6 +364,10 @@ int main(int argc, char **argv) {
     int death;
     siginfo_t told;
     CHECK(waitid(P_PID, dies, &told, WEXITED | WNOWAIT) == 0 && told.si_status == SIGABRT);
+    snprintf(path, sizeof path, "/proc/%d/task", dies);
+    CHECK(entries(path) == 1);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", dies, dies);
+    CHECK(has(path, ") Z "));
     CHECK(waitpid(dies, &death, 0) == dies && WIFSIGNALED(death) && WTERMSIG(death) == SIGABRT);
     CHECK((told.si_code == CLD_DUMPED) == !!WCOREDUMP(death) && !(none && WCOREDUMP(death)));
 

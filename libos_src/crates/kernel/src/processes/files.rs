@@ -493,7 +493,10 @@ impl Source for ProcessFiles {
     fn threads(&self, process: u32) -> Result<Vec<u32>, Errno> {
         let threads = self.process(process)?.threads();
         let mut numbers: Vec<u32> = threads.iter().map(|thread| thread.tid()).collect();
+        // The first one is there as long as its process is, even if it has ended.
+        numbers.push(process);
         numbers.sort_unstable();
+        numbers.dedup();
         Ok(numbers)
     }
 
