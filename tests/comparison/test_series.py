@@ -28,6 +28,7 @@ SERIES: dict[str, int] = {
     "readiness": 200,
     "signals": 150,
     "sockets": 150,
+    "terminals": 100,
 }
 OF_FILES = ("contents", "descriptors", "events", "locks", "names")
 # In memory, and those of files also in a root that is an image with changes in memory.

@@ -256,8 +256,21 @@ impl Line {
         }
     }
 
+    /// Stops output for a program, which alone can start it again (`TCOOFF`).
+    pub fn suspend(&mut self) {
+        self.screen.is_suspended = true;
+        self.stop();
+    }
+
+    /// Starts what a program has stopped, and nothing else (`TCOON`).
+    pub fn resume(&mut self) {
+        if core::mem::take(&mut self.screen.is_suspended) {
+            self.start();
+        }
+    }
+
     /// Stops output, until somebody starts it.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         if !self.screen.is_stopped {
             self.screen.is_stopped = true;
             self.untell(Packet::STARTED);
@@ -266,23 +279,23 @@ impl Line {
     }
 
     /// Starts output.
-    pub fn start(&mut self) {
+    fn start(&mut self) {
         self.start_screen();
         self.show();
     }
 
     fn start_screen(&mut self) {
-        if self.screen.is_stopped {
+        if self.screen.is_stopped && !self.screen.is_suspended {
             self.screen.is_stopped = false;
             self.untell(Packet::STOPPED);
             self.tell(Packet::STARTED);
         }
     }
 
-    /// Sends a byte to the terminal emulator as it is, also while output is stopped. It is lost if
-    /// there is no room for it.
+    /// Sends a byte to the terminal emulator as it is, also while output is stopped by a key. It is lost
+    /// while a program has stopped it, or if there is no room for it.
     pub fn send(&mut self, byte: u8) {
-        if self.screen.len() < CAPACITY_BYTES {
+        if self.screen.len() < CAPACITY_BYTES && !self.screen.is_suspended {
             self.screen.put(byte);
         }
     }

@@ -16,8 +16,10 @@ pub(crate) struct Screen {
     bytes: VecDeque<u8>,
     /// How many of them a flush leaves: those that Linux has passed on by then.
     settled_len: usize,
-    /// Whether a person has stopped it.
+    /// Whether it is stopped.
     pub(crate) is_stopped: bool,
+    /// Whether it was a program that has stopped it: then no key starts it.
+    pub(crate) is_suspended: bool,
     pub(crate) column: usize,
     /// Where the line that is being edited begins.
     pub(crate) first_column: usize,

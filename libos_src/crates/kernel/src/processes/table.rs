@@ -429,9 +429,9 @@ impl ProcessTable {
         (self.members.lock().live()).any(|member| member.session == session)
     }
 
-    /// Whether a group has a live process, in this session.
+    /// Whether a group has a process, in this session; one that has ended is in it until it is waited for.
     pub(crate) fn is_group_of(&self, group: u32, session: u32) -> bool {
-        (self.members.lock().live())
+        (self.members.lock().by_pid.values())
             .any(|member| member.group == group && member.session == session)
     }
 

@@ -103,7 +103,11 @@ pub(super) fn control(
 ) -> Outcome {
     let terminal = end.terminal();
     if end.is_hung_up() {
-        return Err(Errno::EIO.into());
+        return Err(match request {
+            // On Linux it is nobody's terminal any more before it is no terminal.
+            terminal::TIOCSPGRP => Errno::ENOTTY.into(),
+            _ => Errno::EIO.into(),
+        });
     }
     match request {
         TCGETS => {
@@ -223,6 +227,9 @@ fn control_master(
         }
         TIOCSIG => {
             let signal = Signal::new(argument as i32)?;
+            if ![Signal::INT, Signal::QUIT, Signal::TSTP].contains(&signal) {
+                return Err(Errno::EINVAL.into());
+            }
             let foreground = terminal.control.holder().foreground;
             let outbox = &call.libos.outbox;
             outbox.post(Recipient::Group(foreground), signal);
@@ -271,8 +278,8 @@ fn control_flow(end: &End, what: u64) -> Result<(), Errno> {
     let terminal = end.terminal();
     let characters = terminal.settings().characters;
     match what {
-        0 => terminal.change(|line, _| line.stop()),
-        1 => terminal.change(|line, _| line.start()),
+        0 => terminal.change(|line, _| line.suspend()),
+        1 => terminal.change(|line, _| line.resume()),
         // The terminal emulator is to stop or start: it gets the character that says so.
         2 | 3 => {
             let byte = if what == 2 {

@@ -14,7 +14,7 @@ use crate::terminals::{Control, End, Holder};
 
 pub(super) const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
-const TIOCSPGRP: u32 = 0x5410;
+pub(super) const TIOCSPGRP: u32 = 0x5410;
 const TIOCNOTTY: u32 = 0x5422;
 const TIOCSETD: u32 = 0x5423;
 const TIOCGETD: u32 = 0x5424;

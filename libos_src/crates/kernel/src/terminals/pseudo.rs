@@ -366,11 +366,14 @@ impl End {
     }
 
     fn write(&self, data: &[u8]) -> Result<usize, Errno> {
+        // Not even nothing is written to one that was hung up.
+        if self.is_hung_up() {
+            return Err(Errno::EIO);
+        }
         if data.is_empty() {
             return Ok(0);
         }
         let count = match self.side {
-            Side::Slave if self.terminal.is_hung_up() => return Err(Errno::EIO),
             Side::Slave => self.terminal.change(|line, _| line.write(data)),
             Side::Master => self
                 .terminal
@@ -409,6 +412,9 @@ impl Inode for End {
     }
 
     fn write_from(&self, _offset: u64, source: &mut dyn Source) -> Result<usize, Errno> {
+        if source.left_bytes() == 0 {
+            return self.write(&[]);
+        }
         write_through(source, |data| Ok(((), self.write(data)?))).map(|((), count)| count)
     }
 
