@@ -70,6 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 const MOMENT: Duration = Duration::from_millis(2);
+const ATTEMPTS: usize = 2;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A pseudo-terminal of the host.
@@ -170,35 +171,44 @@ proptest! {
     fn a_line_does_what_a_pseudo_terminal_of_linux_does(
         steps in prop::collection::vec(step(), 1..12),
     ) {
-        let (host, mut line) = (Host::new(), Line::default());
-        for step in steps.iter().flat_map(apart) {
-            match &step {
-                Step::Type(bytes) => {
-                    let sent = rustix::io::write(&host.master, bytes);
-                    prop_assert_eq!(sent, Ok(line.type_in(bytes, &mut Vec::new())));
-                }
-                Step::Write(bytes) => {
-                    let written = rustix::io::write(&host.slave, bytes).unwrap_or(0);
-                    prop_assert_eq!(written, line.write(bytes), "{:?}", step);
-                }
-                Step::Read(len) => {
-                    let ours = read(&mut line, *len);
-                    prop_assert_eq!(host.read(*len, ours.is_some()), ours, "{:?}", step);
-                }
-                &Step::Set(input, output, local, eol) => {
-                    host.set(input, output, local, eol);
-                    set(&mut line, input, output, local, eol);
-                }
-            }
-            let ours = take(&mut line);
-            let theirs = host.take(ours.len());
-            prop_assert_eq!(
-                theirs.escape_ascii().to_string(),
-                ours.escape_ascii().to_string(),
-                "{:?}", step
-            );
-        }
+        // A thread of Linux moves what is typed, and now and then a busy host has it come late or in
+        // parts. What is really different is so each time.
+        let outcome = (0..ATTEMPTS).map(|_| compare(&steps)).find(Result::is_ok);
+        outcome.unwrap_or_else(|| compare(&steps))?;
     }
+}
+
+fn compare(steps: &[Step]) -> Result<(), TestCaseError> {
+    let (host, mut line) = (Host::new(), Line::default());
+    for step in steps.iter().flat_map(apart) {
+        match &step {
+            Step::Type(bytes) => {
+                let sent = rustix::io::write(&host.master, bytes);
+                prop_assert_eq!(sent, Ok(line.type_in(bytes, &mut Vec::new())));
+            }
+            Step::Write(bytes) => {
+                let written = rustix::io::write(&host.slave, bytes).unwrap_or(0);
+                prop_assert_eq!(written, line.write(bytes), "{:?}", step);
+            }
+            Step::Read(len) => {
+                let ours = read(&mut line, *len);
+                prop_assert_eq!(host.read(*len, ours.is_some()), ours, "{:?}", step);
+            }
+            &Step::Set(input, output, local, eol) => {
+                host.set(input, output, local, eol);
+                set(&mut line, input, output, local, eol);
+            }
+        }
+        let ours = take(&mut line);
+        let theirs = host.take(ours.len());
+        prop_assert_eq!(
+            theirs.escape_ascii().to_string(),
+            ours.escape_ascii().to_string(),
+            "{:?}",
+            step
+        );
+    }
+    Ok(())
 }
 
 /// A signal flushes what Linux has not moved yet, which depends on who is faster: so each has a step
