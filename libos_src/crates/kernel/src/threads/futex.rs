@@ -181,13 +181,16 @@ impl Futexes {
 
     /// Leaves the queues; says which waiter was woken, and the last one if several were.
     fn leave(&self, waiters: &[Arc<Waiter>]) -> Option<usize> {
-        let mut queues = self.queues.lock();
-        for waiter in waiters {
-            let key = *waiter.key.lock();
-            if let Some(queue) = queues.get_mut(&key) {
-                queue.retain(|other| !Arc::ptr_eq(other, waiter));
-                if queue.is_empty() {
-                    queues.remove(&key);
+        // Who was woken is in no queue any more: to wait for the lock would be in the way of the next.
+        if !waiters.iter().all(is_woken) {
+            let mut queues = self.queues.lock();
+            for waiter in waiters {
+                let key = *waiter.key.lock();
+                if let Some(queue) = queues.get_mut(&key) {
+                    queue.retain(|other| !Arc::ptr_eq(other, waiter));
+                    if queue.is_empty() {
+                        queues.remove(&key);
+                    }
                 }
             }
         }
