@@ -26,16 +26,8 @@ impl MemoryView {
 
 impl ProcessMemory for MemoryView {
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let Some(space) = self.space() else {
-            return Ok(0);
-        };
-        let len = buffer.len();
-        let mut left = buffer;
-        in_pages(address, len, |at, count| {
-            let (part, rest) = core::mem::take(&mut left).split_at_mut(count);
-            left = rest;
-            space.look_in(at, part)
-        })
+        self.space()
+            .map_or(Ok(0), |space| look(&space, address, buffer))
     }
 
     fn write(&self, address: u64, data: &[u8]) -> Result<usize, Errno> {
@@ -51,9 +43,20 @@ impl ProcessMemory for MemoryView {
     }
 }
 
+/// Reads as much of a range as there is; `EIO` if that is nothing.
+pub(super) fn look(space: &AddressSpace, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let len = buffer.len();
+    let mut left = buffer;
+    in_pages(address, len, |at, count| {
+        let (part, rest) = core::mem::take(&mut left).split_at_mut(count);
+        left = rest;
+        space.look_in(at, part)
+    })
+}
+
 /// Does something with each part of a range that is in one page, up to the first that fails. How many
 /// bytes that was; `EIO` if there is none.
-pub(super) fn in_pages(
+fn in_pages(
     address: u64,
     len: usize,
     mut step: impl FnMut(u64, usize) -> Result<(), Errno>,

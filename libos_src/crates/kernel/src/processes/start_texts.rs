@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use hal::PAGE_SIZE;
 
-use super::memory_view::in_pages;
+use super::memory_view::look;
 use crate::memory::AddressSpace;
 
 /// `cmdline`. Who writes a title over the last zero of the arguments may go on over the environment.
@@ -38,13 +38,7 @@ pub(super) fn environment(space: &AddressSpace) -> Vec<u8> {
 /// As much of a range as there is.
 fn read(space: &AddressSpace, range: &Range<u64>) -> Vec<u8> {
     let mut bytes = vec![0; (range.end - range.start) as usize];
-    let mut left = &mut bytes[..];
-    let len = left.len();
-    let count = in_pages(range.start, len, |at, count| {
-        let (part, rest) = core::mem::take(&mut left).split_at_mut(count);
-        left = rest;
-        space.look_in(at, part)
-    });
+    let count = look(space, range.start, &mut bytes);
     bytes.truncate(count.unwrap_or(0));
     bytes
 }
